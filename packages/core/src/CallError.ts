@@ -1,0 +1,116 @@
+/**
+ * The one error of a call. It says which call of which upstream failed, how hard it was tried, why no further attempt was
+ * made, and, in `reason`, what went wrong last.
+ *
+ * **When to use**: it is the error channel of every call. Recover from one kind of failure with
+ * `Effect.catchReason("CallError", "NotFound", …)`, from several with `Effect.catchReasons`, from a whole group through
+ * `ErrorCatalog.of(error.reason)`.
+ *
+ * **What it is not**: an interruption. A caller that goes away interrupts the call; no error is made of that.
+ *
+ * ```ts
+ * import { CallError, Reason } from "holdfast"
+ * import { Duration, Schema } from "effect"
+ *
+ * const error = new CallError.CallError({
+ *   upstream: "payments",
+ *   operation: "POST /charges/{id}",
+ *   requestId: "0d6f1c2ab3e94f75",
+ *   attempts: 3,
+ *   elapsed: Duration.millis(1240),
+ *   retryStopped: "budget",
+ *   reason: new Reason.ConnectionRefused({ endpoint: "payments.internal:443", phase: "connect", code: "ECONNREFUSED" })
+ * })
+ *
+ * console.log(error.message)
+ * // => payments: POST /charges/{id} failed after 3 attempts in 1s 240ms: payments.internal:443: nothing listens at that address, or a firewall refuses [ECONNREFUSED], in phase connect; no further attempt: the retry budget is spent (ERR_NETWORK_CONNECTION_REFUSED, request 0d6f1c2ab3e94f75)
+ *
+ * const wire = Schema.encodeSync(CallError.CallError)(error)
+ * console.log(Schema.decodeSync(CallError.CallError)(wire).reason instanceof Reason.ConnectionRefused) // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as ErrorCatalog from "./ErrorCatalog.ts"
+import { Reason } from "./Reason.ts"
+
+/**
+ * Why no further attempt was made.
+ *
+ * - `attempts`: all that the policy allows were made
+ * - `deadline`: the next one would have begun, or ended its wait, after the caller's deadline
+ * - `budget`: the upstream's retry budget was spent
+ * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
+ *   its body is used up
+ * - `not-retryable`: another try cannot help
+ * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RetryStopped = Schema.Literals([
+  "attempts",
+  "deadline",
+  "budget",
+  "not-replayable",
+  "not-retryable",
+  "server-wait"
+])
+
+/**
+ * Why no further attempt was made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RetryStopped = typeof RetryStopped.Type
+
+const stoppedInWords: { readonly [K in RetryStopped]: string } = {
+  attempts: "all attempts of the policy were made",
+  deadline: "the deadline leaves no time for one",
+  budget: "the retry budget is spent",
+  "not-replayable": "the request may not be sent twice",
+  "not-retryable": "another would not help",
+  "server-wait": "the server asked for too long a wait"
+}
+
+/**
+ * A call failed. See the module's comment for how to recover from it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CallError extends Schema.TaggedError<CallError>()("CallError", {
+  /** Name of the upstream that was called: `payments`. */
+  upstream: Schema.String,
+  /** Method and path template: `POST /charges/{id}`. */
+  operation: Schema.String,
+  /** Identifier of the call, the same on all its attempts, sent as `x-request-id`. */
+  requestId: Schema.String,
+  /** Attempts that were made; `0` when nothing was sent. */
+  attempts: Schema.Int,
+  /** From the beginning of the call to its failure, waits included. */
+  elapsed: Schema.DurationFromMillis,
+  /** Why no further attempt was made. */
+  retryStopped: RetryStopped,
+  /** What went wrong in the last attempt. */
+  reason: Reason
+}) {
+  /** One line that says what happened, how hard it was tried, and how to find it again. */
+  override get message(): string {
+    const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
+    const code = ErrorCatalog.of(this.reason).code
+    return (
+      `${this.upstream}: ${this.operation} failed after ${tries} in ${Duration.format(this.elapsed)}: ` +
+      `${this.reason.message}; no further attempt: ${stoppedInWords[this.retryStopped]} ` +
+      `(${code}, request ${this.requestId})`
+    )
+  }
+
+  /** Semantic code of the reason: `ERR_NETWORK_CONNECTION_REFUSED`. */
+  get code(): string {
+    return ErrorCatalog.of(this.reason).code
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * What is to be thought of a finished attempt. One classifier says it once; retry, budget, breaker, limiter and every
+ * other stage read it, so that they never disagree.
+ *
+ * **When to use**: to tell a policy what counts as a failure for your own effects.
+ *
+ * **Gotchas**: an interruption is `Ignored`: it is neither a success nor a failure of what was called.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import type { Nature } from "./ErrorCatalog.ts"
+import * as ErrorCatalog from "./ErrorCatalog.ts"
+import type { Reason } from "./Reason.ts"
+
+/**
+ * Why an attempt failed, as far as policies need to know. It decides what a retry costs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FailureCause = "transient" | "throttle" | "timeout" | "refused" | "permanent"
+
+/**
+ * The upstream did what it should.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Success {
+  readonly _tag: "Success"
+}
+
+/**
+ * The attempt failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  readonly _tag: "Failure"
+  readonly cause: FailureCause
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean
+  /** Whether the upstream may have acted on the request. */
+  readonly applied: "no" | "maybe"
+  /** How long the server asked to wait; a retry is never made sooner. */
+  readonly retryAfter: Duration.Duration | undefined
+}
+
+/**
+ * Says nothing about the upstream: the caller went away, or asked something wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ignored {
+  readonly _tag: "Ignored"
+}
+
+/**
+ * What is to be thought of a finished attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome = Success | Failure | Ignored
+
+/**
+ * The outcome of an attempt that went well.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const success: Outcome = { _tag: "Success" }
+
+/**
+ * The outcome of an attempt that says nothing about the upstream.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ignored: Outcome = { _tag: "Ignored" }
+
+/**
+ * The outcome of a failed attempt.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failure = (options: {
+  readonly cause: FailureCause
+  /** Default: whether `cause` is anything but `permanent`. */
+  readonly retryable?: boolean | undefined
+  /** Default `maybe`. */
+  readonly applied?: "no" | "maybe" | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+}): Failure => ({
+  _tag: "Failure",
+  cause: options.cause,
+  retryable: options.retryable ?? options.cause !== "permanent",
+  applied: options.applied ?? "maybe",
+  retryAfter: options.retryAfter
+})
+
+const causes: { readonly [N in Nature]: FailureCause } = {
+  transient: "transient",
+  throttle: "throttle",
+  timeout: "timeout",
+  refusal: "refused",
+  caller: "permanent",
+  permanent: "permanent"
+}
+
+/**
+ * What the catalogue makes of a reason.
+ *
+ * ```ts
+ * import { Outcome, Reason } from "holdfast"
+ *
+ * const outcome = Outcome.fromReason(new Reason.ConnectionRefused({ endpoint: "localhost:1", phase: "connect" }))
+ * console.log(outcome.cause, outcome.retryable, outcome.applied) // => transient true no
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromReason = (reason: Reason): Failure => {
+  const entry = ErrorCatalog.of(reason)
+  return {
+    _tag: "Failure",
+    cause: causes[entry.nature],
+    retryable: entry.retryable,
+    applied: entry.applied,
+    retryAfter: "retryAfter" in reason ? reason.retryAfter : undefined
+  }
+}

@@ -1,0 +1,1335 @@
+/**
+ * The reasons why a call can fail, one Schema class each.
+ *
+ * A `CallError` holds exactly one of them in its `reason`, so `Effect.catchReason("CallError", "NotFound", …)` picks one
+ * out, and every one encodes, decodes and prints in one line.
+ *
+ * **When to use**: to recover from one kind of failure, or to build one in a test. **What it is not**: the judgement on a
+ * reason (is it worth another try? may the request have been applied?) is data, in `ErrorCatalog`.
+ *
+ * **Gotchas**: reasons carry no stack: they are made on hot paths, and the frames would be this library's. `CallError`
+ * carries the caller's.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as ProblemDetails from "effect/http/ProblemDetails"
+
+/**
+ * How far an attempt had come: `connect` covers name resolution, TCP and TLS, so nothing of the request was sent;
+ * `send` that part of the request may have left; `wait` that all of it had; `receive` that the response had begun.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Phase = Schema.Literals(["connect", "send", "wait", "receive"])
+
+/**
+ * How far an attempt had come.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Phase = typeof Phase.Type
+
+const transportFields = {
+  /** Host and port that was called, without path or credentials: `payments.internal:443`. */
+  endpoint: Schema.String,
+  /** How far the attempt had come. */
+  phase: Phase,
+  /** The code that the platform gave: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
+  code: Schema.optionalKey(Schema.String),
+  /** What else the platform said, when it is known to hold no secret. */
+  detail: Schema.optionalKey(Schema.String)
+}
+
+const transportLine = (
+  reason: { readonly endpoint: string; readonly phase: Phase; readonly code?: string; readonly detail?: string },
+  what: string
+): string => {
+  const code = reason.code === undefined ? "" : ` [${reason.code}]`
+  const detail = reason.detail === undefined ? "" : ` (${reason.detail})`
+  return `${reason.endpoint}: ${what}${code}${detail}, in phase ${reason.phase}`
+}
+
+const refusalFields = {
+  /** When another try may be let through, when that is known. */
+  retryAfter: Schema.optionalKey(Schema.DurationFromMillis),
+  /** The figures behind the refusal, in words: `24 of 25 calls failed in the last 10s`. */
+  detail: Schema.optionalKey(Schema.String)
+}
+
+const refusalLine = (
+  reason: { readonly retryAfter?: Duration.Duration; readonly detail?: string },
+  what: string
+): string => {
+  const detail = reason.detail === undefined ? "" : ` (${reason.detail})`
+  const next = reason.retryAfter === undefined ? "" : `; next try in ${Duration.format(reason.retryAfter)}`
+  return `${what}${detail}${next}; nothing was sent`
+}
+
+const statusFields = {
+  /** Host and port that answered. */
+  endpoint: Schema.String,
+  /** Response headers, lower-case names; those that carry secrets are redacted. */
+  headers: Schema.Record(Schema.String, Schema.String),
+  /** The body, or its beginning: see `bodyComplete`. */
+  body: Schema.String,
+  /** Whether `body` is the whole of it. */
+  bodyComplete: Schema.Boolean,
+  /** The body as problem details (RFC 9457), when it is such. */
+  problem: Schema.optionalKey(ProblemDetails.Schema),
+  /** How long the server asked to wait before the next try. */
+  retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
+}
+
+const statusLine = (reason: {
+  readonly _tag: string
+  readonly endpoint: string
+  readonly status: number
+  readonly problem?: ProblemDetails.ProblemDetails
+  readonly retryAfter?: Duration.Duration
+}): string => {
+  const said = reason.problem?.detail ?? reason.problem?.title
+  const quoted = said === undefined ? "" : `: "${said}"`
+  const wait = reason.retryAfter === undefined ? "" : ` (asked to wait ${Duration.format(reason.retryAfter)})`
+  return `${reason.endpoint} answered ${reason.status} ${reason._tag}${quoted}${wait}`
+}
+
+/**
+ * Network: the name could not be resolved.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NameResolutionFailed extends Schema.TaggedError<NameResolutionFailed>()(
+  "NameResolutionFailed",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "the name could not be resolved")
+  }
+}
+
+/**
+ * Network: nothing listens at that address, or a firewall refuses.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>()("ConnectionRefused", transportFields) {
+  override get message() {
+    return transportLine(this, "nothing listens at that address, or a firewall refuses")
+  }
+}
+
+/**
+ * Network: the operating system gave up on the connection (ETIMEDOUT).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionTimedOut extends Schema.TaggedError<ConnectionTimedOut>()(
+  "ConnectionTimedOut",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "the operating system gave up on the connection (ETIMEDOUT)")
+  }
+}
+
+/**
+ * Network: the peer reset the connection.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionReset extends Schema.TaggedError<ConnectionReset>()("ConnectionReset", transportFields) {
+  override get message() {
+    return transportLine(this, "the peer reset the connection")
+  }
+}
+
+/**
+ * Network: the peer closed the connection before the response began.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", transportFields) {
+  override get message() {
+    return transportLine(this, "the peer closed the connection before the response began")
+  }
+}
+
+/**
+ * Network: there is no route to the address.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NetworkUnreachable extends Schema.TaggedError<NetworkUnreachable>()(
+  "NetworkUnreachable",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "there is no route to the address")
+  }
+}
+
+/**
+ * Network: the proxy refused or failed to open the connection.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ProxyFailed extends Schema.TaggedError<ProxyFailed>()("ProxyFailed", transportFields) {
+  override get message() {
+    return transportLine(this, "the proxy refused or failed to open the connection")
+  }
+}
+
+/**
+ * Network: the transport failed with an error that no other reason describes.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TransportFailed extends Schema.TaggedError<TransportFailed>()("TransportFailed", transportFields) {
+  override get message() {
+    return transportLine(this, "the transport failed with an error that no other reason describes")
+  }
+}
+
+/**
+ * Network: every connection is in use and the queue for one is full.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PoolExhausted extends Schema.TaggedError<PoolExhausted>()("PoolExhausted", {
+  endpoint: Schema.String,
+  /** Connections that the pool may open to this endpoint. */
+  connections: Schema.Int,
+  /** Calls that were waiting for one. */
+  queued: Schema.Int
+}) {
+  override get message() {
+    return `${this.endpoint}: all ${this.connections} connections are in use and ${this.queued} calls wait for one`
+  }
+}
+
+/**
+ * TLS: a certificate of the server's chain has expired.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CertificateExpired extends Schema.TaggedError<CertificateExpired>()(
+  "CertificateExpired",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "a certificate of the server's chain has expired")
+  }
+}
+
+/**
+ * TLS: a certificate of the server's chain is not valid yet.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CertificateNotYetValid extends Schema.TaggedError<CertificateNotYetValid>()(
+  "CertificateNotYetValid",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "a certificate of the server's chain is not valid yet")
+  }
+}
+
+/**
+ * TLS: the server's certificate is for another host.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CertificateHostMismatch extends Schema.TaggedError<CertificateHostMismatch>()(
+  "CertificateHostMismatch",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "the server's certificate is for another host")
+  }
+}
+
+/**
+ * TLS: the server's certificate does not lead to a trusted root.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CertificateUntrusted extends Schema.TaggedError<CertificateUntrusted>()(
+  "CertificateUntrusted",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "the server's certificate does not lead to a trusted root")
+  }
+}
+
+/**
+ * TLS: a certificate of the server's chain is revoked.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CertificateRevoked extends Schema.TaggedError<CertificateRevoked>()(
+  "CertificateRevoked",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "a certificate of the server's chain is revoked")
+  }
+}
+
+/**
+ * TLS: the server's public key is none of the pinned ones.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CertificatePinMismatch extends Schema.TaggedError<CertificatePinMismatch>()(
+  "CertificatePinMismatch",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "the server's public key is none of the pinned ones")
+  }
+}
+
+/**
+ * TLS: the server wants a client certificate, or refuses the one it got.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ClientCertificateRequired extends Schema.TaggedError<ClientCertificateRequired>()(
+  "ClientCertificateRequired",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "the server wants a client certificate, or refuses the one it got")
+  }
+}
+
+/**
+ * TLS: client and server share no TLS version.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TlsVersionMismatch extends Schema.TaggedError<TlsVersionMismatch>()(
+  "TlsVersionMismatch",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "client and server share no TLS version")
+  }
+}
+
+/**
+ * TLS: the TLS handshake failed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TlsHandshakeFailed extends Schema.TaggedError<TlsHandshakeFailed>()(
+  "TlsHandshakeFailed",
+  transportFields
+) {
+  override get message() {
+    return transportLine(this, "the TLS handshake failed")
+  }
+}
+
+/**
+ * Protocol: the response is not HTTP.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", transportFields) {
+  override get message() {
+    return transportLine(this, "the response is not HTTP")
+  }
+}
+
+/**
+ * Protocol: the response was cut off before its end.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ResponseTruncated extends Schema.TaggedError<ResponseTruncated>()("ResponseTruncated", transportFields) {
+  override get message() {
+    return transportLine(this, "the response was cut off before its end")
+  }
+}
+
+/**
+ * Protocol: the response is larger than the policy accepts.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("ResponseTooLarge", {
+  endpoint: Schema.String,
+  /** The bound, in bytes. */
+  limit: Schema.Int,
+  /** What the response announced or had delivered when it was cut, in bytes. */
+  size: Schema.Int
+}) {
+  override get message() {
+    return `${this.endpoint}: the response of at least ${this.size} bytes is over the limit of ${this.limit}`
+  }
+}
+
+/**
+ * Protocol: the redirects led on past the bound, or were not to be followed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooManyRedirects extends Schema.TaggedError<TooManyRedirects>()("TooManyRedirects", {
+  endpoint: Schema.String,
+  /** Status of the redirect that was not followed. */
+  status: Schema.Int,
+  /** Redirects followed before it. */
+  followed: Schema.Int,
+  /** Origin that the redirect points to. Path and query are left out: they may carry secrets. */
+  location: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    const target = this.location === undefined ? "" : ` to ${this.location}`
+    return `${this.endpoint}: the redirect ${this.status}${target} was not followed (${this.followed} followed before it)`
+  }
+}
+
+/**
+ * Time: no connection within the phase's own limit (name resolution, TCP and TLS together).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectTimeout extends Schema.TaggedError<ConnectTimeout>()("ConnectTimeout", {
+  endpoint: Schema.String,
+  /** The limit that passed. */
+  limit: Schema.DurationFromMillis
+}) {
+  override get message() {
+    return `${this.endpoint}: no connection within ${Duration.format(this.limit)}`
+  }
+}
+
+/**
+ * Time: no response headers within the phase's own limit (from the request sent to the headers received).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HeadersTimeout extends Schema.TaggedError<HeadersTimeout>()("HeadersTimeout", {
+  endpoint: Schema.String,
+  /** The limit that passed. */
+  limit: Schema.DurationFromMillis
+}) {
+  override get message() {
+    return `${this.endpoint}: no response headers within ${Duration.format(this.limit)}`
+  }
+}
+
+/**
+ * Time: no further byte of the body within the phase's own limit (between two chunks of a body).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()("BodyTimeout", {
+  endpoint: Schema.String,
+  /** The limit that passed. */
+  limit: Schema.DurationFromMillis
+}) {
+  override get message() {
+    return `${this.endpoint}: no further byte of the body within ${Duration.format(this.limit)}`
+  }
+}
+
+/**
+ * Time: one attempt took longer than the policy's attempt timeout.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AttemptTimeout extends Schema.TaggedError<AttemptTimeout>()("AttemptTimeout", {
+  /** The limit that passed. */
+  limit: Schema.DurationFromMillis
+}) {
+  override get message() {
+    return `the attempt was not finished within ${Duration.format(this.limit)}`
+  }
+}
+
+/**
+ * Time: the caller's deadline passed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("DeadlineExceeded", {
+  /** The time that the call had when it began. */
+  budget: Schema.DurationFromMillis
+}) {
+  override get message() {
+    return `the deadline of ${Duration.format(this.budget)} passed`
+  }
+}
+
+/**
+ * Policy: the circuit is open; nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CircuitOpen extends Schema.TaggedError<CircuitOpen>()("CircuitOpen", refusalFields) {
+  override get message() {
+    return refusalLine(this, "the circuit is open")
+  }
+}
+
+/**
+ * Policy: the client's own rate limit has no permit left; nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", refusalFields) {
+  override get message() {
+    return refusalLine(this, "the client's own rate limit has no permit left")
+  }
+}
+
+/**
+ * Policy: the bulkhead and its queue are full; nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BulkheadFull extends Schema.TaggedError<BulkheadFull>()("BulkheadFull", refusalFields) {
+  override get message() {
+    return refusalLine(this, "the bulkhead and its queue are full")
+  }
+}
+
+/**
+ * Policy: the adaptive concurrency limit is reached; nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConcurrencyLimited extends Schema.TaggedError<ConcurrencyLimited>()("ConcurrencyLimited", refusalFields) {
+  override get message() {
+    return refusalLine(this, "the adaptive concurrency limit is reached")
+  }
+}
+
+/**
+ * Policy: client-side throttling shed the call; nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Throttled extends Schema.TaggedError<Throttled>()("Throttled", refusalFields) {
+  override get message() {
+    return refusalLine(this, "the call was shed: the upstream refuses too much of what it is sent")
+  }
+}
+
+/**
+ * Policy: no endpoint of the upstream can be used; nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NoEndpointAvailable extends Schema.TaggedError<NoEndpointAvailable>()(
+  "NoEndpointAvailable",
+  refusalFields
+) {
+  override get message() {
+    return refusalLine(this, "no endpoint can be used")
+  }
+}
+
+/**
+ * Status: the upstream answered 400.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
+  status: Schema.tag(400),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 401.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {
+  status: Schema.tag(401),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 402.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PaymentRequired extends Schema.TaggedError<PaymentRequired>()("PaymentRequired", {
+  status: Schema.tag(402),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 403.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", {
+  status: Schema.tag(403),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 404.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {
+  status: Schema.tag(404),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 405.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("MethodNotAllowed", {
+  status: Schema.tag(405),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 406.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAcceptable", {
+  status: Schema.tag(406),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 408.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("RequestTimeout", {
+  status: Schema.tag(408),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 409.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", {
+  status: Schema.tag(409),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 410.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Gone extends Schema.TaggedError<Gone>()("Gone", {
+  status: Schema.tag(410),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 412.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PreconditionFailed extends Schema.TaggedError<PreconditionFailed>()("PreconditionFailed", {
+  status: Schema.tag(412),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 413.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ContentTooLarge extends Schema.TaggedError<ContentTooLarge>()("ContentTooLarge", {
+  status: Schema.tag(413),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 415.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", {
+  status: Schema.tag(415),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 421.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MisdirectedRequest extends Schema.TaggedError<MisdirectedRequest>()("MisdirectedRequest", {
+  status: Schema.tag(421),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 422.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnprocessableContent extends Schema.TaggedError<UnprocessableContent>()("UnprocessableContent", {
+  status: Schema.tag(422),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 423.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Locked extends Schema.TaggedError<Locked>()("Locked", {
+  status: Schema.tag(423),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 425.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooEarly extends Schema.TaggedError<TooEarly>()("TooEarly", {
+  status: Schema.tag(425),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 426.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UpgradeRequired extends Schema.TaggedError<UpgradeRequired>()("UpgradeRequired", {
+  status: Schema.tag(426),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 428.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PreconditionRequired extends Schema.TaggedError<PreconditionRequired>()("PreconditionRequired", {
+  status: Schema.tag(428),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 429.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooManyRequests", {
+  status: Schema.tag(429),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 451.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnavailableForLegalReasons extends Schema.TaggedError<UnavailableForLegalReasons>()(
+  "UnavailableForLegalReasons",
+  {
+    status: Schema.tag(451),
+    ...statusFields
+  }
+) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 500.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InternalServerError extends Schema.TaggedError<InternalServerError>()("InternalServerError", {
+  status: Schema.tag(500),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 501.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotImplemented extends Schema.TaggedError<NotImplemented>()("NotImplemented", {
+  status: Schema.tag(501),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 502.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BadGateway extends Schema.TaggedError<BadGateway>()("BadGateway", {
+  status: Schema.tag(502),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 503.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ServiceUnavailable extends Schema.TaggedError<ServiceUnavailable>()("ServiceUnavailable", {
+  status: Schema.tag(503),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered 504.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class GatewayTimeout extends Schema.TaggedError<GatewayTimeout>()("GatewayTimeout", {
+  status: Schema.tag(504),
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered any other 4xx.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ClientErrorStatus extends Schema.TaggedError<ClientErrorStatus>()("ClientErrorStatus", {
+  status: Schema.Int,
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Status: the upstream answered any other 5xx.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ServerErrorStatus extends Schema.TaggedError<ServerErrorStatus>()("ServerErrorStatus", {
+  status: Schema.Int,
+  ...statusFields
+}) {
+  override get message() {
+    return statusLine(this)
+  }
+}
+
+/**
+ * Business: the response is one of the business errors that the call declared, at any status.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("BusinessRejected", {
+  /** Semantic code of the catalogue entry that the response matched: `ERR_PAYMENTS_INSUFFICIENT_BALANCE`. */
+  code: Schema.String,
+  /** Status of the response; `200` when the error came in an envelope. */
+  status: Schema.Int,
+  /** What the entry says the error means, in a few words. */
+  summary: Schema.String,
+  /** The decoded business error. */
+  error: Schema.Unknown,
+  /** Whether the entry says that the same call may succeed later. */
+  retryable: Schema.Boolean,
+  /** Status with which a server in the middle should answer. */
+  answerStatus: Schema.Int
+}) {
+  override get message() {
+    return `${this.code}: ${this.summary} (status ${this.status})`
+  }
+}
+
+/**
+ * Codec: the request could not be built from what the caller gave; nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RequestEncodeFailed extends Schema.TaggedError<RequestEncodeFailed>()("RequestEncodeFailed", {
+  /** What was wrong, and what would be right. */
+  issue: Schema.String,
+  /** Where in the request: `params.id`, `json.amount`. */
+  path: Schema.String
+}) {
+  override get message() {
+    return `the request could not be built: ${this.path}: ${this.issue}`
+  }
+}
+
+/**
+ * Codec: the response arrived whole and does not decode.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ResponseDecodeFailed extends Schema.TaggedError<ResponseDecodeFailed>()("ResponseDecodeFailed", {
+  status: Schema.Int,
+  contentType: Schema.optionalKey(Schema.String),
+  /** What was expected. */
+  issue: Schema.String,
+  /** Where in the body: `items[0].price`; empty for the whole of it. */
+  path: Schema.String,
+  /** The beginning of the body, bounded. */
+  excerpt: Schema.String
+}) {
+  override get message() {
+    const where = this.path === "" ? "" : ` at ${this.path}`
+    return `the ${this.status} response does not decode${where}: ${this.issue}`
+  }
+}
+
+/**
+ * Auth: no token could be had.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TokenUnavailable extends Schema.TaggedError<TokenUnavailable>()("TokenUnavailable", {
+  detail: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    return this.detail === undefined ? "no token could be had" : `no token could be had: ${this.detail}`
+  }
+}
+
+/**
+ * Auth: the authorization server refused to refresh the token.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TokenRefreshRejected extends Schema.TaggedError<TokenRefreshRejected>()("TokenRefreshRejected", {
+  detail: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    return this.detail === undefined
+      ? "the authorization server refused to refresh the token"
+      : `the authorization server refused to refresh the token: ${this.detail}`
+  }
+}
+
+/**
+ * Auth: the request could not be signed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SignatureFailed extends Schema.TaggedError<SignatureFailed>()("SignatureFailed", {
+  detail: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    return this.detail === undefined
+      ? "the request could not be signed"
+      : `the request could not be signed: ${this.detail}`
+  }
+}
+
+/**
+ * Every reason of the network domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const NetworkReason = Schema.Union([
+  NameResolutionFailed,
+  ConnectionRefused,
+  ConnectionTimedOut,
+  ConnectionReset,
+  ConnectionClosed,
+  NetworkUnreachable,
+  ProxyFailed,
+  TransportFailed,
+  PoolExhausted
+])
+
+/**
+ * Every reason of the network domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type NetworkReason = typeof NetworkReason.Type
+
+/**
+ * Every reason of the tls domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const TlsReason = Schema.Union([
+  CertificateExpired,
+  CertificateNotYetValid,
+  CertificateHostMismatch,
+  CertificateUntrusted,
+  CertificateRevoked,
+  CertificatePinMismatch,
+  ClientCertificateRequired,
+  TlsVersionMismatch,
+  TlsHandshakeFailed
+])
+
+/**
+ * Every reason of the tls domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TlsReason = typeof TlsReason.Type
+
+/**
+ * Every reason of the protocol domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ProtocolReason = Schema.Union([MalformedResponse, ResponseTruncated, ResponseTooLarge, TooManyRedirects])
+
+/**
+ * Every reason of the protocol domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ProtocolReason = typeof ProtocolReason.Type
+
+/**
+ * Every reason of the time domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const TimeReason = Schema.Union([ConnectTimeout, HeadersTimeout, BodyTimeout, AttemptTimeout, DeadlineExceeded])
+
+/**
+ * Every reason of the time domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TimeReason = typeof TimeReason.Type
+
+/**
+ * Every reason of the policy domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const PolicyReason = Schema.Union([
+  CircuitOpen,
+  RateLimited,
+  BulkheadFull,
+  ConcurrencyLimited,
+  Throttled,
+  NoEndpointAvailable
+])
+
+/**
+ * Every reason of the policy domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PolicyReason = typeof PolicyReason.Type
+
+/**
+ * Every reason of the status domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const StatusReason = Schema.Union([
+  BadRequest,
+  Unauthorized,
+  PaymentRequired,
+  Forbidden,
+  NotFound,
+  MethodNotAllowed,
+  NotAcceptable,
+  RequestTimeout,
+  Conflict,
+  Gone,
+  PreconditionFailed,
+  ContentTooLarge,
+  UnsupportedMediaType,
+  MisdirectedRequest,
+  UnprocessableContent,
+  Locked,
+  TooEarly,
+  UpgradeRequired,
+  PreconditionRequired,
+  TooManyRequests,
+  UnavailableForLegalReasons,
+  InternalServerError,
+  NotImplemented,
+  BadGateway,
+  ServiceUnavailable,
+  GatewayTimeout,
+  ClientErrorStatus,
+  ServerErrorStatus
+])
+
+/**
+ * Every reason of the status domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StatusReason = typeof StatusReason.Type
+
+/**
+ * Every reason of the codec domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const CodecReason = Schema.Union([RequestEncodeFailed, ResponseDecodeFailed])
+
+/**
+ * Every reason of the codec domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CodecReason = typeof CodecReason.Type
+
+/**
+ * Every reason of the auth domain.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AuthReason = Schema.Union([TokenUnavailable, TokenRefreshRejected, SignatureFailed])
+
+/**
+ * Every reason of the auth domain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AuthReason = typeof AuthReason.Type
+
+/**
+ * Every reason why a call can fail; the union is closed, so a `switch` over `_tag` is checked for completeness.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Reason = Schema.Union([
+  ...NetworkReason.members,
+  ...TlsReason.members,
+  ...ProtocolReason.members,
+  ...TimeReason.members,
+  ...PolicyReason.members,
+  ...StatusReason.members,
+  BusinessRejected,
+  ...CodecReason.members,
+  ...AuthReason.members
+])
+
+/**
+ * Every reason why a call can fail.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * The name of a reason.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Tag = Reason["_tag"]
+
+/**
+ * What a transport may fail with: everything below HTTP semantics.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TransportReason =
+  | NetworkReason
+  | TlsReason
+  | ProtocolReason
+  | Exclude<TimeReason, AttemptTimeout | DeadlineExceeded>

@@ -1,0 +1,285 @@
+/**
+ * One retry loop over one outcome. It counts attempts once, whatever way they failed, waits by any `Schedule`, never less
+ * than the server asked and never past the deadline, and asks the budget before it sleeps.
+ *
+ * **When to use**: {@link run} around an effect of your own; calls through an upstream have it built in.
+ *
+ * **What it is not**: `Effect.retry`, which asks neither what may be repeated nor what the retries add up to.
+ *
+ * **Gotchas**: only typed failures are retried. A defect is a bug, and an interruption is the caller's will; both end the
+ * loop at once.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Backoff from "./Backoff.ts"
+import type { RetryStopped } from "./CallError.ts"
+import * as Deadline from "./Deadline.ts"
+import { stopBeforeWait, waitOrStop } from "./internal/retryDecision.ts"
+import type { Failure } from "./Outcome.ts"
+import type { RetryBudget } from "./RetryBudget.ts"
+
+/**
+ * How to retry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Attempts in all, the first included. At least 1; default 3. */
+  readonly maxAttempts?: number | undefined
+  /**
+   * How long to wait between attempts; it may also end the retrying. Its input is the outcome of the failed attempt.
+   * Default `Backoff.exponential()`: full jitter from 100 ms, at most 10 s.
+   */
+  readonly schedule?: Schedule.Schedule<unknown, Failure> | undefined
+  /** The longest wait that a server may ask for; a longer one ends the retrying at once. Default 60 s. */
+  readonly maxServerWait?: Duration.Input | undefined
+  /** How much a server's wait is spread, upwards only. Between 0 and 1; default 0.1: up to a tenth more. */
+  readonly serverWaitJitter?: number | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  maxAttempts: 3,
+  schedule: Backoff.exponential(),
+  maxServerWait: Duration.seconds(60),
+  serverWaitJitter: 0.1
+} as const satisfies Options
+
+/**
+ * A checked way to retry. It holds no state and may be shared.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Retry {
+  readonly maxAttempts: number
+  readonly schedule: Schedule.Schedule<unknown, Failure>
+  readonly maxServerWait: Duration.Duration
+  readonly serverWaitJitter: number
+}
+
+/**
+ * Checks the options. Throws a `RangeError` that says what was wrong and what was got.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Retry => {
+  const maxAttempts = options.maxAttempts ?? defaults.maxAttempts
+  if (!(Number.isInteger(maxAttempts) && maxAttempts >= 1)) {
+    throw new RangeError(`Retry: maxAttempts must be a whole number of at least 1, got ${maxAttempts}`)
+  }
+  const serverWaitJitter = options.serverWaitJitter ?? defaults.serverWaitJitter
+  if (!(serverWaitJitter >= 0 && serverWaitJitter <= 1)) {
+    throw new RangeError(`Retry: serverWaitJitter must be between 0 and 1, got ${serverWaitJitter}`)
+  }
+  return {
+    maxAttempts,
+    schedule: options.schedule ?? defaults.schedule,
+    maxServerWait: Duration.fromInputUnsafe(options.maxServerWait ?? defaults.maxServerWait),
+    serverWaitJitter
+  }
+}
+
+/**
+ * A retry that is about to be waited for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Scheduled {
+  /** Attempts made so far. */
+  readonly attempts: number
+  /** How long the loop will sleep. */
+  readonly delay: Duration.Duration
+  /** Why the last attempt failed. */
+  readonly outcome: Failure
+}
+
+/**
+ * How a loop that failed went.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GivenUp {
+  /** Attempts made. */
+  readonly attempts: number
+  /** Why no further attempt was made. */
+  readonly stopped: RetryStopped
+  /** What the last attempt was judged to be. */
+  readonly outcome: Failure
+}
+
+/**
+ * What a loop repeats, and how it judges.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Loop<A, E, R, A2, E2, R2> {
+  readonly retry: Retry
+  /** The budget that every retry is paid from; left out, retries are free, which is rarely right. */
+  readonly budget?: RetryBudget | undefined
+  /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
+  readonly deadline?: Deadline.Deadline | undefined
+  /** Makes one attempt. `resend` is 0 for the first. */
+  readonly attempt: (resend: number) => Effect.Effect<A, E, R>
+  /** What to think of a failed attempt. */
+  readonly classify: (error: E) => Failure
+  /** Whether the request may be sent once more, given what became of it. Default: always. */
+  readonly replayable?: ((outcome: Failure) => boolean) | undefined
+  /** Runs before the sleep: to release what the failed attempt holds, and to tell observers. */
+  readonly onRetry?: ((error: E, scheduled: Scheduled) => Effect.Effect<unknown>) | undefined
+  /** What becomes of the last failure. */
+  readonly onGiveUp: (error: E, givenUp: GivenUp) => Effect.Effect<A2, E2, R2>
+}
+
+/**
+ * Runs the loop. A call that succeeds at once pays for nothing but the budget's bookkeeping.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Outcome, Retry } from "holdfast"
+ *
+ * const flaky = (resend: number) => resend < 2 ? Effect.fail("busy") : Effect.succeed(`done at resend ${resend}`)
+ *
+ * const program = Retry.run({
+ *   retry: Retry.make({ maxAttempts: 3 }),
+ *   attempt: flaky,
+ *   classify: () => Outcome.failure({ cause: "transient" }),
+ *   onGiveUp: (error, { attempts, stopped }) => Effect.fail(`${error} after ${attempts}: ${stopped}`)
+ * })
+ *
+ * console.log(await Effect.runPromise(program)) // => done at resend 2
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effect.Effect<A | A2, E2, R | R2> =>
+  Effect.suspend(() => {
+    const call: Running = { started: false, holdsRetry: false, step: undefined }
+    return Effect.onExitPrimitive(
+      Effect.withFiber((fiber) => {
+        loop.budget?.callStarted(Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
+        call.started = true
+        return attemptFrom(loop, call, fiber, 0)
+      }),
+      // one place gives everything back, so that an interruption between two steps cannot lose a place in the budget
+      () => {
+        if (call.holdsRetry) loop.budget?.retryEnded()
+        if (call.started) loop.budget?.callEnded()
+        return undefined
+      }
+    )
+  })
+
+type Step = (now: number, input: Failure) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
+
+/** What a running loop holds. */
+interface Running {
+  /** Whether the budget counts this call as in flight. */
+  started: boolean
+  /** Whether the budget counts a retry of this call as in flight: from its grant to the end of its attempt. */
+  holdsRetry: boolean
+  /** The schedule, once it was needed. */
+  step: Step | undefined
+}
+
+const attemptFrom = <A, E, R, A2, E2, R2>(
+  loop: Loop<A, E, R, A2, E2, R2>,
+  call: Running,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  resend: number
+): Effect.Effect<A | A2, E2, R | R2> =>
+  Effect.matchCauseEffect(loop.attempt(resend), {
+    onSuccess: Effect.succeed,
+    onFailure: (cause): Effect.Effect<A | A2, E2, R | R2> => {
+      if (Cause.hasInterrupts(cause)) return Effect.failCause(onlyInterrupts(cause))
+      const found = Cause.findError(cause)
+      if (Result.isFailure(found)) return Effect.failCause(found.failure)
+      if (call.holdsRetry) {
+        call.holdsRetry = false
+        loop.budget?.retryEnded()
+      }
+      return afterFailure(loop, call, fiber, resend + 1, found.success)
+    }
+  })
+
+const onlyInterrupts = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
+  Cause.fromReasons(cause.reasons.filter(Cause.isInterruptReason))
+
+const afterFailure = <A, E, R, A2, E2, R2>(
+  loop: Loop<A, E, R, A2, E2, R2>,
+  call: Running,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  attempts: number,
+  error: E
+): Effect.Effect<A | A2, E2, R | R2> => {
+  const outcome = loop.classify(error)
+  const replayable = loop.replayable === undefined || loop.replayable(outcome)
+  const stopped = stopBeforeWait({ attempts, maxAttempts: loop.retry.maxAttempts, outcome, replayable })
+  if (stopped !== undefined) return loop.onGiveUp(error, { attempts, stopped, outcome })
+  // a schedule that dies is a bug of whoever wrote it, and surfaces as the defect that it is
+  const stepped = call.step === undefined ? Schedule.toStep(loop.retry.schedule) : Effect.succeed(call.step)
+  return Effect.flatMap(stepped, (step) => {
+    call.step = step
+    const clock = fiber.getRef(Clock.Clock)
+    return Pull.matchEffect(step(clock.currentTimeMillisUnsafe(), outcome), {
+      onSuccess: ([, scheduled]) => {
+        const nowMillis = Deadline.nowMillisUnsafe(clock)
+        const deadline = loop.deadline ?? fiber.getRef(Deadline.Current)
+        const delay = waitOrStop({
+          scheduledMillis: Duration.toMillis(scheduled),
+          askedMillis: outcome.retryAfter === undefined ? undefined : Duration.toMillis(outcome.retryAfter),
+          maxServerWaitMillis: Duration.toMillis(loop.retry.maxServerWait),
+          serverWaitJitter: loop.retry.serverWaitJitter,
+          remainingMillis: deadline === undefined ? Infinity : deadline.atMillis - nowMillis,
+          random: fiber.getRef(Random.Random).nextDoubleUnsafe()
+        })
+        if (typeof delay === "string") return loop.onGiveUp(error, { attempts, stopped: delay, outcome })
+        return retryAfter(loop, call, fiber, attempts, error, outcome, nowMillis, delay)
+      },
+      onFailure: (cause) => Effect.failCause(cause),
+      onDone: () => loop.onGiveUp(error, { attempts, stopped: "attempts", outcome })
+    })
+  })
+}
+
+/** Pays for the retry, sleeps, and goes on. */
+const retryAfter = <A, E, R, A2, E2, R2>(
+  loop: Loop<A, E, R, A2, E2, R2>,
+  call: Running,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  attempts: number,
+  error: E,
+  outcome: Failure,
+  nowMillis: number,
+  delayMillis: number
+): Effect.Effect<A | A2, E2, R | R2> => {
+  if (loop.budget !== undefined) {
+    if (!loop.budget.tryRetry(nowMillis, outcome.cause)) {
+      return loop.onGiveUp(error, { attempts, stopped: "budget", outcome })
+    }
+    call.holdsRetry = true
+  }
+  const delay = Duration.millis(delayMillis)
+  const told = loop.onRetry === undefined ? Effect.void : loop.onRetry(error, { attempts, delay, outcome })
+  return Effect.flatMap(Effect.andThen(told, Effect.sleep(delay)), () => attemptFrom(loop, call, fiber, attempts))
+}

@@ -1,0 +1,162 @@
+/**
+ * Limits what retries may add to the load of an upstream. All calls share one budget: while few fail, every failure may be
+ * retried; when most fail, retries stop adding to the outage.
+ *
+ * **When to use**: always, beside every retry; a count of attempts alone turns one outage into three. One budget serves
+ * everything that sends a request again: retries, hedges, failovers.
+ *
+ * **What it is not**: a circuit breaker. First attempts are never refused.
+ *
+ * Two conditions must both hold. *Window* (Finagle's `RetryBudget`): in the last `ttl`, retries are at most `ratio` of the
+ * calls, plus `minimumPerSecond`. *In flight* (Envoy's retry budget): retries waiting or running are at most
+ * `inFlightRatio` of the calls that are, or `minimumInFlight`. The first bounds the rate, the second reacts at once when
+ * calls get slow.
+ *
+ * **Gotchas**: a budget belongs to an upstream, not to a call: make it once.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Deadline from "./Deadline.ts"
+import * as State from "./internal/retryBudgetState.ts"
+import type { FailureCause } from "./Outcome.ts"
+
+/**
+ * What a budget allows.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long a call counts. Between 1 s and 60 s; default 10 s. */
+  readonly ttl?: Duration.Input | undefined
+  /** Retries that each call pays for. Between 0 and 10; default 0.2: one retry for five calls. */
+  readonly ratio?: number | undefined
+  /** Retries a second that are there without any call, so that a quiet upstream may retry. Default 2. */
+  readonly minimumPerSecond?: number | undefined
+  /** Retries in flight for each call in flight. Between 0 and 1; default 0.2. */
+  readonly inFlightRatio?: number | undefined
+  /** Retries in flight that are always allowed. At least 1; default 3. */
+  readonly minimumInFlight?: number | undefined
+  /** What a retry costs by the cause of the failure before it. Default 1 each. */
+  readonly costs?: { readonly [C in FailureCause]?: number } | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  ttl: Duration.seconds(10),
+  ratio: 0.2,
+  minimumPerSecond: 2,
+  inFlightRatio: 0.2,
+  minimumInFlight: 3,
+  costs: { transient: 1, throttle: 1, timeout: 1, refused: 1, permanent: 1 }
+} as const satisfies Options
+
+/**
+ * What a budget holds at one instant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  /** Retries that the window would pay for now. */
+  readonly balance: number
+  /** Calls in flight. */
+  readonly callsInFlight: number
+  /** Retries in flight, those waiting for their back-off included. */
+  readonly retriesInFlight: number
+  /** Retries granted since the budget was made. */
+  readonly granted: number
+  /** Retries refused since the budget was made. */
+  readonly refused: number
+}
+
+/**
+ * A budget that calls share. Its methods are synchronous and take the monotonic time in milliseconds: `Retry` calls them on
+ * the hot path. Whoever calls `callStarted` must call `callEnded`; whoever gets `true` from `tryRetry`, `retryEnded`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryBudget {
+  readonly callStarted: (nowMillis: number) => void
+  readonly callEnded: () => void
+  /** Whether one more retry may be made; takes it from the budget if so. */
+  readonly tryRetry: (nowMillis: number, cause: FailureCause) => boolean
+  readonly retryEnded: () => void
+  /** What the budget holds now. Reading it changes nothing. */
+  readonly snapshot: Effect.Effect<Snapshot>
+}
+
+const within = (name: string, value: number, minimum: number, maximum: number): number => {
+  if (!(value >= minimum && value <= maximum)) {
+    throw new RangeError(`RetryBudget: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
+  }
+  return value
+}
+
+/**
+ * Makes a budget. Throws a `RangeError` that names the option which is out of range.
+ *
+ * ```ts
+ * import { RetryBudget } from "holdfast"
+ *
+ * // nothing but what calls pay for: one retry for two calls
+ * const budget = RetryBudget.make({ ratio: 0.5, minimumPerSecond: 0 })
+ * budget.callStarted(0)
+ * console.log(budget.tryRetry(0, "transient")) // => false
+ * budget.callStarted(0)
+ * console.log(budget.tryRetry(0, "transient")) // => true
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): RetryBudget => {
+  const ttlMillis = within(
+    "ttl (milliseconds)",
+    Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? defaults.ttl)),
+    1000,
+    60_000
+  )
+  const minimumPerSecond = within("minimumPerSecond", options.minimumPerSecond ?? defaults.minimumPerSecond, 0, 1e6)
+  const costs: Record<FailureCause, number> = { ...defaults.costs }
+  for (const [cause, cost] of Object.entries(options.costs ?? {})) {
+    // the keys of `costs` are failure causes by its type
+    costs[cause as FailureCause] = within(`costs.${cause}`, cost, 0, 1000)
+  }
+  const state = State.makeBudgetState({
+    ttlMillis,
+    deposit: Math.round(within("ratio", options.ratio ?? defaults.ratio, 0, 10) * 1000),
+    reserve: Math.round(((minimumPerSecond * ttlMillis) / 1000) * 1000),
+    inFlightRatio: within("inFlightRatio", options.inFlightRatio ?? defaults.inFlightRatio, 0, 1),
+    minimumInFlight: within("minimumInFlight", options.minimumInFlight ?? defaults.minimumInFlight, 1, 1e6)
+  })
+  let granted = 0
+  let refused = 0
+  return {
+    callStarted: (nowMillis) => State.callStarted(state, nowMillis),
+    callEnded: () => State.callEnded(state),
+    tryRetry: (nowMillis, cause) => {
+      const allowed = State.tryWithdraw(state, nowMillis, Math.round(costs[cause] * 1000))
+      if (allowed) granted++
+      else refused++
+      return allowed
+    },
+    retryEnded: () => State.retryEnded(state),
+    snapshot: Effect.map(Clock.Clock, (clock) => ({
+      balance: State.balance(state, Deadline.nowMillisUnsafe(clock)) / 1000,
+      callsInFlight: state.callsInFlight,
+      retriesInFlight: state.retriesInFlight,
+      granted,
+      refused
+    }))
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The retry budget's state machine. Two conditions must both hold: a window of deposits (Finagle's `RetryBudget`), which
+ * limits the rate of retries, and a ratio of what is in flight (Envoy's retry budget), which reacts at once when calls get
+ * slow. Amounts are whole thousandths of a retry, so that sums do not drift.
+ */
+export interface BudgetShape {
+  readonly ttlMillis: number
+  /** Thousandths of a retry that a call deposits. */
+  readonly deposit: number
+  /** Thousandths of a retry that are always there. */
+  readonly reserve: number
+  readonly inFlightRatio: number
+  readonly minimumInFlight: number
+}
+
+export const sliceCount = 10
+
+export interface BudgetState {
+  readonly shape: BudgetShape
+  /** Deposits less withdrawals of each slice of the window; a ring. */
+  readonly slices: Array<number>
+  /** Sum of the slices. */
+  sum: number
+  /** Number of the slice that time is in, counted from the clock's zero. */
+  slice: number
+  callsInFlight: number
+  retriesInFlight: number
+}
+
+export const makeBudgetState = (shape: BudgetShape): BudgetState => ({
+  shape,
+  slices: Array.from({ length: sliceCount }, () => 0),
+  sum: 0,
+  slice: 0,
+  callsInFlight: 0,
+  retriesInFlight: 0
+})
+
+/** Lets the slices fall out that are older than the window. A clock that went back changes nothing. */
+const advance = (state: BudgetState, nowMillis: number): void => {
+  const slice = Math.floor((nowMillis * sliceCount) / state.shape.ttlMillis)
+  if (slice <= state.slice) return
+  const passed = Math.min(slice - state.slice, sliceCount)
+  for (let step = 1; step <= passed; step++) {
+    const index = (slice - passed + step) % sliceCount
+    state.sum -= state.slices[index] ?? 0
+    state.slices[index] = 0
+  }
+  state.slice = slice
+}
+
+const add = (state: BudgetState, amount: number): void => {
+  const index = state.slice % sliceCount
+  state.slices[index] = (state.slices[index] ?? 0) + amount
+  state.sum += amount
+}
+
+/** Thousandths of a retry that may be spent now. It can be below zero when deposits left the window before the withdrawals. */
+const available = (state: BudgetState): number => state.sum + state.shape.reserve
+
+/** Retries that may be in flight at once. */
+const room = (state: BudgetState): number =>
+  Math.max(state.shape.minimumInFlight, Math.floor(state.callsInFlight * state.shape.inFlightRatio))
+
+export const callStarted = (state: BudgetState, nowMillis: number): void => {
+  advance(state, nowMillis)
+  state.callsInFlight++
+  add(state, state.shape.deposit)
+}
+
+export const callEnded = (state: BudgetState): void => {
+  state.callsInFlight--
+}
+
+/** Takes `cost` (thousandths of a retry) and a place among the retries in flight, or changes nothing and says no. */
+export const tryWithdraw = (state: BudgetState, nowMillis: number, cost: number): boolean => {
+  advance(state, nowMillis)
+  if (available(state) < cost || state.retriesInFlight >= room(state)) return false
+  add(state, -cost)
+  state.retriesInFlight++
+  return true
+}
+
+export const retryEnded = (state: BudgetState): void => {
+  state.retriesInFlight--
+}
+
+/** Thousandths of a retry that could be spent at `nowMillis`; reading it changes nothing. */
+export const balance = (state: BudgetState, nowMillis: number): number => {
+  const copy = { ...state, slices: state.slices.slice() }
+  advance(copy, nowMillis)
+  return Math.max(0, available(copy))
+}

@@ -1,0 +1,129 @@
+/**
+ * What a request may have: places in its path, a query, headers, one body, a schema for the answer, and the business errors
+ * that it knows.
+ *
+ * **When to use**: through the helpers of an `Upstream`; the types are here for code that passes requests on.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type { CallError } from "@holdfast/core/CallError"
+import type { Entry } from "@holdfast/core/ErrorCatalog"
+import type { Value } from "./internal/pathTemplate.ts"
+
+/**
+ * What may stand in a path or a query. A `Redacted` value is sent, and shown nowhere.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PathValue = Value
+
+/**
+ * The names that a path template has places for: `"id"` for `"/charges/{id}"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ParamNames<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | ParamNames<Rest>
+  : never
+
+/**
+ * The `params` that a path template needs; none when it has no places.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ParamsOf<Path extends string> = string extends Path
+  ? { readonly params?: { readonly [name: string]: PathValue } | undefined }
+  : [ParamNames<Path>] extends [never]
+    ? { readonly params?: undefined }
+    : { readonly params: { readonly [Name in ParamNames<Path>]: PathValue } }
+
+/**
+ * A business error that a call knows: an entry of your own catalogue, and what its body looks like.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rejection {
+  readonly entry: Entry
+  readonly schema: Schema.ConstraintDecoder<unknown>
+}
+
+/**
+ * What a request may have, besides `params` and `decode`. At most one of `json`, `form`, `text`, `bytes`, `stream`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RequestOptions {
+  /** Query values; an array repeats the name, `undefined` leaves it out. */
+  readonly query?: { readonly [name: string]: PathValue | ReadonlyArray<PathValue> | undefined } | undefined
+  /** Headers of this request, over those of the upstream. A `Redacted` value is sent, and shown nowhere. */
+  readonly headers?: { readonly [name: string]: string | Redacted.Redacted<string> | undefined } | undefined
+  /** A body that is sent as JSON. */
+  readonly json?: unknown
+  /** How `json` is encoded before; default: as it is. */
+  readonly encode?: Schema.ConstraintEncoder<unknown> | undefined
+  /** A body that is sent as `application/x-www-form-urlencoded`. */
+  readonly form?: { readonly [name: string]: string | number | boolean | undefined } | undefined
+  /** A body that is sent as UTF-8 text. */
+  readonly text?: string | undefined
+  /** A body that is sent as it is. */
+  readonly bytes?: Uint8Array | undefined
+  /** A body that is sent while it is made. Once begun it is not sent again, unless `streamReplayable` says that it can be. */
+  readonly stream?: Stream.Stream<Uint8Array, unknown> | undefined
+  /** Whether running `stream` again gives the same bytes. Default `false`. */
+  readonly streamReplayable?: boolean | undefined
+  /** Media type of the body; default by its kind. */
+  readonly contentType?: string | undefined
+  /**
+   * Makes a request repeatable that would not be: the server applies it once, however often it comes. Sent as
+   * `idempotency-key`, the same on every attempt. `true` makes a random one for this call.
+   */
+  readonly idempotencyKey?: string | true | undefined
+  /** Statuses of 400 and above that are an answer here, not a failure: `[404]`. */
+  readonly expectedStatus?: ReadonlyArray<number> | undefined
+  /** Business errors that this call may be answered with. */
+  readonly rejections?: ReadonlyArray<Rejection> | undefined
+}
+
+/**
+ * An answer that was asked for without a schema.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Answer {
+  readonly status: number
+  /** Names in lower case. */
+  readonly headers: { readonly [name: string]: string }
+  readonly bytes: Uint8Array
+  /** The body as UTF-8 text. */
+  readonly text: string
+}
+
+/**
+ * A request helper of one method: the path template first, then what the request has. With `decode` it gives the decoded
+ * body, without it the whole {@link Answer}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Method {
+  <const Path extends string, S extends Schema.ConstraintDecoder<unknown, unknown>>(
+    path: Path,
+    options: RequestOptions & ParamsOf<Path> & { readonly decode: S }
+  ): Effect.Effect<S["Type"], CallError, S["DecodingServices"]>
+  <const Path extends string>(
+    path: Path,
+    ...options: [ParamNames<Path>] extends [never]
+      ? [options?: RequestOptions & ParamsOf<Path>]
+      : [options: RequestOptions & ParamsOf<Path>]
+  ): Effect.Effect<Answer, CallError>
+}

@@ -1,0 +1,211 @@
+/**
+ * A dependency that is called: its name, where it is, how calls to it behave, and the helpers that make them. A call takes
+ * a path template, a body and a decode schema, and gives the decoded value; reading and decoding are part of the attempt, so
+ * a body cut half-way is retried like any other failure, and whatever remains is one `CallError`.
+ *
+ * **When to use**: one for each dependency. {@link Service} makes it a service with a layer; {@link make} gives the plain
+ * value.
+ *
+ * **What it is not**: a general HTTP client. It buffers bodies within the policy's limits and follows no redirects.
+ *
+ * **Gotchas**: the retry budget belongs to the upstream. Two layers of one upstream are two budgets.
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { HttpPolicy, Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Charge extends Schema.Class<Charge>("Charge")({ id: Schema.String, amount: Schema.Int }) {}
+ *
+ * class Payments extends Upstream.Service<Payments>()("payments", {
+ *   baseUrl: "https://payments.internal/v1",
+ *   policy: HttpPolicy.standard({ deadline: "10 seconds", attemptTimeout: "2 seconds" })
+ * }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const payments = yield* Payments
+ *   return yield* payments.get("/charges/{id}", { params: { id: "ch_1" }, decode: Charge })
+ * })
+ *
+ * const upstream = ScriptedTransport.layer({
+ *   "GET /charges/{id}": [ScriptedTransport.status(503), ScriptedTransport.json({ id: "ch_1", amount: 1200 })]
+ * })
+ *
+ * const charge = await Effect.runPromise(program.pipe(Effect.provide(Payments.layer.pipe(Layer.provide(upstream)))))
+ * console.log(charge.amount) // => 1200
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type { Failure } from "@holdfast/core/Outcome"
+import type { Reason } from "@holdfast/core/Reason"
+import * as RetryBudget from "@holdfast/core/RetryBudget"
+import * as HttpPolicy from "./HttpPolicy.ts"
+import { call, type Given } from "./internal/pipeline.ts"
+import type { Runtime } from "./internal/runtime.ts"
+import type { Method, Rejection } from "./Request.ts"
+import * as Transport from "./Transport.ts"
+
+/**
+ * Where an upstream is, and how calls to it behave.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Scheme, host, and the path that all operations begin with: `https://payments.internal/v1`. */
+  readonly baseUrl: string | URL
+  /** Default `HttpPolicy.standard()`. */
+  readonly policy?: HttpPolicy.HttpPolicy | undefined
+  /** Headers of every request. A `Redacted` value is sent, and shown nowhere. */
+  readonly headers?: { readonly [name: string]: string | Redacted.Redacted<string> } | undefined
+  /** Business errors that any call may be answered with. */
+  readonly rejections?: ReadonlyArray<Rejection> | undefined
+  /** What to think of a failure, when the catalogue's judgement does not fit. */
+  readonly classify?: ((reason: Reason, usual: Failure) => Failure) | undefined
+  /** Whether the upstream is told the trace: the `traceparent` header. Say `false` for a third party. Default `true`. */
+  readonly propagateTrace?: boolean | undefined
+  /** Names of query parameters whose values spans may show. Default: none. */
+  readonly visibleQuery?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * A dependency that can be called.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Upstream {
+  readonly name: string
+  readonly policy: HttpPolicy.HttpPolicy
+  /** The budget that all its retries are paid from; `undefined` when the policy has none. */
+  readonly budget: RetryBudget.RetryBudget | undefined
+  readonly get: Method
+  readonly head: Method
+  readonly post: Method
+  readonly put: Method
+  readonly patch: Method
+  readonly delete: Method
+}
+
+const parseBaseUrl = (name: string, baseUrl: string | URL): URL => {
+  const url = URL.parse(String(baseUrl))
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    // what is not a URL may still hold a password, so it is not repeated
+    throw new RangeError(`Upstream ${name}: baseUrl must be an absolute http or https URL`)
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new RangeError(
+      `Upstream ${name}: baseUrl holds credentials; send them as a header: { authorization: Redacted.make(…) }`
+    )
+  }
+  if (url.search !== "" || url.hash !== "") {
+    throw new RangeError(`Upstream ${name}: baseUrl has a query or a fragment; give query values with each request`)
+  }
+  return url
+}
+
+const plainHeaders = (
+  headers: { readonly [name: string]: string | Redacted.Redacted<string> } | undefined
+): Record<string, string> => {
+  const plain: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    plain[name.toLowerCase()] = Redacted.isRedacted(value) ? Redacted.value(value) : value
+  }
+  return plain
+}
+
+/**
+ * Makes an upstream that calls through the `Transport` in the context.
+ *
+ * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (name: string, options: Options): Effect.Effect<Upstream, never, Transport.Transport> => {
+  if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
+  const url = parseBaseUrl(name, options.baseUrl)
+  const policy = options.policy ?? HttpPolicy.standard()
+  return Effect.map(Transport.Transport, (transport) => {
+    const runtime: Runtime = {
+      name,
+      policy,
+      budget: policy.retry?.budget === undefined ? undefined : RetryBudget.make(policy.retry.budget),
+      transport,
+      origin: url.origin,
+      endpoint: Transport.endpointOf(url.origin),
+      basePath: url.pathname.replace(/\/+$/, ""),
+      headers: plainHeaders(options.headers),
+      rejections: options.rejections ?? [],
+      classify: options.classify,
+      propagateTrace: options.propagateTrace ?? true,
+      visibleQuery: options.visibleQuery ?? []
+    }
+    const method = (verb: string): Method =>
+      // one function behind two overloads: whether there is a schema decides what it gives
+      ((path: string, given?: Given) => call(runtime, verb, path, given ?? {})) as Method
+    return {
+      name,
+      policy,
+      budget: runtime.budget,
+      get: method("GET"),
+      head: method("HEAD"),
+      post: method("POST"),
+      put: method("PUT"),
+      patch: method("PATCH"),
+      delete: method("DELETE")
+    }
+  })
+}
+
+/**
+ * The class that {@link Service} gives to extend.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<
+  Self,
+  `@holdfast/http/Upstream/${Name}`,
+  Upstream
+> {
+  /** The upstream as declared. It needs a transport. */
+  readonly layer: Layer.Layer<Self, never, Transport.Transport>
+  /** The upstream with some options replaced: another base URL in a test, another policy in a batch job. */
+  readonly layerWith: (options: Partial<Options>) => Layer.Layer<Self, never, Transport.Transport>
+  /** The upstream with options that an effect finds out: from `Config`, a file, a vault. */
+  readonly layerEffect: <E, R>(
+    options: Effect.Effect<Partial<Options>, E, R>
+  ) => Layer.Layer<Self, E, R | Transport.Transport>
+}
+
+/**
+ * Declares an upstream as a service: `class Payments extends Upstream.Service<Payments>()("payments", { … }) {}`. The class
+ * is the tag, and `Payments.layer` the upstream.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() =>
+  <const Name extends string>(name: Name, options: Options): ServiceClass<Self, Name> => {
+    const tag = Context.Service<Self, Upstream>()(`@holdfast/http/Upstream/${name}` as const)
+    const layerWith = (replaced: Partial<Options>) => Layer.effect(tag, make(name, { ...options, ...replaced }))
+    return Object.assign(tag, {
+      layer: Layer.effect(
+        tag,
+        Effect.suspend(() => make(name, options))
+      ),
+      layerWith,
+      layerEffect: <E, R>(found: Effect.Effect<Partial<Options>, E, R>) =>
+        Layer.effect(
+          tag,
+          Effect.flatMap(found, (replaced) => make(name, { ...options, ...replaced }))
+        )
+    })
+  }

@@ -1,0 +1,7 @@
+export * as FailureClassifier from "./FailureClassifier.ts"
+export * as HttpPolicy from "./HttpPolicy.ts"
+export * as Redaction from "./Redaction.ts"
+export * as Request from "./Request.ts"
+export * as RetryAfter from "./RetryAfter.ts"
+export * as Transport from "./Transport.ts"
+export * as Upstream from "./Upstream.ts"

@@ -1,0 +1,110 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type * as Transport from "../Transport.ts"
+import { bodyIssue } from "./schemaIssue.ts"
+import type { Issue } from "./pathTemplate.ts"
+import { isIssue } from "./pathTemplate.ts"
+
+/** The ways in which a caller may give a body; at most one of them. */
+export interface BodyOptions {
+  readonly json?: unknown
+  readonly encode?: Schema.ConstraintEncoder<unknown> | undefined
+  readonly form?: { readonly [name: string]: string | number | boolean | undefined } | undefined
+  readonly text?: string | undefined
+  readonly bytes?: Uint8Array | undefined
+  readonly stream?: Stream.Stream<Uint8Array, unknown> | undefined
+  readonly streamReplayable?: boolean | undefined
+  readonly contentType?: string | undefined
+}
+
+export interface RequestBody {
+  readonly body: Transport.Body | undefined
+  readonly contentType: string | undefined
+  /** Whether the body can be sent once more. A stream can't once it was begun, unless its owner says that it can. */
+  readonly replayable: () => boolean
+}
+
+const always = (): boolean => true
+
+const none: RequestBody = { body: undefined, contentType: undefined, replayable: always }
+
+const whole = (body: string | Uint8Array, contentType: string): RequestBody => ({
+  body,
+  contentType,
+  replayable: always
+})
+
+const jsonText = (value: unknown): string | Issue => {
+  try {
+    const text = JSON.stringify(value)
+    return text === undefined ? { path: "json", issue: `${typeof value} is not JSON` } : text
+  } catch (error) {
+    return { path: "json", issue: error instanceof Error ? (error.message.split("\n")[0] ?? "not JSON") : "not JSON" }
+  }
+}
+
+const jsonBody = (value: unknown, contentType: string | undefined): RequestBody | Issue => {
+  const text = jsonText(value)
+  return isIssue(text) ? text : whole(text, contentType ?? "application/json")
+}
+
+const streamBody = (
+  stream: Stream.Stream<Uint8Array, unknown>,
+  declared: boolean,
+  contentType: string | undefined
+): RequestBody => {
+  let begun = false
+  return {
+    body: Stream.onStart(
+      stream,
+      Effect.sync(() => {
+        begun = true
+      })
+    ),
+    contentType: contentType ?? "application/octet-stream",
+    replayable: () => declared || !begun
+  }
+}
+
+const given = ["json", "form", "text", "bytes", "stream"] as const
+
+/** Makes the body, or says what is wrong with it. */
+export const makeBody = (options: BodyOptions): Effect.Effect<RequestBody, Issue> => {
+  const names = given.filter((name) => options[name] !== undefined)
+  if (names.length === 0) return Effect.succeed(none)
+  if (names.length > 1) {
+    return Effect.fail({ path: "body", issue: `one body is given at most, got ${names.join(" and ")}` })
+  }
+  if (options.json !== undefined) {
+    if (options.encode === undefined) return settle(jsonBody(options.json, options.contentType))
+    return Schema.encodeUnknownEffect(options.encode)(options.json).pipe(
+      Effect.mapError((error) => bodyIssue("json", error)),
+      Effect.flatMap((encoded) => settle(jsonBody(encoded, options.contentType)))
+    )
+  }
+  if (options.form !== undefined) {
+    const pairs = Object.entries(options.form).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, String(value)]]
+    )
+    return Effect.succeed(
+      whole(new URLSearchParams(pairs).toString(), options.contentType ?? "application/x-www-form-urlencoded")
+    )
+  }
+  if (options.text !== undefined) {
+    return Effect.succeed(whole(options.text, options.contentType ?? "text/plain;charset=utf-8"))
+  }
+  if (options.bytes !== undefined) {
+    return Effect.succeed(whole(options.bytes, options.contentType ?? "application/octet-stream"))
+  }
+  return Effect.succeed(
+    Option.match(Option.fromUndefinedOr(options.stream), {
+      onNone: () => none,
+      onSome: (stream) => streamBody(stream, options.streamReplayable === true, options.contentType)
+    })
+  )
+}
+
+const settle = (made: RequestBody | Issue): Effect.Effect<RequestBody, Issue> =>
+  isIssue(made) ? Effect.fail(made) : Effect.succeed(made)

@@ -1,0 +1,25 @@
+import type * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type { Issue } from "./pathTemplate.ts"
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Longest issue that an error repeats: it quotes the value that was got, which may be anything. */
+const longestIssue = 200
+
+const bounded = (text: string): string => (text.length <= longestIssue ? text : `${text.slice(0, longestIssue)}…`)
+
+const segment = (key: PropertyKey | { readonly key: PropertyKey }): string => {
+  const name = typeof key === "object" ? key.key : key
+  return typeof name === "number" ? `[${name}]` : `.${String(name)}`
+}
+
+/** The first thing that a schema found wrong, and where: `json.items[0].price`. */
+export const bodyIssue = (root: string, error: Schema.SchemaError): Issue => {
+  const first = format(error.issue).issues[0]
+  const path = (first?.path ?? []).map(segment).join("")
+  return {
+    path: root === "" ? path.replace(/^\./, "") : `${root}${path}`,
+    issue: bounded((first?.message ?? error.message).replace(/\s+/g, " "))
+  }
+}

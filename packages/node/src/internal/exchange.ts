@@ -1,0 +1,232 @@
+import type { Dispatcher } from "undici"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Stream from "effect/Stream"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
+import * as FailureClassifier from "@holdfast/http/FailureClassifier"
+import * as Transport from "@holdfast/http/Transport"
+import { ConnectTimeoutError } from "./connector.ts"
+
+/** Limits of the phases after the connection, in milliseconds. */
+export interface PhaseLimits {
+  readonly headersMillis: number
+  readonly bodyMillis: number
+}
+
+type Settled = Exit.Exit<Transport.Response, Reason.TransportReason>
+
+/**
+ * One exchange, on the dispatcher's own events: no response object, no stream, no abort signal. The signal is what costs
+ * most elsewhere; here the dispatcher's own handle aborts.
+ *
+ * An exchange settles once, by whichever comes first: the end of the body, an error, a limit, or the caller's interruption
+ * through `abort`. Whatever leaves a response unread aborts it, which destroys its connection and frees its place in the pool.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: Transport.Request
+  readonly #phases: PhaseLimits
+  readonly #endpoint: string
+  readonly #settle: (exit: Settled) => void
+  #controller: Dispatcher.DispatchController | undefined
+  #phase: Reason.Phase = "connect"
+  #settled = false
+  #status = 0
+  #headers: Record<string, string> = {}
+  #wanted = true
+  #chunks: Array<Buffer> = []
+  #kept = 0
+  #read = 0
+  #timer: NodeJS.Timeout | undefined
+  #drainTimer: NodeJS.Timeout | undefined
+
+  constructor(request: Transport.Request, phases: PhaseLimits, endpoint: string, settle: (exit: Settled) => void) {
+    this.#request = request
+    this.#phases = phases
+    this.#endpoint = endpoint
+    this.#settle = settle
+  }
+
+  /** The caller went away. */
+  abort(): void {
+    if (this.#settled) return
+    this.#finish()
+    // an exchange that still waits for a connection has no controller; it is aborted when it gets one
+    this.#controller?.abort(callerLeft)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#settled) {
+      controller.abort(callerLeft)
+      return
+    }
+    this.#phase = "send"
+    this.#arm(this.#phases.headersMillis, () => this.#headersLate())
+  }
+
+  onRequestSent(): void {
+    if (this.#phase !== "send") return
+    this.#phase = "wait"
+    // the limit of the headers counts from the end of the request, not from its beginning
+    this.#timer?.refresh()
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: NodeJS.Dict<string | Array<string>>
+  ): void {
+    if (status < 200) return // 100 and 103 come before the response
+    this.#phase = "receive"
+    this.#status = status
+    this.#headers = joined(headers)
+    this.#wanted = Transport.isExpected(this.#request, status)
+    this.#arm(this.#phases.bodyMillis, () => this.#bodyLate())
+    const announced = this.#request.method === "HEAD" ? 0 : Number(this.#headers["content-length"] ?? 0)
+    if (this.#wanted) {
+      if (announced > this.#request.limits.responseBytes) this.#tooLarge(announced)
+      return
+    }
+    const { drainBytes, drainTime } = this.#request.limits
+    if (announced > drainBytes) {
+      // reading it costs more than a new connection: keep what comes with the headers, which is nothing yet
+      this.#answerUnread()
+      return
+    }
+    this.#drainTimer = setTimeout(() => this.#answerUnread(), Duration.toMillis(drainTime))
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#settled) return
+    this.#timer?.refresh()
+    this.#read += chunk.length
+    const { drainBytes, errorBytes, responseBytes } = this.#request.limits
+    if (this.#wanted) {
+      if (this.#read > responseBytes) {
+        this.#tooLarge(this.#read)
+        return
+      }
+      this.#chunks.push(chunk)
+      this.#kept += chunk.length
+      return
+    }
+    const room = errorBytes - this.#kept
+    if (room > 0) {
+      const part = chunk.length > room ? chunk.subarray(0, room) : chunk
+      this.#chunks.push(part)
+      this.#kept += part.length
+    }
+    if (this.#read > drainBytes) this.#answerUnread()
+  }
+
+  onResponseEnd(): void {
+    if (this.#settled) return
+    this.#succeed(this.#kept === this.#read)
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
+    if (this.#settled) return
+    // the status is known and says more than a body that was cut
+    if (this.#phase === "receive" && !this.#wanted) {
+      this.#succeed(false)
+      return
+    }
+    this.fail(error)
+  }
+
+  /** Settles with the reason that an error stands for. */
+  fail(error: unknown): void {
+    if (this.#settled) return
+    this.#finish()
+    this.#settle(Exit.fail(reasonOf(error, this.#endpoint, this.#phase)))
+  }
+
+  #succeed(bodyComplete: boolean): void {
+    this.#finish()
+    const body =
+      this.#chunks.length === 1 && this.#chunks[0] !== undefined
+        ? this.#chunks[0]
+        : Buffer.concat(this.#chunks, this.#kept)
+    this.#settle(Exit.succeed({ status: this.#status, headers: this.#headers, body, bodyComplete }))
+  }
+
+  /** Answers with the error status and as much of its body as was read, and lets the connection go. */
+  #answerUnread(): void {
+    if (this.#settled) return
+    this.#succeed(false)
+    this.#controller?.abort(notRead)
+  }
+
+  #tooLarge(size: number): void {
+    this.#giveUp(
+      () => new Reason.ResponseTooLarge({ endpoint: this.#endpoint, limit: this.#request.limits.responseBytes, size })
+    )
+  }
+
+  #headersLate(): void {
+    this.#giveUp(
+      () => new Reason.HeadersTimeout({ endpoint: this.#endpoint, limit: Duration.millis(this.#phases.headersMillis) })
+    )
+  }
+
+  #bodyLate(): void {
+    if (!this.#wanted) {
+      this.#answerUnread()
+      return
+    }
+    this.#giveUp(
+      () => new Reason.BodyTimeout({ endpoint: this.#endpoint, limit: Duration.millis(this.#phases.bodyMillis) })
+    )
+  }
+
+  #giveUp(reason: () => Reason.TransportReason): void {
+    if (this.#settled) return
+    this.#finish()
+    this.#settle(Exit.fail(stackless(reason)))
+    this.#controller?.abort(notRead)
+  }
+
+  /** One timer serves both phases; it is pushed back by progress, which costs nothing but a timestamp. */
+  #arm(millis: number, late: () => void): void {
+    clearTimeout(this.#timer)
+    this.#timer = millis === Infinity ? undefined : setTimeout(late, millis)
+  }
+
+  #finish(): void {
+    this.#settled = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#drainTimer)
+  }
+}
+
+// made once: an abort needs an error, and nobody reads it
+const callerLeft = stackless(() => new Error("the caller no longer wants the response"))
+const notRead = stackless(() => new Error("the response is not read to its end"))
+
+const joined = (headers: NodeJS.Dict<string | Array<string>>): Record<string, string> => {
+  const joined: Record<string, string> = {}
+  for (const name of Object.keys(headers)) {
+    const value = headers[name]
+    if (value !== undefined) joined[name] = typeof value === "string" ? value : value.join(", ")
+  }
+  return joined
+}
+
+const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
+  if (error instanceof ConnectTimeoutError) {
+    return stackless(() => new Reason.ConnectTimeout({ endpoint, limit: Duration.millis(error.limitMillis) }))
+  }
+  return stackless(() => FailureClassifier.classify(error, { endpoint, phase }))
+}
+
+/** What undici takes as a body. */
+type DispatchBody = Exclude<Dispatcher.DispatchOptions["body"], undefined>
+
+/** The body in a form that undici takes. */
+export const dispatchBody = (body: Transport.Body | undefined): Effect.Effect<DispatchBody> => {
+  if (body === undefined || typeof body === "string" || body instanceof Uint8Array) return Effect.succeed(body ?? null)
+  // undici takes any async iterable, and its type names only some of them
+  return Effect.map(Stream.toAsyncIterableEffect(body), (iterable) => iterable as unknown as DispatchBody)
+}

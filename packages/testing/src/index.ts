@@ -1,0 +1,1 @@
+export * as ScriptedTransport from "./ScriptedTransport.ts"

@@ -1,0 +1,6 @@
+/**
+ * Test layers.
+ *
+ * @since 0.1.0
+ */
+export * from "@holdfast/testing"

@@ -1,0 +1,38 @@
+import { existsSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const globalSetup = fileURLToPath(new URL("test/support/global-setup.ts", import.meta.url))
+
+// Workspace packages are imported by name and their `exports` point at the sources: nothing has to be built first.
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["packages/*/test/**/*.test.ts", "packages/*/src/**/*.test.ts", "src/**/*.test.ts"]
+        }
+      },
+      {
+        test: {
+          name: "integration",
+          include: ["test/**/*.test.ts"],
+          // Real sockets and servers in processes of their own: a busy machine may be slow without being wrong.
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+          globalSetup: existsSync(globalSetup) ? [globalSetup] : []
+        }
+      },
+      {
+        test: {
+          name: "examples",
+          include: ["examples/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000
+        }
+      }
+    ]
+  }
+})
