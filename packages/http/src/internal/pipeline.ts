@@ -3,7 +3,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Tracer from "effect/Tracer"
@@ -15,12 +14,13 @@ import * as Outcome from "@holdfast/core/Outcome"
 import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
 import { stackless } from "@holdfast/core/Stackless"
-import type { NonIdempotent } from "../HttpPolicy.ts"
 import * as Redaction from "../Redaction.ts"
 import type { Answer, ParamsOf, Rejection, RequestOptions } from "../Request.ts"
 import type * as Transport from "../Transport.ts"
 import { fillPath, isIssue, type Issue, queryString } from "./pathTemplate.ts"
+import { isIdempotent, mayRepeat } from "./replay.ts"
 import { makeBody, type RequestBody } from "./requestBody.ts"
+import { randomHex } from "./requestId.ts"
 import { bodyIssue } from "./schemaIssue.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
@@ -29,9 +29,6 @@ import { bodyJson, bodyText, statusReason } from "./statusReason.ts"
 /** A request as the helpers pass it on, its types forgotten. */
 export type Given = RequestOptions &
   ParamsOf<string> & { readonly decode?: Schema.ConstraintDecoder<unknown, unknown> | undefined }
-
-/** RFC 9110 §9.2.2. */
-const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"])
 
 /** One call, through its stages: request → call stage → attempts → outcome → answer. */
 export const call = (
@@ -72,16 +69,6 @@ interface CallContext {
   readonly operation: string
   readonly requestId: string
   readonly deadline: Deadline.Deadline | undefined
-}
-
-/** 64 random bits; `Random` is the fiber's, so that a test can foretell them. */
-const randomHex = (fiber: Fiber.Fiber<unknown, unknown>): string => {
-  const random = fiber.getRef(Random.Random)
-  const half = () =>
-    Math.floor(random.nextDoubleUnsafe() * 2 ** 32)
-      .toString(16)
-      .padStart(8, "0")
-  return half() + half()
 }
 
 const failed = (context: CallContext, reason: Reason.Reason, attempts: number, stopped: RetryStopped): CallError =>
@@ -163,7 +150,7 @@ const encode = (context: CallContext, given: Given): Effect.Effect<Encoded, Issu
             Redaction.path(query, runtime.visibleQuery),
       headers,
       body,
-      repeatable: idempotent.has(context.method) || headers["idempotency-key"] !== undefined
+      repeatable: isIdempotent(context.method) || headers["idempotency-key"] !== undefined
     }
   })
 }
@@ -217,9 +204,6 @@ const loop = (
     onGiveUp: (reason, { attempts, stopped }) => Effect.fail(failed(context, reason, attempts, stopped))
   })
 }
-
-const mayRepeat = (repeatable: boolean, nonIdempotent: NonIdempotent, outcome: Outcome.Failure): boolean =>
-  repeatable || nonIdempotent === "always" || (nonIdempotent === "unsent" && outcome.applied === "no")
 
 const attempt = (
   context: CallContext,

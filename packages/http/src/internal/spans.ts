@@ -26,10 +26,10 @@ export interface CallSpan {
 }
 
 /** The span of the call: INTERNAL, because OpenTelemetry wants one CLIENT span for each attempt and none around them. */
-export const withCallSpan = <A, R>(
+export const withCallSpan = <A, E, R>(
   call: CallSpan,
-  run: (span: Tracer.Span) => Effect.Effect<A, CallError, R>
-): Effect.Effect<A, CallError, R> =>
+  run: (span: Tracer.Span) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
   Effect.useSpan(
     `${call.upstream} ${call.operation}`,
     {

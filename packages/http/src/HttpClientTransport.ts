@@ -1,0 +1,115 @@
+/**
+ * Any Effect `HttpClient` as a transport: fetch in a browser or on Bun, Node's own `http`, a client that a team has already.
+ *
+ * **When to use**: where undici is not at hand, or when a program's own `HttpClient` must carry everything.
+ *
+ * **What it is not**: the fast way on Node, which is `NodeTransport`.
+ *
+ * **Gotchas**: an `HttpClient` does not tell connecting from sending, so a failure before the response is reported in phase
+ * `wait` unless its code says otherwise. The client's own spans and trace headers are switched off: the pipeline makes them.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import type { HttpMethod } from "effect/http/HttpMethod"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
+import * as FailureClassifier from "./FailureClassifier.ts"
+import { readBounded, readErrorBody } from "./internal/boundedBody.ts"
+import * as Transport from "./Transport.ts"
+
+const toRequest = (request: Transport.Request): HttpClientRequest.HttpClientRequest => {
+  // the pipeline sends the methods of `Upstream` only, which are all among Effect's
+  const made = HttpClientRequest.make(request.method as HttpMethod)(`${request.origin}${request.path}`)
+  const body = request.body
+  const contentType = request.headers["content-type"]
+  const withBody =
+    body === undefined
+      ? made
+      : typeof body === "string"
+        ? HttpClientRequest.bodyText(made, body, contentType)
+        : body instanceof Uint8Array
+          ? HttpClientRequest.bodyUint8Array(made, body, contentType)
+          : HttpClientRequest.bodyStream(made, body, contentType === undefined ? {} : { contentType })
+  return HttpClientRequest.setHeaders(withBody, request.headers)
+}
+
+const readBody = (
+  request: Transport.Request,
+  endpoint: string,
+  response: HttpClientResponse
+): Effect.Effect<Transport.Response, Reason.TransportReason> => {
+  const answered = (bytes: Uint8Array, complete: boolean): Transport.Response => ({
+    status: response.status,
+    headers: response.headers,
+    body: bytes,
+    bodyComplete: complete
+  })
+  if (request.method === "HEAD") return Effect.succeed(answered(new Uint8Array(0), true))
+  if (!Transport.isExpected(request, response.status)) {
+    return Effect.map(readErrorBody(response, request.limits), (read) => answered(read.bytes, read.complete))
+  }
+  const limit = request.limits.responseBytes
+  return Effect.matchEffect(readBounded(response, limit, limit), {
+    onFailure: (error: HttpClientError) =>
+      Effect.fail(stackless(() => FailureClassifier.classify(error, { endpoint, phase: "receive" }))),
+    onSuccess: (read) =>
+      read.size > limit
+        ? Effect.fail(stackless(() => new Reason.ResponseTooLarge({ endpoint, limit, size: read.size })))
+        : Effect.succeed(answered(read.bytes, true))
+  })
+}
+
+/**
+ * Makes a transport of a client.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (client: HttpClient.HttpClient): Transport.Transport["Service"] => ({
+  send: (request) => {
+    const endpoint = Transport.endpointOf(request.origin)
+    return client.execute(toRequest(request)).pipe(
+      Effect.mapError((error) => stackless(() => FailureClassifier.classify(error, { endpoint, phase: "wait" }))),
+      Effect.flatMap((response) => readBody(request, endpoint, response)),
+      Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+    )
+  }
+})
+
+/**
+ * A transport over the `HttpClient` in the context.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ * import { HttpClientTransport, Upstream } from "holdfast"
+ *
+ * class Greeter extends Upstream.Service<Greeter>()("greeter", { baseUrl: "https://greeter.internal" }) {}
+ *
+ * const client = HttpClient.make((request) =>
+ *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response("hello from a client of your own")))
+ * )
+ * const transport = HttpClientTransport.layer.pipe(Layer.provide(Layer.succeed(HttpClient.HttpClient, client)))
+ *
+ * const program = Effect.gen(function*() {
+ *   const greeter = yield* Greeter
+ *   console.log((yield* greeter.get("/")).text)
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(Greeter.layer.pipe(Layer.provide(transport)))))
+ * // => hello from a client of your own
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Transport.Transport, never, HttpClient.HttpClient> = Layer.effect(
+  Transport.Transport,
+  Effect.map(HttpClient.HttpClient, make)
+)

@@ -1,0 +1,349 @@
+/**
+ * The drop-in: a policy over an Effect `HttpClient` that a program has already. Nothing else of the program changes.
+ *
+ * **When to use**: {@link layer} under a program that uses `HttpClient.HttpClient`; {@link withPolicy} where a client is at
+ * hand, and for `HttpApiClient.makeWith`; {@link transformClient} for `HttpApiClient.make`.
+ *
+ * **What it is not**: an `Upstream`, whose calls end with the decoded value and one error type. A client ends with a
+ * response, so its body is read after the policy, unless it is short: a body of an announced length up to `bufferBytes` is
+ * read within the attempt, and one that is cut off is retried.
+ *
+ * **Gotchas**: what `HttpClient.mapRequest` adds above the policy runs once a call; put it below (on the inner client) to
+ * have it run for every attempt. When retries end on an error status, the last response is given as it is, because that
+ * is what the code above expects of a client.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
+import { CallError, type RetryStopped } from "@holdfast/core/CallError"
+import * as Deadline from "@holdfast/core/Deadline"
+import * as Outcome from "@holdfast/core/Outcome"
+import type * as Reason from "@holdfast/core/Reason"
+import * as Retry from "@holdfast/core/Retry"
+import * as RetryBudget from "@holdfast/core/RetryBudget"
+import { stackless } from "@holdfast/core/Stackless"
+import * as FailureClassifier from "./FailureClassifier.ts"
+import * as HttpPolicy from "./HttpPolicy.ts"
+import { discard, readBounded } from "./internal/boundedBody.ts"
+import { isIdempotent, mayRepeat } from "./internal/replay.ts"
+import { randomHex } from "./internal/requestId.ts"
+import * as Spans from "./internal/spans.ts"
+import { statusReason } from "./internal/statusReason.ts"
+import { endpointOf } from "./Transport.ts"
+
+/**
+ * How a client is made resilient.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** What errors and spans call the upstream. Default: the host that is called. */
+  readonly name?: string | undefined
+  /** Default `HttpPolicy.standard()`. */
+  readonly policy?: HttpPolicy.HttpPolicy | undefined
+  /** Names the operation of a request, of low cardinality. Default: its method. */
+  readonly operation?: ((request: HttpClientRequest) => string) | undefined
+  /** Longest body that is read within the attempt, in bytes, when its length is announced. Default 1 MiB; 0 for none. */
+  readonly bufferBytes?: number | undefined
+  /** What to think of a failure, when the catalogue's judgement does not fit. */
+  readonly classify?: ((reason: Reason.Reason, usual: Outcome.Failure) => Outcome.Failure) | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = { bufferBytes: 1024 * 1024 } as const satisfies Options
+
+/** A failed attempt on its way to the loop: what it stands for, and the response or error that it came with. */
+type Failed<E> =
+  | {
+      readonly _tag: "Responded"
+      readonly reason: Reason.Reason
+      readonly response: HttpClientResponse.HttpClientResponse
+    }
+  | { readonly _tag: "Broken"; readonly reason: Reason.Reason }
+  | { readonly _tag: "Foreign"; readonly error: E }
+
+/** Judged of an error that is not an HTTP client's: it is the program's own, and goes through untouched. */
+const foreign = Outcome.failure({ cause: "permanent" })
+
+/**
+ * Puts a policy on a client. Its state (the retry budget) is made here, once.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ * import { HttpPolicy, ResilientClient } from "holdfast"
+ *
+ * let requests = 0
+ * const flaky = HttpClient.make((request) =>
+ *   Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(null, { status: ++requests < 3 ? 503 : 200 })))
+ * )
+ *
+ * const client = flaky.pipe(ResilientClient.withPolicy({ policy: HttpPolicy.standard({ deadline: "5 seconds" }) }))
+ * const response = await Effect.runPromise(client.get("https://stock.internal/items"))
+ * console.log(response.status, requests) // => 200 3
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withPolicy = (
+  options: Options = {}
+): (<E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
+  const policy = options.policy ?? HttpPolicy.standard()
+  const budget = policy.retry?.budget === undefined ? undefined : RetryBudget.make(policy.retry.budget)
+  return (self) =>
+    HttpClient.transform(self, (send, request) =>
+      Effect.withFiber((fiber) => {
+        const call = makeCall(options, policy, request, fiber)
+        const run = loop(call, budget, send)
+        return Spans.isTracing(fiber)
+          ? Spans.withCallSpan(
+              { upstream: call.upstream, operation: call.operation, requestId: call.requestId },
+              () => run
+            )
+          : run
+      })
+    )
+}
+
+interface Call {
+  readonly options: Options
+  readonly policy: HttpPolicy.HttpPolicy
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly request: HttpClientRequest
+  readonly endpoint: string
+  readonly upstream: string
+  readonly operation: string
+  readonly requestId: string
+  readonly startMillis: number
+  readonly deadline: Deadline.Deadline | undefined
+}
+
+const makeCall = (
+  options: Options,
+  policy: HttpPolicy.HttpPolicy,
+  request: HttpClientRequest,
+  fiber: Fiber.Fiber<unknown, unknown>
+): Call => {
+  const startMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
+  const url = URL.parse(request.url)
+  const endpoint = url === null ? "unknown" : endpointOf(url.origin)
+  return {
+    options,
+    policy,
+    fiber,
+    request,
+    endpoint,
+    upstream: options.name ?? endpoint,
+    operation: options.operation?.(request) ?? request.method,
+    requestId: request.headers["x-request-id"] ?? randomHex(fiber),
+    startMillis,
+    deadline: Deadline.tighten(
+      fiber.getRef(Deadline.Current),
+      startMillis,
+      policy.deadline === undefined ? undefined : Duration.toMillis(policy.deadline)
+    )
+  }
+}
+
+const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
+
+const loop = <E, R>(
+  call: Call,
+  budget: RetryBudget.RetryBudget | undefined,
+  send: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>
+): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError, R> => {
+  const { policy, request } = call
+  const repeatable = isIdempotent(request.method) || request.headers["idempotency-key"] !== undefined
+  return Retry.run({
+    retry: policy.retry?.loop ?? once,
+    budget,
+    deadline: call.deadline,
+    attempt: (resend) => attempt(call, send, resend),
+    classify: (failed: Failed<E>) => {
+      if (failed._tag === "Foreign") return foreign
+      const usual = Outcome.fromReason(failed.reason)
+      return call.options.classify === undefined ? usual : call.options.classify(failed.reason, usual)
+    },
+    replayable: (outcome) =>
+      mayRepeat(repeatable, policy.retry?.nonIdempotent ?? "never", outcome) && isReplayable(request.body),
+    onRetry: (failed) =>
+      failed._tag === "Responded"
+        ? discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime)
+        : Effect.void,
+    onGiveUp: (failed, { attempts, stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
+      switch (failed._tag) {
+        case "Responded":
+          return Effect.succeed(failed.response)
+        case "Foreign":
+          return Effect.fail(failed.error)
+        case "Broken":
+          return Effect.fail(callErrorOf(call, failed.reason, attempts, stopped))
+      }
+    }
+  })
+}
+
+const callErrorOf = (call: Call, reason: Reason.Reason, attempts: number, stopped: RetryStopped): CallError =>
+  new CallError({
+    upstream: call.upstream,
+    operation: call.operation,
+    requestId: call.requestId,
+    attempts,
+    elapsed: Duration.millis(Deadline.nowMillisUnsafe(call.fiber.getRef(Clock.Clock)) - call.startMillis),
+    retryStopped: stopped,
+    reason
+  })
+
+const attempt = <E, R>(
+  call: Call,
+  send: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>,
+  resend: number
+): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>, R> => {
+  const { endpoint, policy } = call
+  const exchange = send.pipe(
+    Effect.mapError((error) => failedOf(call, error, "wait")),
+    Effect.flatMap((response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>> => {
+      if (response.status < 400) return buffered(call, response)
+      const now = call.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      const unread = { status: response.status, headers: response.headers, body: noBytes, bodyComplete: false }
+      return Effect.fail({ _tag: "Responded", reason: statusReason(endpoint, unread, now), response })
+    })
+  )
+  const counted = resend === 0 ? exchange : Effect.annotateSpans(exchange, "http.request.resend_count", resend)
+  const limitMillis = policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout)
+  return Effect.mapError(AttemptTimeout.bounded(counted, limitMillis, call.deadline), (failed): Failed<E> =>
+    isTimeReason(failed) ? { _tag: "Broken", reason: failed } : failed
+  )
+}
+
+const noBytes = new Uint8Array(0)
+
+const isTimeReason = <E>(
+  failed: Failed<E> | Reason.AttemptTimeout | Reason.DeadlineExceeded
+): failed is Reason.AttemptTimeout | Reason.DeadlineExceeded =>
+  failed._tag === "AttemptTimeout" || failed._tag === "DeadlineExceeded"
+
+/**
+ * What an error of the client stands for. Only what the wire did is judged here; a request that can't be built or a body that
+ * can't be decoded is the program's own affair.
+ */
+const failedOf = <E>(call: Call, error: E, phase: Reason.Phase): Failed<E> => {
+  if (!HttpClientError.isHttpClientError(error)) return { _tag: "Foreign", error }
+  const inner = callError(error)
+  if (Option.isSome(inner)) return { _tag: "Broken", reason: inner.value.reason }
+  const kind = error.reason._tag
+  if (kind !== "TransportError" && !(kind === "DecodeError" && phase === "receive")) return { _tag: "Foreign", error }
+  return {
+    _tag: "Broken",
+    reason: stackless(() => FailureClassifier.classify(error, { endpoint: call.endpoint, phase }))
+  }
+}
+
+/** A response whose body is in memory, when it is short enough by its own account. */
+const buffered = <E>(
+  call: Call,
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>> => {
+  const bound = call.options.bufferBytes ?? defaults.bufferBytes
+  const announced = Number(response.headers["content-length"] ?? "NaN")
+  const hasBody = call.request.method !== "HEAD" && response.status !== 204 && response.status !== 304
+  if (!(hasBody && announced <= bound && announced > 0)) return Effect.succeed(response)
+  return Effect.matchEffect(readBounded(response, Infinity, Infinity), {
+    // only the client's own errors come out of its stream
+    onFailure: (error) => Effect.fail(failedOf(call, error, "receive") as Failed<E>),
+    onSuccess: ({ bytes }) =>
+      Effect.succeed(
+        HttpClientResponse.fromWeb(
+          response.request,
+          // a copy, because `Response` wants a plain ArrayBuffer behind its bytes
+          new Response(new Uint8Array(bytes), { status: response.status, headers: response.headers })
+        )
+      )
+  })
+}
+
+const isReplayable = (body: HttpClientRequest["body"]): boolean =>
+  body._tag !== "Raw" || typeof body.body === "string" || body.body instanceof Uint8Array
+
+/**
+ * The call error inside an `HttpClientError` that a resilient client failed with.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const callError = (error: HttpClientError.HttpClientError): Option.Option<CallError> => {
+  const cause = "cause" in error.reason ? error.reason.cause : undefined
+  return cause instanceof CallError ? Option.some(cause) : Option.none()
+}
+
+/**
+ * Puts a policy on a client whose error type may not change: a call error is carried as the cause of a `TransportError`, and
+ * {@link callError} gets it back. For `HttpApiClient.make(api, { transformClient: ResilientClient.transformClient() })`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const transformClient = (options: Options = {}): ((self: HttpClient.HttpClient) => HttpClient.HttpClient) => {
+  const resilient = withPolicy(options)
+  return (self) =>
+    HttpClient.transform(resilient(self), (send, request) =>
+      Effect.mapError(send, (error) =>
+        error instanceof CallError
+          ? new HttpClientError.HttpClientError({
+              reason: new HttpClientError.TransportError({ request, cause: error, description: error.message })
+            })
+          : error
+      )
+    ) as HttpClient.HttpClient
+}
+
+/**
+ * A policy over the `HttpClient` in the context. Provide it between the program and its client.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ * import { ResilientClient } from "holdfast"
+ *
+ * // a program that knows nothing of Holdfast
+ * const program = Effect.gen(function*() {
+ *   const response = yield* HttpClient.get("https://stock.internal/items")
+ *   console.log(response.status, yield* response.text)
+ * })
+ *
+ * let requests = 0
+ * const flaky = HttpClient.make((request) =>
+ *   Effect.sync(() =>
+ *     ++requests === 1
+ *       ? HttpClientResponse.fromWeb(request, new Response("busy", { status: 503 }))
+ *       : HttpClientResponse.fromWeb(request, new Response("3 left"))
+ *   )
+ * )
+ *
+ * const client = ResilientClient.layer({ name: "stock" }).pipe(Layer.provide(Layer.succeed(HttpClient.HttpClient, flaky)))
+ * await Effect.runPromise(program.pipe(Effect.provide(client)))
+ * // => 200 3 left
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> =>
+  Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, transformClient(options)))
