@@ -2,7 +2,7 @@
  * A small public key infrastructure, made in memory: two roots of which a client is to trust one, and a server chain
  * for every way in which a certificate can be wrong. ECDSA P-256, because its keys are made in a millisecond.
  */
-import "./reflectMetadata.ts"
+import "reflect-metadata"
 import * as x509 from "@peculiar/x509"
 import { Effect } from "effect"
 

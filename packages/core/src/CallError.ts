@@ -23,7 +23,7 @@
  * })
  *
  * console.log(error.message)
- * // => payments: POST /charges/{id} failed after 3 attempts in 1s 240ms: payments.internal:443: nothing listens at that address, or a firewall refuses [ECONNREFUSED], in phase connect; no further attempt: the retry budget is spent (ERR_NETWORK_CONNECTION_REFUSED, request 0d6f1c2ab3e94f75)
+ * // => payments: POST /charges/{id} failed after 3 attempts in 1.24s: payments.internal:443: nothing listens at that address, or a firewall refuses [ECONNREFUSED], in phase connect; no further attempt: the retry budget is spent (ERR_NETWORK_CONNECTION_REFUSED, request 0d6f1c2ab3e94f75)
  *
  * const wire = Schema.encodeSync(CallError.CallError)(error)
  * console.log(Schema.decodeSync(CallError.CallError)(wire).reason instanceof Reason.ConnectionRefused) // => true
@@ -34,6 +34,8 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
+import { elapsed } from "./internal/elapsed.ts"
+import { oneLine } from "./internal/oneLine.ts"
 import { Reason } from "./Reason.ts"
 
 /**
@@ -102,10 +104,10 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
   override get message(): string {
     const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
     const code = ErrorCatalog.of(this.reason).code
-    return (
-      `${this.upstream}: ${this.operation} failed after ${tries} in ${Duration.format(this.elapsed)}: ` +
-      `${this.reason.message}; no further attempt: ${stoppedInWords[this.retryStopped]} ` +
-      `(${code}, request ${this.requestId})`
+    return oneLine(
+      `${this.upstream}: ${this.operation} failed after ${tries} in ${elapsed(this.elapsed)}: ` +
+        `${this.reason.message}; no further attempt: ${stoppedInWords[this.retryStopped]} ` +
+        `(${code}, request ${this.requestId})`
     )
   }
 

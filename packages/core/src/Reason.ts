@@ -15,6 +15,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as ProblemDetails from "effect/http/ProblemDetails"
+import { oneLine } from "./internal/oneLine.ts"
 
 /**
  * How far an attempt had come: `connect` covers name resolution, TCP and TLS, so nothing of the request was sent;
@@ -50,7 +51,7 @@ const transportLine = (
 ): string => {
   const code = reason.code === undefined ? "" : ` [${reason.code}]`
   const detail = reason.detail === undefined ? "" : ` (${reason.detail})`
-  return `${reason.endpoint}: ${what}${code}${detail}, in phase ${reason.phase}`
+  return oneLine(`${reason.endpoint}: ${what}${code}${detail}, in phase ${reason.phase}`)
 }
 
 const refusalFields = {
@@ -66,7 +67,7 @@ const refusalLine = (
 ): string => {
   const detail = reason.detail === undefined ? "" : ` (${reason.detail})`
   const next = reason.retryAfter === undefined ? "" : `; next try in ${Duration.format(reason.retryAfter)}`
-  return `${what}${detail}${next}; nothing was sent`
+  return oneLine(`${what}${detail}${next}; nothing was sent`)
 }
 
 const statusFields = {
@@ -94,7 +95,7 @@ const statusLine = (reason: {
   const said = reason.problem?.detail ?? reason.problem?.title
   const quoted = said === undefined ? "" : `: "${said}"`
   const wait = reason.retryAfter === undefined ? "" : ` (asked to wait ${Duration.format(reason.retryAfter)})`
-  return `${reason.endpoint} answered ${reason.status} ${reason._tag}${quoted}${wait}`
+  return oneLine(`${reason.endpoint} answered ${reason.status} ${reason._tag}${quoted}${wait}`)
 }
 
 /**
@@ -216,7 +217,9 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>()("PoolExha
   queued: Schema.Int
 }) {
   override get message() {
-    return `${this.endpoint}: all ${this.connections} connections are in use and ${this.queued} calls wait for one`
+    return oneLine(
+      `${this.endpoint}: all ${this.connections} connections are in use and ${this.queued} calls wait for one`
+    )
   }
 }
 
@@ -393,7 +396,7 @@ export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("Re
   size: Schema.Int
 }) {
   override get message() {
-    return `${this.endpoint}: the response of at least ${this.size} bytes is over the limit of ${this.limit}`
+    return oneLine(`${this.endpoint}: the response of at least ${this.size} bytes is over the limit of ${this.limit}`)
   }
 }
 
@@ -414,7 +417,9 @@ export class TooManyRedirects extends Schema.TaggedError<TooManyRedirects>()("To
 }) {
   override get message() {
     const target = this.location === undefined ? "" : ` to ${this.location}`
-    return `${this.endpoint}: the redirect ${this.status}${target} was not followed (${this.followed} followed before it)`
+    return oneLine(
+      `${this.endpoint}: the redirect ${this.status}${target} was not followed (${this.followed} followed before it)`
+    )
   }
 }
 
@@ -430,7 +435,7 @@ export class ConnectTimeout extends Schema.TaggedError<ConnectTimeout>()("Connec
   limit: Schema.DurationFromMillis
 }) {
   override get message() {
-    return `${this.endpoint}: no connection within ${Duration.format(this.limit)}`
+    return oneLine(`${this.endpoint}: no connection within ${Duration.format(this.limit)}`)
   }
 }
 
@@ -446,7 +451,7 @@ export class HeadersTimeout extends Schema.TaggedError<HeadersTimeout>()("Header
   limit: Schema.DurationFromMillis
 }) {
   override get message() {
-    return `${this.endpoint}: no response headers within ${Duration.format(this.limit)}`
+    return oneLine(`${this.endpoint}: no response headers within ${Duration.format(this.limit)}`)
   }
 }
 
@@ -462,7 +467,7 @@ export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()("BodyTimeout"
   limit: Schema.DurationFromMillis
 }) {
   override get message() {
-    return `${this.endpoint}: no further byte of the body within ${Duration.format(this.limit)}`
+    return oneLine(`${this.endpoint}: no further byte of the body within ${Duration.format(this.limit)}`)
   }
 }
 
@@ -1015,7 +1020,7 @@ export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("Bu
   answerStatus: Schema.Int
 }) {
   override get message() {
-    return `${this.code}: ${this.summary} (status ${this.status})`
+    return oneLine(`${this.code}: ${this.summary} (status ${this.status})`)
   }
 }
 
@@ -1032,7 +1037,7 @@ export class RequestEncodeFailed extends Schema.TaggedError<RequestEncodeFailed>
   path: Schema.String
 }) {
   override get message() {
-    return `the request could not be built: ${this.path}: ${this.issue}`
+    return oneLine(`the request could not be built: ${this.path}: ${this.issue}`)
   }
 }
 
@@ -1054,7 +1059,7 @@ export class ResponseDecodeFailed extends Schema.TaggedError<ResponseDecodeFaile
 }) {
   override get message() {
     const where = this.path === "" ? "" : ` at ${this.path}`
-    return `the ${this.status} response does not decode${where}: ${this.issue}`
+    return oneLine(`the ${this.status} response does not decode${where}: ${this.issue}`)
   }
 }
 
@@ -1068,7 +1073,7 @@ export class TokenUnavailable extends Schema.TaggedError<TokenUnavailable>()("To
   detail: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return this.detail === undefined ? "no token could be had" : `no token could be had: ${this.detail}`
+    return oneLine(this.detail === undefined ? "no token could be had" : `no token could be had: ${this.detail}`)
   }
 }
 
@@ -1082,9 +1087,11 @@ export class TokenRefreshRejected extends Schema.TaggedError<TokenRefreshRejecte
   detail: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return this.detail === undefined
-      ? "the authorization server refused to refresh the token"
-      : `the authorization server refused to refresh the token: ${this.detail}`
+    return oneLine(
+      this.detail === undefined
+        ? "the authorization server refused to refresh the token"
+        : `the authorization server refused to refresh the token: ${this.detail}`
+    )
   }
 }
 
@@ -1098,9 +1105,9 @@ export class SignatureFailed extends Schema.TaggedError<SignatureFailed>()("Sign
   detail: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return this.detail === undefined
-      ? "the request could not be signed"
-      : `the request could not be signed: ${this.detail}`
+    return oneLine(
+      this.detail === undefined ? "the request could not be signed" : `the request could not be signed: ${this.detail}`
+    )
   }
 }
 

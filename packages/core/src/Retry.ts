@@ -174,7 +174,7 @@ export interface Loop<A, E, R, A2, E2, R2> {
  */
 export const run = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effect.Effect<A | A2, E2, R | R2> =>
   Effect.suspend(() => {
-    const call: Running = { started: false, holdsRetry: false, step: undefined }
+    const call: Running = { started: false, retrying: false, step: undefined }
     return Effect.onExitPrimitive(
       Effect.withFiber((fiber) => {
         loop.budget?.callStarted(Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
@@ -183,7 +183,7 @@ export const run = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effec
       }),
       // one place gives everything back, so that an interruption between two steps cannot lose a place in the budget
       () => {
-        if (call.holdsRetry) loop.budget?.retryEnded()
+        if (call.retrying) loop.budget?.retryEnded()
         if (call.started) loop.budget?.callEnded()
         return undefined
       }
@@ -196,8 +196,8 @@ type Step = (now: number, input: Failure) => Pull.Pull<[unknown, Duration.Durati
 interface Running {
   /** Whether the budget counts this call as in flight. */
   started: boolean
-  /** Whether the budget counts a retry of this call as in flight: from its grant to the end of its attempt. */
-  holdsRetry: boolean
+  /** Whether the budget counts a retry of this call as in flight. */
+  retrying: boolean
   /** The schedule, once it was needed. */
   step: Step | undefined
 }
@@ -214,8 +214,8 @@ const attemptFrom = <A, E, R, A2, E2, R2>(
       if (Cause.hasInterrupts(cause)) return Effect.failCause(onlyInterrupts(cause))
       const found = Cause.findError(cause)
       if (Result.isFailure(found)) return Effect.failCause(found.failure)
-      if (call.holdsRetry) {
-        call.holdsRetry = false
+      if (call.retrying) {
+        call.retrying = false
         loop.budget?.retryEnded()
       }
       return afterFailure(loop, call, fiber, resend + 1, found.success)
@@ -273,13 +273,16 @@ const retryAfter = <A, E, R, A2, E2, R2>(
   nowMillis: number,
   delayMillis: number
 ): Effect.Effect<A | A2, E2, R | R2> => {
-  if (loop.budget !== undefined) {
-    if (!loop.budget.tryRetry(nowMillis, outcome.cause)) {
-      return loop.onGiveUp(error, { attempts, stopped: "budget", outcome })
-    }
-    call.holdsRetry = true
+  if (loop.budget !== undefined && !loop.budget.tryRetry(nowMillis, outcome.cause)) {
+    return loop.onGiveUp(error, { attempts, stopped: "budget", outcome })
   }
   const delay = Duration.millis(delayMillis)
   const told = loop.onRetry === undefined ? Effect.void : loop.onRetry(error, { attempts, delay, outcome })
-  return Effect.flatMap(Effect.andThen(told, Effect.sleep(delay)), () => attemptFrom(loop, call, fiber, attempts))
+  return Effect.flatMap(Effect.andThen(told, Effect.sleep(delay)), () => {
+    if (loop.budget !== undefined) {
+      loop.budget.retryStarted()
+      call.retrying = true
+    }
+    return attemptFrom(loop, call, fiber, attempts)
+  })
 }

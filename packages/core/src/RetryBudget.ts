@@ -8,8 +8,8 @@
  * **What it is not**: a circuit breaker. First attempts are never refused.
  *
  * Two conditions must both hold. *Window* (Finagle's `RetryBudget`): in the last `ttl`, retries are at most `ratio` of the
- * calls, plus `minimumPerSecond`. *In flight* (Envoy's retry budget): retries waiting or running are at most
- * `inFlightRatio` of the calls that are, or `minimumInFlight`. The first bounds the rate, the second reacts at once when
+ * calls, plus `minimumPerSecond`. *In flight* (Envoy's retry budget): no retry is granted while those that are
+ * being made are `inFlightRatio` of the calls that are, or more; `minimumInFlight` are always allowed. The first bounds the rate, the second reacts at once when
  * calls get slow.
  *
  * **Gotchas**: a budget belongs to an upstream, not to a call: make it once.
@@ -36,9 +36,9 @@ export interface Options {
   readonly ratio?: number | undefined
   /** Retries a second that are there without any call, so that a quiet upstream may retry. Default 2. */
   readonly minimumPerSecond?: number | undefined
-  /** Retries in flight for each call in flight. Between 0 and 1; default 0.2. */
+  /** Retries being made for each call in flight, above which none is granted. Between 0 and 1; default 0.2. */
   readonly inFlightRatio?: number | undefined
-  /** Retries in flight that are always allowed. At least 1; default 3. */
+  /** Retries being made that are always allowed. At least 1; default 3. */
   readonly minimumInFlight?: number | undefined
   /** What a retry costs by the cause of the failure before it. Default 1 each. */
   readonly costs?: { readonly [C in FailureCause]?: number } | undefined
@@ -70,7 +70,7 @@ export interface Snapshot {
   readonly balance: number
   /** Calls in flight. */
   readonly callsInFlight: number
-  /** Retries in flight, those waiting for their back-off included. */
+  /** Retries that are being made; those that still wait for their back-off are not among them. */
   readonly retriesInFlight: number
   /** Retries granted since the budget was made. */
   readonly granted: number
@@ -80,7 +80,7 @@ export interface Snapshot {
 
 /**
  * A budget that calls share. Its methods are synchronous and take the monotonic time in milliseconds: `Retry` calls them on
- * the hot path. Whoever calls `callStarted` must call `callEnded`; whoever gets `true` from `tryRetry`, `retryEnded`.
+ * the hot path. Whoever calls `callStarted` must call `callEnded`, and `retryStarted` must be followed by `retryEnded`.
  *
  * @category models
  * @since 0.1.0
@@ -88,8 +88,10 @@ export interface Snapshot {
 export interface RetryBudget {
   readonly callStarted: (nowMillis: number) => void
   readonly callEnded: () => void
-  /** Whether one more retry may be made; takes it from the budget if so. */
+  /** Whether one more retry may be made; takes it from the budget if so. Asked before the back-off. */
   readonly tryRetry: (nowMillis: number, cause: FailureCause) => boolean
+  /** The back-off is over, and the retry is sent. */
+  readonly retryStarted: () => void
   readonly retryEnded: () => void
   /** What the budget holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
@@ -150,6 +152,7 @@ export const make = (options: Options = {}): RetryBudget => {
       else refused++
       return allowed
     },
+    retryStarted: () => State.retryStarted(state),
     retryEnded: () => State.retryEnded(state),
     snapshot: Effect.map(Clock.Clock, (clock) => ({
       balance: State.balance(state, Deadline.nowMillisUnsafe(clock)) / 1000,

@@ -5,8 +5,8 @@
  * **When to use**: in a transport, to turn an unknown failure into a reason.
  *
  * **Gotchas**: OpenSSL 3.5 renamed its codes (some now hold a slash), and Node's `https` hides them behind `EPROTO`; the
- * alert number in the message is the one thing that is the same everywhere. Three failures have no code at all and are
- * told by their class or by the one phrase that Node has for them; each says so below.
+ * alert number in the message is the one thing that is the same everywhere. A few failures have no code of their own and are
+ * told by their class or by the one phrase that Node or undici has for them; each says so below.
  *
  * @since 0.1.0
  */
@@ -126,6 +126,10 @@ const tagOf = (link: Link): TransportTag | undefined => {
     if (link.code === "ECONNRESET" && link.message.includes("before secure TLS connection was established")) {
       return "ConnectionClosed"
     }
+    // undici gives its own verdict on a response the code of a closed connection
+    if (link.code === "UND_ERR_SOCKET" && (link.message === "bad response" || link.message === "bad upgrade")) {
+      return "MalformedResponse"
+    }
     const known = byCode[link.code]
     if (known !== undefined) return known
     if (link.code === "ERR_SSL_UNSUPPORTED_PROTOCOL" || link.code === "ERR_SSL_VERSION_TOO_LOW") {
@@ -173,6 +177,10 @@ export const classify = (error: unknown, circumstances: Circumstances): Reason.T
     else if (found.tag === "ConnectionClosed" && tag === "ConnectionReset") found = { tag, code: link.code }
   }
   if (found === undefined) return make("TransportFailed", firstCode, circumstances)
+  // undici's mismatch of lengths, before the response began, is a head that contradicts itself
+  if (circumstances.phase !== "receive" && found.tag === "ResponseTruncated") {
+    return make("MalformedResponse", found.code, circumstances)
+  }
   if (circumstances.phase === "receive" && (found.tag === "ConnectionClosed" || found.tag === "ConnectionReset")) {
     return make("ResponseTruncated", found.code, circumstances)
   }

@@ -58,7 +58,7 @@ const add = (state: BudgetState, amount: number): void => {
 /** Thousandths of a retry that may be spent now. It can be below zero when deposits left the window before the withdrawals. */
 const available = (state: BudgetState): number => state.sum + state.shape.reserve
 
-/** Retries that may be in flight at once. */
+/** How many retries may be in flight before no further one is granted. */
 const room = (state: BudgetState): number =>
   Math.max(state.shape.minimumInFlight, Math.floor(state.callsInFlight * state.shape.inFlightRatio))
 
@@ -72,13 +72,20 @@ export const callEnded = (state: BudgetState): void => {
   state.callsInFlight--
 }
 
-/** Takes `cost` (thousandths of a retry) and a place among the retries in flight, or changes nothing and says no. */
+/**
+ * Takes `cost` (thousandths of a retry), or changes nothing and says no. The retry is in flight only from `retryStarted` on:
+ * one that still waits for its back-off is no load, and counting it would let a single `Retry-After` fill the few places
+ * that fast calls leave (Envoy's issue 43022 is about the same).
+ */
 export const tryWithdraw = (state: BudgetState, nowMillis: number, cost: number): boolean => {
   advance(state, nowMillis)
   if (available(state) < cost || state.retriesInFlight >= room(state)) return false
   add(state, -cost)
-  state.retriesInFlight++
   return true
+}
+
+export const retryStarted = (state: BudgetState): void => {
+  state.retriesInFlight++
 }
 
 export const retryEnded = (state: BudgetState): void => {

@@ -40,7 +40,8 @@ export interface Wait {
  */
 export const waitOrStop = (wait: Wait): number | RetryStopped => {
   const asked = wait.askedMillis ?? 0
-  if (asked > wait.maxServerWaitMillis || asked >= wait.remainingMillis) return "server-wait"
+  // a server that asked for nothing is not to blame for a deadline that has passed
+  if (asked > 0 && (asked > wait.maxServerWaitMillis || asked >= wait.remainingMillis)) return "server-wait"
   if (wait.scheduledMillis >= wait.remainingMillis) return "deadline"
   const spread = asked * (1 + wait.serverWaitJitter * wait.random)
   const delay = Math.max(spread, wait.scheduledMillis)

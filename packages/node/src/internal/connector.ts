@@ -1,3 +1,4 @@
+import { TLSSocket } from "node:tls"
 import { buildConnector } from "undici"
 
 /** The connection was not made within the limit. */
@@ -6,6 +7,15 @@ export class ConnectTimeoutError extends Error {
   constructor(limitMillis: number) {
     super(`no connection within ${limitMillis}ms`)
     this.limitMillis = limitMillis
+  }
+}
+
+/** The server ended the handshake when it had seen what the client shows of itself. */
+export class ClientRefusedError extends Error {
+  readonly code: string
+  constructor(cause: NodeJS.ErrnoException) {
+    super("the server ended the handshake after its own part of it", { cause })
+    this.code = cause.code ?? "ERR_SSL_HANDSHAKE_FAILURE"
   }
 }
 
@@ -23,11 +33,34 @@ export const makeConnector = (options: buildConnector.BuildOptions, limitMillis:
       ;(socket as unknown as { readonly destroy: () => void } | undefined)?.destroy()
       callback(new ConnectTimeoutError(limitMillis), null)
     }, limitMillis)
-    const socket: unknown = connect(target, (...result) => {
+    const socket: unknown = connect(target, (...[error, connected]) => {
       if (done) return
       done = true
       clearTimeout(timer)
-      callback(...result)
+      if (error !== null) {
+        callback(refusesClient(error, socket) ? new ClientRefusedError(error) : error, null)
+        return
+      }
+      if (connected instanceof TLSSocket) endWithAlert(connected)
+      callback(null, connected)
     })
   }
+}
+
+/**
+ * Up to TLS 1.2 a server that misses the client's certificate says `handshake_failure` (RFC 5246 §7.4.6), which is also what
+ * it says when there is no common cipher. Once it has shown its own certificate, version and cipher were agreed upon.
+ */
+const refusesClient = (error: Error, socket: unknown): boolean =>
+  /\bSSL alert number 40\b/.test(error.message) &&
+  socket instanceof TLSSocket &&
+  socket.getPeerX509Certificate() !== undefined
+
+/**
+ * In TLS 1.3 a server judges the client's certificate after the client's handshake is done. Its alert then comes as an
+ * `error` of a socket that stays open, and what undici reports is the end of the connection a moment later. A socket that
+ * is destroyed with the alert has no later error, so that the alert is what is reported.
+ */
+const endWithAlert = (socket: TLSSocket): void => {
+  socket.once("error", (alert) => socket.destroy(alert))
 }

@@ -7,7 +7,7 @@ import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as Transport from "@holdfast/http/Transport"
-import { ConnectTimeoutError } from "./connector.ts"
+import { ClientRefusedError, ConnectTimeoutError } from "./connector.ts"
 
 /** Limits of the phases after the connection, in milliseconds. */
 export interface PhaseLimits {
@@ -217,6 +217,9 @@ const joined = (headers: NodeJS.Dict<string | Array<string>>): Record<string, st
 const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
   if (error instanceof ConnectTimeoutError) {
     return stackless(() => new Reason.ConnectTimeout({ endpoint, limit: Duration.millis(error.limitMillis) }))
+  }
+  if (error instanceof ClientRefusedError) {
+    return stackless(() => new Reason.ClientCertificateRequired({ endpoint, phase: "connect", code: error.code }))
   }
   return stackless(() => FailureClassifier.classify(error, { endpoint, phase }))
 }

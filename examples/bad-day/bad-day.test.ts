@@ -1,0 +1,46 @@
+import { execFile } from "node:child_process"
+import { promisify } from "node:util"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+
+const main = fileURLToPath(new URL("main.ts", import.meta.url))
+
+/** The figures of a row of the day's table: without, with policy, attempts a call. */
+const figures = (output: string, name: string): { without: number; held: number; attempts: number } => {
+  const row = output.split("\n").find((line) => line.startsWith(`  ${name}  `)) ?? ""
+  const found = /(\d+)\s+([\d.]+) %\s+([\d.]+) %\s+([\d.]+)$/.exec(row)
+  assert.isNotNull(found, `no row "${name}" in\n${output}`)
+  return { without: Number(found?.[2]), held: Number(found?.[3]), attempts: Number(found?.[4]) }
+}
+
+describe("the bad day", () => {
+  it(
+    "shows what the policy is worth, within 20 seconds, plain where there is no terminal",
+    { timeout: 30_000 },
+    async () => {
+      const began = performance.now()
+      const { stderr, stdout } = await promisify(execFile)(process.execPath, [main], { timeout: 25_000 })
+      const seconds = (performance.now() - began) / 1000
+      assert.strictEqual(stderr, "")
+      assert.isBelow(seconds, 20)
+      assert.isFalse(stdout.includes("\x1b"), "escape sequences where there is no terminal")
+
+      const whole = figures(stdout, "the whole day")
+      assert.isAbove(whole.held, whole.without + 5, "the policy is worth something over the whole day")
+      const stopLess = figures(stdout, "but for the full stop")
+      assert.isAbove(stopLess.held, 95)
+      assert.isBelow(stopLess.without, 90)
+
+      // 20 % of the calls, what quieter times saved, and 2 a second: what the budget may add during the stop
+      const stop = figures(stdout, "a full stop")
+      assert.isAtLeast(stop.attempts, 1)
+      assert.isBelow(stop.attempts, 1.8)
+      assert.isBelow(whole.attempts, 1.25)
+
+      assert.match(stdout, /\d+ × ERR_NETWORK_CONNECTION_REFUSED\n\s+orders: .+ failed after /)
+      assert.match(stdout, /retry\s+\d+ retries, which rescued [1-9]\d* calls/)
+      assert.match(stdout, /trace [0-9a-f]{32}\n\s+orders (GET|POST) \/orders\/\{id\}/)
+      assert.match(stdout, /└─ (GET|POST) \/orders\/\{id\}, resend \d/)
+    }
+  )
+})

@@ -1,0 +1,120 @@
+/**
+ * What a test calls with: an upstream of the toolkit over a transport of its own, both closed with the scope, and a bound
+ * on every wait.
+ */
+import { Cause, Duration, Effect, Exit, Layer } from "effect"
+import type { Scope } from "effect"
+import type { CallError } from "holdfast"
+import { HttpPolicy, Transport, Upstream } from "holdfast"
+import { NodeTransport } from "holdfast/node"
+import type { Listener } from "./upstream.ts"
+
+/** What is called: a listener, or a port that nobody answers on. */
+export type Target = Pick<Listener, "url"> & Partial<Listener>
+
+export interface CallingOptions {
+  readonly policy?: HttpPolicy.Options
+  readonly transport?: NodeTransport.Options
+  readonly upstream?: Partial<Omit<Upstream.Options, "policy">>
+  /** Default: `payments`. */
+  readonly name?: string
+}
+
+/** undici, trusting what the target's certificates lead to. */
+export const nodeTransport = (target: Target, options: NodeTransport.Options = {}): Layer.Layer<Transport.Transport> =>
+  NodeTransport.layer({
+    ...options,
+    ...(target.trustedRoot === undefined ? {} : { tls: { ca: target.trustedRoot, ...options.tls } })
+  })
+
+/** An upstream over any transport; the transport lives as long as the scope. */
+export const callingThrough = (
+  transport: Layer.Layer<Transport.Transport>,
+  target: Target,
+  options: Omit<CallingOptions, "transport"> = {}
+): Effect.Effect<Upstream.Upstream, never, Scope.Scope> =>
+  Effect.flatMap(Layer.build(transport), (context) =>
+    Upstream.make(options.name ?? "payments", {
+      baseUrl: target.url,
+      ...options.upstream,
+      policy: HttpPolicy.standard(options.policy)
+    }).pipe(Effect.provide(context))
+  )
+
+/** An upstream over undici. */
+export const calling = (
+  target: Target,
+  options: CallingOptions = {}
+): Effect.Effect<Upstream.Upstream, never, Scope.Scope> =>
+  callingThrough(nodeTransport(target, options.transport), target, options)
+
+/** Dies when the effect takes longer, in real time: a test that would hang says where. */
+export const bounded =
+  (limit: Duration.Input) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.timeoutOrElse(self, {
+      duration: limit,
+      orElse: () => Effect.die(new Error(`not finished within ${Duration.format(Duration.fromInputUnsafe(limit))}`))
+    })
+
+export interface Timed<A> {
+  readonly value: A
+  readonly millis: number
+}
+
+/** The result and how long it took, in real time. */
+export const timed = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Timed<A>, E, R> =>
+  Effect.suspend(() => {
+    const start = performance.now()
+    return Effect.map(self, (value) => ({ value, millis: performance.now() - start }))
+  })
+
+/** The error of a call that is meant to fail, within a bound; a success or a defect is a fault of the test. */
+export const failure = <A>(
+  call: Effect.Effect<A, CallError.CallError>,
+  limit: Duration.Input = "3 seconds"
+): Effect.Effect<CallError.CallError> =>
+  Effect.flatMap(Effect.exit(bounded(limit)(call)), (exit) => {
+    if (Exit.isSuccess(exit)) return Effect.die(new Error("the call succeeded, and was to fail"))
+    const reason = exit.cause.reasons.find(Cause.isFailReason)
+    return reason === undefined ? Effect.die(Cause.squash(exit.cause)) : Effect.succeed(reason.error)
+  })
+
+export interface Seen {
+  /** Tag of the reason; `Success` for none. */
+  readonly tag: string
+  /** How far the attempt had come, where the reason says it. */
+  readonly phase: string | undefined
+  readonly code: string | undefined
+  readonly millis: number
+}
+
+/** How a call ended, as a row of a table. */
+export const seen = <A>(
+  call: Effect.Effect<A, CallError.CallError>,
+  limit: Duration.Input = "3 seconds"
+): Effect.Effect<Seen> =>
+  Effect.map(timed(Effect.result(bounded(limit)(call))), ({ millis, value }) => {
+    if (value._tag === "Success") return { tag: "Success", phase: undefined, code: undefined, millis }
+    const { reason } = value.failure
+    return {
+      tag: reason._tag,
+      phase: "phase" in reason ? reason.phase : undefined,
+      code: "code" in reason ? reason.code : undefined,
+      millis
+    }
+  })
+
+/** A wait in real time, where something is to be shown not to happen. */
+export const pause = (millis: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const timer = setTimeout(() => resume(Effect.void), millis)
+    return Effect.sync(() => clearTimeout(timer))
+  })
+
+/** The middle one, by size. */
+export const median = (figures: ReadonlyArray<number>): number =>
+  [...figures].sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN
+
+/** Instants of the upstream's facts, on the clock that both processes share. */
+export const nowMillis = (): number => performance.timeOrigin + performance.now()
