@@ -6,6 +6,7 @@ import { boundaries } from "./checks/boundaries.ts"
 import { docs } from "./checks/docs.ts"
 import { effect } from "./checks/effect.ts"
 import { format } from "./checks/format.ts"
+import { generated } from "./checks/generated.ts"
 import { lint } from "./checks/lint.ts"
 import { pack } from "./checks/pack.ts"
 import type { Check, Report } from "./checks/report.ts"
@@ -14,7 +15,19 @@ import { types } from "./checks/types.ts"
 import { examples, integration, unit } from "./checks/vitest.ts"
 
 /** In the order in which they start: the cheap ones first, so that a slip shows in seconds. */
-const checks: ReadonlyArray<Check> = [format, lint, boundaries, types, effect, pack, unit, docs, integration, examples]
+const checks: ReadonlyArray<Check> = [
+  format,
+  lint,
+  boundaries,
+  generated,
+  types,
+  effect,
+  pack,
+  unit,
+  docs,
+  integration,
+  examples
+]
 
 const cores = 2
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(1)} s`

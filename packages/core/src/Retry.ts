@@ -212,6 +212,8 @@ const attemptFrom = <A, E, R, A2, E2, R2>(
     onSuccess: Effect.succeed,
     onFailure: (cause): Effect.Effect<A | A2, E2, R | R2> => {
       if (Cause.hasInterrupts(cause)) return Effect.failCause(onlyInterrupts(cause))
+      // a defect beside a failure (a finalizer's, a sibling's) would be lost with the attempt that is thrown away
+      if (Cause.hasDies(cause)) return Effect.failCause(onlyDefects(cause))
       const found = Cause.findError(cause)
       if (Result.isFailure(found)) return Effect.failCause(found.failure)
       if (call.retrying) {
@@ -224,6 +226,9 @@ const attemptFrom = <A, E, R, A2, E2, R2>(
 
 const onlyInterrupts = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
   Cause.fromReasons(cause.reasons.filter(Cause.isInterruptReason))
+
+const onlyDefects = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
+  Cause.fromReasons(cause.reasons.filter(Cause.isDieReason))
 
 const afterFailure = <A, E, R, A2, E2, R2>(
   loop: Loop<A, E, R, A2, E2, R2>,

@@ -116,14 +116,15 @@ export interface Answer {
  * @since 0.1.0
  */
 export interface Method {
+  // the overload with `decode` comes last, because compilers explain the last one when none fits
+  <const Path extends string>(
+    path: Path,
+    ...options: [ParamNames<Path>] extends [never]
+      ? [options?: RequestOptions & ParamsOf<Path> & { readonly decode?: undefined }]
+      : [options: RequestOptions & ParamsOf<Path> & { readonly decode?: undefined }]
+  ): Effect.Effect<Answer, CallError>
   <const Path extends string, S extends Schema.ConstraintDecoder<unknown, unknown>>(
     path: Path,
     options: RequestOptions & ParamsOf<Path> & { readonly decode: S }
   ): Effect.Effect<S["Type"], CallError, S["DecodingServices"]>
-  <const Path extends string>(
-    path: Path,
-    ...options: [ParamNames<Path>] extends [never]
-      ? [options?: RequestOptions & ParamsOf<Path>]
-      : [options: RequestOptions & ParamsOf<Path>]
-  ): Effect.Effect<Answer, CallError>
 }

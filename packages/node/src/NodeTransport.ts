@@ -169,7 +169,9 @@ const sender = (
         inFlight.set(request.origin, taken + 1)
         const exchange = new Exchange(request, phases, endpoint, (exit) => {
           leave(request.origin)
-          resume(exit)
+          // A fiber goes on at once, and its next call would enter undici from undici's own callback, in the middle of its
+          // bookkeeping: it asserts that nobody does, and a failed assertion there ends the process.
+          queueMicrotask(() => resume(exit))
         })
         try {
           agent.dispatch(
@@ -181,8 +183,7 @@ const sender = (
           exchange.fail(error)
         }
         return Effect.sync(() => {
-          leave(request.origin)
-          exchange.abort()
+          if (exchange.abort()) leave(request.origin)
         })
       })
     )

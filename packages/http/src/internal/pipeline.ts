@@ -300,18 +300,24 @@ const answer = (
     const now = context.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
     return Effect.fail(statusReason(runtime.endpoint, response, now))
   }
-  if (given.decode === undefined) return Effect.succeed(makeAnswer(response))
+  if (given.decode === undefined) return Effect.succeed(new WholeAnswer(response))
   return decode(given.decode, response)
 }
 
-const makeAnswer = (response: Transport.Response): Answer => ({
-  status: response.status,
-  headers: response.headers,
-  bytes: response.body,
-  get text() {
-    return bodyText(response.body)
+/** A class, because an object with a getter of its own costs more than the rest of the answer. */
+class WholeAnswer implements Answer {
+  readonly status: number
+  readonly headers: Answer["headers"]
+  readonly bytes: Uint8Array
+  constructor(response: Transport.Response) {
+    this.status = response.status
+    this.headers = response.headers
+    this.bytes = response.body
   }
-})
+  get text(): string {
+    return bodyText(this.bytes)
+  }
+}
 
 /** The first declared business error that the body is. A body that is not JSON is none. */
 const rejection = (

@@ -48,12 +48,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#settle = settle
   }
 
-  /** The caller went away. */
-  abort(): void {
-    if (this.#settled) return
+  /** The caller went away. Says whether that is what ended the exchange. */
+  abort(): boolean {
+    if (this.#settled) return false
     this.#finish()
     // an exchange that still waits for a connection has no controller; it is aborted when it gets one
     this.#controller?.abort(callerLeft)
+    return true
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {

@@ -1,0 +1,25 @@
+/**
+ * Whether a stage acts, watches, or is off. Every policy has it, so that a new one can run dark in production before it may
+ * refuse anything.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * - `enforce`: decides, and acts on it
+ * - `observe`: decides, counts and reports as it would, and never refuses or delays
+ * - `off`: is not there
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Mode = Schema.Literals(["enforce", "observe", "off"])
+
+/**
+ * Whether a stage acts, watches, or is off.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Mode = typeof Mode.Type
