@@ -23,7 +23,7 @@
  * })
  *
  * console.log(error.message)
- * // => payments: POST /charges/{id} failed after 3 attempts in 1.24s: payments.internal:443: nothing listens at that address, or a firewall refuses [ECONNREFUSED], in phase connect; no further attempt: the retry budget is spent (ERR_NETWORK_CONNECTION_REFUSED, request 0d6f1c2ab3e94f75)
+ * // => payments: POST /charges/{id} failed after 3 attempts in 1.24s: payments.internal:443: connection refused [ECONNREFUSED], in phase connect; no further attempt: the retry budget is spent (ERR_NETWORK_CONNECTION_REFUSED, request 0d6f1c2ab3e94f75)
  *
  * const wire = Schema.encodeSync(CallError.CallError)(error)
  * console.log(Schema.decodeSync(CallError.CallError)(wire).reason instanceof Reason.ConnectionRefused) // => true
@@ -40,7 +40,7 @@ import { Reason } from "./Reason.ts"
 /**
  * Why no further attempt was made.
  *
- * - `attempts`: all that the policy allows were made
+ * - `attempts`: the policy allows no more
  * - `deadline`: the next one would have begun, or ended its wait, after the caller's deadline
  * - `budget`: the upstream's retry budget was spent
  * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
@@ -69,7 +69,7 @@ export const RetryStopped = Schema.Literals([
 export type RetryStopped = typeof RetryStopped.Type
 
 const stoppedInWords: { readonly [K in RetryStopped]: string } = {
-  attempts: "all attempts of the policy were made",
+  attempts: "the policy allows no more",
   deadline: "the deadline leaves no time for one",
   budget: "the retry budget is spent",
   "not-replayable": "the request may not be sent twice",
@@ -102,16 +102,27 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
   /** One line that says what happened, how hard it was tried, and how to find it again. */
   override get message(): string {
     const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
-    const code = ErrorCatalog.of(this.reason).code
     return oneLine(
       `${this.upstream}: ${this.operation} failed after ${tries} in ${elapsed(this.elapsed)}: ` +
         `${this.reason.message}; no further attempt: ${stoppedInWords[this.retryStopped]} ` +
-        `(${code}, request ${this.requestId})`
+        `(${this.code}, request ${this.requestId})`
     )
+  }
+
+  /** What the catalogue knows of the reason: its nature, severity, and whether another try can help. */
+  get entry(): ErrorCatalog.Entry {
+    return ErrorCatalog.of(this.reason)
   }
 
   /** Semantic code of the reason: `ERR_NETWORK_CONNECTION_REFUSED`. */
   get code(): string {
-    return ErrorCatalog.of(this.reason).code
+    return this.entry.code
+  }
+
+  /** The encoded error with its code and its line, which is what a log in JSON wants. */
+  override toJSON(): unknown {
+    return { code: this.code, message: this.message, ...encode(this) }
   }
 }
+
+const encode = Schema.encodeSync(CallError)

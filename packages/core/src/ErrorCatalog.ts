@@ -13,6 +13,7 @@
  *
  * @since 0.1.0
  */
+import type * as EntrySchema from "./internal/errorEntry.ts"
 import type { Reason, Tag } from "./Reason.ts"
 
 /**
@@ -36,36 +37,28 @@ export type Domain = "network" | "tls" | "protocol" | "time" | "policy" | "statu
  * @category models
  * @since 0.1.0
  */
-export type Nature = "transient" | "throttle" | "timeout" | "refusal" | "caller" | "permanent"
+export type Nature = (typeof EntrySchema.Entry.Type)["nature"]
 
 /**
  * One row of the catalogue.
  *
+ * - `code`: semantic, and stable across versions: `ERR_NETWORK_CONNECTION_REFUSED`
+ * - `domain`: where it belongs; a user's own catalogue has its own name here
+ * - `layer`: which part of the way failed
+ * - `nature`: what kind of trouble it is
+ * - `severity`: how much an operator should care about a single one
+ * - `retryable`: whether the same request may succeed later
+ * - `applied`: whether the upstream may have acted on the request
+ * - `answerStatus`: with which a server in the middle should answer its own caller
+ * - `summary`: what happened, in a few words
+ * - `advice`: what to do about it
+ *
  * @category models
  * @since 0.1.0
  */
-export interface Entry<out Code extends string = string> {
-  /** Semantic code, stable across versions: `ERR_NETWORK_CONNECTION_REFUSED`. */
-  readonly code: Code
-  /** Where it belongs; a user's own catalogue has its own name here. */
-  readonly domain: string
-  /** Which part of the way failed. */
-  readonly layer: "name" | "connection" | "tls" | "http" | "client" | "application"
-  /** What kind of trouble it is. */
-  readonly nature: Nature
-  /** How much an operator should care about a single one. */
-  readonly severity: "info" | "warning" | "error" | "critical"
-  /** Whether the same request may succeed later. */
-  readonly retryable: boolean
-  /** Whether the upstream may have acted on the request. */
-  readonly applied: "no" | "maybe"
-  /** Status with which a server in the middle should answer its own caller. */
-  readonly answerStatus: number
-  /** What happened, in a few words. */
-  readonly summary: string
-  /** What to do about it. */
-  readonly advice: string
-}
+export interface Entry extends EntryFields {}
+
+type EntryFields = typeof EntrySchema.Entry.Type
 
 const screamingSnake = (name: string): string => name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase()
 
@@ -229,7 +222,7 @@ export const table: { readonly [K in Tag]: Entry } = {
 }
 
 /**
- * The entry of a reason. A `BusinessRejected` brings its own code, retryability and status from the user's catalogue.
+ * The entry of a reason. A `BusinessRejected` brings its own, from the user's catalogue.
  *
  * A connection that failed before the request was sent cannot have applied it, so `applied` is `no` there whatever the
  * row says in general.
@@ -247,19 +240,31 @@ export const table: { readonly [K in Tag]: Entry } = {
  * @since 0.1.0
  */
 export const of = (reason: Reason): Entry => {
+  if (reason._tag === "BusinessRejected") return reason.entry
   const entry = table[reason._tag]
-  if (reason._tag === "BusinessRejected") {
-    return {
-      ...entry,
-      code: reason.code,
-      summary: reason.summary,
-      retryable: reason.retryable,
-      answerStatus: reason.answerStatus
-    }
-  }
   return entry.applied === "maybe" && "phase" in reason && reason.phase === "connect"
     ? { ...entry, applied: "no" }
     : entry
+}
+
+/**
+ * Whether the upstream is in trouble, or too busy, or out of reach: the failures from which a caller recovers with a default, a
+ * cached value or a later try, as opposed to those that somebody must mend.
+ *
+ * ```ts
+ * import { Duration } from "effect"
+ * import { ErrorCatalog, Reason } from "holdfast"
+ *
+ * console.log(ErrorCatalog.isOutage(new Reason.DeadlineExceeded({ budget: Duration.seconds(2) }))) // => true
+ * console.log(ErrorCatalog.isOutage(new Reason.TokenRefreshRejected({}))) // => false
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOutage = (reason: Reason): boolean => {
+  const { nature } = of(reason)
+  return nature !== "caller" && nature !== "permanent"
 }
 
 /**
@@ -290,7 +295,7 @@ export interface Definition {
  * @since 0.1.0
  */
 export type Catalog<Domain extends string, Names extends string> = {
-  readonly [N in Names]: Entry<`ERR_${Uppercase<Domain>}_${N}`>
+  readonly [N in Names]: Entry & { readonly code: `ERR_${Uppercase<Domain>}_${N}` }
 }
 
 /**
@@ -315,7 +320,7 @@ export type Catalog<Domain extends string, Names extends string> = {
  */
 export const make = <const Domain extends string, const Names extends string>(
   domain: Domain,
-  definitions: { readonly [N in Names]: Definition }
+  definitions: { readonly [N in Names]: string extends N ? Definition : N extends Uppercase<N> ? Definition : never }
 ): Catalog<Domain, Names> => {
   if (!/^[a-z][a-z0-9]*$/.test(domain)) {
     throw new RangeError(`ErrorCatalog.make: a domain is lower-case letters and digits, got ${JSON.stringify(domain)}`)

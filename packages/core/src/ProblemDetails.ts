@@ -15,7 +15,6 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as EffectProblemDetails from "effect/http/ProblemDetails"
 import { CallError } from "./CallError.ts"
-import * as ErrorCatalog from "./ErrorCatalog.ts"
 
 /**
  * The media type of problem details.
@@ -80,7 +79,7 @@ export const fromCallError = (
   error: CallError,
   options?: { readonly audience?: "public" | "internal" | undefined }
 ): ProblemDetails => {
-  const entry = ErrorCatalog.of(error.reason)
+  const entry = error.entry
   const retryAfter = "retryAfter" in error.reason ? error.reason.retryAfter : undefined
   return {
     type: `urn:holdfast:error:${entry.code}`,

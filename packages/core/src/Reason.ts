@@ -7,14 +7,15 @@
  * **When to use**: to recover from one kind of failure, or to build one in a test. **What it is not**: the judgement on a
  * reason (is it worth another try? may the request have been applied?) is data, in `ErrorCatalog`.
  *
- * **Gotchas**: reasons carry no stack: they are made on hot paths, and the frames would be this library's. `CallError`
- * carries the caller's.
+ * **Gotchas**: reasons and `CallError` carry no stack: they are made on hot paths, and the frames would be this
+ * library's. Where a call was made is said by its operation, and by the spans of `Effect.fn`.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as ProblemDetails from "effect/http/ProblemDetails"
+import { Entry } from "./internal/errorEntry.ts"
 import { oneLine } from "./internal/oneLine.ts"
 
 /**
@@ -95,7 +96,8 @@ const statusLine = (reason: {
   const said = reason.problem?.detail ?? reason.problem?.title
   const quoted = said === undefined ? "" : `: "${said}"`
   const wait = reason.retryAfter === undefined ? "" : ` (asked to wait ${Duration.format(reason.retryAfter)})`
-  return oneLine(`${reason.endpoint} answered ${reason.status} ${reason._tag}${quoted}${wait}`)
+  const name = reason._tag.endsWith("ErrorStatus") ? "" : ` ${reason._tag}`
+  return oneLine(`${reason.endpoint} answered ${reason.status}${name}${quoted}${wait}`)
 }
 
 /**
@@ -121,7 +123,7 @@ export class NameResolutionFailed extends Schema.TaggedError<NameResolutionFaile
  */
 export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>()("ConnectionRefused", transportFields) {
   override get message() {
-    return transportLine(this, "nothing listens at that address, or a firewall refuses")
+    return transportLine(this, "connection refused")
   }
 }
 
@@ -136,7 +138,7 @@ export class ConnectionTimedOut extends Schema.TaggedError<ConnectionTimedOut>()
   transportFields
 ) {
   override get message() {
-    return transportLine(this, "the operating system gave up on the connection (ETIMEDOUT)")
+    return transportLine(this, "the operating system gave up on the connection")
   }
 }
 
@@ -148,7 +150,7 @@ export class ConnectionTimedOut extends Schema.TaggedError<ConnectionTimedOut>()
  */
 export class ConnectionReset extends Schema.TaggedError<ConnectionReset>()("ConnectionReset", transportFields) {
   override get message() {
-    return transportLine(this, "the peer reset the connection")
+    return transportLine(this, "connection reset")
   }
 }
 
@@ -160,7 +162,7 @@ export class ConnectionReset extends Schema.TaggedError<ConnectionReset>()("Conn
  */
 export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", transportFields) {
   override get message() {
-    return transportLine(this, "the peer closed the connection before the response began")
+    return transportLine(this, "connection closed before the response began")
   }
 }
 
@@ -199,7 +201,7 @@ export class ProxyFailed extends Schema.TaggedError<ProxyFailed>()("ProxyFailed"
  */
 export class TransportFailed extends Schema.TaggedError<TransportFailed>()("TransportFailed", transportFields) {
   override get message() {
-    return transportLine(this, "the transport failed with an error that no other reason describes")
+    return transportLine(this, "the transport failed in an unknown way")
   }
 }
 
@@ -417,9 +419,8 @@ export class TooManyRedirects extends Schema.TaggedError<TooManyRedirects>()("To
 }) {
   override get message() {
     const target = this.location === undefined ? "" : ` to ${this.location}`
-    return oneLine(
-      `${this.endpoint}: the redirect ${this.status}${target} was not followed (${this.followed} followed before it)`
-    )
+    const before = this.followed === 0 ? "" : ` after ${this.followed} others`
+    return oneLine(`${this.endpoint} redirects (${this.status})${target}, which was not followed${before}`)
   }
 }
 
@@ -1006,21 +1007,15 @@ export class ServerErrorStatus extends Schema.TaggedError<ServerErrorStatus>()("
  * @since 0.1.0
  */
 export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("BusinessRejected", {
-  /** Semantic code of the catalogue entry that the response matched: `ERR_PAYMENTS_INSUFFICIENT_BALANCE`. */
-  code: Schema.String,
+  /** The entry of the catalogue that the response matched: its code, summary, nature and what to answer. */
+  entry: Entry,
   /** Status of the response; `200` when the error came in an envelope. */
   status: Schema.Int,
-  /** What the entry says the error means, in a few words. */
-  summary: Schema.String,
   /** The decoded business error. */
-  error: Schema.Unknown,
-  /** Whether the entry says that the same call may succeed later. */
-  retryable: Schema.Boolean,
-  /** Status with which a server in the middle should answer. */
-  answerStatus: Schema.Int
+  error: Schema.Unknown
 }) {
   override get message() {
-    return oneLine(`${this.code}: ${this.summary} (status ${this.status})`)
+    return oneLine(`${this.entry.summary} (${this.entry.code}, status ${this.status})`)
   }
 }
 
@@ -1048,6 +1043,8 @@ export class RequestEncodeFailed extends Schema.TaggedError<RequestEncodeFailed>
  * @since 0.1.0
  */
 export class ResponseDecodeFailed extends Schema.TaggedError<ResponseDecodeFailed>()("ResponseDecodeFailed", {
+  /** Host and port that answered. */
+  endpoint: Schema.String,
   status: Schema.Int,
   contentType: Schema.optionalKey(Schema.String),
   /** What was expected. */
@@ -1059,7 +1056,7 @@ export class ResponseDecodeFailed extends Schema.TaggedError<ResponseDecodeFaile
 }) {
   override get message() {
     const where = this.path === "" ? "" : ` at ${this.path}`
-    return oneLine(`the ${this.status} response does not decode${where}: ${this.issue}`)
+    return oneLine(`${this.endpoint}: the ${this.status} response does not decode${where}: ${this.issue}`)
   }
 }
 

@@ -26,7 +26,7 @@ export interface Circumstances {
   readonly phase: Reason.Phase
 }
 
-/** Deepest cause that is looked at: a chain may be a ring. */
+/** Deepest cause that is looked at. */
 const maximumDepth = 8
 
 interface Link {
@@ -37,8 +37,11 @@ interface Link {
 
 const chainOf = (error: unknown): ReadonlyArray<Link> => {
   const links: Array<Link> = []
+  // a chain may be a ring, and an aggregate that holds itself twice would double with every step down
+  const seen = new Set<object>()
   const visit = (value: unknown, depth: number): void => {
-    if (depth > maximumDepth || !Predicate.isObject(value)) return
+    if (depth > maximumDepth || !Predicate.isObject(value) || seen.has(value)) return
+    seen.add(value)
     const code = "code" in value && Predicate.isString(value.code) ? value.code : undefined
     const name = "name" in value && Predicate.isString(value.name) ? value.name : "Error"
     const message = "message" in value && Predicate.isString(value.message) ? value.message : ""
@@ -176,7 +179,15 @@ export const classify = (error: unknown, circumstances: Circumstances): Reason.T
     if (found === undefined || (general.has(found.tag) && !general.has(tag))) found = { tag, code: link.code }
     else if (found.tag === "ConnectionClosed" && tag === "ConnectionReset") found = { tag, code: link.code }
   }
-  if (found === undefined) return make("TransportFailed", firstCode, circumstances)
+  if (found === undefined) {
+    const name = Predicate.isError(error) ? error.name : typeof error
+    // the name of what was thrown holds no secret; its message may
+    return new Reason.TransportFailed({
+      ...circumstances,
+      detail: name,
+      ...(firstCode === undefined ? {} : { code: firstCode })
+    })
+  }
   // undici's mismatch of lengths, before the response began, is a head that contradicts itself
   if (circumstances.phase !== "receive" && found.tag === "ResponseTruncated") {
     return make("MalformedResponse", found.code, circumstances)

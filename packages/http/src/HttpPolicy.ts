@@ -108,9 +108,7 @@ const time = (name: string, given: Duration.Input | false | undefined, fallback:
   if (given === false) return undefined
   const duration = Duration.fromInputUnsafe(given ?? fallback)
   if (!(Duration.toMillis(duration) > 0)) {
-    throw new RangeError(
-      `HttpPolicy: ${name} must be longer than zero, got ${Duration.format(duration)}; false turns it off`
-    )
+    throw new RangeError(`HttpPolicy: ${name} must be longer than zero, got ${Duration.format(duration)}`)
   }
   return Duration.isFinite(duration) ? duration : undefined
 }
@@ -160,7 +158,7 @@ export const standard = (options: Options = {}): HttpPolicy => {
       responseBytes: bytes("responseBytes", limits.responseBytes, defaults.limits.responseBytes),
       errorBytes: bytes("errorBytes", limits.errorBytes, defaults.limits.errorBytes),
       drainBytes: bytes("drainBytes", limits.drainBytes, defaults.limits.drainBytes),
-      drainTime: Duration.fromInputUnsafe(limits.drainTime ?? defaults.limits.drainTime)
+      drainTime: time("limits.drainTime", limits.drainTime, defaults.limits.drainTime) ?? defaults.limits.drainTime
     }
   }
 }
@@ -194,7 +192,7 @@ export const none: HttpPolicy = standard({ deadline: false, retry: false, attemp
 export const describe = (policy: HttpPolicy): string => {
   const stages: Array<string> = []
   if (policy.deadline !== undefined) stages.push(`deadline ${Duration.format(policy.deadline)}`)
-  if (policy.retry !== undefined) {
+  if (policy.retry !== undefined && policy.retry.loop.maxAttempts > 1) {
     const { budget, customSchedule, loop, nonIdempotent } = policy.retry
     const wait = customSchedule ? "own schedule" : "full jitter from 100ms to 10s"
     const paid =

@@ -11,8 +11,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { CallError } from "@holdfast/core/CallError"
-import type { Entry } from "@holdfast/core/ErrorCatalog"
-import type { Value } from "./internal/pathTemplate.ts"
+import type { Rejection } from "./Rejection.ts"
 
 /**
  * What may stand in a path or a query. A `Redacted` value is sent, and shown nowhere.
@@ -20,7 +19,7 @@ import type { Value } from "./internal/pathTemplate.ts"
  * @category models
  * @since 0.1.0
  */
-export type PathValue = Value
+export type PathValue = string | number | boolean | Redacted.Redacted<string>
 
 /**
  * The names that a path template has places for: `"id"` for `"/charges/{id}"`.
@@ -43,17 +42,6 @@ export type ParamsOf<Path extends string> = string extends Path
   : [ParamNames<Path>] extends [never]
     ? { readonly params?: undefined }
     : { readonly params: { readonly [Name in ParamNames<Path>]: PathValue } }
-
-/**
- * A business error that a call knows: an entry of your own catalogue, and what its body looks like.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Rejection {
-  readonly entry: Entry
-  readonly schema: Schema.ConstraintDecoder<unknown>
-}
 
 /**
  * What a request may have, besides `params` and `decode`. At most one of `json`, `form`, `text`, `bytes`, `stream`.
@@ -90,7 +78,7 @@ export interface RequestOptions {
   /** Statuses of 400 and above that are an answer here, not a failure: `[404]`. */
   readonly expectedStatus?: ReadonlyArray<number> | undefined
   /** Business errors that this call may be answered with. */
-  readonly rejections?: ReadonlyArray<Rejection> | undefined
+  readonly rejections?: ReadonlyArray<Rejection<unknown>> | undefined
 }
 
 /**
@@ -109,22 +97,35 @@ export interface Answer {
 }
 
 /**
+ * A schema that an answer may be decoded with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Decoder = Schema.ConstraintDecoder<unknown, unknown>
+
+/**
+ * What a request helper takes after the path: options, which may be left out when nothing in them is needed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OptionsOf<Path extends string, Decode extends Decoder | undefined> = [ParamNames<Path>] extends [never]
+  ? [options?: RequestOptions & ParamsOf<Path> & { readonly decode?: Decode }]
+  : [options: RequestOptions & ParamsOf<Path> & { readonly decode?: Decode }]
+
+/**
  * A request helper of one method: the path template first, then what the request has. With `decode` it gives the decoded
  * body, without it the whole {@link Answer}.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Method {
-  // the overload with `decode` comes last, because compilers explain the last one when none fits
-  <const Path extends string>(
-    path: Path,
-    ...options: [ParamNames<Path>] extends [never]
-      ? [options?: RequestOptions & ParamsOf<Path> & { readonly decode?: undefined }]
-      : [options: RequestOptions & ParamsOf<Path> & { readonly decode?: undefined }]
-  ): Effect.Effect<Answer, CallError>
-  <const Path extends string, S extends Schema.ConstraintDecoder<unknown, unknown>>(
-    path: Path,
-    options: RequestOptions & ParamsOf<Path> & { readonly decode: S }
-  ): Effect.Effect<S["Type"], CallError, S["DecodingServices"]>
-}
+export type Method = <const Path extends string, Decode extends Decoder | undefined = undefined>(
+  path: Path,
+  ...options: OptionsOf<Path, Decode>
+) => Effect.Effect<
+  Decode extends Decoder ? Decode["Type"] : Answer,
+  CallError,
+  Decode extends Decoder ? Decode["DecodingServices"] : never
+>

@@ -10,7 +10,8 @@
  *
  * **Gotchas**: what `HttpClient.mapRequest` adds above the policy runs once a call; put it below (on the inner client) to
  * have it run for every attempt. When retries end on an error status, the last response is given as it is, because that
- * is what the code above expects of a client.
+ * is what the code above expects of a client; `failOnStatus` changes that. Effect's client sends its own trace headers
+ * (`traceparent`, `b3`) even without a tracer; `HttpClient.TracerPropagationEnabled` turns them off.
  *
  * @since 0.1.0
  */
@@ -56,6 +57,11 @@ export interface Options {
   readonly operation?: ((request: HttpClientRequest) => string) | undefined
   /** Longest body that is read within the attempt, in bytes, when its length is announced. Default 1 MiB; 0 for none. */
   readonly bufferBytes?: number | undefined
+  /**
+   * Whether an error status that retries did not mend fails with a `CallError` instead of being given as the response it
+   * is. Default `false`: the code above a client expects responses. Say `true` where the error's type may change.
+   */
+  readonly failOnStatus?: boolean | undefined
   /** What to think of a failure, when the catalogue's judgement does not fit. */
   readonly classify?: ((reason: Reason.Reason, usual: Outcome.Failure) => Outcome.Failure) | undefined
 }
@@ -66,7 +72,7 @@ export interface Options {
  * @category defaults
  * @since 0.1.0
  */
-export const defaults = { bufferBytes: 1024 * 1024 } as const satisfies Options
+export const defaults = { bufferBytes: 1024 * 1024, failOnStatus: false } as const satisfies Options
 
 /** A failed attempt on its way to the loop: what it stands for, and the response or error that it came with. */
 type Failed<E> =
@@ -190,7 +196,12 @@ const loop = <E, R>(
     onGiveUp: (failed, { attempts, stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
       switch (failed._tag) {
         case "Responded":
-          return Effect.succeed(failed.response)
+          return call.options.failOnStatus === true
+            ? Effect.andThen(
+                discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime),
+                Effect.fail(callErrorOf(call, failed.reason, attempts, stopped))
+              )
+            : Effect.succeed(failed.response)
         case "Foreign":
           return Effect.fail(failed.error)
         case "Broken":
@@ -201,15 +212,18 @@ const loop = <E, R>(
 }
 
 const callErrorOf = (call: Call, reason: Reason.Reason, attempts: number, stopped: RetryStopped): CallError =>
-  new CallError({
-    upstream: call.upstream,
-    operation: call.operation,
-    requestId: call.requestId,
-    attempts,
-    elapsed: Duration.millis(Deadline.nowMillisUnsafe(call.fiber.getRef(Clock.Clock)) - call.startMillis),
-    retryStopped: stopped,
-    reason
-  })
+  stackless(
+    () =>
+      new CallError({
+        upstream: call.upstream,
+        operation: call.operation,
+        requestId: call.requestId,
+        attempts,
+        elapsed: Duration.millis(Deadline.nowMillisUnsafe(call.fiber.getRef(Clock.Clock)) - call.startMillis),
+        retryStopped: stopped,
+        reason
+      })
+  )
 
 const attempt = <E, R>(
   call: Call,

@@ -47,7 +47,8 @@ import * as RetryBudget from "@holdfast/core/RetryBudget"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { call, type Given } from "./internal/pipeline.ts"
 import type { Runtime } from "./internal/runtime.ts"
-import type { Method, Rejection } from "./Request.ts"
+import type { Rejection } from "./Rejection.ts"
+import type { Method } from "./Request.ts"
 import * as Transport from "./Transport.ts"
 
 /**
@@ -64,7 +65,7 @@ export interface Options {
   /** Headers of every request. A `Redacted` value is sent, and shown nowhere. */
   readonly headers?: { readonly [name: string]: string | Redacted.Redacted<string> } | undefined
   /** Business errors that any call may be answered with. */
-  readonly rejections?: ReadonlyArray<Rejection> | undefined
+  readonly rejections?: ReadonlyArray<Rejection<unknown>> | undefined
   /** What to think of a failure, when the catalogue's judgement does not fit. */
   readonly classify?: ((reason: Reason, usual: Failure) => Failure) | undefined
   /** Whether the upstream is told the trace: the `traceparent` header. Say `false` for a third party. Default `true`. */
@@ -84,11 +85,17 @@ export interface Upstream {
   readonly policy: HttpPolicy.HttpPolicy
   /** The budget that all its retries are paid from; `undefined` when the policy has none. */
   readonly budget: RetryBudget.RetryBudget | undefined
+  /** Reads. Repeated when it fails in a way that another try can mend. */
   readonly get: Method
+  /** Reads the headers alone. Repeated like `get`. */
   readonly head: Method
+  /** Creates or acts. Sent once, unless it has an `idempotencyKey`. */
   readonly post: Method
+  /** Replaces. Repeated like `get`: the second time changes nothing more. */
   readonly put: Method
+  /** Changes in part. Sent once, unless it has an `idempotencyKey`. */
   readonly patch: Method
+  /** Removes. Repeated like `get`; a `404` at the second try may mean that the first one removed it. */
   readonly delete: Method
 }
 
@@ -164,48 +171,64 @@ export const make = (name: string, options: Options): Effect.Effect<Upstream, ne
 }
 
 /**
+ * What {@link Service} takes: {@link Options}, of which the base URL may be left to the layer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Declaration = Omit<Options, "baseUrl"> & Partial<Pick<Options, "baseUrl">>
+
+/**
+ * What a layer must still give: everything may be replaced, and what the declaration left out must be there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Remaining<D extends Declaration> = D extends { readonly baseUrl: string | URL }
+  ? Partial<Options>
+  : Partial<Options> & Pick<Options, "baseUrl">
+
+/**
  * The class that {@link Service} gives to extend.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<
+export interface ServiceClass<Self, Name extends string, D extends Declaration> extends Context.ServiceClass<
   Self,
   `@holdfast/http/Upstream/${Name}`,
   Upstream
 > {
-  /** The upstream as declared. It needs a transport. */
-  readonly layer: Layer.Layer<Self, never, Transport.Transport>
+  /** The upstream as declared. It needs a transport. Not there when the declaration has no base URL. */
+  readonly layer: D extends { readonly baseUrl: string | URL } ? Layer.Layer<Self, never, Transport.Transport> : never
   /** The upstream with some options replaced: another base URL in a test, another policy in a batch job. */
-  readonly layerWith: (options: Partial<Options>) => Layer.Layer<Self, never, Transport.Transport>
+  readonly layerWith: (options: Remaining<D>) => Layer.Layer<Self, never, Transport.Transport>
   /** The upstream with options that an effect finds out: from `Config`, a file, a vault. */
   readonly layerEffect: <E, R>(
-    options: Effect.Effect<Partial<Options>, E, R>
+    options: Effect.Effect<Remaining<D>, E, R>
   ) => Layer.Layer<Self, E, R | Transport.Transport>
 }
 
 /**
  * Declares an upstream as a service: `class Payments extends Upstream.Service<Payments>()("payments", { … }) {}`. The class
- * is the tag, and `Payments.layer` the upstream.
+ * is the tag, and `Payments.layer` the upstream. Leave `baseUrl` out when only the layer knows it.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const Service =
   <Self>() =>
-  <const Name extends string>(name: Name, options: Options): ServiceClass<Self, Name> => {
+  <const Name extends string, const D extends Declaration>(name: Name, declared: D): ServiceClass<Self, Name, D> => {
     const tag = Context.Service<Self, Upstream>()(`@holdfast/http/Upstream/${name}` as const)
-    const layerWith = (replaced: Partial<Options>) => Layer.effect(tag, make(name, { ...options, ...replaced }))
-    return Object.assign(tag, {
-      layer: Layer.effect(
-        tag,
-        Effect.suspend(() => make(name, options))
-      ),
-      layerWith,
+    const made = (replaced: Partial<Options>) =>
+      // an upstream without a base URL is refused by `make`, for those who come without types
+      Effect.suspend(() => make(name, { baseUrl: "", ...declared, ...replaced }))
+    const service = {
+      layer: Layer.effect(tag, made({})),
+      layerWith: (replaced: Partial<Options>) => Layer.effect(tag, made(replaced)),
       layerEffect: <E, R>(found: Effect.Effect<Partial<Options>, E, R>) =>
-        Layer.effect(
-          tag,
-          Effect.flatMap(found, (replaced) => make(name, { ...options, ...replaced }))
-        )
-    })
+        Layer.effect(tag, Effect.flatMap(found, made))
+    }
+    // whether `layer` is there depends on the declaration, which only the type says
+    return Object.assign(tag, service) as ServiceClass<Self, Name, D>
   }

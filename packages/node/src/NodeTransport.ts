@@ -16,12 +16,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { Agent } from "undici"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Transport from "@holdfast/http/Transport"
-import { makeConnector } from "./internal/connector.ts"
-import { dispatchBody, Exchange } from "./internal/exchange.ts"
+import { type Connector, makeConnector } from "./internal/connector.ts"
+import { Exchange, type PhaseLimits, type ReadyBody } from "./internal/exchange.ts"
 
 /**
  * What the transport is made of.
@@ -76,12 +77,15 @@ const whole = (name: string, value: number, minimum: number): number => {
   return value
 }
 
+/** The longest wait of a platform timer; a longer one would fire at once. */
+const longestMillis = 2 ** 31 - 1
+
 const millis = (name: string, given: Duration.Input): number => {
   const value = Duration.toMillis(Duration.fromInputUnsafe(given))
   if (!(value > 0)) {
     throw new RangeError(`NodeTransport: ${name} must be longer than zero, got ${value}ms`)
   }
-  return value
+  return Math.min(value, longestMillis)
 }
 
 /**
@@ -104,89 +108,102 @@ export const make = (options: Options = {}): Effect.Effect<Transport.Transport["
   const keepAliveMillis = millis("keepAlive", options.keepAlive ?? defaults.keepAlive)
   const drainMillis = millis("drainTimeout", options.drainTimeout ?? defaults.drainTimeout)
 
-  const acquire = Effect.sync(
-    () =>
-      new Agent({
-        connections,
-        pipelining: 1,
-        keepAliveTimeout: keepAliveMillis,
-        keepAliveMaxTimeout: keepAliveMillis,
-        // the phases have timers of their own: undici's are up to a second late
-        headersTimeout: 0,
-        bodyTimeout: 0,
-        connect: makeConnector({ ...options.tls, allowH2: false }, connectMillis)
-      })
-  )
+  const acquire = Effect.sync(() => {
+    const connector = makeConnector({ ...options.tls, allowH2: false }, connectMillis)
+    const agent = new Agent({
+      connections,
+      pipelining: 1,
+      keepAliveTimeout: keepAliveMillis,
+      keepAliveMaxTimeout: keepAliveMillis,
+      // the phases have timers of their own: undici's are up to a second late
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: connector.connect
+    })
+    return makePool(agent, connector, phases, connections, maxQueue)
+  })
   return Effect.map(
-    Effect.acquireRelease(acquire, (agent) => close(agent, drainMillis)),
-    (agent) => Transport.Transport.of({ send: sender(agent, phases, connections, maxQueue) })
+    Effect.acquireRelease(acquire, (pool) => pool.close(drainMillis)),
+    (pool) => Transport.Transport.of({ send: pool.send })
   )
 }
 
-/** Lets what is in flight finish, within the bound; then cuts it. */
-const close = (agent: Agent, drainMillis: number): Effect.Effect<void> =>
-  Effect.promise(
-    () =>
-      new Promise<void>((resolve) => {
-        const timer = setTimeout(() => void agent.destroy().then(resolve, resolve), drainMillis)
-        agent.close().then(
-          () => {
-            clearTimeout(timer)
-            resolve()
-          },
-          // closed twice, which is closed
-          () => resolve()
-        )
-      })
-  )
+interface Pool {
+  readonly send: Transport.Transport["Service"]["send"]
+  /** Lets what is in flight finish, within the bound; then cuts it. */
+  readonly close: (drainMillis: number) => Effect.Effect<void>
+}
 
-const sender = (
+const makePool = (
   agent: Agent,
-  phases: { readonly headersMillis: number; readonly bodyMillis: number },
+  connector: Connector,
+  phases: PhaseLimits,
   connections: number,
   maxQueue: number
-): Transport.Transport["Service"]["send"] => {
+): Pool => {
   /** Exchanges at each origin that have not ended; an origin without any is not in it. */
   const inFlight = new Map<string, number>()
+  let closing = false
+  let onIdle: (() => void) | undefined
   const leave = (origin: string): void => {
     const left = (inFlight.get(origin) ?? 1) - 1
-    if (left === 0) inFlight.delete(origin)
-    else inFlight.set(origin, left)
+    if (left > 0) inFlight.set(origin, left)
+    else inFlight.delete(origin)
+    if (inFlight.size === 0) onIdle?.()
   }
-  return (request) =>
-    Effect.flatMap(dispatchBody(request.body), (body) =>
-      Effect.callback<Transport.Response, Reason.TransportReason>((resume) => {
-        const endpoint = Transport.endpointOf(request.origin)
-        const taken = inFlight.get(request.origin) ?? 0
-        if (taken >= connections + maxQueue) {
-          resume(
-            Effect.fail(
-              stackless(() => new Reason.PoolExhausted({ endpoint, connections, queued: taken - connections }))
-            )
-          )
-          return undefined
-        }
-        inFlight.set(request.origin, taken + 1)
-        const exchange = new Exchange(request, phases, endpoint, (exit) => {
+  const exchange = (
+    request: Transport.Request,
+    body: ReadyBody
+  ): Effect.Effect<Transport.Response, Reason.TransportReason> =>
+    Effect.callback<Transport.Response, Reason.TransportReason>((resume) => {
+      const endpoint = Transport.endpointOf(request.origin)
+      const taken = inFlight.get(request.origin) ?? 0
+      const refusal = closing
+        ? stackless(() => new Reason.ConnectionClosed({ endpoint, phase: "connect", code: "UND_ERR_CLOSED" }))
+        : taken >= connections + maxQueue
+          ? stackless(() => new Reason.PoolExhausted({ endpoint, connections, queued: taken - connections }))
+          : undefined
+      if (refusal !== undefined) {
+        resume(Effect.fail(refusal))
+        return undefined
+      }
+      inFlight.set(request.origin, taken + 1)
+      const running = new Exchange(request, phases, endpoint, (exit) => {
+        // A fiber goes on at once, and its next call would enter undici from undici's own callback, in the middle of its
+        // bookkeeping: it asserts that nobody does, and a failed assertion there ends the process.
+        queueMicrotask(() => {
           leave(request.origin)
-          // A fiber goes on at once, and its next call would enter undici from undici's own callback, in the middle of its
-          // bookkeeping: it asserts that nobody does, and a failed assertion there ends the process.
-          queueMicrotask(() => resume(exit))
-        })
-        try {
-          agent.dispatch(
-            { origin: request.origin, path: request.path, method: request.method, headers: request.headers, body },
-            exchange
-          )
-        } catch (error) {
-          // a closed agent throws instead of calling the handler
-          exchange.fail(error)
-        }
-        return Effect.sync(() => {
-          if (exchange.abort()) leave(request.origin)
+          resume(exit)
         })
       })
-    )
+      running.start(agent, body)
+      return Effect.sync(() => {
+        if (running.abort()) leave(request.origin)
+      })
+    })
+  return {
+    send: (request) => {
+      const body = request.body
+      return Stream.isStream(body)
+        ? Effect.flatMap(Stream.toAsyncIterableEffect(body), (source) => exchange(request, source))
+        : exchange(request, body)
+    },
+    close: (drainMillis) =>
+      Effect.callback<void>((resume) => {
+        closing = true
+        const cut = (): void => {
+          clearTimeout(timer)
+          onIdle = undefined
+          connector.close()
+          // not `agent.close()`: it waits for requests whose callers are gone, and nothing can be cut after it
+          const done = (): void => resume(Effect.void)
+          agent.destroy().then(done, done)
+        }
+        const timer = setTimeout(cut, drainMillis)
+        onIdle = cut
+        if (inFlight.size === 0) cut()
+      })
+  }
 }
 
 /**

@@ -15,23 +15,36 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Reason from "@holdfast/core/Reason"
 import type { TransportReason } from "@holdfast/core/Reason"
 import * as Transport from "@holdfast/http/Transport"
 
 /**
- * What an attempt meets: an answer, a failure, or silence; after a delay.
+ * An answer or a failure, after a delay.
  *
  * @category models
  * @since 0.1.0
  */
-export type Step =
+export type Reply =
   | { readonly _tag: "Answer"; readonly response: Transport.Response; readonly delay: Duration.Duration }
-  | { readonly _tag: "Failure"; readonly reason: TransportReason; readonly delay: Duration.Duration }
-  | { readonly _tag: "Hang" }
+  | {
+      readonly _tag: "Failure"
+      readonly reason: (request: Transport.Request) => TransportReason
+      readonly delay: Duration.Duration
+    }
 
 /**
- * What operations are answered with: a list of steps, or a function of the request. `"*"` stands for every operation that
- * has no script of its own.
+ * What an attempt meets: a reply, or silence.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Step = Reply | { readonly _tag: "Hang" }
+
+/**
+ * What operations are answered with: a list of steps, or a function of the request. A key is an operation
+ * (`"GET /items/{sku}"`), an operation of one upstream (`"stock GET /items/{sku}"`, which wins), or `"*"` for every operation
+ * that has no script of its own.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +55,7 @@ export interface Script {
 
 const encoder = new TextEncoder()
 
-const answer = (status: number, headers: Record<string, string>, body: string): Step => ({
+const answer = (status: number, headers: Record<string, string>, body: string): Reply => ({
   _tag: "Answer",
   response: { status, headers, body: encoder.encode(body), bodyComplete: true },
   delay: Duration.zero
@@ -57,7 +70,7 @@ const answer = (status: number, headers: Record<string, string>, body: string): 
 export const json = (
   value: unknown,
   options?: { readonly status?: number | undefined; readonly headers?: Record<string, string> | undefined }
-): Step =>
+): Reply =>
   answer(options?.status ?? 200, { "content-type": "application/json", ...options?.headers }, JSON.stringify(value))
 
 /**
@@ -69,7 +82,7 @@ export const json = (
 export const status = (
   status: number,
   options?: { readonly headers?: Record<string, string> | undefined; readonly body?: string | undefined }
-): Step => answer(status, options?.headers ?? {}, options?.body ?? "")
+): Reply => answer(status, options?.headers ?? {}, options?.body ?? "")
 
 /**
  * Fails as the network would: `fail(new Reason.ConnectionRefused({ … }))`.
@@ -77,7 +90,45 @@ export const status = (
  * @category steps
  * @since 0.1.0
  */
-export const fail = (reason: TransportReason): Step => ({ _tag: "Failure", reason, delay: Duration.zero })
+export const fail = (reason: TransportReason): Reply => failWith(() => reason)
+
+const failWith = (reason: (request: Transport.Request) => TransportReason): Reply => ({
+  _tag: "Failure",
+  reason,
+  delay: Duration.zero
+})
+
+/**
+ * Nothing listens there.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const refused: Reply = failWith(
+  ({ origin }) =>
+    new Reason.ConnectionRefused({ endpoint: Transport.endpointOf(origin), phase: "connect", code: "ECONNREFUSED" })
+)
+
+/**
+ * The connection is reset while the answer is awaited.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const reset: Reply = failWith(
+  ({ origin }) =>
+    new Reason.ConnectionReset({ endpoint: Transport.endpointOf(origin), phase: "wait", code: "ECONNRESET" })
+)
+
+/**
+ * The answer is cut off before its end.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const truncated: Reply = failWith(
+  ({ origin }) => new Reason.ResponseTruncated({ endpoint: Transport.endpointOf(origin), phase: "receive" })
+)
 
 /**
  * Never answers.
@@ -88,13 +139,15 @@ export const fail = (reason: TransportReason): Step => ({ _tag: "Failure", reaso
 export const hang: Step = { _tag: "Hang" }
 
 /**
- * The same step, later.
+ * The same reply, later.
  *
  * @category steps
  * @since 0.1.0
  */
-export const after = (delay: Duration.Input, step: Step): Step =>
-  step._tag === "Hang" ? step : { ...step, delay: Duration.sum(step.delay, Duration.fromInputUnsafe(delay)) }
+export const after = (delay: Duration.Input, reply: Reply): Reply => ({
+  ...reply,
+  delay: Duration.sum(reply.delay, Duration.fromInputUnsafe(delay))
+})
 
 /**
  * What the script has seen.
@@ -120,6 +173,14 @@ export class ScriptedRequests extends Context.Service<ScriptedRequests, Effect.E
 ) {}
 
 /**
+ * What the script was asked so far.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const seen: Effect.Effect<Seen, never, ScriptedRequests> = Effect.flatten(ScriptedRequests)
+
+/**
  * A transport that answers from a script, and the record of what it was asked.
  *
  * ```ts
@@ -132,7 +193,7 @@ export class ScriptedRequests extends Context.Service<ScriptedRequests, Effect.E
  * const program = Effect.gen(function*() {
  *   const stock = yield* Stock
  *   const answer = yield* stock.get("/items/{sku}", { params: { sku: "A-7" } })
- *   const { requests } = yield* (yield* ScriptedTransport.ScriptedRequests)
+ *   const { requests } = yield* ScriptedTransport.seen
  *   console.log(answer.text, requests.map((request) => request.path))
  * })
  *
@@ -144,26 +205,34 @@ export class ScriptedRequests extends Context.Service<ScriptedRequests, Effect.E
  * @category layers
  * @since 0.1.0
  */
-export const layer = (script: Script): Layer.Layer<Transport.Transport | ScriptedRequests> =>
-  Layer.effectContext(
+export const layer = (script: Script): Layer.Layer<Transport.Transport | ScriptedRequests> => {
+  for (const [key, steps] of Object.entries(script)) {
+    if (Array.isArray(steps) && steps.length === 0) {
+      throw new RangeError(`ScriptedTransport: the script for "${key}" needs at least one step, got none`)
+    }
+  }
+  return Layer.effectContext(
     Effect.sync(() => {
       const used = new Map<string, number>()
       const requests: Array<Transport.Request> = []
       const interrupted: Array<Transport.Request> = []
       const next = (request: Transport.Request): Step | undefined => {
-        const key = Object.hasOwn(script, request.operation) ? request.operation : "*"
-        const steps = Object.hasOwn(script, key) ? script[key] : undefined
+        const key = [`${request.upstream} ${request.operation}`, request.operation, "*"].find((name) =>
+          Object.hasOwn(script, name)
+        )
+        const steps = key === undefined ? undefined : script[key]
+        if (key === undefined || steps === undefined) return undefined
         if (typeof steps === "function") return steps(request)
         const position = used.get(key) ?? 0
         used.set(key, position + 1)
-        return steps?.[Math.min(position, steps.length - 1)]
+        return steps[Math.min(position, steps.length - 1)]
       }
       const send = (request: Transport.Request) =>
         Effect.suspend(() => {
           requests.push(request)
           const step = next(request)
           if (step === undefined) return Effect.die(unscripted(request, script))
-          return Effect.onInterrupt(play(step), () =>
+          return Effect.onInterrupt(play(step, request), () =>
             Effect.sync(() => {
               interrupted.push(request)
             })
@@ -177,10 +246,11 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
       )
     })
   )
+}
 
-const play = (step: Step): Effect.Effect<Transport.Response, TransportReason> => {
+const play = (step: Step, request: Transport.Request): Effect.Effect<Transport.Response, TransportReason> => {
   if (step._tag === "Hang") return Effect.never
-  const result = step._tag === "Answer" ? Effect.succeed(step.response) : Effect.fail(step.reason)
+  const result = step._tag === "Answer" ? Effect.succeed(step.response) : Effect.fail(step.reason(request))
   return Duration.toMillis(step.delay) > 0 ? Effect.delay(result, step.delay) : result
 }
 

@@ -1,7 +1,5 @@
 import * as Redacted from "effect/Redacted"
-
-/** What may stand in a path or a query. */
-export type Value = string | number | boolean | Redacted.Redacted<string>
+import type { PathValue } from "../Request.ts"
 
 /** What is wrong with a request, and where. */
 export interface Issue {
@@ -11,7 +9,10 @@ export interface Issue {
 
 export const isIssue = (value: object | string): value is Issue => typeof value === "object" && "issue" in value
 
-const text = (value: Value): string => (Redacted.isRedacted(value) ? Redacted.value(value) : String(value))
+/** A lone surrogate has no UTF-8 form: `encodeURIComponent` throws at it. */
+const notUnicode = "must be well-formed Unicode; it has half of a surrogate pair"
+
+const text = (value: PathValue): string => (Redacted.isRedacted(value) ? Redacted.value(value) : String(value))
 
 /**
  * Fills `{name}` places. A value is percent-encoded whole, so that a slash in it cannot become another path; an empty one
@@ -20,7 +21,7 @@ const text = (value: Value): string => (Redacted.isRedacted(value) ? Redacted.va
  */
 export const fillPath = (
   template: string,
-  params: { readonly [name: string]: Value | undefined } | undefined,
+  params: { readonly [name: string]: PathValue | undefined } | undefined,
   hideSecrets: boolean
 ): string | Issue => {
   if (!template.includes("{")) return template
@@ -37,21 +38,31 @@ export const fillPath = (
       issue ??= { path: `params.${name}`, issue: `must name one path segment, got ${JSON.stringify(given)}` }
       return ""
     }
+    if (!given.isWellFormed()) {
+      issue ??= { path: `params.${name}`, issue: notUnicode }
+      return ""
+    }
     return encodeURIComponent(given)
   })
   return issue ?? filled
 }
 
-/** The query string with its `?`, or nothing. Arrays repeat the name; `undefined` is left out. */
+/** The query string with its `?`, or nothing; or what is wrong with it. Arrays repeat the name; `undefined` is left out. */
 export const queryString = (
-  query: { readonly [name: string]: Value | ReadonlyArray<Value> | undefined } | undefined
-): string => {
+  query: { readonly [name: string]: PathValue | ReadonlyArray<PathValue> | undefined } | undefined
+): string | Issue => {
   if (query === undefined) return ""
   const pairs: Array<string> = []
   for (const [name, given] of Object.entries(query)) {
     if (given === undefined) continue
-    const values: ReadonlyArray<Value> = Array.isArray(given) ? given : [given as Value]
-    for (const value of values) pairs.push(`${encodeURIComponent(name)}=${encodeURIComponent(text(value))}`)
+    const values: ReadonlyArray<PathValue> = Array.isArray(given) ? given : [given as PathValue]
+    for (const value of values) {
+      const sent = text(value)
+      if (!name.isWellFormed() || !sent.isWellFormed()) {
+        return { path: `query.${name.toWellFormed()}`, issue: notUnicode }
+      }
+      pairs.push(`${encodeURIComponent(name)}=${encodeURIComponent(sent)}`)
+    }
   }
   return pairs.length === 0 ? "" : `?${pairs.join("&")}`
 }

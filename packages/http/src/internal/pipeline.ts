@@ -15,7 +15,8 @@ import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Redaction from "../Redaction.ts"
-import type { Answer, ParamsOf, Rejection, RequestOptions } from "../Request.ts"
+import type { Rejection } from "../Rejection.ts"
+import type { Answer, ParamsOf, RequestOptions } from "../Request.ts"
 import type * as Transport from "../Transport.ts"
 import { fillPath, isIssue, type Issue, queryString } from "./pathTemplate.ts"
 import { isIdempotent, mayRepeat } from "./replay.ts"
@@ -46,7 +47,7 @@ export const call = (
       method,
       template,
       operation: `${method} ${template}`,
-      requestId: randomHex(fiber),
+      requestId: requestIdOf(runtime, given) ?? randomHex(fiber),
       deadline: Deadline.tighten(
         fiber.getRef(Deadline.Current),
         startMillis,
@@ -60,6 +61,14 @@ export const call = (
     )
   })
 
+/** The identifier that the caller gave: its own header wins over a new one, so that one id goes through a chain of services. */
+const requestIdOf = (runtime: Runtime, given: Given): string | undefined => {
+  for (const [name, value] of Object.entries(given.headers ?? {})) {
+    if (name.toLowerCase() === "x-request-id" && typeof value === "string") return value
+  }
+  return runtime.headers["x-request-id"]
+}
+
 interface CallContext {
   readonly runtime: Runtime
   readonly fiber: Fiber.Fiber<unknown, unknown>
@@ -72,15 +81,18 @@ interface CallContext {
 }
 
 const failed = (context: CallContext, reason: Reason.Reason, attempts: number, stopped: RetryStopped): CallError =>
-  new CallError({
-    upstream: context.runtime.name,
-    operation: context.operation,
-    requestId: context.requestId,
-    attempts,
-    elapsed: Duration.millis(Deadline.nowMillisUnsafe(context.fiber.getRef(Clock.Clock)) - context.startMillis),
-    retryStopped: stopped,
-    reason
-  })
+  stackless(
+    () =>
+      new CallError({
+        upstream: context.runtime.name,
+        operation: context.operation,
+        requestId: context.requestId,
+        attempts,
+        elapsed: Duration.millis(Deadline.nowMillisUnsafe(context.fiber.getRef(Clock.Clock)) - context.startMillis),
+        retryStopped: stopped,
+        reason
+      })
+  )
 
 const encodeThenLoop = (
   context: CallContext,
@@ -139,6 +151,7 @@ const encode = (context: CallContext, given: Given): Effect.Effect<Encoded, Issu
   const wrong = wrongHeader(headers)
   if (wrong !== undefined) return Effect.fail(wrong)
   const query = queryString(given.query)
+  if (isIssue(query)) return Effect.fail(query)
   return Effect.map(makeBody(given), (body): Encoded => {
     if (body.contentType !== undefined) headers["content-type"] ??= body.contentType
     return {
@@ -301,7 +314,7 @@ const answer = (
     return Effect.fail(statusReason(runtime.endpoint, response, now))
   }
   if (given.decode === undefined) return Effect.succeed(new WholeAnswer(response))
-  return decode(given.decode, response)
+  return decode(runtime.endpoint, given.decode, response)
 }
 
 /** A class, because an object with a getter of its own costs more than the rest of the answer. */
@@ -321,7 +334,7 @@ class WholeAnswer implements Answer {
 
 /** The first declared business error that the body is. A body that is not JSON is none. */
 const rejection = (
-  rejections: ReadonlyArray<Rejection>,
+  rejections: ReadonlyArray<Rejection<unknown>>,
   response: Transport.Response
 ): Reason.BusinessRejected | undefined => {
   const body = bodyJson(bodyText(response.body))
@@ -329,17 +342,7 @@ const rejection = (
   for (const { entry, schema } of rejections) {
     const error = Schema.decodeUnknownOption(schema)(body.value)
     if (Option.isNone(error)) continue
-    return stackless(
-      () =>
-        new Reason.BusinessRejected({
-          code: entry.code,
-          status: response.status,
-          summary: entry.summary,
-          error: error.value,
-          retryable: entry.retryable,
-          answerStatus: entry.answerStatus
-        })
-    )
+    return stackless(() => new Reason.BusinessRejected({ entry, status: response.status, error: error.value }))
   }
   return undefined
 }
@@ -348,6 +351,7 @@ const rejection = (
 const excerptLength = 500
 
 const decode = (
+  endpoint: string,
   schema: Schema.ConstraintDecoder<unknown, unknown>,
   response: Transport.Response
 ): Effect.Effect<unknown, Reason.ResponseDecodeFailed, unknown> => {
@@ -357,6 +361,7 @@ const decode = (
     stackless(
       () =>
         new Reason.ResponseDecodeFailed({
+          endpoint,
           status: response.status,
           ...(contentType === undefined ? {} : { contentType }),
           ...issue,

@@ -2,7 +2,7 @@ import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
 import type { RetryBudget } from "@holdfast/core/RetryBudget"
 import type { HttpPolicy } from "../HttpPolicy.ts"
-import type { Rejection } from "../Request.ts"
+import type { Rejection } from "../Rejection.ts"
 import type { Transport } from "../Transport.ts"
 
 /** What the pipeline knows of an upstream. */
@@ -16,7 +16,7 @@ export interface Runtime {
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string
   readonly headers: { readonly [name: string]: string }
-  readonly rejections: ReadonlyArray<Rejection>
+  readonly rejections: ReadonlyArray<Rejection<unknown>>
   readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
   readonly propagateTrace: boolean
   readonly visibleQuery: ReadonlyArray<string>

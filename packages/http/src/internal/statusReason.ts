@@ -60,7 +60,7 @@ const problemOf = (contentType: string | undefined, text: string): ProblemDetail
   const problem = Option.flatMap(bodyJson(text), ProblemDetails.decode)
   if (Option.isNone(problem)) return undefined
   const { title, detail, type } = problem.value
-  const declared = contentType?.includes(ProblemDetails.contentType) === true
+  const declared = contentType?.toLowerCase().includes(ProblemDetails.contentType) === true
   return declared || title !== undefined || (detail !== undefined && type !== "about:blank") ? problem.value : undefined
 }
 
@@ -72,7 +72,8 @@ export const statusReason = (
 ): Reason.StatusReason | Reason.TooManyRedirects => {
   const { status, headers } = response
   if (status < 400) {
-    const location = URL.parse(headers["location"] ?? "", `http://${endpoint}`)
+    const target = headers["location"]
+    const location = target === undefined ? null : URL.parse(target, `http://${endpoint}`)
     return stackless(
       () =>
         new Reason.TooManyRedirects({

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import { buildConnector } from "undici"
 
@@ -19,39 +20,58 @@ export class ClientRefusedError extends Error {
   }
 }
 
+export interface Connector {
+  readonly connect: buildConnector.connector
+  /** Leaves every connection that is not made yet. Nobody is told: whoever waited for one is gone. */
+  readonly close: () => void
+}
+
 /**
  * undici's connector, with a timer of our own over name resolution, TCP and TLS together: undici's is up to a second late.
  */
-export const makeConnector = (options: buildConnector.BuildOptions, limitMillis: number): buildConnector.connector => {
-  const connect = buildConnector({ ...options, timeout: 0 })
-  return (target, callback) => {
-    let done = false
-    const timer = setTimeout(() => {
-      if (done) return
-      done = true
-      // `connect` gives the socket that it opens, though its type does not say so
-      ;(socket as unknown as { readonly destroy: () => void } | undefined)?.destroy()
-      callback(new ConnectTimeoutError(limitMillis), null)
-    }, limitMillis)
-    const socket: unknown = connect(target, (...[error, connected]) => {
-      if (done) return
-      done = true
-      clearTimeout(timer)
-      if (error !== null) {
-        callback(refusesClient(error, socket) ? new ClientRefusedError(error) : error, null)
-        return
+export const makeConnector = (options: buildConnector.BuildOptions, limitMillis: number): Connector => {
+  const open = buildConnector({ ...options, timeout: 0 })
+  const connecting = new Set<() => void>()
+  return {
+    connect: (target, callback) => {
+      const leave = (): void => {
+        clearTimeout(timer)
+        connecting.delete(leave)
+        socket.destroy()
       }
-      if (connected instanceof TLSSocket) endWithAlert(connected)
-      callback(null, connected)
-    })
+      const timer = setTimeout(() => {
+        leave()
+        callback(new ConnectTimeoutError(limitMillis), null)
+      }, limitMillis)
+      connecting.add(leave)
+      const socket = opened(
+        open(target, (...[error, connected]) => {
+          // false when it was left in the meantime
+          if (!connecting.delete(leave)) return
+          clearTimeout(timer)
+          if (error !== null) {
+            callback(refusesClient(error, socket) ? new ClientRefusedError(error) : error, null)
+            return
+          }
+          if (connected instanceof TLSSocket) endWithAlert(connected)
+          callback(null, connected)
+        })
+      )
+    },
+    close: () => {
+      for (const leave of connecting) leave()
+    }
   }
 }
+
+/** undici's connector gives the socket that it opens, though its type does not say so. */
+const opened = (socket: unknown): Socket => socket as Socket
 
 /**
  * Up to TLS 1.2 a server that misses the client's certificate says `handshake_failure` (RFC 5246 §7.4.6), which is also what
  * it says when there is no common cipher. Once it has shown its own certificate, version and cipher were agreed upon.
  */
-const refusesClient = (error: Error, socket: unknown): boolean =>
+const refusesClient = (error: Error, socket: Socket): boolean =>
   /\bSSL alert number 40\b/.test(error.message) &&
   socket instanceof TLSSocket &&
   socket.getPeerX509Certificate() !== undefined

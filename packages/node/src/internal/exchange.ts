@@ -1,8 +1,6 @@
 import type { Dispatcher } from "undici"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Stream from "effect/Stream"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
@@ -40,6 +38,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #read = 0
   #timer: NodeJS.Timeout | undefined
   #drainTimer: NodeJS.Timeout | undefined
+  #upload: Upload | undefined
 
   constructor(request: Transport.Request, phases: PhaseLimits, endpoint: string, settle: (exit: Settled) => void) {
     this.#request = request
@@ -48,21 +47,35 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#settle = settle
   }
 
+  start(agent: Dispatcher, body: ReadyBody): void {
+    const { headers, method, origin, path } = this.#request
+    let sent: DispatchBody = null
+    if (typeof body === "string" || body instanceof Uint8Array) sent = body
+    else if (body !== undefined) {
+      this.#upload = uploadOf(body)
+      sent = this.#upload.body
+    }
+    try {
+      agent.dispatch({ origin, path, method, headers, body: sent }, this)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
   /** The caller went away. Says whether that is what ended the exchange. */
   abort(): boolean {
     if (this.#settled) return false
     this.#finish()
-    // an exchange that still waits for a connection has no controller; it is aborted when it gets one
+    // an exchange that still waits for a connection has no controller; it is dropped when it gets one
     this.#controller?.abort(callerLeft)
     return true
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    // Its caller left while it waited. Thrown here, the request is dropped; an abort would destroy the connection that it has
+    // just been given, which is whole.
+    if (this.#settled) throw callerLeft
     this.#controller = controller
-    if (this.#settled) {
-      controller.abort(callerLeft)
-      return
-    }
     this.#phase = "send"
     this.#arm(this.#phases.headersMillis, () => this.#headersLate())
   }
@@ -199,6 +212,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#settled = true
     clearTimeout(this.#timer)
     clearTimeout(this.#drainTimer)
+    // undici leaves a body that it no longer reads as it is
+    this.#upload?.end()
   }
 }
 
@@ -225,12 +240,27 @@ const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason
   return stackless(() => FailureClassifier.classify(error, { endpoint, phase }))
 }
 
+/** A body that can be sent: a stream has got the context that it runs in. */
+export type ReadyBody = string | Uint8Array | AsyncIterable<Uint8Array> | undefined
+
 /** What undici takes as a body. */
 type DispatchBody = Exclude<Dispatcher.DispatchOptions["body"], undefined>
 
-/** The body in a form that undici takes. */
-export const dispatchBody = (body: Transport.Body | undefined): Effect.Effect<DispatchBody> => {
-  if (body === undefined || typeof body === "string" || body instanceof Uint8Array) return Effect.succeed(body ?? null)
-  // undici takes any async iterable, and its type names only some of them
-  return Effect.map(Stream.toAsyncIterableEffect(body), (iterable) => iterable as unknown as DispatchBody)
+interface Upload {
+  readonly body: DispatchBody
+  /** Interrupts the stream and runs its finalizers, if it was begun and has not ended. */
+  readonly end: () => void
+}
+
+const uploadOf = (source: AsyncIterable<Uint8Array>): Upload => {
+  let iterator: AsyncIterator<Uint8Array> | undefined
+  const body: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => (iterator = source[Symbol.asyncIterator]())
+  }
+  return {
+    // undici takes any async iterable, and its type names only some of them
+    body: body as unknown as DispatchBody,
+    // the call has ended, so that nobody is left to hear of a finalizer that fails
+    end: () => void iterator?.return?.().catch(() => undefined)
+  }
 }
