@@ -9,8 +9,14 @@ export interface BackoffState {
   readonly previousMillis: number
 }
 
+/** How the delay before jitter grows from one retry to the next. */
+export type Growth = "exponential" | "linear" | "fibonacci" | "constant"
+
 export interface BackoffShape {
+  /** Left out: `exponential`. */
+  readonly growth?: Growth | undefined
   readonly baseMillis: number
+  /** What an exponential delay is multiplied by, or how many bases a linear one grows by. */
   readonly factor: number
   readonly capMillis: number
   readonly jitter: Jitter
@@ -18,10 +24,37 @@ export interface BackoffShape {
 
 export const initialBackoff = (shape: BackoffShape): BackoffState => ({ retry: 0, previousMillis: shape.baseMillis })
 
+/** The delay before retry `i`, without cap and jitter; `Infinity` when it is too long for a number. */
+const grown = (shape: BackoffShape, retry: number): number => {
+  switch (shape.growth) {
+    case undefined:
+    case "exponential":
+      return shape.baseMillis * shape.factor ** retry
+    case "linear":
+      return shape.baseMillis * (1 + shape.factor * retry)
+    case "fibonacci":
+      return fibonacci(shape, retry)
+    case "constant":
+      return shape.baseMillis
+  }
+}
+
+/** `base · F(i + 1)`: 1, 1, 2, 3, 5 times the base; not counted beyond the cap. */
+const fibonacci = (shape: BackoffShape, retry: number): number => {
+  let current = shape.baseMillis
+  let next = shape.baseMillis
+  for (let step = 0; step < retry && current < shape.capMillis; step++) {
+    const sum = current + next
+    current = next
+    next = sum
+  }
+  return current
+}
+
 /**
  * The delay before the next retry, for a `random` in [0, 1).
  *
- * Full and equal: `d = min(cap, base · factorⁱ)`, then `U(0, d)` and `d/2 + U(0, d/2)`. Decorrelated: `U(base, 3 · previous)`.
+ * Full and equal: `d = min(cap, grownᵢ)`, then `U(0, d)` and `d/2 + U(0, d/2)`. Decorrelated: `U(base, 3 · previous)`.
  * Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. There the cap cuts a decorrelated
  * draw off, so that most capped clients wait exactly the cap; here it bounds the range that is drawn from, which keeps
  * the spread.
@@ -31,8 +64,8 @@ export const backoffDelayMillis = (shape: BackoffShape, state: BackoffState, ran
     const upper = Math.max(shape.baseMillis, Math.min(shape.capMillis, state.previousMillis * 3))
     return shape.baseMillis + random * (upper - shape.baseMillis)
   }
-  // factor ** retry overflows to Infinity for long outages, which min() turns into the cap
-  const delay = Math.min(shape.capMillis, shape.baseMillis * shape.factor ** state.retry)
+  // an exponential overflows to Infinity for long outages, which min() turns into the cap
+  const delay = Math.min(shape.capMillis, grown(shape, state.retry))
   switch (shape.jitter) {
     case "none":
       return delay

@@ -1,0 +1,313 @@
+/**
+ * Lets concurrent equal calls share one run: the first starts it, those who come while it lasts wait for the same answer, and
+ * when it has ended nothing is kept.
+ *
+ * **When to use**: in front of a read that many ask for at the same moment: a cache's misses, a token's refresh, a
+ * configuration at start.
+ *
+ * **What it is not**: a cache. Whoever comes after the end starts anew, after a failure too. Nor a limit on how many different
+ * calls run; that is a bulkhead.
+ *
+ * **Gotchas**: equal keys must mean equal effects, with the same credentials and the same rights. The answer is one object for
+ * all callers: do not change it. The run has the *first* caller's context (its span, its services, but not its deadline); an
+ * effect that needs a `Scope` would get a scope that may close before the run ends, so close yours inside. Keys are compared
+ * as a `Map` does: use a string.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { SingleFlight } from "holdfast"
+ *
+ * let runs = 0
+ * const flights = SingleFlight.make<string, number>()
+ * const answer = flights.run("the answer", Effect.delay(Effect.sync(() => ++runs && 42), "5 millis"))
+ *
+ * console.log(await Effect.runPromise(Effect.all([answer, answer, answer], { concurrency: "unbounded" }))) // => [ 42, 42, 42 ]
+ * console.log(runs) // => 1
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Deadline from "./Deadline.ts"
+import * as State from "./internal/singleFlightState.ts"
+import { startTimer } from "./internal/timer.ts"
+import type { Mode } from "./Mode.ts"
+import * as PolicyEvents from "./PolicyEvents.ts"
+import { BulkheadFull, DeadlineExceeded } from "./Reason.ts"
+import { stackless } from "./Stackless.ts"
+
+/**
+ * How to share.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Callers that may wait for one run, the first included; one more is refused. At least 1; default: no bound. */
+  readonly maxCallers?: number | undefined
+  /** `observe` counts and reports what would be shared, and runs every call by itself. Default `enforce`. */
+  readonly mode?: Mode | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  maxCallers: Infinity,
+  mode: "enforce"
+} as const satisfies Options
+
+/**
+ * How a shared run ended: `interrupted` when its last caller left before its end, or when it interrupted itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type End = "success" | "failure" | "interrupted"
+
+/**
+ * What a single flight tells whoever listens.
+ *
+ * - `RunStarted`: a call had nobody to join
+ * - `CallerJoined`: a call waits for a run that is under way; `callers` do now
+ * - `CallerRefused`: `maxCallers` wait already
+ * - `RunEnded`: with `callers` that got its answer
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event<K> =
+  | { readonly _tag: "RunStarted"; readonly key: K }
+  | { readonly _tag: "CallerJoined"; readonly key: K; readonly callers: number }
+  | { readonly _tag: "CallerRefused"; readonly key: K; readonly callers: number }
+  | { readonly _tag: "RunEnded"; readonly key: K; readonly callers: number; readonly end: End }
+
+/**
+ * What a single flight holds at one instant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  /** Runs in flight. */
+  readonly inFlight: number
+  /** Callers that wait for them. */
+  readonly waiting: number
+  /** Runs started since it was made. */
+  readonly runs: number
+  /** Calls that joined a run of another; in `observe`, that would have. */
+  readonly joined: number
+  /** Runs that their last caller left. */
+  readonly abandoned: number
+  /** Calls refused. */
+  readonly refused: number
+}
+
+/**
+ * Runs in flight that calls may join.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SingleFlight<in out K, in out A, in out E> {
+  readonly mode: Mode
+  /**
+   * Waits for the run with this key, and starts it when there is none.
+   *
+   * Every caller gets the run's exit. A caller that is interrupted leaves, and hurts nobody; the last one to leave interrupts
+   * the run and waits for its finalizers. The run has no deadline: each caller waits within its own, and fails with
+   * `DeadlineExceeded` when that passes. Fails with `BulkheadFull` when `maxCallers` wait already.
+   *
+   * A call from inside the run with the same key would wait for itself; it is run by itself instead.
+   */
+  readonly run: <R>(key: K, self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
+  /** What is in flight now. Reading it changes nothing. */
+  readonly snapshot: Effect.Effect<Snapshot>
+  readonly events: PolicyEvents.PolicyEvents<Event<K>>
+}
+
+/** A run, and who waits for it. */
+interface Flight<A, E> extends State.Flight {
+  /** Whether the caller that came first was counted. */
+  isStarted: boolean
+  fiber: Fiber.Fiber<A, E> | undefined
+  /** In the order in which they came. */
+  readonly listeners: Set<(exit: Exit.Exit<A, E>) => void>
+}
+
+/** The runs that a fiber is part of, from the inside out. */
+interface Inside {
+  readonly flight: unknown
+  readonly outer: Inside | undefined
+}
+
+const InsideRun = Context.Reference<Inside | undefined>("@holdfast/core/SingleFlight/InsideRun", {
+  defaultValue: () => undefined
+})
+
+const isInside = (flight: unknown, inside: Inside | undefined): boolean => {
+  for (let at = inside; at !== undefined; at = at.outer) if (at.flight === flight) return true
+  return false
+}
+
+const endOf = (exit: Exit.Exit<unknown, unknown>): End => {
+  if (exit._tag === "Success") return "success"
+  return Cause.hasInterrupts(exit.cause) ? "interrupted" : "failure"
+}
+
+/**
+ * Makes a single flight for calls with keys `K` that give an `A` or fail with an `E`. Throws a `RangeError` that names the
+ * option which is out of range.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A, E> => {
+  const maxCallers = options.maxCallers ?? defaults.maxCallers
+  if (!(maxCallers >= 1 && (Number.isInteger(maxCallers) || maxCallers === Infinity))) {
+    throw new RangeError(`SingleFlight: maxCallers must be a whole number of at least 1, got ${maxCallers}`)
+  }
+  const mode = options.mode ?? defaults.mode
+  const { emit, events, isHeard } = PolicyEvents.make<Event<K>>()
+  const state = State.makeSingleFlightState<K, Flight<A, E>>(mode === "observe" ? Infinity : maxCallers)
+  const counts = { runs: 0, joined: 0, abandoned: 0, refused: 0 }
+
+  const makeFlight = (): Flight<A, E> => ({
+    callers: 0,
+    isOver: false,
+    isStarted: false,
+    fiber: undefined,
+    listeners: new Set()
+  })
+
+  const tellStarted = (key: K, flight: Flight<A, E>): void => {
+    flight.isStarted = true
+    counts.runs++
+    if (isHeard()) emit({ _tag: "RunStarted", key })
+  }
+
+  const tellJoined = (key: K, flight: Flight<A, E>): void => {
+    counts.joined++
+    if (isHeard()) emit({ _tag: "CallerJoined", key, callers: flight.callers })
+  }
+
+  const refuse = (key: K): BulkheadFull => {
+    counts.refused++
+    if (isHeard()) emit({ _tag: "CallerRefused", key, callers: maxCallers })
+    const detail = `${maxCallers} ${maxCallers === 1 ? "caller waits" : "callers wait"} for the same run already`
+    return stackless(() => new BulkheadFull({ detail }))
+  }
+
+  const start = <R>(
+    caller: Fiber.Fiber<unknown, unknown>,
+    key: K,
+    flight: Flight<A, E>,
+    self: Effect.Effect<A, E, R>
+  ) => {
+    const inside: Inside = { flight, outer: caller.getRef(InsideRun) }
+    // the caller holds what `self` requires, or `run` could not have been run in its place
+    let context = Context.add(caller.context as Context.Context<R>, InsideRun, inside)
+    if (caller.getRef(Deadline.Current) !== undefined) context = Context.add(context, Deadline.Current, undefined)
+    tellStarted(key, flight)
+    const fiber = Effect.runForkWith(context)(self)
+    flight.fiber = fiber
+    fiber.addObserver((exit) => {
+      // one that was abandoned has told so already
+      if (flight.isOver) return
+      State.over(state, key, flight)
+      if (isHeard()) emit({ _tag: "RunEnded", key, callers: flight.callers, end: endOf(exit) })
+      for (const listener of flight.listeners) listener(exit)
+    })
+  }
+
+  /** The caller leaves; the last one ends the run, and waits for that. */
+  const leave = (key: K, flight: Flight<A, E>): Effect.Effect<void> | undefined => {
+    if (!State.leave(state, key, flight)) return undefined
+    counts.abandoned++
+    if (isHeard()) emit({ _tag: "RunEnded", key, callers: 0, end: "interrupted" })
+    return flight.fiber === undefined ? undefined : Fiber.interrupt(flight.fiber)
+  }
+
+  const shared = <R>(
+    caller: Fiber.Fiber<unknown, unknown>,
+    key: K,
+    self: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R> => {
+    const running = state.flights.get(key)
+    if (running !== undefined && isInside(running, caller.getRef(InsideRun))) return self
+    const deadline = caller.getRef(Deadline.Current)
+    const remainingMillis =
+      deadline === undefined ? Infinity : deadline.atMillis - Deadline.nowMillisUnsafe(caller.getRef(Clock.Clock))
+    const exceeded = () =>
+      stackless(
+        () => new DeadlineExceeded({ budget: Duration.millis(deadline === undefined ? 0 : deadline.budgetMillis) })
+      )
+    if (remainingMillis <= 0) return Effect.fail(exceeded())
+    let joined: Flight<A, E> | undefined
+    let listener: ((exit: Exit.Exit<A, E>) => void) | undefined
+    let cancel: (() => void) | undefined
+    // the place is taken inside of what gives it back, so that an interruption between two steps cannot lose it
+    return Effect.onExitPrimitive(
+      Effect.callback<A, E | DeadlineExceeded | BulkheadFull>((resume) => {
+        const flight = State.join(state, key, makeFlight)
+        if (flight === "full") return resume(Effect.fail(refuse(key)))
+        joined = flight
+        listener = (exit) => resume(exit)
+        flight.listeners.add(listener)
+        if (flight.isStarted) tellJoined(key, flight)
+        else start(caller, key, flight, self)
+        if (remainingMillis !== Infinity && !flight.isOver) {
+          cancel = startTimer(caller, remainingMillis, () => resume(Effect.fail(exceeded())))
+        }
+      }),
+      () => {
+        cancel?.()
+        if (joined === undefined) return undefined
+        if (listener !== undefined) joined.listeners.delete(listener)
+        return leave(key, joined)
+      }
+    )
+  }
+
+  const observed = <R>(key: K, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+    let joined: Flight<A, E> | undefined
+    return Effect.onExitPrimitive(
+      Effect.suspend(() => {
+        const flight = State.join(state, key, makeFlight)
+        if (flight === "full") return self
+        joined = flight
+        if (flight.isStarted) tellJoined(key, flight)
+        else tellStarted(key, flight)
+        return self
+      }),
+      (exit) => {
+        if (joined === undefined || !State.leave(state, key, joined)) return undefined
+        const end = endOf(exit)
+        if (end === "interrupted") counts.abandoned++
+        if (isHeard()) emit({ _tag: "RunEnded", key, callers: end === "interrupted" ? 0 : 1, end })
+        return undefined
+      }
+    )
+  }
+
+  return {
+    mode,
+    run: (key, self) =>
+      mode === "off"
+        ? self
+        : mode === "observe"
+          ? Effect.suspend(() => observed(key, self))
+          : Effect.withFiber((caller) => shared(caller, key, self)),
+    snapshot: Effect.sync(() => ({ inFlight: state.flights.size, waiting: State.waiting(state), ...counts })),
+    events
+  }
+}
