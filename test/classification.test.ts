@@ -104,9 +104,9 @@ const inWords = ([tag, phase]: Expected): string => (phase === undefined ? tag :
 // One call
 // ---------------------------------------------------------------------------------------------------------------------
 
-const phaseMillis = 120
+const phaseMillis = 200
 /** How late a bound may be on a busy machine, and how long anything else may take. */
-const slackMillis = 750
+const slackMillis = 1500
 
 const once: HttpPolicy.Options = { retry: false, attemptTimeout: false, deadline: false }
 
