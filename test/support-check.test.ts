@@ -15,10 +15,9 @@ import type { CertificateCase, KeyAndChain } from "./support/certificates.ts"
 import { certificateCases, certificates, expectedCode } from "./support/certificates.ts"
 import type { Fault } from "./support/faults.ts"
 import { connectionFaults, handshakeFaults, malformedResponses, oversizedResponses, overTls } from "./support/faults.ts"
-import type { OtlpReceiver, SpanRecord } from "./support/otlpReceiver.ts"
-import { startOtlpReceiver } from "./support/otlpReceiver.ts"
 import type { Listener } from "./support/upstream.ts"
 import { Behaviour, startUpstream, TestUpstream } from "./support/upstream.ts"
+import { OtlpReceiver } from "holdfast/testing"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A client that is Node's own
@@ -432,7 +431,7 @@ layer(TestUpstream.layer)("upstream", (it) => {
         const upstream = yield* TestUpstream
         for (const end of Behaviour.ends) {
           const listener = yield* upstream.listen(Behaviour.truncatedBody({ end }))
-          assert.strictEqual((yield* ask(listener, { timeoutMillis: 100 })).bodyBytes, 40)
+          assert.strictEqual((yield* ask(listener, { timeoutMillis: 500 })).bodyBytes, 40)
         }
       })
     )
@@ -597,7 +596,7 @@ const program = Effect.gen(function* () {
   )
 }).pipe(Effect.withSpan("outer", { kind: "server" }))
 
-type Exporter = (receiver: OtlpReceiver) => Layer.Layer<never>
+type Exporter = (receiver: OtlpReceiver.OtlpReceiver) => Layer.Layer<never>
 
 const effectExporter =
   (make: typeof Otlp.layerJson): Exporter =>
@@ -615,7 +614,7 @@ const sdkExporter: Exporter = (receiver) =>
     spanProcessor: new SimpleSpanProcessor(new OTLPTraceExporter({ url: receiver.tracesUrl }))
   }))
 
-const named = (spans: ReadonlyArray<SpanRecord>, name: string): SpanRecord => {
+const named = (spans: ReadonlyArray<OtlpReceiver.SpanRecord>, name: string): OtlpReceiver.SpanRecord => {
   const found = spans.find((span) => span.name === name)
   if (found === undefined) throw new Error(`no span ${name}`)
   return found
@@ -644,7 +643,7 @@ describe("OTLP receiver", () => {
     }
   ])("decodes spans of $exporter", ({ contentType, list, make }) =>
     Effect.gen(function* () {
-      const receiver = yield* startOtlpReceiver
+      const receiver = yield* OtlpReceiver.start
       yield* Effect.provide(program, make(receiver))
       const spans = yield* receiver.awaitSpans(3)
       const outer = named(spans, "outer")
@@ -685,7 +684,7 @@ describe("OTLP receiver", () => {
 
   it.live("answers 400 to what is no export, and a wait for spans ends and says so", () =>
     Effect.gen(function* () {
-      const receiver = yield* startOtlpReceiver
+      const receiver = yield* OtlpReceiver.start
       const post = (contentType: string, body: string) =>
         Effect.promise(async () => {
           const response = await fetch(receiver.tracesUrl, {

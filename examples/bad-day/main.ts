@@ -12,11 +12,11 @@ import { FetchHttpClient } from "effect/http"
 import { Otlp } from "effect/observability"
 import { HttpPolicy, Upstream } from "holdfast"
 import { NodeTransport } from "holdfast/node"
-import { startOtlpReceiver } from "../../test/support/otlpReceiver.ts"
 import { day, dayMillis } from "./day.ts"
 import { type Finished, meteredTransport, Meter } from "./meter.ts"
 import { progress } from "./progress.ts"
 import { report } from "./report.ts"
+import { OtlpReceiver } from "holdfast/testing"
 
 class Order extends Schema.Class<Order>("Order")({ id: Schema.String, total: Schema.Int }) {}
 
@@ -82,7 +82,7 @@ const liveDay = Effect.gen(function* () {
 })
 
 const main = Effect.gen(function* () {
-  const collector = yield* startOtlpReceiver
+  const collector = yield* OtlpReceiver.start
   const { child, url } = yield* startUpstream
   yield* Console.log(
     `An upstream has a bad day; ${callsPerSecond} calls a second with the policy, and as many without.`
@@ -99,7 +99,7 @@ const main = Effect.gen(function* () {
     Layer.provideMerge(Meter.layer)
   )
   // the exporter sends what it still holds when its layer closes, so the spans are read after it
-  const { finished, budget } = yield* liveDay.pipe(Effect.provide(upstreams), Effect.provide(tracing))
+  const { finished, budget } = yield* liveDay.pipe(Effect.provide(Layer.merge(upstreams, tracing)))
   yield* Console.log(
     report({ day, finished, budget, spans: yield* collector.spans, held: "orders", bare: "orders-bare" })
   )

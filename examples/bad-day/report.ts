@@ -1,17 +1,17 @@
 /** What a person wants to know after such a day, as text. Pure: figures in, lines out. */
 import { styleText } from "node:util"
 import type { RetryBudget } from "holdfast"
-import type { SpanRecord } from "../../test/support/otlpReceiver.ts"
 import type { Patch } from "./day.ts"
 import type { CallRecord, Finished } from "./meter.ts"
 import { attemptsOf, callSpans, drawTrace, mostTelling } from "./trace.ts"
+import type { OtlpReceiver } from "holdfast/testing"
 
 export interface Day {
   readonly day: ReadonlyArray<Patch>
   readonly finished: Finished
   readonly budget: RetryBudget.Snapshot | undefined
   /** What the collector received; only the client with the policy was traced. */
-  readonly spans: ReadonlyArray<SpanRecord>
+  readonly spans: ReadonlyArray<OtlpReceiver.SpanRecord>
   readonly held: string
   readonly bare: string
 }

@@ -1,20 +1,23 @@
 /** A trace as a tree of text, from spans as a collector has them. */
-import type { SpanRecord } from "../../test/support/otlpReceiver.ts"
+import type { OtlpReceiver } from "holdfast/testing"
 
 /** The spans of calls. */
-export const callSpans = (spans: ReadonlyArray<SpanRecord>): ReadonlyArray<SpanRecord> =>
+export const callSpans = (spans: ReadonlyArray<OtlpReceiver.SpanRecord>): ReadonlyArray<OtlpReceiver.SpanRecord> =>
   spans.filter((span) => span.attributes["holdfast.upstream"] !== undefined)
 
 /** The attempts of a call, in the order in which they began. */
-export const attemptsOf = (spans: ReadonlyArray<SpanRecord>, call: SpanRecord): ReadonlyArray<SpanRecord> =>
+export const attemptsOf = (
+  spans: ReadonlyArray<OtlpReceiver.SpanRecord>,
+  call: OtlpReceiver.SpanRecord
+): ReadonlyArray<OtlpReceiver.SpanRecord> =>
   spans
     .filter((span) => span.traceId === call.traceId && span.parentSpanId === call.spanId)
     .toSorted((a, b) => Number(a.startTimeUnixNano - b.startTimeUnixNano))
 
 /** The call that was rescued from most kinds of trouble, and of those the one with most attempts. */
-export const mostTelling = (spans: ReadonlyArray<SpanRecord>): SpanRecord | undefined => {
+export const mostTelling = (spans: ReadonlyArray<OtlpReceiver.SpanRecord>): OtlpReceiver.SpanRecord | undefined => {
   const byParent = Map.groupBy(spans, (span) => span.parentSpanId)
-  const score = (call: SpanRecord): number => {
+  const score = (call: OtlpReceiver.SpanRecord): number => {
     const attempts = byParent.get(call.spanId) ?? []
     const kinds = new Set(attempts.map((attempt) => attempt.attributes["error.type"]))
     return (call.status.code === "error" ? 0 : 100) + kinds.size * 10 + attempts.length
@@ -26,7 +29,7 @@ const millis = (from: bigint, to: bigint): number => Number(to - from) / 1e6
 
 const time = (value: number): string => (value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(2)} s`)
 
-const outcome = (span: SpanRecord): string => {
+const outcome = (span: OtlpReceiver.SpanRecord): string => {
   const status = span.attributes["http.response.status_code"]
   const error = span.attributes["error.type"]
   if (error === undefined) return status === undefined ? "ok" : String(status)
@@ -40,7 +43,10 @@ const columns = 32
  * The call and its attempts, each with its place on the call's time line, its duration and how it ended; the waits between
  * them are lines of their own.
  */
-export const drawTrace = (spans: ReadonlyArray<SpanRecord>, call: SpanRecord): ReadonlyArray<string> => {
+export const drawTrace = (
+  spans: ReadonlyArray<OtlpReceiver.SpanRecord>,
+  call: OtlpReceiver.SpanRecord
+): ReadonlyArray<string> => {
   const attempts = attemptsOf(spans, call)
   const begin = call.startTimeUnixNano
   const total = Math.max(millis(begin, call.endTimeUnixNano), 0.001)

@@ -4,8 +4,8 @@
  */
 import { Cause, Duration, Effect, Exit, Layer } from "effect"
 import type { Scope } from "effect"
-import type { CallError } from "holdfast"
-import { HttpPolicy, Transport, Upstream } from "holdfast"
+import type { CallError, Transport } from "holdfast"
+import { HttpPolicy, Upstream } from "holdfast"
 import { NodeTransport } from "holdfast/node"
 import type { Listener } from "./upstream.ts"
 

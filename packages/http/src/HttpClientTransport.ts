@@ -12,6 +12,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -77,7 +78,9 @@ export const make = (client: HttpClient.HttpClient): Transport.Transport["Servic
     return client.execute(toRequest(request)).pipe(
       Effect.mapError((error) => stackless(() => FailureClassifier.classify(error, { endpoint, phase: "wait" }))),
       Effect.flatMap((response) => readBody(request, endpoint, response)),
-      Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
+      // fetch would follow redirects by itself, and take the request's secrets along; other clients do not read this
+      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
     )
   }
 })

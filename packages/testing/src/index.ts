@@ -1,1 +1,2 @@
+export * as OtlpReceiver from "./OtlpReceiver.ts"
 export * as ScriptedTransport from "./ScriptedTransport.ts"

@@ -1,4 +1,5 @@
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -12,7 +13,8 @@ interface Timers {
 // the package is compiled without any platform's types, so that it stays free of them
 const timers = globalThis as unknown as Timers
 
-const liveClock = Clock.Clock.defaultValue()
+// the one that fibers get when nobody gave them another; `Clock.Clock.defaultValue()` makes a new one each time
+const liveClock = Context.get(Context.empty(), Clock.Clock)
 
 /** Longest wait of a platform timer; a longer one would fire at once. */
 const longestMillis = 2 ** 31 - 1

@@ -49,7 +49,8 @@ export const fillPath = (
 
 /** The query string with its `?`, or nothing; or what is wrong with it. Arrays repeat the name; `undefined` is left out. */
 export const queryString = (
-  query: { readonly [name: string]: PathValue | ReadonlyArray<PathValue> | undefined } | undefined
+  query: { readonly [name: string]: PathValue | ReadonlyArray<PathValue> | undefined } | undefined,
+  hideSecrets: boolean
 ): string | Issue => {
   if (query === undefined) return ""
   const pairs: Array<string> = []
@@ -57,7 +58,7 @@ export const queryString = (
     if (given === undefined) continue
     const values: ReadonlyArray<PathValue> = Array.isArray(given) ? given : [given as PathValue]
     for (const value of values) {
-      const sent = text(value)
+      const sent = hideSecrets && Redacted.isRedacted(value) ? "REDACTED" : text(value)
       if (!name.isWellFormed() || !sent.isWellFormed()) {
         return { path: `query.${name.toWellFormed()}`, issue: notUnicode }
       }

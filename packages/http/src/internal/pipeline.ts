@@ -150,7 +150,7 @@ const encode = (context: CallContext, given: Given): Effect.Effect<Encoded, Issu
   }
   const wrong = wrongHeader(headers)
   if (wrong !== undefined) return Effect.fail(wrong)
-  const query = queryString(given.query)
+  const query = queryString(given.query, false)
   if (isIssue(query)) return Effect.fail(query)
   return Effect.map(makeBody(given), (body): Encoded => {
     if (body.contentType !== undefined) headers["content-type"] ??= body.contentType
@@ -160,7 +160,7 @@ const encode = (context: CallContext, given: Given): Effect.Effect<Encoded, Issu
         context.fiber.cache.tracer === undefined
           ? ""
           : `${runtime.basePath}${String(fillPath(template, given.params, true))}` +
-            Redaction.path(query, runtime.visibleQuery),
+            Redaction.path(String(queryString(given.query, true)), runtime.visibleQuery),
       headers,
       body,
       repeatable: isIdempotent(context.method) || headers["idempotency-key"] !== undefined

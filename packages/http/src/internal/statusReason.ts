@@ -73,7 +73,8 @@ export const statusReason = (
   const { status, headers } = response
   if (status < 400) {
     const target = headers["location"]
-    const location = target === undefined ? null : URL.parse(target, `http://${endpoint}`)
+    // a relative one leads to the same origin, which the endpoint says already
+    const location = target === undefined ? null : URL.parse(target)
     return stackless(
       () =>
         new Reason.TooManyRedirects({

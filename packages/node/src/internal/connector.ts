@@ -20,6 +20,14 @@ export class ClientRefusedError extends Error {
   }
 }
 
+/** Nothing listens, and the operating system joined the socket to itself. */
+export class SelfConnectionError extends Error {
+  readonly code = "ECONNREFUSED"
+  constructor() {
+    super("nothing listens at that port; the connection is to itself")
+  }
+}
+
 export interface Connector {
   readonly connect: buildConnector.connector
   /** Leaves every connection that is not made yet. Nobody is told: whoever waited for one is gone. */
@@ -34,6 +42,25 @@ export const makeConnector = (options: buildConnector.BuildOptions, limitMillis:
   const connecting = new Set<() => void>()
   return {
     connect: (target, callback) => {
+      const socket = opened(
+        open(target, (...[error, connected]) => {
+          // false when it was left in the meantime
+          if (!connecting.delete(leave)) return
+          clearTimeout(timer)
+          if (error !== null) {
+            callback(refusesClient(error, socket) ? new ClientRefusedError(error) : error, null)
+            return
+          }
+          if (isItself(connected)) {
+            connected.destroy()
+            callback(new SelfConnectionError(), null)
+            return
+          }
+          if (connected instanceof TLSSocket) endWithAlert(connected)
+          callback(null, connected)
+        })
+      )
+      // after `open`, which throws for a certificate that cannot be read, and tells nobody else
       const leave = (): void => {
         clearTimeout(timer)
         connecting.delete(leave)
@@ -44,19 +71,6 @@ export const makeConnector = (options: buildConnector.BuildOptions, limitMillis:
         callback(new ConnectTimeoutError(limitMillis), null)
       }, limitMillis)
       connecting.add(leave)
-      const socket = opened(
-        open(target, (...[error, connected]) => {
-          // false when it was left in the meantime
-          if (!connecting.delete(leave)) return
-          clearTimeout(timer)
-          if (error !== null) {
-            callback(refusesClient(error, socket) ? new ClientRefusedError(error) : error, null)
-            return
-          }
-          if (connected instanceof TLSSocket) endWithAlert(connected)
-          callback(null, connected)
-        })
-      )
     },
     close: () => {
       for (const leave of connecting) leave()
@@ -66,6 +80,13 @@ export const makeConnector = (options: buildConnector.BuildOptions, limitMillis:
 
 /** undici's connector gives the socket that it opens, though its type does not say so. */
 const opened = (socket: unknown): Socket => socket as Socket
+
+/**
+ * A port that the kernel also gives to clients may be given to the very client that calls it: where nothing listens, TCP
+ * then connects the socket to itself (simultaneous open, RFC 9293 §3.5), and the request comes back as the response.
+ */
+const isItself = (socket: Socket): boolean =>
+  socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress
 
 /**
  * Up to TLS 1.2 a server that misses the client's certificate says `handshake_failure` (RFC 5246 §7.4.6), which is also what

@@ -80,8 +80,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#arm(this.#phases.headersMillis, () => this.#headersLate())
   }
 
+  onBodySent(): void {
+    // an upload that goes on is not late, however long it takes; one that the server no longer takes is
+    if (this.#phase === "send" && !this.#settled) this.#timer?.refresh()
+  }
+
   onRequestSent(): void {
-    if (this.#phase !== "send") return
+    if (this.#phase !== "send" || this.#settled) return
     this.#phase = "wait"
     // the limit of the headers counts from the end of the request, not from its beginning
     this.#timer?.refresh()

@@ -1,16 +1,47 @@
 /**
- * A collector for tests: receives OTLP over HTTP on 127.0.0.1 and keeps the spans as plain records, whatever exporter
- * sent them. Metrics and logs are accepted and counted.
+ * A collector for tests: receives OTLP over HTTP on 127.0.0.1 and keeps the spans as plain records, whatever exporter sent
+ * them, as JSON or protobuf. Metrics and logs are accepted and counted.
+ *
+ * **When to use**: to test what a program's traces show, from what its exporter really sent.
+ *
+ * **What it is not**: a collector for production. It keeps everything that it gets.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ * import { Otlp } from "effect/observability"
+ * import { OtlpReceiver } from "holdfast/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const receiver = yield* OtlpReceiver.start
+ *   const tracing = Otlp.layerJson({ baseUrl: receiver.url, resource: { serviceName: "shop" } })
+ *   yield* Effect.void.pipe(
+ *     Effect.withSpan("checkout"),
+ *     Effect.provide(tracing.pipe(Layer.provide(FetchHttpClient.layer)))
+ *   )
+ *   console.log((yield* receiver.spans).map((span) => span.name))
+ * })
+ *
+ * await Effect.runPromise(Effect.scoped(program)) // => [ 'checkout' ]
+ * ```
+ *
+ * @since 0.1.0
  */
 import * as http from "node:http"
 import { gunzipSync } from "node:zlib"
-import type { Scope } from "effect"
-import { Effect } from "effect"
-import type { SpanRecord } from "./otlpDecode.ts"
-import { decodeJson, decodeProtobuf } from "./otlpDecode.ts"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { SpanRecord } from "./internal/otlpDecode.ts"
+import { decodeJson, decodeProtobuf } from "./internal/otlpDecode.ts"
 
-export type { Attributes, AttributeValue, SpanEvent, SpanKind, SpanLink, SpanRecord } from "./otlpDecode.ts"
+export type { Attributes, AttributeValue, SpanEvent, SpanKind, SpanLink, SpanRecord } from "./internal/otlpDecode.ts"
 
+/**
+ * One request of an exporter.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ReceivedExport {
   /** `/v1/traces`, `/v1/metrics` or `/v1/logs`, as it was asked for. */
   readonly path: string
@@ -20,9 +51,20 @@ export interface ReceivedExport {
   readonly rejected: string | undefined
 }
 
-/** A number of spans, or what is to be true of them. */
+/**
+ * A number of spans, or what is to be true of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Until = number | ((spans: ReadonlyArray<SpanRecord>) => boolean)
 
+/**
+ * A running receiver.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface OtlpReceiver {
   /** What exporters call the base url: without `/v1/traces`. */
   readonly url: string
@@ -141,8 +183,13 @@ const awaitSpans = (state: State, until: Until, withinMillis: number): Effect.Ef
     return Effect.sync(stop)
   })
 
-/** Starts a receiver on an ephemeral port; it is closed, and its connections with it, when the scope is. */
-export const startOtlpReceiver: Effect.Effect<OtlpReceiver, never, Scope.Scope> = Effect.gen(function* () {
+/**
+ * Starts a receiver on an ephemeral port; it is closed, and its connections with it, when the scope is.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const start: Effect.Effect<OtlpReceiver, never, Scope.Scope> = Effect.gen(function* () {
   const state: State = { spans: [], exports: [], arrived: new Set() }
   const { port } = yield* Effect.acquireRelease(
     Effect.promise(async () => {
