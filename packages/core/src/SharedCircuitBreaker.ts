@@ -1,0 +1,350 @@
+/**
+ * A circuit breaker whose state processes share, through the stores of Effect's own `CircuitBreaker`: one process finds out
+ * that an upstream is down, and all of them stop calling it.
+ *
+ * **When to use**: many small processes that each make too few calls to judge an upstream by themselves: functions, jobs,
+ * workers. The store is `CircuitBreaker.layerStoreRedis` of `effect/persistence`; `layerStoreMemory` is there for tests.
+ *
+ * **What it is not**: the default. It costs two round trips to the store a call, and one process with a broken network opens
+ * the circuit of all. Where a process sees enough calls of its own, `CircuitBreaker` in memory is faster and fails alone.
+ *
+ * **Gotchas**
+ *
+ * - The store decides, so it has what the store knows: failures in a row or a count window, and one probe, which closes the
+ *   circuit or opens it again. No time window, slow calls, success threshold or ramp.
+ * - All that share a key must have the same options; nothing checks it.
+ * - When the store cannot be reached, calls go through and are not counted (`onStoreError`).
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { CircuitBreaker as Store } from "effect/persistence"
+ * import { CircuitBreaker, SharedCircuitBreaker } from "holdfast"
+ *
+ * const program = Effect.gen(function* () {
+ *   const breaker = yield* SharedCircuitBreaker.make({
+ *     trip: CircuitBreaker.consecutiveFailures(1),
+ *     openTime: "30 seconds"
+ *   })
+ *   const call = Effect.fail("unavailable").pipe(SharedCircuitBreaker.run(breaker, { key: "payments" }), Effect.flip)
+ *   console.log(yield* call) // => unavailable
+ *   const refused = yield* call
+ *   console.log(typeof refused === "string" ? refused : refused._tag) // => CircuitOpen
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(Store.layerStoreMemory())))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+// the one module that touches it: nothing of `effect/persistence` is stable yet
+import * as Store from "effect/persistence/CircuitBreaker"
+import * as CircuitBreaker from "./CircuitBreaker.ts"
+import { outcomeOf, type Verdicts, verdictOf } from "./internal/circuitVerdict.ts"
+import type { Mode } from "./Mode.ts"
+import type { FailureCause, Outcome } from "./Outcome.ts"
+import * as PolicyEvents from "./PolicyEvents.ts"
+import { CircuitOpen } from "./Reason.ts"
+import { stackless } from "./Stackless.ts"
+
+/**
+ * When a shared circuit opens, and for how long.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * The one rule that opens a circuit: `CircuitBreaker.consecutiveFailures` or `CircuitBreaker.countWindow`. Default: 10
+   * failures in a row.
+   */
+  readonly trip?: CircuitBreaker.TripRule | undefined
+  /**
+   * How long a circuit stays open: a time, or a function of how many times it has opened in a row (1 for the first). Default:
+   * 5 s, doubled each time.
+   */
+  readonly openTime?: Duration.Input | ((consecutiveOpenings: number) => Duration.Input) | undefined
+  /** The longest open time, whatever `openTime` says and the server asks for. Default 5 min. */
+  readonly maxOpenTime?: Duration.Input | undefined
+  /** What a failure counts as, by its cause. Defaults as in `CircuitBreaker`. */
+  readonly counts?: { readonly [C in FailureCause]?: CircuitBreaker.Verdict } | undefined
+  /**
+   * What becomes of a call when the store cannot say whether it may be made: `allow` (it is made, and not counted) or `refuse`.
+   * Default `allow`: the circuit breaker must not be what takes the service down.
+   */
+  readonly onStoreError?: "allow" | "refuse" | undefined
+  /** Default `enforce`. In `observe` the store decides and counts as it would, and every call goes through. */
+  readonly mode?: Mode | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  trip: CircuitBreaker.consecutiveFailures(10),
+  openTime: CircuitBreaker.defaults.openTime,
+  maxOpenTime: CircuitBreaker.defaults.maxOpenTime,
+  counts: CircuitBreaker.defaults.counts,
+  onStoreError: "allow",
+  mode: "enforce"
+} as const satisfies Options
+
+/**
+ * What a shared circuit is at one instant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  /** `Open` until the first call after the open time makes it `HalfOpen`. */
+  readonly state: "Closed" | "Open" | "HalfOpen"
+  /** What is left of the open time; zero when it is not open. */
+  readonly openTimeLeft: Duration.Duration
+  /** Openings in a row; 0 when it is closed, where the store does not say. */
+  readonly consecutiveOpenings: number
+  /** Probes that are out: 0 or 1. */
+  readonly probesOut: number
+}
+
+/**
+ * What this process's calls did to a shared circuit. What other processes do is seen by them only.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event =
+  | {
+      readonly _tag: "Opened"
+      readonly key: string
+      readonly from: "Closed" | "HalfOpen"
+      readonly openTime: Duration.Duration
+      readonly consecutiveOpenings: number
+    }
+  | { readonly _tag: "HalfOpened"; readonly key: string }
+  | { readonly _tag: "Closed"; readonly key: string }
+  /** `enforced` is false in `observe`, where the call went through all the same. */
+  | { readonly _tag: "Refused"; readonly key: string; readonly reason: CircuitOpen; readonly enforced: boolean }
+  /** The store could not be reached, to ask whether a call may be made or to tell what became of it. */
+  | {
+      readonly _tag: "StoreFailed"
+      readonly key: string
+      readonly during: "admit" | "record"
+      readonly message: string
+    }
+
+/**
+ * A circuit breaker whose state is in a store, one circuit a key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SharedCircuitBreaker {
+  readonly mode: Mode
+  /** What {@link run} does. */
+  readonly execute: <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    key: string,
+    classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined
+  ) => Effect.Effect<A, E | CircuitOpen, R>
+  /** What the store holds for a key. Reading it changes nothing. */
+  readonly snapshot: (key: string) => Effect.Effect<Snapshot, Store.CircuitBreakerError>
+  readonly events: PolicyEvents.PolicyEvents<Event>
+}
+
+/** The same rules, in the same words, as for a circuit in memory. */
+const checked = (options: CircuitBreaker.Options): void => {
+  try {
+    CircuitBreaker.make(options)
+  } catch (error) {
+    throw error instanceof RangeError
+      ? new RangeError(error.message.replace("CircuitBreaker", "SharedCircuitBreaker"))
+      : error
+  }
+}
+
+const tripPolicyOf = (rule: CircuitBreaker.TripRule): Store.TripPolicy => {
+  if (rule._tag === "TimeWindow") {
+    throw new RangeError("SharedCircuitBreaker: trip must be consecutiveFailures or countWindow, got timeWindow")
+  }
+  if (rule._tag === "CountWindow" && rule.slowCallRate !== undefined) {
+    throw new RangeError(
+      `SharedCircuitBreaker: slowCallRate is not among what the store counts, got ${rule.slowCallRate}`
+    )
+  }
+  checked({ trip: [rule] })
+  return rule._tag === "ConsecutiveFailures"
+    ? Store.consecutive(rule.failures)
+    : Store.rate({
+        threshold: rule.failureRate ?? 0.5,
+        size: rule.size,
+        minimumCalls: rule.minimumCalls ?? Math.min(20, rule.size)
+      })
+}
+
+/**
+ * Makes a shared circuit breaker on the `CircuitBreakerStore` in the context. Dies with a `RangeError` that says which option
+ * is wrong.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options = {}
+): Effect.fn.Return<SharedCircuitBreaker, never, Store.CircuitBreakerStore | Scope.Scope> {
+  const trip = options.trip ?? defaults.trip
+  const openTime = options.openTime ?? defaults.openTime
+  const maxOpenTime = Duration.fromInputUnsafe(options.maxOpenTime ?? defaults.maxOpenTime)
+  const tripPolicy = tripPolicyOf(trip)
+  checked({ openTime, maxOpenTime })
+  const store = yield* Store.CircuitBreakerStore
+  const { emit, events, isHeard } = PolicyEvents.make<Event>()
+
+  const told = (transition: Store.Transition | undefined): void => {
+    if (transition === undefined || !isHeard()) return
+    const { key } = transition
+    if (transition.to === "HalfOpen") emit({ _tag: "HalfOpened", key })
+    else if (transition.to === "Closed") emit({ _tag: "Closed", key })
+    else {
+      const { consecutiveOpenings, from, retryAfter } = transition
+      emit({ _tag: "Opened", key, from, openTime: retryAfter, consecutiveOpenings })
+    }
+  }
+  const failed = (key: string, during: "admit" | "record") => (error: Store.CircuitBreakerError) =>
+    Effect.sync(() => {
+      if (error.reason._tag !== "CircuitBreakerStoreError" || !isHeard()) return
+      emit({ _tag: "StoreFailed", key, during, message: error.reason.message })
+    })
+  // what passes the store is told on the spot; `transitions` would come late, and through a fiber
+  const observed = Store.CircuitBreakerStore.of({
+    admit: (key) =>
+      store.admit(key).pipe(
+        Effect.tap((admission) => Effect.sync(() => told(admission.transition))),
+        Effect.tapError(failed(key, "admit"))
+      ),
+    record: (report) =>
+      store.record(report).pipe(
+        Effect.tap((transition) => Effect.sync(() => told(transition))),
+        Effect.tapError(failed(report.key, "record"))
+      ),
+    state: store.state
+  })
+  const breaker = yield* Store.make({
+    tripPolicy,
+    openDuration: typeof openTime === "function" ? scheduleOf(openTime, maxOpenTime) : openTime,
+    maxOpenDuration: maxOpenTime,
+    onStoreError: (options.onStoreError ?? defaults.onStoreError) === "allow" ? "allow" : "fail"
+  }).pipe(Effect.provideService(Store.CircuitBreakerStore, observed))
+  const mode = options.mode ?? defaults.mode
+  const counts: Verdicts = { ...defaults.counts, ...options.counts }
+  const execute: SharedCircuitBreaker["execute"] = (self, key, classify) =>
+    Effect.suspend(() => {
+      let started = false
+      const call = Effect.suspend(() => {
+        started = true
+        return self
+      })
+      const refused = (reason: Store.CircuitBreakerErrorReason) => {
+        const refusal = refusalOf(key, reason)
+        if (isHeard()) emit({ _tag: "Refused", key, reason: refusal, enforced: mode === "enforce" })
+        return mode === "enforce" ? Effect.fail(refusal) : self
+      }
+      return breaker
+        .execute(call, { key, classify: (exit) => toStore(counts, outcomeOf(exit, classify)) })
+        .pipe(refusedBefore(() => started, refused))
+    })
+  return { mode, execute, snapshot: (key) => Effect.map(breaker.state(key), snapshotOf), events }
+})
+
+/**
+ * Catches the breaker's own error. Once the call has started every failure is the call's, that of another breaker of Effect's
+ * inside it included.
+ */
+const refusedBefore =
+  <A, E, R>(
+    hasStarted: () => boolean,
+    refused: (reason: Store.CircuitBreakerErrorReason) => Effect.Effect<A, E | CircuitOpen, R>
+  ) =>
+  (self: Effect.Effect<A, E | Store.CircuitBreakerError, R>): Effect.Effect<A, E | CircuitOpen, R> =>
+    Effect.catchIf(
+      self,
+      () => !hasStarted(),
+      (error) => (error instanceof Store.CircuitBreakerError ? refused(error.reason) : Effect.fail(error))
+      // the type cannot know that what is not caught is the call's
+    ) as Effect.Effect<A, E | CircuitOpen, R>
+
+/** The n-th delay of the schedule is the n-th open time; Effect's breaker steps it with the number of the opening. */
+const scheduleOf = (
+  openTime: (consecutiveOpenings: number) => Duration.Input,
+  maxOpenTime: Duration.Duration
+): Schedule.Schedule<unknown, number> =>
+  Schedule.forever.pipe(
+    Schedule.setInputType<number>(),
+    Schedule.modifyDelay(({ input }) =>
+      Effect.sync(() => Duration.min(Duration.fromInputUnsafe(openTime(input)), maxOpenTime))
+    )
+  )
+
+const snapshotOf = (state: Store.State): Snapshot => ({
+  state: state._tag,
+  openTimeLeft: state._tag === "Open" ? state.retryAfter : Duration.zero,
+  consecutiveOpenings: state._tag === "Closed" ? 0 : state.consecutiveOpenings,
+  probesOut: state._tag === "HalfOpen" && state.probing ? 1 : 0
+})
+
+/** The store does not say when the probe comes back; it takes as long as a call does. */
+const halfOpenWait = Duration.seconds(1)
+
+const refusalOf = (key: string, reason: Store.CircuitBreakerErrorReason): CircuitOpen =>
+  stackless(() => {
+    switch (reason._tag) {
+      case "CircuitOpen":
+        return new CircuitOpen({
+          // never zero: the store rounds to whole milliseconds, and who comes back at once is refused again
+          retryAfter: Duration.max(reason.retryAfter, Duration.millis(1)),
+          detail: `the shared circuit ${key} is open`
+        })
+      case "CircuitHalfOpen":
+        return new CircuitOpen({
+          retryAfter: halfOpenWait,
+          detail: `the shared circuit ${key} is half-open, and its probe is out`
+        })
+      case "CircuitBreakerStoreError":
+        return new CircuitOpen({
+          retryAfter: halfOpenWait,
+          detail: `the store of the shared circuit ${key} cannot be reached: ${reason.message}`
+        })
+    }
+  })
+
+/**
+ * Runs an effect through the circuit of a key: fails with `CircuitOpen`, without running it, while the circuit refuses.
+ * `classify` is as in `CircuitBreaker.run`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run =
+  <A = unknown, E = unknown>(
+    shared: SharedCircuitBreaker,
+    options: { readonly key: string; readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined }
+  ): (<A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | CircuitOpen, R>) =>
+  <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>): Effect.Effect<A1, E1 | CircuitOpen, R> =>
+    shared.mode === "off" ? self : shared.execute(self, options.key, options.classify)
+
+const toStore = (counts: Verdicts, outcome: Outcome): Store.Outcome => {
+  switch (verdictOf(counts, outcome)) {
+    case "success":
+      return Store.success
+    case "ignored":
+      return Store.ignored
+    case "failure":
+      return Store.failure(outcome._tag === "Failure" ? { retryAfter: outcome.retryAfter } : {})
+  }
+}

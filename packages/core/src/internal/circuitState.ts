@@ -1,0 +1,415 @@
+/**
+ * The circuit breaker's state machine: functions of the state, an event, the time and, while the circuit recovers, chance.
+ *
+ * Each change of phase begins a new generation, and a permit bears the generation that it was given in: what a call of an
+ * older one reports changes nothing. Time is the circuit's own and only goes forward, so that a clock that jumps back
+ * makes a wait longer by the jump at most, and never for ever.
+ */
+import type { Cell, Counts, Window } from "./window.ts"
+import * as Windows from "./window.ts"
+
+interface RateRule {
+  /** Calls below which the rates say nothing. */
+  readonly minimumCalls: number
+  /** Above 0, at most 1. */
+  readonly failureRate: number
+  /** Above 0, at most 1; `Infinity` where slow calls are not watched. */
+  readonly slowCallRate: number
+}
+
+export type Rule =
+  | { readonly _tag: "ConsecutiveFailures"; readonly failures: number }
+  | ({ readonly _tag: "CountWindow"; readonly size: number } & RateRule)
+  | ({ readonly _tag: "TimeWindow"; readonly millis: number } & RateRule)
+
+export interface CircuitShape {
+  /** Any of them opens the circuit. */
+  readonly rules: ReadonlyArray<Rule>
+  /** A call that takes longer is slow; `Infinity` for none. */
+  readonly slowCallMillis: number
+  /** How long the n-th opening in a row lasts. */
+  readonly openMillis: (consecutiveOpenings: number) => number
+  /** Bounds what `openMillis` gives and what a server asks for. */
+  readonly maxOpenMillis: number
+  /** Probes that may be out at once. */
+  readonly probes: number
+  /** Probes that must succeed before the circuit closes. */
+  readonly successThreshold: number
+  readonly probeLeaseMillis: number
+  /** How long after a close calls are let through by a growing share; 0 for not at all. */
+  readonly rampMillis: number
+}
+
+export type Phase = "Closed" | "Open" | "HalfOpen" | "ForcedOpen" | "ForcedClosed"
+
+/** Why the circuit opened. */
+export type Opening =
+  | { readonly _tag: "ConsecutiveFailures"; readonly failures: number }
+  | { readonly _tag: "Failures"; readonly rule: Rule; readonly part: number; readonly total: number }
+  | { readonly _tag: "SlowCalls"; readonly rule: Rule; readonly part: number; readonly total: number }
+  | { readonly _tag: "ProbeFailed" }
+  | { readonly _tag: "ProbesSlow"; readonly part: number; readonly total: number }
+
+/** The right to make one call; to be settled once. */
+export interface Permit {
+  readonly _tag: "Permit"
+  /** Whether the call is a probe of a half-open circuit. */
+  readonly isProbe: boolean
+  /** The generation that it was given in; -1 for one that nothing is counted of. */
+  readonly generation: number
+}
+
+/** A probe's permit. The place that it holds is free again at `until`, whether it came back or not. */
+interface Probe extends Permit {
+  readonly place: number
+  readonly until: number
+  settled: boolean
+}
+
+/** The permit of a call that the circuit does not watch. */
+export const unwatched: Permit = { _tag: "Permit", isProbe: false, generation: -1 }
+
+export interface CircuitState {
+  readonly shape: CircuitShape
+  readonly trackers: ReadonlyArray<{ readonly rule: Rule; readonly window: Window | undefined }>
+  phase: Phase
+  generation: number
+  /** What every call gets while the circuit is closed: one object a generation. */
+  permit: Permit
+  /** The circuit's own time. It starts at 0 with the first event. */
+  at: number
+  /** What the clock showed last. */
+  seen: number
+  /** Failures in a row, by when they finished. */
+  streak: number
+  /** Until when the server asked to be left alone, by the failures since the last success. */
+  askedUntil: number
+  openUntil: number
+  lastOpenMillis: number
+  /** Openings since the circuit was last steady. */
+  openings: number
+  /** When the closed circuit counts as steady, and openings are counted anew. */
+  steadyAt: number
+  opening: Opening | undefined
+  /** The places of probes. */
+  readonly places: Array<Probe | undefined>
+  probeSuccesses: number
+  slowProbeSuccesses: number
+  /** Whether the circuit lets calls through by a growing share. */
+  ramping: boolean
+  closedAt: number
+}
+
+const permitOf = (generation: number): Permit => ({ _tag: "Permit", isProbe: false, generation })
+
+export const makeCircuitState = (shape: CircuitShape): CircuitState => ({
+  shape,
+  trackers: shape.rules.map((rule) => ({
+    rule,
+    window:
+      rule._tag === "CountWindow"
+        ? Windows.makeCountWindow(rule.size)
+        : rule._tag === "TimeWindow"
+          ? Windows.makeTimeWindow(rule.millis)
+          : undefined
+  })),
+  phase: "Closed",
+  generation: 0,
+  permit: permitOf(0),
+  at: 0,
+  seen: Number.NaN,
+  streak: 0,
+  askedUntil: 0,
+  openUntil: 0,
+  lastOpenMillis: 0,
+  openings: 0,
+  steadyAt: 0,
+  opening: undefined,
+  places: Array.from({ length: shape.probes }, () => undefined),
+  probeSuccesses: 0,
+  slowProbeSuccesses: 0,
+  ramping: false,
+  closedAt: 0
+})
+
+/** The circuit's time when the clock shows `nowMillis`. */
+const timeAt = (state: CircuitState, nowMillis: number): number => {
+  const passed = nowMillis - state.seen
+  // `seen` is NaN before the first event, and then nothing has passed
+  return passed > 0 ? state.at + passed : state.at
+}
+
+const tick = (state: CircuitState, nowMillis: number): number => {
+  state.at = timeAt(state, nowMillis)
+  state.seen = nowMillis
+  return state.at
+}
+
+/** Begins a generation: what was counted and what is still out belongs to the one before. */
+const enter = (state: CircuitState, phase: Phase): void => {
+  state.phase = phase
+  state.generation++
+  state.permit = permitOf(state.generation)
+  state.streak = 0
+  state.askedUntil = 0
+  state.probeSuccesses = 0
+  state.slowProbeSuccesses = 0
+  state.ramping = false
+  state.places.fill(undefined)
+  for (const { window } of state.trackers) if (window !== undefined) Windows.clear(window)
+}
+
+const open = (state: CircuitState, at: number, opening: Opening): void => {
+  const { maxOpenMillis, openMillis } = state.shape
+  const openings = state.phase === "Closed" && at >= state.steadyAt ? 1 : state.openings + 1
+  const wanted = openMillis(openings)
+  const asked = state.askedUntil - at
+  // at least a millisecond, so that who is refused is never told to come back at once
+  const millis = Math.max(1, Math.min(maxOpenMillis, Number.isNaN(wanted) ? maxOpenMillis : Math.max(wanted, asked)))
+  enter(state, "Open")
+  state.openings = openings
+  state.lastOpenMillis = millis
+  state.openUntil = at + millis
+  state.opening = opening
+}
+
+/** After as long closed as it was open (Effect's `CircuitBreaker`), and no sooner than the end of the ramp, it is steady. */
+const close = (state: CircuitState, at: number): void => {
+  enter(state, "Closed")
+  state.closedAt = at
+  state.steadyAt = at + Math.max(state.lastOpenMillis, state.shape.rampMillis)
+  state.ramping = state.shape.rampMillis > 0
+  state.opening = undefined
+}
+
+/**
+ * The share of calls that a closed circuit lets through: 1, or after a close a tenth that grows evenly to the whole (Envoy's
+ * slow start, with an aggression of 1).
+ */
+const shareAt = (state: CircuitState, at: number): number =>
+  state.ramping ? Math.min(1, Math.max(0.1, (at - state.closedAt) / state.shape.rampMillis)) : 1
+
+/** The share of calls that a closed circuit lets through now. */
+export const shareOf = (state: CircuitState, nowMillis: number): number => shareAt(state, timeAt(state, nowMillis))
+
+/** Gives a permit, or nothing: then `waitMillis` says when to come back. `random` in [0, 1) is only looked at while ramping. */
+export const admit = (state: CircuitState, nowMillis: number, random: number): Permit | undefined => {
+  const at = tick(state, nowMillis)
+  switch (state.phase) {
+    case "Closed": {
+      if (state.ramping) {
+        const share = shareAt(state, at)
+        if (share === 1) state.ramping = false
+        else if (random >= share) return undefined
+      }
+      return state.permit
+    }
+    case "ForcedClosed":
+      return state.permit
+    case "ForcedOpen":
+      return undefined
+    case "Open": {
+      if (at < state.openUntil) return undefined
+      enter(state, "HalfOpen")
+      return lease(state, at)
+    }
+    case "HalfOpen":
+      return lease(state, at)
+  }
+}
+
+const lease = (state: CircuitState, at: number): Permit | undefined => {
+  for (let place = 0; place < state.places.length; place++) {
+    const holder = state.places[place]
+    if (holder !== undefined && at < holder.until) continue
+    const probe: Probe = {
+      _tag: "Permit",
+      isProbe: true,
+      generation: state.generation,
+      place,
+      until: at + state.shape.probeLeaseMillis,
+      settled: false
+    }
+    state.places[place] = probe
+    return probe
+  }
+  return undefined
+}
+
+/** A refused half-open caller is told at most this, in milliseconds: a probe takes as long as a call does, not a lease. */
+const halfOpenWaitMillis = 1000
+
+/**
+ * How long until a call that was refused just now may be let through; nothing when only a hand can change that. `random` is
+ * what `admit` was given: while ramping it is the share at which this very call would have passed, so that those who are
+ * refused come back spread over what is left of the ramp, and not all at its end.
+ */
+export const waitMillis = (state: CircuitState, nowMillis: number, random: number): number | undefined => {
+  const at = timeAt(state, nowMillis)
+  switch (state.phase) {
+    case "Open":
+      return Math.max(1, Math.ceil(state.openUntil - at))
+    case "HalfOpen": {
+      let millis = halfOpenWaitMillis
+      for (const probe of state.places) if (probe !== undefined) millis = Math.min(millis, probe.until - at)
+      return Math.max(1, Math.ceil(millis))
+    }
+    case "Closed":
+      return Math.max(1, Math.ceil(random * state.shape.rampMillis - (at - state.closedAt)))
+    case "ForcedClosed":
+      return 0
+    case "ForcedOpen":
+      return undefined
+  }
+}
+
+/** What a call reports: whether it counts as a failure of the upstream, or says nothing about it. */
+export type Verdict = "success" | "failure" | "ignored"
+
+/** What became of a report. */
+export type Settled = "counted" | "ignored" | "late"
+
+/**
+ * Settles a permit. `askedMillis` is how long the server asked to be left alone, 0 for not at all. A probe gives its place
+ * back whatever it reports; when its lease ran out the place may be another's by now, and its report still counts, because
+ * it was sent in this very half-open phase.
+ */
+export const settle = (
+  state: CircuitState,
+  permit: Permit,
+  verdict: Verdict,
+  askedMillis: number,
+  nowMillis: number,
+  durationMillis: number
+): Settled => {
+  const at = tick(state, nowMillis)
+  if (permit.generation !== state.generation) return "late"
+  const slow = durationMillis > state.shape.slowCallMillis
+  if (state.phase === "HalfOpen") return settleProbe(state, permit, verdict, askedMillis, at, slow)
+  if (verdict === "ignored") return "ignored"
+  const failed = verdict === "failure"
+  if (failed) {
+    state.streak++
+    if (askedMillis > 0) state.askedUntil = Math.max(state.askedUntil, at + askedMillis)
+  } else {
+    state.streak = 0
+    state.askedUntil = 0
+  }
+  const opening = recordAll(state, Windows.cellOf(failed, slow), at)
+  if (opening !== undefined && state.phase === "Closed") open(state, at, opening)
+  return "counted"
+}
+
+/** Tells every rule of a call; gives the first one that says that the circuit has to open. */
+const recordAll = (state: CircuitState, cell: Cell, at: number): Opening | undefined => {
+  let opening: Opening | undefined
+  for (const { rule, window } of state.trackers) {
+    if (window !== undefined) Windows.record(window, cell, at)
+    opening ??= tripped(state.streak, rule, window)
+  }
+  return opening
+}
+
+const tripped = (streak: number, rule: Rule, window: Window | undefined): Opening | undefined => {
+  if (rule._tag === "ConsecutiveFailures") {
+    return streak >= rule.failures ? { _tag: "ConsecutiveFailures", failures: streak } : undefined
+  }
+  if (window === undefined) return undefined
+  const total = Windows.totalOf(window.counts)
+  if (total < rule.minimumCalls) return undefined
+  const failed = Windows.failedOf(window.counts)
+  if (failed / total >= rule.failureRate) return { _tag: "Failures", rule, part: failed, total }
+  const slow = Windows.slowOf(window.counts)
+  return slow / total >= rule.slowCallRate ? { _tag: "SlowCalls", rule, part: slow, total } : undefined
+}
+
+/** The lowest share of slow calls that a rule opens the circuit for; `Infinity` when none watches them. */
+const slowCallRateOf = (rules: ReadonlyArray<Rule>): number =>
+  rules.reduce(
+    (lowest, rule) => (rule._tag === "ConsecutiveFailures" ? lowest : Math.min(lowest, rule.slowCallRate)),
+    Infinity
+  )
+
+const isProbe = (permit: Permit): permit is Probe => permit.isProbe
+
+const settleProbe = (
+  state: CircuitState,
+  probe: Permit,
+  verdict: Verdict,
+  askedMillis: number,
+  at: number,
+  slow: boolean
+): Settled => {
+  if (!isProbe(probe) || probe.settled) return "late"
+  probe.settled = true
+  if (state.places[probe.place] === probe) state.places[probe.place] = undefined
+  if (verdict === "ignored") return "ignored"
+  if (verdict === "failure") {
+    state.askedUntil = at + askedMillis
+    open(state, at, { _tag: "ProbeFailed" })
+    return "counted"
+  }
+  state.probeSuccesses++
+  if (slow) state.slowProbeSuccesses++
+  const { rules, successThreshold } = state.shape
+  if (state.probeSuccesses < successThreshold) return "counted"
+  const part = state.slowProbeSuccesses
+  const total = state.probeSuccesses
+  // the probes are held to the same share of slow calls as every other call, or a slow upstream would close and open in turn
+  if (part / total >= slowCallRateOf(rules)) open(state, at, { _tag: "ProbesSlow", part, total })
+  else close(state, at)
+  return "counted"
+}
+
+export const forceOpen = (state: CircuitState, nowMillis: number): void => {
+  tick(state, nowMillis)
+  enter(state, "ForcedOpen")
+}
+
+export const forceClosed = (state: CircuitState, nowMillis: number): void => {
+  tick(state, nowMillis)
+  enter(state, "ForcedClosed")
+}
+
+/** As if it had just been made, but for the generation: what is still out reports to nobody. */
+export const reset = (state: CircuitState, nowMillis: number): void => {
+  tick(state, nowMillis)
+  enter(state, "Closed")
+  state.openUntil = 0
+  state.lastOpenMillis = 0
+  state.openings = 0
+  state.steadyAt = state.at
+  state.closedAt = state.at
+  state.opening = undefined
+}
+
+/** What a state holds at one instant. */
+export interface Look {
+  readonly phase: Phase
+  readonly share: number
+  readonly openMillisLeft: number
+  readonly openings: number
+  readonly streak: number
+  readonly probesOut: number
+  readonly probeSuccesses: number
+  readonly windows: ReadonlyArray<{ readonly rule: Rule; readonly counts: Counts }>
+}
+
+/** Reads the state; changes nothing. A circuit whose open time is over is half-open: the next call is a probe. */
+export const look = (state: CircuitState, nowMillis: number): Look => {
+  const at = timeAt(state, nowMillis)
+  const phase = state.phase === "Open" && at >= state.openUntil ? "HalfOpen" : state.phase
+  const isClosed = phase === "Closed"
+  return {
+    phase,
+    share: isClosed || phase === "ForcedClosed" ? shareAt(state, at) : 0,
+    openMillisLeft: phase === "Open" ? state.openUntil - at : 0,
+    openings: isClosed && at >= state.steadyAt ? 0 : state.openings,
+    streak: state.streak,
+    probesOut: state.places.filter((probe) => probe !== undefined && at < probe.until).length,
+    probeSuccesses: state.probeSuccesses,
+    windows: state.trackers.flatMap(({ rule, window }) =>
+      window === undefined ? [] : [{ rule, counts: Windows.read(window, at) }]
+    )
+  }
+}
