@@ -5,18 +5,28 @@
  *
  * **What it is not**: a bound on the whole call with its retries and waits; that is `Deadline`.
  *
+ * The limit is fixed ({@link within}), or learned from the upstream's own latency ({@link adaptive}): a fixed one that fits
+ * the slowest operation on the worst day leaves every other attempt hanging for seconds after all hope is gone.
+ *
  * **Gotchas**: what is timed out is interrupted, and its finalizers are waited for.
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Deadline from "./Deadline.ts"
 import { stackless } from "./Stackless.ts"
+import { exitOutcome, outcomeOf } from "./internal/exitOutcome.ts"
 import { startTimer } from "./internal/timer.ts"
+import * as LatencyTracker from "./LatencyTracker.ts"
+import type { Mode } from "./Mode.ts"
+import type * as Outcome from "./Outcome.ts"
+import * as PolicyEvents from "./PolicyEvents.ts"
 import { AttemptTimeout, DeadlineExceeded } from "./Reason.ts"
 
 /**
@@ -96,3 +106,255 @@ export const bounded = <A, E, R>(
       })
     })
   })
+
+/**
+ * How a limit is learned.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AdaptiveOptions {
+  /** The limit in force until there are enough samples. Longer than zero and finite. */
+  readonly limit: Duration.Input
+  /** Which quantile of the upstream's latency is multiplied. Between 0.5 and 1; default 0.99. */
+  readonly quantile?: number | undefined
+  /** How many times that quantile an attempt may take. Above 1, at most 100; default 2. */
+  readonly factor?: number | undefined
+  /**
+   * The learned limit is never shorter. Default 250 ms, or `limit` if that is shorter: a lost packet is sent again after
+   * 200 ms or more, and is no reason to give up.
+   */
+  readonly floor?: Duration.Input | undefined
+  /** The learned limit is never longer. Not below `floor`; default `limit`, so that what was reckoned with it still holds. */
+  readonly ceiling?: Duration.Input | undefined
+  /** Samples in the tracker's window before the limit is learned. At least 10; default 100. */
+  readonly minimumSamples?: number | undefined
+  /** Where the latencies are kept. Default: a tracker of its own, over 60 s. */
+  readonly tracker?: LatencyTracker.LatencyTracker | undefined
+  /** `observe` and `off` keep to `limit`; `observe` learns, and reports what it would have cut. Default `enforce`. */
+  readonly mode?: Mode | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const adaptiveDefaults = {
+  quantile: 0.99,
+  factor: 2,
+  floor: Duration.millis(250),
+  window: Duration.seconds(60),
+  minimumSamples: 100,
+  mode: "enforce"
+} as const
+
+/**
+ * What a learned limit tells whoever listens.
+ *
+ * - `TimedOut`: an attempt was cut by the limit; `observed` when it took longer than the learned limit, which is not in force
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AdaptiveEvent {
+  readonly _tag: "TimedOut"
+  readonly limit: Duration.Duration
+  readonly elapsed: Duration.Duration
+  readonly observed: boolean
+}
+
+/**
+ * What a learned limit holds at one instant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AdaptiveSnapshot {
+  /** The limit that an attempt gets now. */
+  readonly limit: Duration.Duration
+  /** The limit that was learned; in `observe` it is not in force. `undefined` with too few samples. */
+  readonly learned: Duration.Duration | undefined
+  /** Samples in the tracker's window. */
+  readonly samples: number
+  /** Attempts cut by the limit; in `observe`, those that took longer than the learned one. */
+  readonly timedOut: number
+}
+
+/**
+ * A limit that the attempts to one upstream learn together.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Adaptive {
+  readonly mode: Mode
+  /** {@link within}, with the limit of the moment; learns from what becomes of the attempt. */
+  readonly run: <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    options?: {
+      /** What to think of the attempt's own exits; a success is learned from. Default: what succeeds is a success. */
+      readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
+      /** Default: the ambient `Deadline.Current`. */
+      readonly deadline?: Deadline.Deadline | undefined
+    }
+  ) => Effect.Effect<A, E | AttemptTimeout | DeadlineExceeded, R>
+  /** The limit for an attempt that begins now, in milliseconds; for {@link bounded}. */
+  readonly limitMillis: (nowMillis: number) => number
+  /**
+   * Tells what became of an attempt that had `limitMillis`. What `run` does by itself: a success is a sample; what was cut
+   * off, by a timeout or because the caller went away, is one if it had already taken as long as the quantile; any other
+   * failure is none, for fast failures make no fast upstream.
+   */
+  readonly settle: (nowMillis: number, limitMillis: number, durationMillis: number, outcome: Outcome.Outcome) => void
+  /** What is known now. Reading it changes nothing. */
+  readonly snapshot: Effect.Effect<AdaptiveSnapshot>
+  readonly events: PolicyEvents.PolicyEvents<AdaptiveEvent>
+}
+
+/** A platform's timer may fire so much before its time, by the monotonic clock. */
+const earlyMillis = 1
+
+/** What is thought of an attempt: a timeout is ours to judge, the rest the classifier's. */
+const judge = <A, E>(
+  exit: Exit.Exit<A, E | AttemptTimeout | DeadlineExceeded>,
+  classify: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
+): Outcome.Outcome =>
+  exit._tag === "Failure" && exit.cause.reasons.some(isTimeoutReason)
+    ? exitOutcome(exit)
+    : // what is left of the failures once the timeouts are out is the attempt's own
+      outcomeOf(exit as Exit.Exit<A, E>, classify)
+
+const isTimeoutReason = (reason: Cause.Reason<unknown>): boolean =>
+  Cause.isFailReason(reason) && (reason.error instanceof AttemptTimeout || reason.error instanceof DeadlineExceeded)
+
+const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
+
+const inRange = (name: string, value: number, minimum: number, maximum: number): number => {
+  if (!(value >= minimum && value <= maximum)) {
+    throw new RangeError(`AttemptTimeout: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
+  }
+  return value
+}
+
+/**
+ * Makes a limit that is learned: a quantile of the upstream's own latency times a factor, between a floor and a ceiling.
+ * Throws a `RangeError` that names the option which is out of range.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AttemptTimeout, Outcome } from "holdfast"
+ *
+ * const timeout = AttemptTimeout.adaptive({ limit: "5 seconds" })
+ * console.log(timeout.limitMillis(0)) // => 5000
+ *
+ * for (let attempt = 0; attempt < 100; attempt++) timeout.settle(0, 5000, 200, Outcome.success)
+ * console.log(Math.round(timeout.limitMillis(0) / 10) * 10) // => 400
+ *
+ * console.log(await Effect.runPromise(timeout.run(Effect.succeed("in time")))) // => in time
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const adaptive = (options: AdaptiveOptions): Adaptive => {
+  const fixedMillis = millisOf(options.limit)
+  if (!(fixedMillis > 0 && Number.isFinite(fixedMillis))) {
+    throw new RangeError(`AttemptTimeout: limit must be longer than zero and finite, got ${String(options.limit)}`)
+  }
+  const quantile = inRange("quantile", options.quantile ?? adaptiveDefaults.quantile, 0.5, 1)
+  const factor = options.factor ?? adaptiveDefaults.factor
+  // at 1 and below, attempts that were cut off would never teach it to be longer
+  if (!(factor > 1 && factor <= 100)) {
+    throw new RangeError(`AttemptTimeout: factor must be above 1 and at most 100, got ${factor}`)
+  }
+  const ceilingMillis = millisOf(options.ceiling ?? fixedMillis)
+  const floorMillis = millisOf(options.floor ?? Math.min(millisOf(adaptiveDefaults.floor), fixedMillis, ceilingMillis))
+  if (!(floorMillis > 0 && floorMillis <= ceilingMillis && Number.isFinite(ceilingMillis))) {
+    throw new RangeError(
+      `AttemptTimeout: floor and ceiling must be longer than zero, finite and in order, got ${floorMillis} and ${ceilingMillis} milliseconds`
+    )
+  }
+  const minimumSamples = inRange(
+    "minimumSamples",
+    options.minimumSamples ?? adaptiveDefaults.minimumSamples,
+    10,
+    1_000_000
+  )
+  const tracker = options.tracker ?? LatencyTracker.make({ window: adaptiveDefaults.window })
+  const mode = options.mode ?? adaptiveDefaults.mode
+  const { emit, events, isHeard } = PolicyEvents.make<AdaptiveEvent>()
+  let timedOut = 0
+
+  const learnedFrom = (samples: number, quantileMillis: number | undefined): number | undefined =>
+    samples < minimumSamples || quantileMillis === undefined
+      ? undefined
+      : Math.min(ceilingMillis, Math.max(floorMillis, quantileMillis * factor))
+
+  const learnedMillis = (nowMillis: number): number | undefined =>
+    learnedFrom(tracker.count(nowMillis), tracker.quantileMillis(nowMillis, quantile))
+
+  const limitMillis = (nowMillis: number): number =>
+    mode === "enforce" ? (learnedMillis(nowMillis) ?? fixedMillis) : fixedMillis
+
+  const countTimeout = (givenMillis: number, durationMillis: number): void => {
+    timedOut++
+    if (!isHeard()) return
+    emit({
+      _tag: "TimedOut",
+      limit: Duration.millis(givenMillis),
+      elapsed: Duration.millis(durationMillis),
+      observed: mode === "observe"
+    })
+  }
+
+  const settle: Adaptive["settle"] = (nowMillis, givenMillis, durationMillis, outcome) => {
+    if (mode === "off") return
+    const isCut = outcome._tag === "Ignored" || (outcome._tag === "Failure" && outcome.cause === "timeout")
+    if (mode === "observe") {
+      const learned = learnedMillis(nowMillis)
+      if (learned !== undefined && durationMillis > learned) countTimeout(learned, durationMillis)
+    } else if (isCut && outcome._tag === "Failure" && durationMillis >= givenMillis - earlyMillis) {
+      countTimeout(givenMillis, durationMillis)
+    }
+    // an attempt that was cut off would have taken longer than it had. Left out, the slow ones would never be seen, and the
+    // limit would cut them for ever; counted when it was still fast, it would make the upstream look fast
+    const isSample =
+      outcome._tag === "Success" ||
+      (isCut && durationMillis >= (tracker.quantileMillis(nowMillis, quantile) ?? Infinity))
+    if (isSample) tracker.record(nowMillis, durationMillis)
+  }
+
+  const run: Adaptive["run"] = (self, given = {}) =>
+    Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const startMillis = Deadline.nowMillisUnsafe(clock)
+      const millis = limitMillis(startMillis)
+      const attempt = bounded(self, millis, given.deadline)
+      if (mode === "off") return attempt
+      return Effect.onExitPrimitive(attempt, (exit) => {
+        const nowMillis = Deadline.nowMillisUnsafe(clock)
+        settle(nowMillis, millis, nowMillis - startMillis, judge(exit, given.classify))
+        return undefined
+      })
+    })
+
+  return {
+    mode,
+    run,
+    limitMillis,
+    settle,
+    snapshot: Effect.map(Clock.Clock, (clock): AdaptiveSnapshot => {
+      const view = tracker.at(Deadline.nowMillisUnsafe(clock))
+      const learned = learnedFrom(view.count, view.quantileMillis(quantile))
+      return {
+        limit: Duration.millis(mode === "enforce" ? (learned ?? fixedMillis) : fixedMillis),
+        learned: learned === undefined ? undefined : Duration.millis(learned),
+        samples: view.count,
+        timedOut
+      }
+    }),
+    events
+  }
+}

@@ -1,0 +1,215 @@
+import { Arbitrary, Schema } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import * as State from "../src/internal/gradientLimit.ts"
+
+const int = (minimum: number, maximum: number) =>
+  Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
+
+const shape: State.GradientShape = {
+  initialLimit: 20,
+  minimumLimit: 5,
+  maximumLimit: 1000,
+  backoffRatio: 0.9,
+  quantile: 0.9,
+  minimumSamples: 50,
+  shortestWindowMillis: 1000,
+  longestWindowMillis: 30_000,
+  headroom: 5
+}
+
+const make = (options: Partial<State.GradientShape> = {}): State.GradientState =>
+  State.makeGradientState({ ...shape, ...options })
+
+/** One window's worth of successes. Gives the time after it. */
+const window = (state: State.GradientState, from: number, inFlight: number, millis: number): number => {
+  const samples = 60
+  // a window may last twice its fastest call
+  const step = Math.max(1000, 2 * millis) / (samples - 5)
+  for (let sample = 1; sample <= samples; sample++) State.succeeded(state, from + sample * step, inFlight, millis)
+  return from + samples * step
+}
+
+/** Windows under a load that is as high as the limit lets it be, up to `demand`. Gives the limits seen. */
+const drive = (
+  state: State.GradientState,
+  windows: number,
+  latencyMillis: (inFlight: number) => number,
+  demand = Infinity
+): ReadonlyArray<number> => {
+  let now = 0
+  return Array.from({ length: windows }, () => {
+    const inFlight = Math.min(demand, Math.floor(state.limit))
+    now = window(state, now, inFlight, latencyMillis(inFlight))
+    return state.limit
+  })
+}
+
+/** Serves 50 at once in 10 ms; beyond, calls queue and latency grows with them. */
+const knee = (inFlight: number): number => 10 * Math.max(1, inFlight / 50)
+
+const uncorrelated: State.Correlations = { throughput: 0, latency: 0, throughputVariation: 1 }
+
+describe("the gradient limit", () => {
+  // Vegas: limit 100, baseline 10 ms
+  for (const [recentMillis, queue] of [
+    [10, 0],
+    [10.5, 5],
+    [11, 10],
+    [12, 17]
+  ] as const) {
+    it(`Vegas's queue: a limit of 100, 10 ms become ${recentMillis} ms: ${queue} calls wait`, () => {
+      assert.strictEqual(State.queueOf(100, 10, recentMillis), queue)
+    })
+  }
+
+  it("Vegas's thresholds at a limit of 100: below 6 there is room, above 12 is overload, between it holds", () => {
+    const change = (queue: number) =>
+      State.decide({ limit: 100, queue, full: false, correlations: uncorrelated }).change
+    assert.deepStrictEqual([5, 6, 12, 13].map(change), ["increase", "hold", "hold", "decrease"])
+  })
+
+  describe("failsafe-go's rules, for a queue that alone says increase", () => {
+    const change = (full: boolean, throughput: number, latency: number, throughputVariation: number) =>
+      State.decide({ limit: 100, queue: 0, full, correlations: { throughput, latency, throughputVariation } })
+
+    it("past the knee: more load brought less throughput", () => {
+      assert.deepStrictEqual(change(true, -0.1, 0, 1), { change: "decrease", cause: "throughput" })
+    })
+    it("more load brought latency, and hardly any throughput", () => {
+      assert.strictEqual(change(true, 0.29, 0.51, 1).change, "decrease")
+      assert.strictEqual(change(true, 0.3, 0.51, 1).change, "increase")
+      assert.strictEqual(change(true, 0.29, 0.5, 1).change, "increase")
+    })
+    it("throughput is flat while latency rises with the load", () => {
+      assert.strictEqual(change(true, 0.9, 0.51, 0.19).change, "decrease")
+      assert.strictEqual(change(true, 0.9, 0.51, 0.2).change, "increase")
+    })
+    it("none of them where the limit was not reached", () => {
+      for (const [throughput, latency, variation] of [
+        [-1, 0, 1],
+        [0, 1, 1],
+        [0.9, 1, 0]
+      ] as const) {
+        assert.strictEqual(change(false, throughput, latency, variation).change, "increase")
+      }
+    })
+  })
+
+  it("Pearson's correlation: of what rises together, of what parts, and of what hardly varies", () => {
+    assert.closeTo(State.correlationOf([1, 2, 3, 4], [2, 4, 6, 8]), 1, 1e-9)
+    assert.closeTo(State.correlationOf([1, 2, 3, 4], [8, 6, 4, 2]), -1, 1e-9)
+    assert.closeTo(State.correlationOf([1, 2, 3, 4], [1, 3, 2, 4]), 0.8, 1e-9)
+    assert.strictEqual(State.correlationOf([1, 2, 3, 4], [100, 100.1, 100.2, 100.3]), 0)
+    assert.strictEqual(State.correlationOf([5, 5, 5, 5], [1, 2, 3, 4]), 0)
+    assert.strictEqual(State.correlationOf([0, 0], [0, 0]), 0)
+  })
+
+  it("nothing is concluded from fewer than ten windows", () => {
+    const rising = Array.from({ length: 10 }, (_, index) => ({
+      inFlight: index + 1,
+      recentMillis: index + 1,
+      throughput: 1 + index / 5
+    }))
+    assert.strictEqual(State.correlate(rising.slice(1)).latency, 0)
+    assert.closeTo(State.correlate(rising).latency, 1, 1e-9)
+  })
+
+  it("a window ends after its shortest time, and not before it has enough samples", () => {
+    const state = make({ minimumSamples: 10 })
+    for (let sample = 0; sample < 100; sample++) State.succeeded(state, sample, 20, 5)
+    assert.strictEqual(state.limit, 20)
+    State.succeeded(state, 999, 20, 5)
+    assert.strictEqual(state.limit, 20)
+    assert.strictEqual(State.succeeded(state, 1000, 20, 5), "queue")
+    assert.strictEqual(state.limit, 20 + Math.log10(20))
+    for (let sample = 0; sample < 9; sample++) State.succeeded(state, 60_000, 20, 5)
+    assert.strictEqual(state.limit, 20 + Math.log10(20))
+  })
+
+  it("a window lasts twice its fastest call, but never longer than the longest", () => {
+    const state = make({ minimumSamples: 10, longestWindowMillis: 10_000 })
+    for (let sample = 0; sample <= 10; sample++) State.succeeded(state, sample * 100, 20, 3000)
+    assert.strictEqual(state.windowEndsAtMillis, 1000 + 6000)
+    for (let sample = 0; sample <= 10; sample++) State.succeeded(state, 7000, 20, 8000)
+    assert.strictEqual(state.windowEndsAtMillis, 7000 + 10_000)
+  })
+
+  it("a limit that is not half used does not grow", () => {
+    assert.deepStrictEqual([...new Set(drive(make(), 50, () => 10, 9))], [20])
+    const used = drive(make(), 50, () => 10, 10)
+    assert.isTrue(Math.max(...used) > 20 && Math.max(...used) < 22)
+  })
+
+  it("a limit far above what is in flight shrinks again, down to the initial one", () => {
+    const state = make()
+    assert.isTrue((drive(state, 200, () => 10, 100).at(-1) ?? 0) > 190)
+    assert.strictEqual(drive(state, 500, () => 10, 1).at(-1), 20)
+  })
+
+  it("under a load that knows no end the limit stays about the knee, and never runs away", () => {
+    const seen = drive(make(), 2000, knee).slice(200)
+    const mean = seen.reduce((sum, limit) => sum + limit, 0) / seen.length
+    assert.isTrue(Math.max(...seen) < 100, `up to ${Math.max(...seen)}`)
+    assert.isTrue(mean > 35 && mean < 75, `${mean} on the average`)
+  })
+
+  it("Netflix's pull request 134: a latency that follows the load at a gradient of 0.8 does not carry the limit off", () => {
+    // each call in flight costs the others the same: twice the load is twice the latency, throughput is flat
+    const seen = drive(make({ maximumLimit: 100_000 }), 3000, (inFlight) => inFlight)
+    assert.isTrue(Math.max(...seen) < 60, `up to ${Math.max(...seen)}`)
+  })
+
+  it("when the upstream slows down the limit falls", () => {
+    const state = make()
+    const before = drive(state, 40, () => 10, 80).at(-1) ?? 0
+    const after = drive(state, 8, () => 100, 80)
+    assert.isTrue(Math.min(...after) < before, `${before}, then ${after.join(" ")}`)
+  })
+
+  it("a drop takes a tenth, once for all that were in flight together", () => {
+    const state = make()
+    const sentTogether = state.cuts
+    for (let call = 0; call < 100; call++) State.dropped(state, sentTogether)
+    assert.strictEqual(state.limit, 18)
+    State.dropped(state, state.cuts)
+    assert.closeTo(state.limit, 16.2, 1e-9)
+  })
+
+  it("a clock that went back holds no window open beyond the longest", () => {
+    const state = make({ minimumSamples: 10 })
+    State.succeeded(state, 3_600_000, 20, 5)
+    for (let sample = 0; sample < 20; sample++) State.succeeded(state, 1000 + sample * 100, 20, 5)
+    assert.isTrue(state.limit > 20)
+  })
+
+  const samples = Arbitrary.array(
+    Arbitrary.all({
+      event: Arbitrary.schema(Schema.Literals(["success", "success", "success", "drop"])),
+      inFlight: int(1, 2000),
+      millis: int(-50, 3000),
+      jump: int(-2000, 3000),
+      age: int(0, 3)
+    }),
+    { maxLength: 300 }
+  )
+
+  it.prop(
+    "under any samples and any clock the limit stays between its bounds, and takes one step at a time",
+    [samples],
+    ([events]) => {
+      const state = make({ minimumSamples: 10, shortestWindowMillis: 1, maximumLimit: 60 })
+      let now = 1e6
+      for (const { age, event, inFlight, jump, millis } of events) {
+        now += jump
+        const before = state.limit
+        if (event === "drop") State.dropped(state, Math.max(0, state.cuts - age))
+        else State.succeeded(state, now, inFlight, millis)
+        assert.isTrue(state.limit >= 5 && state.limit <= 60, `${state.limit}`)
+        if (event === "drop") assert.isTrue(state.limit >= before * 0.9 - 1e-9 && state.limit <= before)
+        else assert.isTrue(Math.abs(state.limit - before) <= State.stepOf(before) + 1e-9)
+        assert.isTrue(state.observations.length <= 50 && state.latencies.length <= 5)
+      }
+    },
+    { arbitrary: { runs: 200 } }
+  )
+})
