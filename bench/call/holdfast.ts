@@ -1,0 +1,39 @@
+// Holdfast's pipeline over a transport in memory.
+
+import * as HttpPolicy from "@holdfast/http/HttpPolicy"
+import * as Transport from "@holdfast/http/Transport"
+import * as Upstream from "@holdfast/http/Upstream"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Order } from "../order.ts"
+import { recordingTracer } from "../recordingTracer.ts"
+import type { EffectContender } from "./contender.ts"
+
+export const holdfast = (options: {
+  readonly policy: HttpPolicy.HttpPolicy
+  readonly decode: boolean
+  readonly spans: boolean
+}): EffectContender => ({
+  kind: "effect",
+  around: async (operation) => {
+    const orders = await Effect.runPromise(
+      Effect.provideService(
+        Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy }),
+        Transport.Transport,
+        { send: () => operation }
+      )
+    )
+    return {
+      call: options.decode
+        ? () => orders.get("/orders/{id}", { params: { id: "ord_1" }, decode: Order })
+        : () => orders.get("/orders/{id}", { params: { id: "ord_1" } }),
+      context: options.spans ? await Effect.runPromise(Effect.scoped(Layer.build(recordingTracer()))) : Context.empty()
+    }
+  }
+})
+
+export const none = holdfast({ policy: HttpPolicy.none, decode: false, spans: false })
+export const standard = holdfast({ policy: HttpPolicy.standard(), decode: false, spans: false })
+export const standardDecode = holdfast({ policy: HttpPolicy.standard(), decode: true, spans: false })
+export const standardSpans = holdfast({ policy: HttpPolicy.standard(), decode: false, spans: true })
