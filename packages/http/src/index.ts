@@ -1,6 +1,7 @@
 export * as FailureClassifier from "./FailureClassifier.ts"
 export * as HttpClientTransport from "./HttpClientTransport.ts"
 export * as HttpPolicy from "./HttpPolicy.ts"
+export * as RateLimitFields from "./RateLimitFields.ts"
 export * as Redaction from "./Redaction.ts"
 export * as Rejection from "./Rejection.ts"
 export * as Request from "./Request.ts"
