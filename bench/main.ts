@@ -35,8 +35,8 @@ const lengths = (quick: boolean) =>
         width: 2
       }
     : {
-        request: { warm: phase(800, 8000), measured: phase(900, 8000) },
-        call: { warm: phase(600, 5000), measured: phase(600, 5000) },
+        request: { warm: phase(2500, 15_000), measured: phase(2000, 12_000) },
+        call: { warm: phase(1000, 6000), measured: phase(800, 5000) },
         heapCalls: 20_000,
         width: 1
       }

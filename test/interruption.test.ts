@@ -18,8 +18,13 @@ const assertInterrupted = Effect.fnUntraced(function* (
 ) {
   const exit = yield* bounded("1 second")(Fiber.await(call))
   assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
-  if (payments.budget === undefined) return
-  assert.deepInclude(yield* payments.budget.snapshot, { callsInFlight: 0, retriesInFlight: 0, granted: 0, refused: 0 })
+  if (payments.stages.budget === undefined) return
+  assert.deepInclude(yield* payments.stages.budget.snapshot, {
+    callsInFlight: 0,
+    retriesInFlight: 0,
+    granted: 0,
+    refused: 0
+  })
 })
 
 const closedAt = (facts: Facts, ordinal: number): number =>
@@ -86,7 +91,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
       yield* pause(150 + 2 * momentMillis)
       const { requestsArrived } = yield* upstream.facts(listener)
       assert.strictEqual(requestsArrived, 1)
-      const budget = payments.budget === undefined ? undefined : yield* payments.budget.snapshot
+      const budget = payments.stages.budget === undefined ? undefined : yield* payments.stages.budget.snapshot
       assert.deepInclude(budget, { callsInFlight: 0, retriesInFlight: 0 })
     })
   )

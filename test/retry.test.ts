@@ -302,7 +302,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("retry", (it) => {
         assert.isAbove(attempts, calls)
         assert.isAbove(errors.filter(({ retryStopped }) => retryStopped === "budget").length, calls / 2)
         if (!stop) assert.strictEqual((yield* upstream.facts(listener)).requestsArrived, attempts)
-        const budget = payments.budget === undefined ? undefined : yield* payments.budget.snapshot
+        const budget = payments.stages.budget === undefined ? undefined : yield* payments.stages.budget.snapshot
         assert.deepInclude(budget, { callsInFlight: 0, retriesInFlight: 0 })
       })
     )

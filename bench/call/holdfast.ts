@@ -19,7 +19,7 @@ export const holdfast = (options: {
   around: async (operation) => {
     const orders = await Effect.runPromise(
       Effect.provideService(
-        Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy }),
+        Effect.scoped(Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy })),
         Transport.Transport,
         { send: () => operation }
       )

@@ -22,7 +22,9 @@ export const holdfast =
       Layer.merge(NodeTransport.layer({ connections }), options.spans ? recordingTracer() : Layer.empty)
     )
     const context = await runtime.context()
-    const orders = await runtime.runPromise(Upstream.make("orders", { baseUrl: origin, policy: options.policy }))
+    const orders = await runtime.runPromise(
+      Effect.scoped(Upstream.make("orders", { baseUrl: origin, policy: options.policy }))
+    )
     const id = path.split("/").at(-1) ?? ""
     return {
       work: effectWork(

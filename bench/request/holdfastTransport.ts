@@ -25,7 +25,7 @@ export const contender: RequestContender = async ({ connections, origin, path })
           headers: {},
           body: undefined,
           expectedStatus: [],
-          limits: HttpPolicy.none.limits
+          limits: HttpPolicy.none.call.limits
         }),
         (response) => JSON.parse(decoder.decode(response.body))
       )

@@ -78,7 +78,7 @@ const liveDay = Effect.gen(function* () {
   yield* Effect.all([callAllDay(held), Effect.withTracerEnabled(callAllDay(bare), false)], { concurrency: 2 })
   const finished: Finished = yield* meter.finished
   yield* Effect.sync(() => fiber.interruptUnsafe())
-  return { finished, budget: held.budget === undefined ? undefined : yield* held.budget.snapshot }
+  return { finished, budget: held.stages.budget === undefined ? undefined : yield* held.stages.budget.snapshot }
 })
 
 const main = Effect.gen(function* () {

@@ -1,73 +1,64 @@
 /**
- * How calls to an upstream behave: how long they may take, how often they are tried, what may be sent twice.
+ * How calls to an upstream behave: how long they may take, how often they are tried, what may be sent twice, and when this
+ * side says no before anything is sent.
  *
- * **When to use**: one policy an upstream, made once: `HttpPolicy.standard()`, with what differs.
+ * **When to use**: one policy an upstream, made once: `HttpPolicy.standard()`, with what differs. {@link aggressive} is for calls
+ * that a person waits for and that may be made twice, {@link gentle} for background work.
  *
- * **What it is not**: an order. A policy names the stages that it has, and the pipeline puts them in the one right order;
- * {@link describe} prints it.
+ * **What it is not**: an order. A policy names the stages that it has, and the pipeline puts them in the one right order,
+ * whatever order they were written in; {@link describe} prints it.
+ *
+ * **Gotchas**: a stage is a set of options, `false` (off), or left out (what the preset says). Each has a `mode`: a stage in
+ * `observe` decides, counts and reports, and lets every call through.
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
+import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
+import * as Backoff from "@holdfast/core/Backoff"
+import * as Bulkhead from "@holdfast/core/Bulkhead"
+import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
+import * as Hedge from "@holdfast/core/Hedge"
+import * as RateLimit from "@holdfast/core/RateLimit"
 import * as Retry from "@holdfast/core/Retry"
 import * as RetryBudget from "@holdfast/core/RetryBudget"
+import * as SingleFlight from "@holdfast/core/SingleFlight"
+import * as Throttle from "@holdfast/core/Throttle"
+import type {
+  AdaptiveTimeoutOptions,
+  BackoffOptions,
+  CallPolicy,
+  Finding,
+  HttpPolicy,
+  LimitOptions,
+  Options,
+  Overrides,
+  RetryOptions,
+  RetryPolicy
+} from "./internal/policyModel.ts"
+import * as Words from "./internal/policyWords.ts"
 import type * as Transport from "./Transport.ts"
 
-/**
- * What of a request that is not idempotent (`POST`, `PATCH`) may be sent again.
- *
- * - `never`: nothing, unless it has an idempotency key
- * - `unsent`: what certainly did not reach the upstream: no connection was made, or a policy on this side refused it
- * - `always`: everything. Say so only of an upstream whose operations are all idempotent
- *
- * @category models
- * @since 0.1.0
- */
-export type NonIdempotent = "never" | "unsent" | "always"
+export type {
+  AdaptiveTimeoutOptions,
+  BackoffOptions,
+  CallPolicy,
+  Finding,
+  HedgeOptions,
+  HttpPolicy,
+  LimitOptions,
+  NonIdempotent,
+  Options,
+  Overrides,
+  RetryOptions,
+  RetryPolicy
+} from "./internal/policyModel.ts"
 
 /**
- * How calls are retried.
- *
- * @category models
- * @since 0.1.0
- */
-export interface RetryOptions extends Retry.Options {
-  /** The budget that retries are paid from, shared by all calls of the upstream; `false` for none. */
-  readonly budget?: RetryBudget.Options | false | undefined
-  /** What of requests that are not idempotent may be sent again. Default `never`. */
-  readonly nonIdempotent?: NonIdempotent | undefined
-}
-
-/**
- * What a policy is made of. A stage that is `false` is off.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
-  /** The whole call, with its attempts and waits. Default 30 s. A tighter ambient deadline wins. */
-  readonly deadline?: Duration.Input | false | undefined
-  /** Default: 3 attempts, full jitter from 100 ms, a budget of 20 %. */
-  readonly retry?: RetryOptions | false | undefined
-  /** One attempt, from the wait for a connection to the decoded answer. Default 10 s. */
-  readonly attemptTimeout?: Duration.Input | false | undefined
-  /** How much of a response is read. */
-  readonly limits?:
-    | {
-        /** Largest body of a successful response, in bytes. Default 16 MiB. */
-        readonly responseBytes?: number | undefined
-        /** How much of an error's body is kept, in bytes. Default 16 KiB. */
-        readonly errorBytes?: number | undefined
-        /** Longest error body that is read to its end so that its connection can be used again, in bytes. Default 256 KiB. */
-        readonly drainBytes?: number | undefined
-        /** How long reading an error body may take. Default 1 s. */
-        readonly drainTime?: Duration.Input | undefined
-      }
-    | undefined
-}
-
-/**
- * What an option left out means.
+ * What an option left out of {@link standard} means. Those of each stage are in its module.
  *
  * @category defaults
  * @since 0.1.0
@@ -84,29 +75,11 @@ export const defaults = {
   }
 } as const
 
-/**
- * A checked policy. It holds no state: the budget's is made for each upstream.
- *
- * @category models
- * @since 0.1.0
- */
-export interface HttpPolicy {
-  readonly deadline: Duration.Duration | undefined
-  readonly retry:
-    | {
-        readonly loop: Retry.Retry
-        readonly budget: RetryBudget.Options | undefined
-        readonly nonIdempotent: NonIdempotent
-        readonly customSchedule: boolean
-      }
-    | undefined
-  readonly attemptTimeout: Duration.Duration | undefined
-  readonly limits: Transport.Limits
-}
+const on = <A>(stage: A | false | undefined): A | undefined => (stage === false ? undefined : stage)
 
-const time = (name: string, given: Duration.Input | false | undefined, fallback: Duration.Duration) => {
-  if (given === false) return undefined
-  const duration = Duration.fromInputUnsafe(given ?? fallback)
+const time = (name: string, given: Duration.Input | false | undefined): Duration.Duration | undefined => {
+  if (given === false || given === undefined) return undefined
+  const duration = Duration.fromInputUnsafe(given)
   if (!(Duration.toMillis(duration) > 0)) {
     throw new RangeError(`HttpPolicy: ${name} must be longer than zero, got ${Duration.format(duration)}`)
   }
@@ -121,67 +94,235 @@ const bytes = (name: string, given: number | undefined, fallback: number): numbe
   return value
 }
 
+const limitsOf = (given: LimitOptions | undefined, base: Transport.Limits): Transport.Limits => ({
+  responseBytes: bytes("responseBytes", given?.responseBytes, base.responseBytes),
+  errorBytes: bytes("errorBytes", given?.errorBytes, base.errorBytes),
+  drainBytes: bytes("drainBytes", given?.drainBytes, base.drainBytes),
+  drainTime: time("limits.drainTime", given?.drainTime) ?? base.drainTime
+})
+
+const scheduleOf = (options: BackoffOptions): Retry.Retry["schedule"] => {
+  const { base, cap, factor, jitter, shape = "exponential" } = options
+  if (factor !== undefined && shape !== "exponential") {
+    throw new RangeError(`HttpPolicy: retry.backoff.factor belongs to the shape "exponential", got it with "${shape}"`)
+  }
+  if (jitter === "decorrelated" && shape !== "exponential") {
+    throw new RangeError(
+      `HttpPolicy: retry.backoff.jitter "decorrelated" belongs to the shape "exponential", got "${shape}"`
+    )
+  }
+  switch (shape) {
+    case "exponential":
+      return Backoff.exponential({ base, cap, factor, jitter })
+    case "linear":
+      return Backoff.linear({ base, cap, jitter: steady(jitter) })
+    case "fibonacci":
+      return Backoff.fibonacci({ base, cap, jitter: steady(jitter) })
+    case "constant":
+      return Backoff.constant({ delay: base ?? Backoff.defaults.base, jitter: steady(jitter) })
+  }
+}
+
+const steady = (jitter: Backoff.Jitter | undefined) => (jitter === "decorrelated" ? undefined : jitter)
+
+const retryOf = (options: Omit<RetryOptions, "budget">, base: RetryPolicy | undefined): RetryPolicy => {
+  if (options.backoff !== undefined && options.schedule !== undefined) {
+    throw new RangeError("HttpPolicy: retry has a backoff and a schedule; give one of them")
+  }
+  const schedule = options.backoff === undefined ? options.schedule : scheduleOf(options.backoff)
+  return {
+    loop: Retry.make({
+      maxAttempts: options.maxAttempts ?? base?.loop.maxAttempts,
+      schedule: schedule ?? base?.loop.schedule,
+      maxServerWait: options.maxServerWait ?? base?.loop.maxServerWait,
+      serverWaitJitter: options.serverWaitJitter ?? base?.loop.serverWaitJitter
+    }),
+    nonIdempotent: options.nonIdempotent ?? base?.nonIdempotent ?? defaults.nonIdempotent,
+    backoff: options.schedule === undefined ? (options.backoff ?? base?.backoff ?? {}) : "own schedule"
+  }
+}
+
+const isAdaptive = (given: Options["attemptTimeout"]): given is AdaptiveTimeoutOptions =>
+  typeof given === "object" && given !== null && "limit" in given
+
+const overridden = (base: CallPolicy, given: Overrides): CallPolicy => {
+  const attemptTimeout = time("attemptTimeout", given.attemptTimeout)
+  return {
+    deadline: given.deadline === undefined ? base.deadline : time("deadline", given.deadline),
+    attemptTimeout: given.attemptTimeout === undefined ? base.attemptTimeout : attemptTimeout,
+    learnsTimeout: given.attemptTimeout === undefined && base.learnsTimeout,
+    retry:
+      given.retry === undefined ? base.retry : given.retry === false ? undefined : retryOf(given.retry, base.retry),
+    hedge: base.hedge && given.hedge !== false,
+    singleFlight: base.singleFlight && given.singleFlight !== false,
+    limits: given.limits === undefined ? base.limits : limitsOf(given.limits, base.limits)
+  }
+}
+
+/** Builds each stage once, so that a wrong option is found where it was written. */
+const tryStages = (policy: HttpPolicy): void => {
+  if (policy.budget !== undefined) RetryBudget.make(policy.budget)
+  if (policy.singleFlight !== undefined) SingleFlight.make(policy.singleFlight)
+  if (policy.rateLimit !== undefined) RateLimit.make(policy.rateLimit)
+  if (policy.hedge !== undefined) Hedge.make(policy.hedge)
+  if (policy.breaker !== undefined) CircuitBreaker.make(policy.breaker)
+  if (policy.throttle !== undefined) Throttle.make(policy.throttle)
+  if (policy.bulkhead !== undefined) Bulkhead.make(policy.bulkhead)
+  if (policy.adaptiveConcurrency !== undefined) AdaptiveConcurrency.make(policy.adaptiveConcurrency)
+  if (policy.adaptiveTimeout !== undefined) AttemptTimeout.adaptive(policy.adaptiveTimeout)
+}
+
+const headerName = (given: string | false | undefined): string | undefined => {
+  if (given === undefined || given === false) return undefined
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(given)) {
+    throw new RangeError(`HttpPolicy: deadlineHeader must be the name of a header, got ${JSON.stringify(given)}`)
+  }
+  return given.toLowerCase()
+}
+
+/**
+ * Makes a policy of exactly the stages that are given; what is left out is off. The presets are this with stages of their own.
+ *
+ * Throws a `RangeError` for an option out of range, and for stages that contradict each other; {@link validate} tells them all.
+ *
+ * ```ts
+ * import { HttpPolicy } from "holdfast"
+ *
+ * // whatever order it is written in, it runs in the one right order
+ * const policy = HttpPolicy.make({ attemptTimeout: "1 second", bulkhead: { maxConcurrent: 8 }, deadline: "5 seconds" })
+ * console.log(HttpPolicy.describe(policy)) // => deadline 5s → bulkhead 8 + 10 waiting → attempt timeout 1s
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): HttpPolicy => {
+  const adaptiveTimeout = isAdaptive(options.attemptTimeout) ? options.attemptTimeout : undefined
+  const retry = on(options.retry)
+  const call: CallPolicy = {
+    deadline: time("deadline", options.deadline),
+    attemptTimeout: isAdaptive(options.attemptTimeout) ? undefined : time("attemptTimeout", options.attemptTimeout),
+    learnsTimeout: adaptiveTimeout !== undefined,
+    retry: retry === undefined ? undefined : retryOf(retry, undefined),
+    hedge: on(options.hedge) !== undefined,
+    singleFlight: on(options.singleFlight) !== undefined,
+    limits: limitsOf(options.limits, defaults.limits)
+  }
+  const policy: HttpPolicy = {
+    options,
+    call,
+    operations: new Map(
+      Object.entries(options.operations ?? {}).map(([operation, given]) => [operation, overridden(call, given)])
+    ),
+    deadlineHeader: headerName(options.deadlineHeader),
+    budget: retry === undefined ? undefined : on(retry.budget ?? {}),
+    singleFlight: on(options.singleFlight),
+    rateLimit: on(options.rateLimit),
+    hedge: on(options.hedge),
+    breaker: on(options.breaker),
+    throttle: on(options.throttle),
+    bulkhead: on(options.bulkhead),
+    adaptiveConcurrency: on(options.adaptiveConcurrency),
+    adaptiveTimeout
+  }
+  tryStages(policy)
+  const contradiction = Words.findings(policy).find((finding) => finding.severity === "error")
+  if (contradiction !== undefined) throw new RangeError(`HttpPolicy: ${contradiction.text}`)
+  return policy
+}
+
+/** An attempt's share of a short deadline, so that a preset's own timeout never contradicts the deadline that is asked for. */
+const attemptTimeoutWithin = (
+  options: Options,
+  fallback: Duration.Duration
+): Duration.Input | AdaptiveTimeoutOptions | false => {
+  if (options.attemptTimeout !== undefined) return options.attemptTimeout
+  if (options.deadline === undefined || options.deadline === false) return fallback
+  const attempts = options.retry === false ? 1 : (options.retry?.maxAttempts ?? Retry.defaults.maxAttempts)
+  return Duration.min(
+    fallback,
+    Duration.millis(Duration.toMillis(Duration.fromInputUnsafe(options.deadline)) / attempts)
+  )
+}
+
 /**
  * A policy for calls that somebody waits for: 30 s in all, 10 s an attempt, up to 3 attempts with full jitter, retries
- * paid from a budget of 20 %, nothing sent twice that must not be.
- *
- * Throws a `RangeError` for an option out of range, and for times that contradict each other.
+ * paid from a budget of 20 %, a circuit breaker, nothing sent twice that must not be.
  *
  * ```ts
  * import { HttpPolicy } from "holdfast"
  *
  * const policy = HttpPolicy.standard({ deadline: "10 seconds", attemptTimeout: "2 seconds" })
  * console.log(HttpPolicy.describe(policy))
- * // => deadline 10s → retry 3 attempts, full jitter from 100ms to 10s, budget 20% + 2/s → attempt timeout 2s
+ * // => deadline 10s → retry 3 attempts, exponential from 100ms to 10s, full jitter, budget 20% + 2/s → breaker 10 in a row or 50% of 20 in 30s, open 5s doubling → attempt timeout 2s
  * ```
  *
- * @category constructors
+ * @category presets
  * @since 0.1.0
  */
-export const standard = (options: Options = {}): HttpPolicy => {
-  const deadline = time("deadline", options.deadline, defaults.deadline)
-  // a deadline below the default attempt timeout is its bound too, and no contradiction
-  const fallback = deadline === undefined ? defaults.attemptTimeout : Duration.min(defaults.attemptTimeout, deadline)
-  const attemptTimeout = time("attemptTimeout", options.attemptTimeout, fallback)
-  if (deadline !== undefined && attemptTimeout !== undefined && Duration.isGreaterThan(attemptTimeout, deadline)) {
-    throw new RangeError(
-      `HttpPolicy: an attemptTimeout of ${Duration.format(attemptTimeout)} can never be reached within a deadline of ` +
-        `${Duration.format(deadline)}; make it shorter, or the deadline longer`
-    )
-  }
-  const limits = options.limits ?? {}
-  return {
-    deadline,
-    attemptTimeout,
-    retry: options.retry === false ? undefined : retryOf(options.retry ?? {}),
-    limits: {
-      responseBytes: bytes("responseBytes", limits.responseBytes, defaults.limits.responseBytes),
-      errorBytes: bytes("errorBytes", limits.errorBytes, defaults.limits.errorBytes),
-      drainBytes: bytes("drainBytes", limits.drainBytes, defaults.limits.drainBytes),
-      drainTime: time("limits.drainTime", limits.drainTime, defaults.limits.drainTime) ?? defaults.limits.drainTime
-    }
-  }
-}
+export const standard = (options: Options = {}): HttpPolicy =>
+  make({
+    deadline: defaults.deadline,
+    retry: {},
+    breaker: {},
+    ...given(options),
+    attemptTimeout: attemptTimeoutWithin(options, defaults.attemptTimeout)
+  })
 
-const retryOf = (options: RetryOptions): NonNullable<HttpPolicy["retry"]> => {
-  const budget = options.budget === false ? undefined : (options.budget ?? {})
-  // made once here so that a wrong option is found where it was written, and again for each upstream
-  if (budget !== undefined) RetryBudget.make(budget)
-  return {
-    loop: Retry.make(options),
-    budget,
-    nonIdempotent: options.nonIdempotent ?? defaults.nonIdempotent,
-    customSchedule: options.schedule !== undefined
-  }
+/**
+ * A policy for reads that must be fast: 3 s in all, attempts cut at twice the upstream's own p99 (1 s until that is known),
+ * short waits, and a hedge beside the slowest 5 %. What may not be sent twice is not hedged.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const aggressive = (options: Options = {}): HttpPolicy =>
+  make({
+    deadline: "3 seconds",
+    retry: { backoff: { base: "20 millis", cap: "500 millis" }, maxServerWait: "1 second" },
+    hedge: {},
+    breaker: { openTime: CircuitBreaker.doubling("1 second"), maxOpenTime: "30 seconds" },
+    attemptTimeout: { limit: "1 second" },
+    ...given(options)
+  })
+
+/**
+ * A policy for background work: it waits long, sends little at once, gives way when the upstream is busy, and lets people go
+ * first.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const gentle = (options: Options = {}): HttpPolicy =>
+  make({
+    deadline: "10 minutes",
+    retry: {
+      maxAttempts: 6,
+      backoff: { base: "1 second", cap: "1 minute" },
+      maxServerWait: "5 minutes",
+      budget: { ratio: 0.1, minimumPerSecond: 1 }
+    },
+    breaker: { openTime: CircuitBreaker.doubling("15 seconds") },
+    throttle: {},
+    bulkhead: { maxConcurrent: 4, maxQueue: 1000, maxWait: "5 minutes" },
+    attemptTimeout: "1 minute",
+    ...given(options)
+  })
+
+/** The options that were given: one that is `undefined` must not hide a preset's. */
+const given = (options: Options): Options => {
+  const present: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) present[name] = value
+  return present
 }
 
 /**
  * One attempt and no bound but the caller's own deadline: for tests, and to see what an upstream is like without a policy.
  *
- * @category constructors
+ * @category presets
  * @since 0.1.0
  */
-export const none: HttpPolicy = standard({ deadline: false, retry: false, attemptTimeout: false })
+export const none: HttpPolicy = make({})
 
 /**
  * The stages of a policy in the order in which they run, in one line.
@@ -189,20 +330,68 @@ export const none: HttpPolicy = standard({ deadline: false, retry: false, attemp
  * @category getters
  * @since 0.1.0
  */
-export const describe = (policy: HttpPolicy): string => {
-  const stages: Array<string> = []
-  if (policy.deadline !== undefined) stages.push(`deadline ${Duration.format(policy.deadline)}`)
-  if (policy.retry !== undefined && policy.retry.loop.maxAttempts > 1) {
-    const { budget, customSchedule, loop, nonIdempotent } = policy.retry
-    const wait = customSchedule ? "own schedule" : "full jitter from 100ms to 10s"
-    const paid =
-      budget === undefined
-        ? "no budget"
-        : `budget ${Math.round((budget.ratio ?? RetryBudget.defaults.ratio) * 100)}% + ` +
-          `${budget.minimumPerSecond ?? RetryBudget.defaults.minimumPerSecond}/s`
-    const unsafe = nonIdempotent === "never" ? "" : `, not idempotent: ${nonIdempotent}`
-    stages.push(`retry ${loop.maxAttempts} attempts, ${wait}, ${paid}${unsafe}`)
-  }
-  if (policy.attemptTimeout !== undefined) stages.push(`attempt timeout ${Duration.format(policy.attemptTimeout)}`)
-  return stages.length === 0 ? "no policy" : stages.join(" → ")
+export const describe = (policy: HttpPolicy): string => Words.describe(policy)
+
+/**
+ * What the numbers of a policy say together: stages that can never act, waits that outlast the deadline, a worst case that the
+ * deadline cuts off.
+ *
+ * ```ts
+ * import { HttpPolicy } from "holdfast"
+ *
+ * const policy = HttpPolicy.standard({ deadline: "10 seconds", attemptTimeout: "5 seconds", retry: { maxAttempts: 4 } })
+ * for (const { severity, text } of HttpPolicy.validate(policy)) console.log(`${severity}: ${text}`)
+ * // => warning: 4 attempts of 5s with waits of up to 700ms between them take up to 20.7s, and the deadline ends the call after 10s
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const validate = (policy: HttpPolicy): ReadonlyArray<Finding> => Words.findings(policy)
+
+/**
+ * What the calls of this fiber have otherwise than their policy.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentOverrides: Context.Reference<Overrides | undefined> = Context.Reference<Overrides | undefined>(
+  "@holdfast/http/HttpPolicy/CurrentOverrides",
+  { defaultValue: () => undefined }
+)
+
+/**
+ * Runs an effect whose calls have something otherwise than their policies. It wins over the overrides of an operation.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpPolicy, Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * const busy = ScriptedTransport.layer({ "GET /items": [ScriptedTransport.status(503)] })
+ * const once = Stock.use((stock) => stock.get("/items")).pipe(HttpPolicy.override({ retry: false }), Effect.flip)
+ *
+ * const error = await Effect.runPromise(once.pipe(Effect.provide(Stock.layer.pipe(Layer.provide(busy)))))
+ * console.log(error.attempts) // => 1
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const override =
+  (overrides: Overrides): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
+  (self) =>
+    Effect.updateService(self, CurrentOverrides, (outer) => ({ ...outer, ...overrides }))
+
+/**
+ * What a call of an operation does, with the overrides of the operation and of the fiber.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const callPolicy = (policy: HttpPolicy, operation: string, overrides: Overrides | undefined): CallPolicy => {
+  const base = policy.operations.size === 0 ? policy.call : (policy.operations.get(operation) ?? policy.call)
+  return overrides === undefined ? base : overridden(base, overrides)
 }

@@ -15,9 +15,11 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -31,14 +33,19 @@ import * as Deadline from "@holdfast/core/Deadline"
 import * as Outcome from "@holdfast/core/Outcome"
 import type * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
-import * as RetryBudget from "@holdfast/core/RetryBudget"
+import type * as RateLimit from "@holdfast/core/RateLimit"
+import type * as RetryBudget from "@holdfast/core/RetryBudget"
+import * as KeyedState from "@holdfast/core/KeyedState"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "./FailureClassifier.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { discard, readBounded } from "./internal/boundedBody.ts"
+import { guarded } from "./internal/guard.ts"
 import { isIdempotent, mayRepeat } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
+import { inTurn } from "./internal/inTurn.ts"
 import * as Spans from "./internal/spans.ts"
+import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./internal/stages.ts"
 import { statusReason } from "./internal/statusReason.ts"
 import { endpointOf } from "./Transport.ts"
 
@@ -111,13 +118,12 @@ const foreign = Outcome.failure({ cause: "permanent" })
 export const withPolicy = (
   options: Options = {}
 ): (<E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
-  const policy = options.policy ?? HttpPolicy.standard()
-  const budget = policy.retry?.budget === undefined ? undefined : RetryBudget.make(policy.retry.budget)
+  const state = makeState(options)
   return (self) =>
     HttpClient.transform(self, (send, request) =>
       Effect.withFiber((fiber) => {
-        const call = makeCall(options, policy, request, fiber)
-        const run = loop(call, budget, send)
+        const call = makeCall(options, state, request, fiber)
+        const run = rateLimited(call, state.stages.rateLimit, loop(call, state.stages.budget, send))
         return Spans.isTracing(fiber)
           ? Spans.withCallSpan(
               { upstream: call.upstream, operation: call.operation, requestId: call.requestId },
@@ -128,9 +134,46 @@ export const withPolicy = (
     )
 }
 
+/** What a client remembers: of its calls, and of each origin that it calls. */
+interface State {
+  readonly policy: HttpPolicy.HttpPolicy
+  readonly stages: UpstreamStages
+  readonly endpoints: KeyedState.KeyedState<string, EndpointStages>
+}
+
+const makeState = (options: Options): State => {
+  const policy = options.policy ?? HttpPolicy.standard()
+  for (const [stage, isThere, why] of [
+    ["hedge", policy.call.hedge, "the response that loses could not be read and released"],
+    ["singleFlight", policy.call.singleFlight, "one response cannot be read twice"],
+    ["deadlineHeader", policy.deadlineHeader !== undefined, "the request is made when the policy gets it"]
+  ] as const) {
+    if (isThere) throw new RangeError(`ResilientClient: ${stage} cannot be had over a client: ${why}; use an Upstream`)
+  }
+  const stages = upstreamStages(policy)
+  return {
+    policy,
+    stages,
+    endpoints: KeyedState.make({ create: () => endpointStages(policy, stages.budget) })
+  }
+}
+
+/** Waits for the call's turn in the rate limit, within the deadline. */
+const rateLimited = <A, E, R>(
+  call: Call,
+  limit: RateLimit.RateLimit | undefined,
+  run: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | CallError, R> =>
+  limit === undefined
+    ? run
+    : inTurn(limit, call.fiber.getRef(Clock.Clock), call.deadline, run, (refused) =>
+        callErrorOf(call, refused, 0, "attempts")
+      )
+
 interface Call {
   readonly options: Options
-  readonly policy: HttpPolicy.HttpPolicy
+  readonly policy: HttpPolicy.CallPolicy
+  readonly stages: EndpointStages
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly request: HttpClientRequest
   readonly endpoint: string
@@ -143,21 +186,24 @@ interface Call {
 
 const makeCall = (
   options: Options,
-  policy: HttpPolicy.HttpPolicy,
+  state: State,
   request: HttpClientRequest,
   fiber: Fiber.Fiber<unknown, unknown>
 ): Call => {
   const startMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
   const url = URL.parse(request.url)
   const endpoint = url === null ? "unknown" : endpointOf(url.origin)
+  const operation = options.operation?.(request) ?? request.method
+  const policy = HttpPolicy.callPolicy(state.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
   return {
     options,
     policy,
+    stages: state.endpoints.get(endpoint, startMillis),
     fiber,
     request,
     endpoint,
     upstream: options.name ?? endpoint,
-    operation: options.operation?.(request) ?? request.method,
+    operation,
     requestId: request.headers["x-request-id"] ?? randomHex(fiber),
     startMillis,
     deadline: Deadline.tighten(
@@ -182,11 +228,7 @@ const loop = <E, R>(
     budget,
     deadline: call.deadline,
     attempt: (resend) => attempt(call, send, resend),
-    classify: (failed: Failed<E>) => {
-      if (failed._tag === "Foreign") return foreign
-      const usual = Outcome.fromReason(failed.reason)
-      return call.options.classify === undefined ? usual : call.options.classify(failed.reason, usual)
-    },
+    classify: (failed: Failed<E>) => judge(call, failed),
     replayable: (outcome) =>
       mayRepeat(repeatable, policy.retry?.nonIdempotent ?? "never", outcome) && isReplayable(request.body),
     onRetry: (failed) =>
@@ -241,10 +283,45 @@ const attempt = <E, R>(
     })
   )
   const counted = resend === 0 ? exchange : Effect.annotateSpans(exchange, "http.request.resend_count", resend)
-  const limitMillis = policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout)
-  return Effect.mapError(AttemptTimeout.bounded(counted, limitMillis, call.deadline), (failed): Failed<E> =>
-    isTimeReason(failed) ? { _tag: "Broken", reason: failed } : failed
+  const learned = policy.learnsTimeout ? call.stages.adaptiveTimeout : undefined
+  const timed = Effect.suspend(() => {
+    const clock = call.fiber.getRef(Clock.Clock)
+    const startMillis = Deadline.nowMillisUnsafe(clock)
+    const limitMillis =
+      learned?.limitMillis(startMillis) ??
+      (policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout))
+    const within = Effect.mapError(AttemptTimeout.bounded(counted, limitMillis, call.deadline), (failed): Failed<E> =>
+      isTimeReason(failed) ? { _tag: "Broken", reason: failed } : failed
+    )
+    if (learned === undefined) return within
+    return Effect.onExitPrimitive(within, (exit) => {
+      const nowMillis = Deadline.nowMillisUnsafe(clock)
+      learned.settle(nowMillis, limitMillis, nowMillis - startMillis, outcomeOf(call, exit))
+      return undefined
+    })
+  })
+  return Effect.mapError(
+    guarded(call.stages, call.deadline, timed, (exit) => outcomeOf(call, exit)),
+    (failed): Failed<E> => (isRefusal(failed) ? { _tag: "Broken", reason: failed } : failed)
   )
+}
+
+const isRefusal = <E>(failed: Failed<E> | Reason.PolicyReason): failed is Reason.PolicyReason =>
+  failed._tag !== "Broken" && failed._tag !== "Foreign" && failed._tag !== "Responded"
+
+const judge = <E>(call: Call, failed: Failed<E>): Outcome.Failure => {
+  if (failed._tag === "Foreign") return foreign
+  const usual = Outcome.fromReason(failed.reason)
+  return call.options.classify === undefined ? usual : call.options.classify(failed.reason, usual)
+}
+
+/** What every stage is told of an attempt. */
+const outcomeOf = <A, E>(call: Call, exit: Exit.Exit<A, Failed<E> | Reason.PolicyReason>): Outcome.Outcome => {
+  if (Exit.isSuccess(exit)) return Outcome.success
+  if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
+  const failure = exit.cause.reasons.find(Cause.isFailReason)
+  if (failure === undefined) return Outcome.ignored
+  return judge(call, isRefusal(failure.error) ? { _tag: "Broken", reason: failure.error } : failure.error)
 }
 
 const noBytes = new Uint8Array(0)

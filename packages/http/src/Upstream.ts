@@ -43,8 +43,20 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
-import * as RetryBudget from "@holdfast/core/RetryBudget"
+import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
+import type * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
+import type * as Bulkhead from "@holdfast/core/Bulkhead"
+import type { CallError } from "@holdfast/core/CallError"
+import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
+import type * as Hedge from "@holdfast/core/Hedge"
+import type * as RateLimit from "@holdfast/core/RateLimit"
+import type * as RetryBudget from "@holdfast/core/RetryBudget"
+import type * as SingleFlight from "@holdfast/core/SingleFlight"
+import type * as Throttle from "@holdfast/core/Throttle"
+import type * as Scope from "effect/Scope"
 import * as HttpPolicy from "./HttpPolicy.ts"
+import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/live.ts"
+import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { call, type Given } from "./internal/pipeline.ts"
 import type { Runtime } from "./internal/runtime.ts"
 import type { Rejection } from "./Rejection.ts"
@@ -62,6 +74,8 @@ export interface Options {
   readonly baseUrl: string | URL
   /** Default `HttpPolicy.standard()`. */
   readonly policy?: HttpPolicy.HttpPolicy | undefined
+  /** Which of several versions this is, for the registry. */
+  readonly version?: string | undefined
   /** Headers of every request. A `Redacted` value is sent, and shown nowhere. */
   readonly headers?: { readonly [name: string]: string | Redacted.Redacted<string> } | undefined
   /** Business errors that any call may be answered with. */
@@ -75,6 +89,24 @@ export interface Options {
 }
 
 /**
+ * What an upstream remembers; a stage that its policy does not have is `undefined`. Those of attempts are its base URL's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stages {
+  readonly budget: RetryBudget.RetryBudget | undefined
+  readonly rateLimit: RateLimit.RateLimit | undefined
+  readonly singleFlight: SingleFlight.SingleFlight<string, unknown, CallError> | undefined
+  readonly hedge: Hedge.Hedge | undefined
+  readonly breaker: CircuitBreaker.CircuitBreaker | undefined
+  readonly throttle: Throttle.Throttle | undefined
+  readonly bulkhead: Bulkhead.Bulkhead | undefined
+  readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
+  readonly attemptTimeout: AttemptTimeout.Adaptive | undefined
+}
+
+/**
  * A dependency that can be called.
  *
  * @category models
@@ -82,9 +114,17 @@ export interface Options {
  */
 export interface Upstream {
   readonly name: string
+  /** The policy in force; {@link Upstream.reload} changes it. */
   readonly policy: HttpPolicy.HttpPolicy
-  /** The budget that all its retries are paid from; `undefined` when the policy has none. */
-  readonly budget: RetryBudget.RetryBudget | undefined
+  /** What its stages remember, as objects: to force a circuit open, to subscribe to events. */
+  readonly stages: Stages
+  /** What it is like now. Reading it changes nothing. */
+  readonly snapshot: Effect.Effect<UpstreamRegistry.Snapshot>
+  /**
+   * Puts another policy in force. Calls that run end as they began; those that come have the new one. A stage whose options
+   * are the same keeps what it remembers, a bulkhead is resized, and what the endpoints' latencies taught stays.
+   */
+  readonly reload: (policy: HttpPolicy.HttpPolicy) => Effect.Effect<void>
   /** Reads. Repeated when it fails in a way that another try can mend. */
   readonly get: Method
   /** Reads the headers alone. Repeated like `get`. */
@@ -134,16 +174,16 @@ const plainHeaders = (
  * @category constructors
  * @since 0.1.0
  */
-export const make = (name: string, options: Options): Effect.Effect<Upstream, never, Transport.Transport> => {
+export const make = (
+  name: string,
+  options: Options
+): Effect.Effect<Upstream, never, Transport.Transport | Scope.Scope> => {
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
   const url = parseBaseUrl(name, options.baseUrl)
-  const policy = options.policy ?? HttpPolicy.standard()
-  return Effect.map(Transport.Transport, (transport) => {
+  return Effect.gen(function* () {
     const runtime: Runtime = {
       name,
-      policy,
-      budget: policy.retry?.budget === undefined ? undefined : RetryBudget.make(policy.retry.budget),
-      transport,
+      transport: yield* Transport.Transport,
       origin: url.origin,
       endpoint: Transport.endpointOf(url.origin),
       basePath: url.pathname.replace(/\/+$/, ""),
@@ -151,23 +191,50 @@ export const make = (name: string, options: Options): Effect.Effect<Upstream, ne
       rejections: options.rejections ?? [],
       classify: options.classify,
       propagateTrace: options.propagateTrace ?? true,
-      visibleQuery: options.visibleQuery ?? []
+      visibleQuery: options.visibleQuery ?? [],
+      live: startLive(options.policy ?? HttpPolicy.standard())
     }
-    const method = (verb: string): Method =>
-      // one function behind two overloads: whether there is a schema decides what it gives
-      ((path: string, given?: Given) => call(runtime, verb, path, given ?? {})) as Method
-    return {
-      name,
-      policy,
-      budget: runtime.budget,
-      get: method("GET"),
-      head: method("HEAD"),
-      post: method("POST"),
-      put: method("PUT"),
-      patch: method("PATCH"),
-      delete: method("DELETE")
-    }
+    const upstream = makeUpstream(runtime, options.version)
+    yield* (yield* UpstreamRegistry.Current).register(upstream)
+    return upstream
   })
+}
+
+const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream => {
+  const method = (verb: string): Method =>
+    // the schema decides what it gives, which only the type of `Method` says
+    ((path: string, given?: Given) => call(runtime, verb, path, given ?? {})) as Method
+  return {
+    name: runtime.name,
+    get policy() {
+      return runtime.live.policy
+    },
+    get stages() {
+      return stagesOf(runtime.live)
+    },
+    snapshot: Effect.suspend(() =>
+      upstreamSnapshot(
+        { name: runtime.name, version, origin: runtime.origin },
+        runtime.live,
+        HttpPolicy.describe(runtime.live.policy)
+      )
+    ),
+    reload: (policy) =>
+      Effect.sync(() => {
+        runtime.live = nextLive(runtime.live, policy)
+      }),
+    get: method("GET"),
+    head: method("HEAD"),
+    post: method("POST"),
+    put: method("PUT"),
+    patch: method("PATCH"),
+    delete: method("DELETE")
+  }
+}
+
+const stagesOf = ({ endpoint, stages }: Live): Stages => {
+  const { adaptiveConcurrency, adaptiveTimeout, breaker, bulkhead, hedge, throttle } = endpoint
+  return { ...stages, hedge, breaker, throttle, bulkhead, adaptiveConcurrency, attemptTimeout: adaptiveTimeout }
 }
 
 /**

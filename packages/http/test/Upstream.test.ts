@@ -84,7 +84,7 @@ const calling = <A, E>(
         return failure instanceof CallError ? failure : assert.fail(`the call did not fail: ${inspect(exit)}`)
       }
     }
-  }).pipe(Effect.provide(ScriptedTransport.layer(script)))
+  }).pipe(Effect.scoped, Effect.provide(ScriptedTransport.layer(script)))
 
 const succeeded = <A>(seen: Seen<A>): A => {
   if (Exit.isSuccess(seen.exit)) return seen.exit.value
@@ -375,7 +375,7 @@ describe("Upstream", () => {
         assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
         const { interrupted, requests } = yield* yield* ScriptedTransport.ScriptedRequests
         assert.deepStrictEqual([requests.length, interrupted.length], [1, 1])
-        assert.deepInclude(yield* api.budget?.snapshot ?? Effect.die("no budget"), {
+        assert.deepInclude(yield* api.stages.budget?.snapshot ?? Effect.die("no budget"), {
           callsInFlight: 0,
           retriesInFlight: 0
         })
@@ -878,7 +878,7 @@ describe("Upstream", () => {
     it.effect("a budget is the upstream's if the policy has one", () =>
       Effect.gen(function* () {
         const budgetOf = (policy: HttpPolicy.HttpPolicy) =>
-          Effect.map(Upstream.make("a", { baseUrl: "https://a", policy }), ({ budget }) => budget)
+          Effect.map(Upstream.make("a", { baseUrl: "https://a", policy }), ({ stages }) => stages.budget)
         assert.isDefined(yield* budgetOf(HttpPolicy.standard()))
         assert.isUndefined(yield* budgetOf(HttpPolicy.standard({ retry: { budget: false } })))
         assert.isUndefined(yield* budgetOf(HttpPolicy.none))

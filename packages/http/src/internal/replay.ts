@@ -1,5 +1,5 @@
 import type { Failure } from "@holdfast/core/Outcome"
-import type { NonIdempotent } from "../HttpPolicy.ts"
+import type { NonIdempotent } from "./policyModel.ts"
 
 /** RFC 9110 §9.2.2. */
 const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"])

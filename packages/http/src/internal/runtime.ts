@@ -1,15 +1,12 @@
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
-import type { RetryBudget } from "@holdfast/core/RetryBudget"
-import type { HttpPolicy } from "../HttpPolicy.ts"
 import type { Rejection } from "../Rejection.ts"
 import type { Transport } from "../Transport.ts"
+import type { Live } from "./live.ts"
 
 /** What the pipeline knows of an upstream. */
 export interface Runtime {
   readonly name: string
-  readonly policy: HttpPolicy
-  readonly budget: RetryBudget | undefined
   readonly transport: Transport["Service"]
   readonly origin: string
   readonly endpoint: string
@@ -20,4 +17,6 @@ export interface Runtime {
   readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
   readonly propagateTrace: boolean
   readonly visibleQuery: ReadonlyArray<string>
+  /** What a reload replaces, all at once: a call keeps the one that it began with. */
+  live: Live
 }

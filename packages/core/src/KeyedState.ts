@@ -1,0 +1,99 @@
+/**
+ * State for each key, made when the key is first met and forgotten when it has not been used for a while: a breaker for each
+ * endpoint, a limiter for each tenant.
+ *
+ * **When to use**: wherever a policy's state is kept by something that traffic chooses.
+ *
+ * **What it is not**: a cache. A key that is in use is never forgotten, however many there are.
+ *
+ * **Gotchas**: what was idle for the time to live is gone after that or at twice the time at the latest, when the map is next
+ * used. Choose a time longer than what the state must remember: longer than a circuit's longest open time.
+ *
+ * ```ts
+ * import { KeyedState } from "holdfast"
+ *
+ * const visits = KeyedState.make({ idleTimeToLive: "1 minute", create: () => ({ count: 0 }) })
+ * visits.get("a", 0).count++
+ * console.log(visits.get("a", 30_000).count) // => 1
+ * console.log(visits.get("a", 300_000).count) // => 0
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+
+/**
+ * How state is made and kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in K, out A> {
+  /** Makes the state of a key that is not there. */
+  readonly create: (key: K) => A
+  /** How long a key may be unused. Longer than zero and finite; default 10 minutes. */
+  readonly idleTimeToLive?: Duration.Input | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = { idleTimeToLive: Duration.minutes(10) } as const
+
+/**
+ * State by key. Times are monotonic milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeyedState<in out K, in out A> {
+  /** The state of a key, which counts as a use of it. */
+  readonly get: (key: K, nowMillis: number) => A
+  /** All that is there, which is no use of it. */
+  readonly entries: () => ReadonlyArray<readonly [K, A]>
+  /** Puts another state in the place of each, in one step. */
+  readonly replaceAll: (replace: (state: A, key: K) => A) => void
+}
+
+/**
+ * Makes the map. Two generations do the forgetting: a key that is used moves to the young one, and the old one is dropped whole
+ * when the time to live has passed, so that no call pays for a sweep.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
+  const idleMillis = Duration.toMillis(Duration.fromInputUnsafe(options.idleTimeToLive ?? defaults.idleTimeToLive))
+  if (!(idleMillis > 0 && Number.isFinite(idleMillis))) {
+    throw new RangeError(`KeyedState: idleTimeToLive must be longer than zero and finite, got ${idleMillis}ms`)
+  }
+  let young = new Map<K, A>()
+  let old = new Map<K, A>()
+  let bornMillis = Number.NEGATIVE_INFINITY
+  return {
+    get: (key, nowMillis) => {
+      const age = nowMillis - bornMillis
+      if (age >= idleMillis) {
+        // after twice the time the young ones are idle for too long as well
+        old = age >= 2 * idleMillis ? new Map() : young
+        young = new Map()
+        bornMillis = nowMillis
+      }
+      const found = young.get(key)
+      if (found !== undefined) return found
+      const state = old.get(key) ?? options.create(key)
+      old.delete(key)
+      young.set(key, state)
+      return state
+    },
+    entries: () => [...old, ...young],
+    replaceAll: (replace) => {
+      for (const generation of [old, young]) {
+        for (const [key, state] of generation) generation.set(key, replace(state, key))
+      }
+    }
+  }
+}

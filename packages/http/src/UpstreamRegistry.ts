@@ -1,0 +1,140 @@
+/**
+ * Every upstream that lives in this process, with its policy and what its stages remember. Looking changes nothing.
+ *
+ * **When to use**: for a status page, a dashboard, a command that shows what is open. Upstreams register by themselves and
+ * leave with their scope.
+ *
+ * **Gotchas**: the registry is one for the process unless another is provided, which is what a test does that must not see
+ * the upstreams of others.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Upstream, UpstreamRegistry } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const stock = yield* Stock
+ *   yield* stock.get("/items")
+ *   for (const upstream of yield* UpstreamRegistry.list) {
+ *     console.log(upstream.name, upstream.endpoints.map(({ breaker, origin }) => `${origin} ${breaker?.state}`))
+ *   }
+ * })
+ *
+ * const transport = ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] })
+ * await Effect.runPromise(program.pipe(Effect.provide(Stock.layer.pipe(Layer.provide(transport)))))
+ * // => stock [ 'https://stock.internal Closed' ]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
+import type * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
+import type * as Bulkhead from "@holdfast/core/Bulkhead"
+import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
+import type * as Hedge from "@holdfast/core/Hedge"
+import type * as RateLimit from "@holdfast/core/RateLimit"
+import type * as RetryBudget from "@holdfast/core/RetryBudget"
+import type * as SingleFlight from "@holdfast/core/SingleFlight"
+import type * as Throttle from "@holdfast/core/Throttle"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/**
+ * What the stages of one endpoint remember; a stage that the policy does not have is left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EndpointSnapshot {
+  readonly origin: string
+  readonly hedge?: Hedge.Snapshot | undefined
+  readonly breaker?: CircuitBreaker.Snapshot | undefined
+  readonly throttle?: Throttle.Snapshot | undefined
+  readonly bulkhead?: Bulkhead.Snapshot | undefined
+  readonly adaptiveConcurrency?: AdaptiveConcurrency.Snapshot | undefined
+  readonly attemptTimeout?: AttemptTimeout.AdaptiveSnapshot | undefined
+}
+
+/**
+ * What an upstream is like at one instant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  readonly name: string
+  /** Which of several versions it is, when it has them. */
+  readonly version?: string | undefined
+  /** Its policy in one line. */
+  readonly policy: string
+  readonly budget?: RetryBudget.Snapshot | undefined
+  readonly rateLimit?: RateLimit.Snapshot | undefined
+  readonly singleFlight?: SingleFlight.Snapshot | undefined
+  /** The endpoints that were called of late. */
+  readonly endpoints: ReadonlyArray<EndpointSnapshot>
+}
+
+/**
+ * Something that can be listed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Registered {
+  readonly snapshot: Effect.Effect<Snapshot>
+}
+
+/**
+ * A registry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UpstreamRegistry {
+  /** Adds an upstream until the scope closes. */
+  readonly register: (upstream: Registered) => Effect.Effect<void, never, Scope.Scope>
+  /** Every upstream that lives now, in the order in which they came. */
+  readonly list: Effect.Effect<ReadonlyArray<Snapshot>>
+}
+
+/**
+ * Makes a registry of its own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (): UpstreamRegistry => {
+  const living = new Set<Registered>()
+  return {
+    register: (upstream) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void living.add(upstream)),
+        () => Effect.sync(() => void living.delete(upstream))
+      ),
+    list: Effect.suspend(() => Effect.forEach([...living], (upstream) => upstream.snapshot))
+  }
+}
+
+const ofTheProcess = make()
+
+/**
+ * The registry in force: the process's, unless another is provided.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<UpstreamRegistry> = Context.Reference<UpstreamRegistry>(
+  "@holdfast/http/UpstreamRegistry/Current",
+  { defaultValue: () => ofTheProcess }
+)
+
+/**
+ * Every upstream of the registry in force.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const list: Effect.Effect<ReadonlyArray<Snapshot>> = Effect.flatMap(Current, (registry) => registry.list)

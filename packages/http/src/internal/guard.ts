@@ -1,0 +1,105 @@
+import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
+import type * as Bulkhead from "@holdfast/core/Bulkhead"
+import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
+import * as Criticality from "@holdfast/core/Criticality"
+import * as Deadline from "@holdfast/core/Deadline"
+import type { Outcome } from "@holdfast/core/Outcome"
+import type * as Reason from "@holdfast/core/Reason"
+import type * as Throttle from "@holdfast/core/Throttle"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import type { EndpointStages } from "./stages.ts"
+
+/** What an attempt holds of the stages that let it through. */
+interface Held {
+  breaker: CircuitBreaker.Permit | undefined
+  throttle: Throttle.Permit | undefined
+  bulkhead: Bulkhead.Permit | undefined
+  adaptiveConcurrency: AdaptiveConcurrency.Permit | undefined
+  /** When the attempt itself began; its wait in the bulkhead's queue is not the upstream's time. */
+  sentMillis: number
+}
+
+/**
+ * Asks breaker, throttle, bulkhead and adaptive limit, in this order, and tells them afterwards what became of the attempt. One
+ * protected region for all of them: whatever was taken is given back, however the attempt ends.
+ */
+export const guarded = <A, E, R>(
+  stages: EndpointStages,
+  deadline: Deadline.Deadline | undefined,
+  attempt: Effect.Effect<A, E, R>,
+  outcomeOf: (exit: Exit.Exit<A, E | Reason.PolicyReason>) => Outcome
+): Effect.Effect<A, E | Reason.PolicyReason, R> => {
+  if (!stages.isGuarded) return attempt
+  return Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    const held: Held = {
+      breaker: undefined,
+      throttle: undefined,
+      bulkhead: undefined,
+      adaptiveConcurrency: undefined,
+      sentMillis: 0
+    }
+    return Effect.onExitPrimitive(
+      Effect.suspend((): Effect.Effect<A, E | Reason.PolicyReason, R> => {
+        const nowMillis = Deadline.nowMillisUnsafe(clock)
+        held.sentMillis = nowMillis
+        const refusal = admit(stages, held, nowMillis, fiber, deadline)
+        if (refusal !== undefined) return Effect.fail(refusal)
+        const ready = held.bulkhead?.ready
+        if (ready === undefined) return attempt
+        return Effect.flatMap(ready, () => {
+          held.sentMillis = Deadline.nowMillisUnsafe(clock)
+          return attempt
+        })
+      }),
+      (exit) => {
+        settle(stages, held, Deadline.nowMillisUnsafe(clock), outcomeOf(exit))
+        return undefined
+      }
+    )
+  })
+}
+
+const admit = (
+  stages: EndpointStages,
+  held: Held,
+  nowMillis: number,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  deadline: Deadline.Deadline | undefined
+): Reason.PolicyReason | undefined => {
+  if (stages.breaker !== undefined) {
+    const admitted = stages.breaker.admit(nowMillis, fiber)
+    if (admitted._tag === "CircuitOpen") return admitted
+    held.breaker = admitted
+  }
+  if (stages.throttle !== undefined) {
+    const criticality = fiber.getRef(Criticality.Current)
+    const admitted = stages.throttle.admit(nowMillis, criticality, fiber.getRef(Random.Random))
+    if (admitted._tag === "Throttled") return admitted
+    held.throttle = admitted
+  }
+  if (stages.bulkhead !== undefined) {
+    const admitted = stages.bulkhead.admit(nowMillis, { priority: fiber.getRef(Criticality.Current), deadline })
+    if (admitted._tag === "BulkheadFull") return admitted
+    held.bulkhead = admitted
+  }
+  if (stages.adaptiveConcurrency !== undefined) {
+    const admitted = stages.adaptiveConcurrency.admit(nowMillis)
+    if (admitted._tag === "ConcurrencyLimited") return admitted
+    held.adaptiveConcurrency = admitted
+  }
+  return undefined
+}
+
+const settle = (stages: EndpointStages, held: Held, nowMillis: number, outcome: Outcome): void => {
+  held.adaptiveConcurrency?.settle(nowMillis, outcome)
+  held.bulkhead?.release()
+  held.throttle?.settle(nowMillis, outcome)
+  if (held.breaker !== undefined) {
+    stages.breaker?.settle(held.breaker, outcome, nowMillis, nowMillis - held.sentMillis)
+  }
+}

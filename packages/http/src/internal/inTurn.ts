@@ -1,0 +1,30 @@
+import * as Deadline from "@holdfast/core/Deadline"
+import type * as RateLimit from "@holdfast/core/RateLimit"
+import type { RateLimited } from "@holdfast/core/Reason"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+/** Runs an effect when the rate limit says that it is its turn, or fails with what the refusal is made into. */
+export const inTurn = <A, E, R, E2>(
+  limit: RateLimit.RateLimit,
+  clock: Clock.Clock,
+  deadline: Deadline.Deadline | undefined,
+  run: Effect.Effect<A, E, R>,
+  refused: (reason: RateLimited) => E2
+): Effect.Effect<A, E | E2, R> =>
+  Effect.suspend(() => {
+    let permit: RateLimit.Permit | undefined
+    return Effect.onExitPrimitive(
+      Effect.suspend((): Effect.Effect<A, E | E2, R> => {
+        const admitted = limit.admit(Deadline.nowMillisUnsafe(clock), { deadline })
+        if (admitted._tag === "RateLimited") return Effect.fail(refused(admitted))
+        permit = admitted
+        if (admitted.ready === undefined) return run
+        return Effect.andThen(Effect.mapError(admitted.ready, refused), run)
+      }),
+      () => {
+        permit?.release(Deadline.nowMillisUnsafe(clock))
+        return undefined
+      }
+    )
+  })

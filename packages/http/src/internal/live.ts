@@ -1,0 +1,67 @@
+import * as Effect from "effect/Effect"
+import type { EndpointSnapshot, Snapshot } from "../UpstreamRegistry.ts"
+import type { HttpPolicy } from "./policyModel.ts"
+import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./stages.ts"
+
+/** A policy in force, and what its stages remember. A reload makes the next one; a call keeps the one that it began with. */
+export interface Live {
+  readonly policy: HttpPolicy
+  readonly stages: UpstreamStages
+  readonly endpoint: EndpointStages
+}
+
+export const startLive = (policy: HttpPolicy): Live => {
+  const stages = upstreamStages(policy)
+  return { policy, stages, endpoint: endpointStages(policy, stages.budget) }
+}
+
+export const nextLive = (before: Live, policy: HttpPolicy): Live => {
+  const stages = upstreamStages(policy, before)
+  const endpoint = endpointStages(policy, stages.budget, {
+    policy: before.policy,
+    stages: before.endpoint,
+    budget: before.stages.budget
+  })
+  return { policy, stages, endpoint }
+}
+
+const optional = <A>(stage: { readonly snapshot: Effect.Effect<A> } | undefined): Effect.Effect<A | undefined> =>
+  stage === undefined ? Effect.succeed(undefined) : stage.snapshot
+
+/** What an endpoint's stages remember; the stages that are not there are left out. */
+export const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect<EndpointSnapshot> =>
+  Effect.map(
+    Effect.all({
+      hedge: optional(stages.hedge),
+      breaker: optional(stages.breaker),
+      throttle: optional(stages.throttle),
+      bulkhead: optional(stages.bulkhead),
+      adaptiveConcurrency: optional(stages.adaptiveConcurrency),
+      attemptTimeout: optional(stages.adaptiveTimeout)
+    }),
+    (snapshots) => ({ origin, ...snapshots })
+  )
+
+/** What an upstream is like at this instant. */
+export const upstreamSnapshot = (
+  upstream: { readonly name: string; readonly version: string | undefined; readonly origin: string },
+  live: Live,
+  policy: string
+): Effect.Effect<Snapshot> =>
+  Effect.map(
+    Effect.all({
+      budget: optional(live.stages.budget),
+      rateLimit: optional(live.stages.rateLimit),
+      singleFlight: optional(live.stages.singleFlight),
+      endpoint: endpointSnapshot(upstream.origin, live.endpoint)
+    }),
+    ({ budget, endpoint, rateLimit, singleFlight }) => ({
+      name: upstream.name,
+      version: upstream.version,
+      policy,
+      budget,
+      rateLimit,
+      singleFlight,
+      endpoints: [endpoint]
+    })
+  )
