@@ -44,7 +44,8 @@ import * as Deadline from "./Deadline.ts"
 import * as Detail from "./internal/circuitDetail.ts"
 import type { Permit, Phase, Verdict } from "./internal/circuitState.ts"
 import * as State from "./internal/circuitState.ts"
-import { defaultVerdicts, outcomeOf, verdictOf } from "./internal/circuitVerdict.ts"
+import { defaultVerdicts, verdictOf } from "./internal/circuitVerdict.ts"
+import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as Windows from "./internal/window.ts"
 import type { Mode } from "./Mode.ts"
 import { type FailureCause, ignored, type Outcome } from "./Outcome.ts"
@@ -554,8 +555,8 @@ const windowSnapshot = (rule: State.Rule, counts: Windows.Counts): WindowSnapsho
  * Runs an effect through a circuit breaker: fails with `CircuitOpen`, without running it, while the circuit refuses.
  *
  * `classify` says what to think of how the effect ended. By default a success is one, a typed failure and a defect are
- * transient failures, and a refusal by another policy (`Reason.PolicyReason`) is `refused`. An interruption is always
- * ignored, and `classify` is not asked.
+ * transient failures, a limit of time (`Reason.TimeReason`) is a `timeout`, and a refusal by another policy
+ * (`Reason.PolicyReason`) is `refused`. An interruption is always ignored, and `classify` is not asked.
  *
  * ```ts
  * import { Effect, Exit } from "effect"

@@ -2,9 +2,10 @@
  * How much a call matters, as a value that travels with it: whoever must shed load sheds what matters least.
  *
  * **When to use**: at the edge of a service, around everything that one incoming request or job causes. Calls below it
- * carry the level, and `Throttle` sheds by it.
+ * carry the level; `Throttle` sheds by it, and a `Bulkhead` queues by it.
  *
- * **What it is not**: a priority queue. Nothing is reordered and nothing waits; a level decides only who is refused first.
+ * **What it is not**: a priority queue. A level makes nobody wait; it decides who is refused first, and, where calls queue
+ * anyway for a `Bulkhead`, who of them goes first.
  *
  * **Gotchas**: what is not marked is `critical`, so marking only what may be shed is enough. An inner mark goes before an
  * outer one: a request that matters may start work that does not.

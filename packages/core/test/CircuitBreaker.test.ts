@@ -232,6 +232,15 @@ describe("CircuitBreaker", () => {
       })
     )
 
+    it.effect("without a classifier: a limit of time counts as a timeout", () =>
+      Effect.gen(function* () {
+        const breaker = eager({ counts: { timeout: "success" } })
+        const late = new Reason.AttemptTimeout({ limit: Duration.seconds(1) })
+        yield* Effect.exit(CircuitBreaker.run(breaker)(Effect.fail(late)))
+        assert.strictEqual((yield* breaker.snapshot).succeeded, 1)
+      })
+    )
+
     it.effect("the circuit is never open for less than the server asked, up to maxOpenTime", () =>
       Effect.gen(function* () {
         const asks = (seconds: number) =>

@@ -1,9 +1,5 @@
 /** What a finished call counts as for a circuit: the same for one in memory and one that processes share. */
-import * as Cause from "effect/Cause"
-import * as Exit from "effect/Exit"
-import * as Result from "effect/Result"
-import * as Outcome from "../Outcome.ts"
-import * as Reason from "../Reason.ts"
+import type * as Outcome from "../Outcome.ts"
 import type { Verdict } from "./circuitState.ts"
 
 export type Verdicts = { readonly [C in Outcome.FailureCause]: Verdict }
@@ -23,22 +19,3 @@ export const defaultVerdicts = {
 
 export const verdictOf = (verdicts: Verdicts, outcome: Outcome.Outcome): Verdict =>
   outcome._tag === "Success" ? "success" : outcome._tag === "Ignored" ? "ignored" : verdicts[outcome.cause]
-
-const transient = Outcome.failure({ cause: "transient" })
-
-const refusals: ReadonlyArray<new (...arguments_: never) => unknown> = Reason.PolicyReason.members
-
-/** What an exit says of what was called; an interruption says nothing, whatever `classify` would. */
-export const outcomeOf = <A, E>(
-  exit: Exit.Exit<A, E>,
-  classify: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
-): Outcome.Outcome => {
-  if (Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)) return Outcome.ignored
-  if (classify !== undefined) return classify(exit)
-  if (Exit.isSuccess(exit)) return Outcome.success
-  const found = Cause.findError(exit.cause)
-  // a bulkhead or a limiter inside the breaker that refuses is not the upstream failing
-  return Result.isSuccess(found) && refusals.some((refusal) => found.success instanceof refusal)
-    ? Outcome.failure({ cause: "refused" })
-    : transient
-}
