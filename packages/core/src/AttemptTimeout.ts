@@ -62,7 +62,8 @@ export const within = (options: {
 }
 
 /**
- * {@link within}, for a limit that was checked before: in milliseconds, `Infinity` for none.
+ * {@link within}, for a limit that was checked before: in milliseconds, `Infinity` for none. Whoever has just read the
+ * monotonic time gives it as `nowMillis`.
  *
  * @category combinators
  * @since 0.1.0
@@ -70,12 +71,15 @@ export const within = (options: {
 export const bounded = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   limitMillis: number,
-  given: Deadline.Deadline | undefined
+  given: Deadline.Deadline | undefined,
+  nowMillis?: number
 ): Effect.Effect<A, E | AttemptTimeout | DeadlineExceeded, R> =>
   Effect.withFiber((parent) => {
     const deadline = given ?? parent.getRef(Deadline.Current)
     const remainingMillis =
-      deadline === undefined ? Infinity : deadline.atMillis - Deadline.nowMillisUnsafe(parent.getRef(Clock.Clock))
+      deadline === undefined
+        ? Infinity
+        : deadline.atMillis - (nowMillis ?? Deadline.nowMillisUnsafe(parent.getRef(Clock.Clock)))
     const exceeded = (): AttemptTimeout | DeadlineExceeded =>
       stackless(() =>
         deadline !== undefined && remainingMillis <= limitMillis
@@ -92,6 +96,11 @@ export const bounded = <A, E, R>(
         // the parent holds what `self` requires, or `self` could not have been run in its place
         parent.context as Context.Context<R>
       )(self)
+      const done = child.pollUnsafe()
+      if (done !== undefined) {
+        resume(done)
+        return undefined
+      }
       const cancel = startTimer(parent, millis, () => {
         timedOut = true
         child.interruptUnsafe(parent.id)

@@ -136,6 +136,8 @@ export interface Loop<A, E, R, A2, E2, R2> {
   readonly retry: Retry
   /** The budget that every retry is paid from; left out, retries are free, which is rarely right. */
   readonly budget?: RetryBudget | undefined
+  /** When the call began, in monotonic milliseconds, where that is known already. Default: now. */
+  readonly startMillis?: number | undefined
   /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
   /** Makes one attempt. `resend` is 0 for the first. */
@@ -173,12 +175,14 @@ export interface Loop<A, E, R, A2, E2, R2> {
  * @since 0.1.0
  */
 export const run = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effect.Effect<A | A2, E2, R | R2> =>
-  Effect.suspend(() => {
+  Effect.withFiber((fiber) => {
     const call: Running = { started: false, retrying: false, step: undefined }
     return Effect.onExitPrimitive(
-      Effect.withFiber((fiber) => {
-        loop.budget?.callStarted(Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
-        call.started = true
+      Effect.suspend(() => {
+        if (loop.budget !== undefined) {
+          loop.budget.callStarted(loop.startMillis ?? Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
+          call.started = true
+        }
         return attemptFrom(loop, call, fiber, 0)
       }),
       // one place gives everything back, so that an interruption between two steps cannot lose a place in the budget

@@ -301,7 +301,13 @@ const attempt = <E, R>(
     })
   })
   return Effect.mapError(
-    guarded(call.stages, call.deadline, timed, (exit) => outcomeOf(call, exit)),
+    guarded(
+      call.stages,
+      call.fiber,
+      call.deadline,
+      () => timed,
+      (exit) => outcomeOf(call, exit)
+    ),
     (failed): Failed<E> => (isRefusal(failed) ? { _tag: "Broken", reason: failed } : failed)
   )
 }

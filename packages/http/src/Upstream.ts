@@ -57,7 +57,8 @@ import type * as Scope from "effect/Scope"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/live.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
-import { call, type Given } from "./internal/pipeline.ts"
+import { type Given, wrongHeader } from "./internal/encodeRequest.ts"
+import { call } from "./internal/pipeline.ts"
 import type { Runtime } from "./internal/runtime.ts"
 import type { Rejection } from "./Rejection.ts"
 import type { Method } from "./Request.ts"
@@ -180,6 +181,9 @@ export const make = (
 ): Effect.Effect<Upstream, never, Transport.Transport | Scope.Scope> => {
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
   const url = parseBaseUrl(name, options.baseUrl)
+  const headers = plainHeaders(options.headers)
+  const wrong = wrongHeader(headers)
+  if (wrong !== undefined) throw new RangeError(`Upstream ${name}: ${wrong.path}: ${wrong.issue}`)
   return Effect.gen(function* () {
     const runtime: Runtime = {
       name,
@@ -187,7 +191,7 @@ export const make = (
       origin: url.origin,
       endpoint: Transport.endpointOf(url.origin),
       basePath: url.pathname.replace(/\/+$/, ""),
-      headers: plainHeaders(options.headers),
+      headers,
       rejections: options.rejections ?? [],
       classify: options.classify,
       propagateTrace: options.propagateTrace ?? true,

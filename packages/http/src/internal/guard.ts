@@ -29,13 +29,15 @@ interface Held {
  */
 export const guarded = <A, E, R>(
   stages: EndpointStages,
+  fiber: Fiber.Fiber<unknown, unknown>,
   deadline: Deadline.Deadline | undefined,
-  attempt: Effect.Effect<A, E, R>,
+  attempt: (nowMillis: number) => Effect.Effect<A, E, R>,
   outcomeOf: (exit: Exit.Exit<A, E | Reason.PolicyReason>) => Outcome
 ): Effect.Effect<A, E | Reason.PolicyReason, R> => {
-  if (!stages.isGuarded) return attempt
-  return Effect.withFiber((fiber) => {
-    const clock = fiber.getRef(Clock.Clock)
+  const clock = fiber.getRef(Clock.Clock)
+  if (!stages.isGuarded) return Effect.suspend(() => attempt(Deadline.nowMillisUnsafe(clock)))
+  // made in the region that gives it back, so that an attempt which is run twice holds twice
+  return Effect.suspend(() => {
     const held: Held = {
       breaker: undefined,
       throttle: undefined,
@@ -50,10 +52,10 @@ export const guarded = <A, E, R>(
         const refusal = admit(stages, held, nowMillis, fiber, deadline)
         if (refusal !== undefined) return Effect.fail(refusal)
         const ready = held.bulkhead?.ready
-        if (ready === undefined) return attempt
+        if (ready === undefined) return attempt(nowMillis)
         return Effect.flatMap(ready, () => {
           held.sentMillis = Deadline.nowMillisUnsafe(clock)
-          return attempt
+          return attempt(held.sentMillis)
         })
       }),
       (exit) => {

@@ -14,6 +14,30 @@ const notUnicode = "must be well-formed Unicode; it has half of a surrogate pair
 
 const text = (value: PathValue): string => (Redacted.isRedacted(value) ? Redacted.value(value) : String(value))
 
+/** A template taken apart: texts, and between them the names of the places. */
+interface Parts {
+  readonly texts: ReadonlyArray<string>
+  readonly names: ReadonlyArray<string>
+}
+
+const parse = (template: string): Parts => {
+  const pieces = template.split(/\{([^{}]*)\}/)
+  return { texts: pieces.filter((_, index) => index % 2 === 0), names: pieces.filter((_, index) => index % 2 === 1) }
+}
+
+// templates are written in code, so there are few; a program that makes them up does not fill the memory with them
+const parsed = new Map<string, Parts>()
+const mostParsed = 1000
+
+const partsOf = (template: string): Parts => {
+  const known = parsed.get(template)
+  if (known !== undefined) return known
+  const parts = parse(template)
+  if (parsed.size >= mostParsed) parsed.clear()
+  parsed.set(template, parts)
+  return parts
+}
+
 /**
  * Fills `{name}` places. A value is percent-encoded whole, so that a slash in it cannot become another path; an empty one
  * is refused, because it would name another resource: `/users/{id}` is not `/users/`. So are `.` and `..`, which URLs
@@ -25,26 +49,30 @@ export const fillPath = (
   hideSecrets: boolean
 ): string | Issue => {
   if (!template.includes("{")) return template
-  let issue: Issue | undefined
-  const filled = template.replace(/\{([^{}]*)\}/g, (_, name: string) => {
+  const { names, texts } = partsOf(template)
+  let filled = texts[0] ?? ""
+  for (let place = 0; place < names.length; place++) {
+    const name = names[place] ?? ""
     const value = params !== undefined && Object.hasOwn(params, name) ? params[name] : undefined
     if (value === undefined) {
-      issue ??= { path: `params.${name}`, issue: `the path ${template} needs it, and it was not given` }
-      return ""
+      return { path: `params.${name}`, issue: `the path ${template} needs it, and it was not given` }
     }
-    if (hideSecrets && Redacted.isRedacted(value)) return "REDACTED"
-    const given = text(value)
-    if (given === "" || given === "." || given === "..") {
-      issue ??= { path: `params.${name}`, issue: `must name one path segment, got ${JSON.stringify(given)}` }
-      return ""
-    }
-    if (!given.isWellFormed()) {
-      issue ??= { path: `params.${name}`, issue: notUnicode }
-      return ""
-    }
-    return encodeURIComponent(given)
-  })
-  return issue ?? filled
+    const segment = segmentOf(name, value, hideSecrets)
+    if (typeof segment === "object") return segment
+    filled += segment + (texts[place + 1] ?? "")
+  }
+  return filled
+}
+
+const segmentOf = (name: string, value: PathValue, hideSecrets: boolean): string | Issue => {
+  // a number has nothing to encode but the sign of an exponent
+  if (typeof value === "number" && Number.isSafeInteger(value)) return String(value)
+  if (hideSecrets && Redacted.isRedacted(value)) return "REDACTED"
+  const given = text(value)
+  if (given === "" || given === "." || given === "..") {
+    return { path: `params.${name}`, issue: `must name one path segment, got ${JSON.stringify(given)}` }
+  }
+  return given.isWellFormed() ? encodeURIComponent(given) : { path: `params.${name}`, issue: notUnicode }
 }
 
 /** The query string with its `?`, or nothing; or what is wrong with it. Arrays repeat the name; `undefined` is left out. */

@@ -4,9 +4,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import type * as Tracer from "effect/Tracer"
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
@@ -18,16 +15,13 @@ import * as Retry from "@holdfast/core/Retry"
 import { stackless } from "@holdfast/core/Stackless"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as RateLimitFields from "../RateLimitFields.ts"
-import * as Redaction from "../Redaction.ts"
-import type { Rejection } from "../Rejection.ts"
-import type { Answer, ParamsOf, RequestOptions } from "../Request.ts"
 import * as RetryAfter from "../RetryAfter.ts"
 import type * as Transport from "../Transport.ts"
-import { fillPath, isIssue, type Issue, queryString } from "./pathTemplate.ts"
-import { isIdempotent, mayRepeat } from "./replay.ts"
-import { makeBody, type RequestBody } from "./requestBody.ts"
+import { answer } from "./answer.ts"
+import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
+import { isIssue, type Issue } from "./pathTemplate.ts"
+import { mayRepeat } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
-import { bodyIssue } from "./schemaIssue.ts"
 import type { Live } from "./live.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
@@ -35,11 +29,6 @@ import type { EndpointStages } from "./stages.ts"
 import { guarded } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { CallPolicy } from "./policyModel.ts"
-import { bodyJson, bodyText, statusReason } from "./statusReason.ts"
-
-/** A request as the helpers pass it on, its types forgotten. */
-export type Given = RequestOptions &
-  ParamsOf<string> & { readonly decode?: Schema.ConstraintDecoder<unknown, unknown> | undefined }
 
 /** One call, through its stages: request → call stage → attempts → outcome → answer. */
 export const call = (
@@ -79,14 +68,6 @@ export const call = (
     )
   })
 
-/** The identifier that the caller gave: its own header wins over a new one, so that one id goes through a chain of services. */
-const requestIdOf = (runtime: Runtime, given: Given): string | undefined => {
-  for (const [name, value] of Object.entries(given.headers ?? {})) {
-    if (name.toLowerCase() === "x-request-id" && typeof value === "string") return value
-  }
-  return runtime.headers["x-request-id"]
-}
-
 interface CallContext {
   readonly runtime: Runtime
   readonly live: Live
@@ -123,18 +104,29 @@ const encodeThenRun = (
   context: CallContext,
   given: Given,
   span: Tracer.Span | undefined
+): Effect.Effect<unknown, CallError, unknown> => {
+  const request = encodeRequest(context, given)
+  if (Effect.isEffect(request)) {
+    return Effect.matchEffect(request, {
+      onFailure: (issue) => notEncoded(context, issue),
+      onSuccess: (request) => throughCallStages(context, given, request, span)
+    })
+  }
+  return isIssue(request) ? notEncoded(context, request) : throughCallStages(context, given, request, span)
+}
+
+const notEncoded = (context: CallContext, issue: Issue): Effect.Effect<never, CallError> => {
+  const reason = stackless(() => new Reason.RequestEncodeFailed(issue))
+  return Effect.fail(failed(context, reason, "not-retryable"))
+}
+
+const throughCallStages = (
+  context: CallContext,
+  given: Given,
+  request: Encoded,
+  span: Tracer.Span | undefined
 ): Effect.Effect<unknown, CallError, unknown> =>
-  Effect.matchEffect(encode(context, given), {
-    onFailure: (issue) =>
-      Effect.fail(
-        failed(
-          context,
-          stackless(() => new Reason.RequestEncodeFailed(issue)),
-          "not-retryable"
-        )
-      ),
-    onSuccess: (request) => shared(context, given, request, rateLimited(context, loop(context, given, request, span)))
-  })
+  shared(context, given, request, rateLimited(context, loop(context, given, request, span)))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // the call stage
@@ -193,75 +185,6 @@ const rateLimited = (
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// the request, made once a call
-// ---------------------------------------------------------------------------------------------------------------------
-
-interface Encoded {
-  readonly path: string
-  /** The path as spans show it. */
-  readonly shownPath: string
-  readonly headers: Record<string, string>
-  readonly body: RequestBody
-  /** Whether the server applies the request at most once, however often it comes. */
-  readonly repeatable: boolean
-}
-
-const encode = (context: CallContext, given: Given): Effect.Effect<Encoded, Issue> => {
-  const { runtime, template } = context
-  const path = fillPath(template, given.params, false)
-  if (isIssue(path)) return Effect.fail(path)
-  if (!template.startsWith("/")) {
-    return Effect.fail({ path: "path", issue: `a path begins with a slash, got ${JSON.stringify(template)}` })
-  }
-  const headers = { ...runtime.headers }
-  for (const [name, value] of Object.entries(given.headers ?? {})) {
-    if (value !== undefined) headers[name.toLowerCase()] = Redacted.isRedacted(value) ? Redacted.value(value) : value
-  }
-  headers["x-request-id"] ??= context.requestId
-  if (given.decode !== undefined) headers["accept"] ??= "application/json"
-  if (given.idempotencyKey !== undefined) {
-    const key =
-      given.idempotencyKey === true ? `${randomHex(context.fiber)}${randomHex(context.fiber)}` : given.idempotencyKey
-    if (!/^[\x20-\x7e]+$/.test(key)) {
-      return Effect.fail({ path: "idempotencyKey", issue: "must be printable ASCII, and not empty" })
-    }
-    // a structured-field string (RFC 9651 §3.3.3), as draft-ietf-httpapi-idempotency-key-header asks for
-    headers["idempotency-key"] = `"${key.replace(/["\\]/g, "\\$&")}"`
-  }
-  const wrong = wrongHeader(headers)
-  if (wrong !== undefined) return Effect.fail(wrong)
-  const query = queryString(given.query, false)
-  if (isIssue(query)) return Effect.fail(query)
-  return Effect.map(makeBody(given), (body): Encoded => {
-    if (body.contentType !== undefined) headers["content-type"] ??= body.contentType
-    return {
-      path: `${runtime.basePath}${path}${query}`,
-      shownPath:
-        context.fiber.cache.tracer === undefined
-          ? ""
-          : `${runtime.basePath}${String(fillPath(template, given.params, true))}` +
-            Redaction.path(String(queryString(given.query, true)), runtime.visibleQuery),
-      headers,
-      body,
-      repeatable: isIdempotent(context.method) || headers["idempotency-key"] !== undefined
-    }
-  })
-}
-
-/** RFC 9110 §5.1 and §5.5. The value is not repeated: it may be the secret that holds the stray line break. */
-const wrongHeader = (headers: { readonly [name: string]: string }): Issue | undefined => {
-  for (const name of Object.keys(headers)) {
-    if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name)) {
-      return { path: "headers", issue: `${JSON.stringify(name)} is not a header name` }
-    }
-    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(headers[name] ?? "")) {
-      return { path: `headers.${name}`, issue: "the value has a character that a header may not have" }
-    }
-  }
-  return undefined
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // the attempts
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -279,6 +202,7 @@ const loop = (
   return Retry.run({
     retry: retry?.loop ?? once,
     budget: context.live.stages.budget,
+    startMillis: context.startMillis,
     deadline: context.deadline,
     attempt:
       hedge === undefined
@@ -333,8 +257,9 @@ const attempt = (
 ): Effect.Effect<unknown, Reason.Reason, unknown> =>
   guarded(
     context.stages,
+    context.fiber,
     context.deadline,
-    Effect.suspend(() => sendTimed(context, given, request, context.sent++, traced)),
+    (nowMillis) => sendTimed(context, given, request, context.sent++, traced, nowMillis),
     (exit) => outcomeOf(context, exit)
   )
 
@@ -343,10 +268,10 @@ const sendTimed = (
   given: Given,
   request: Encoded,
   resend: number,
-  traced: boolean
+  traced: boolean,
+  nowMillis: number
 ): Effect.Effect<unknown, Reason.Reason, unknown> => {
   const { live, policy, runtime, stages } = context
-  const nowMillis = Deadline.nowMillisUnsafe(context.fiber.getRef(Clock.Clock))
   const learned = policy.learnsTimeout ? stages.adaptiveTimeout : undefined
   const limitMillis =
     learned?.limitMillis(nowMillis) ??
@@ -357,7 +282,7 @@ const sendTimed = (
       ? request.headers
       : withTimeLeft(request.headers, timeHeader, limitMillis, context.deadline, nowMillis)
   const bounded = (effect: Effect.Effect<unknown, Reason.Reason, unknown>) => {
-    const within = AttemptTimeout.bounded(effect, limitMillis, context.deadline)
+    const within = AttemptTimeout.bounded(effect, limitMillis, context.deadline, nowMillis)
     return learned === undefined ? within : learning(context, learned, limitMillis, nowMillis, within)
   }
   if (!traced) return bounded(exchange(context, given, request, resend, timed))
@@ -433,7 +358,7 @@ const exchange = (
     (response) => {
       onStatus?.(response.status)
       pace(context, response)
-      return answer(context, given, expectedStatus, response)
+      return answer(runtime, context.fiber, given, expectedStatus, response)
     }
   )
 }
@@ -449,88 +374,4 @@ const pace = (context: CallContext, response: Transport.Response): void => {
     RateLimitFields.fromHeaders(response.headers, epochMillis) ??
     (asked === undefined ? undefined : { remaining: 0, resetAfter: asked })
   if (hint !== undefined) limit.adjustUnsafe(Deadline.nowMillisUnsafe(clock), hint)
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// the response
-// ---------------------------------------------------------------------------------------------------------------------
-
-const answer = (
-  context: CallContext,
-  given: Given,
-  expectedStatus: ReadonlyArray<number>,
-  response: Transport.Response
-): Effect.Effect<unknown, Reason.Reason, unknown> => {
-  const { runtime } = context
-  const rejections = given.rejections === undefined ? runtime.rejections : [...given.rejections, ...runtime.rejections]
-  if (rejections.length > 0) {
-    const rejected = rejection(rejections, response)
-    if (rejected !== undefined) return Effect.fail(rejected)
-  }
-  const status = response.status
-  if ((status < 200 || status >= 300) && status !== 304 && !expectedStatus.includes(status)) {
-    const now = context.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-    return Effect.fail(statusReason(runtime.endpoint, response, now))
-  }
-  if (given.decode === undefined) return Effect.succeed(new WholeAnswer(response))
-  return decode(runtime.endpoint, given.decode, response)
-}
-
-/** A class, because an object with a getter of its own costs more than the rest of the answer. */
-class WholeAnswer implements Answer {
-  readonly status: number
-  readonly headers: Answer["headers"]
-  readonly bytes: Uint8Array
-  constructor(response: Transport.Response) {
-    this.status = response.status
-    this.headers = response.headers
-    this.bytes = response.body
-  }
-  get text(): string {
-    return bodyText(this.bytes)
-  }
-}
-
-/** The first declared business error that the body is. A body that is not JSON is none. */
-const rejection = (
-  rejections: ReadonlyArray<Rejection<unknown>>,
-  response: Transport.Response
-): Reason.BusinessRejected | undefined => {
-  const body = bodyJson(bodyText(response.body))
-  if (Option.isNone(body)) return undefined
-  for (const { entry, schema } of rejections) {
-    const error = Schema.decodeUnknownOption(schema)(body.value)
-    if (Option.isNone(error)) continue
-    return stackless(() => new Reason.BusinessRejected({ entry, status: response.status, error: error.value }))
-  }
-  return undefined
-}
-
-/** How much of a body that does not decode an error repeats. */
-const excerptLength = 500
-
-const decode = (
-  endpoint: string,
-  schema: Schema.ConstraintDecoder<unknown, unknown>,
-  response: Transport.Response
-): Effect.Effect<unknown, Reason.ResponseDecodeFailed, unknown> => {
-  const text = bodyText(response.body)
-  const contentType = response.headers["content-type"]
-  const undecodable = (issue: Issue): Reason.ResponseDecodeFailed =>
-    stackless(
-      () =>
-        new Reason.ResponseDecodeFailed({
-          endpoint,
-          status: response.status,
-          ...(contentType === undefined ? {} : { contentType }),
-          ...issue,
-          excerpt: text.slice(0, excerptLength)
-        })
-    )
-  // no body at all is `undefined`, so that `Schema.Void` decodes a 204
-  const body = text === "" ? Option.some(undefined) : bodyJson(text)
-  if (Option.isNone(body)) {
-    return Effect.fail(undecodable({ path: "", issue: `not JSON (content type ${contentType ?? "not given"})` }))
-  }
-  return Effect.mapError(Schema.decodeUnknownEffect(schema)(body.value), (error) => undecodable(bodyIssue("", error)))
 }

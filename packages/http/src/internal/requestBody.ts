@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Transport from "../Transport.ts"
@@ -70,40 +69,33 @@ const streamBody = (
 
 const given = ["json", "form", "text", "bytes", "stream"] as const
 
-/** Makes the body, or says what is wrong with it. */
-export const makeBody = (options: BodyOptions): Effect.Effect<RequestBody, Issue> => {
-  const names = given.filter((name) => options[name] !== undefined)
-  if (names.length === 0) return Effect.succeed(none)
-  if (names.length > 1) {
-    return Effect.fail({ path: "body", issue: `one body is given at most, got ${names.join(" and ")}` })
+/** Makes the body, or says what is wrong with it. It gives an effect only when there is a schema to encode with. */
+export const makeBody = (options: BodyOptions): RequestBody | Issue | Effect.Effect<RequestBody, Issue> => {
+  let kinds = 0
+  for (const kind of given) if (options[kind] !== undefined) kinds++
+  if (kinds === 0) return none
+  if (kinds > 1) {
+    const names = given.filter((name) => options[name] !== undefined)
+    return { path: "body", issue: `one body is given at most, got ${names.join(" and ")}` }
   }
   if (options.json !== undefined) {
-    if (options.encode === undefined) return settle(jsonBody(options.json, options.contentType))
+    const contentType = options.contentType
+    if (options.encode === undefined) return jsonBody(options.json, contentType)
     return Schema.encodeUnknownEffect(options.encode)(options.json).pipe(
       Effect.mapError((error) => bodyIssue("json", error)),
-      Effect.flatMap((encoded) => settle(jsonBody(encoded, options.contentType)))
+      Effect.flatMap((encoded) => settle(jsonBody(encoded, contentType)))
     )
   }
   if (options.form !== undefined) {
     const pairs = Object.entries(options.form).flatMap(([name, value]) =>
       value === undefined ? [] : [[name, String(value)]]
     )
-    return Effect.succeed(
-      whole(new URLSearchParams(pairs).toString(), options.contentType ?? "application/x-www-form-urlencoded")
-    )
+    return whole(new URLSearchParams(pairs).toString(), options.contentType ?? "application/x-www-form-urlencoded")
   }
-  if (options.text !== undefined) {
-    return Effect.succeed(whole(options.text, options.contentType ?? "text/plain;charset=utf-8"))
-  }
-  if (options.bytes !== undefined) {
-    return Effect.succeed(whole(options.bytes, options.contentType ?? "application/octet-stream"))
-  }
-  return Effect.succeed(
-    Option.match(Option.fromUndefinedOr(options.stream), {
-      onNone: () => none,
-      onSome: (stream) => streamBody(stream, options.streamReplayable === true, options.contentType)
-    })
-  )
+  if (options.text !== undefined) return whole(options.text, options.contentType ?? "text/plain;charset=utf-8")
+  if (options.bytes !== undefined) return whole(options.bytes, options.contentType ?? "application/octet-stream")
+  if (options.stream === undefined) return none
+  return streamBody(options.stream, options.streamReplayable === true, options.contentType)
 }
 
 const settle = (made: RequestBody | Issue): Effect.Effect<RequestBody, Issue> =>

@@ -1,0 +1,109 @@
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Rejection } from "../Rejection.ts"
+import type { Answer } from "../Request.ts"
+import type * as Transport from "../Transport.ts"
+import type { Given } from "./encodeRequest.ts"
+import type { Issue } from "./pathTemplate.ts"
+import type { Runtime } from "./runtime.ts"
+import { bodyIssue } from "./schemaIssue.ts"
+import { bodyJson, bodyText, statusReason } from "./statusReason.ts"
+
+/** What the caller asked for, made of a response; or the reason why it is a failure. */
+export const answer = (
+  runtime: Runtime,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  given: Given,
+  expectedStatus: ReadonlyArray<number>,
+  response: Transport.Response
+): Effect.Effect<unknown, Reason.Reason, unknown> => {
+  const rejections = given.rejections === undefined ? runtime.rejections : [...given.rejections, ...runtime.rejections]
+  if (rejections.length > 0) {
+    const rejected = rejection(rejections, response)
+    if (rejected !== undefined) return Effect.fail(rejected)
+  }
+  const status = response.status
+  if ((status < 200 || status >= 300) && status !== 304 && !expectedStatus.includes(status)) {
+    const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+    return Effect.fail(statusReason(runtime.endpoint, response, now))
+  }
+  if (given.decode === undefined) return Effect.succeed(new WholeAnswer(response))
+  return decode(runtime.endpoint, given.decode, response)
+}
+
+/** A class, because an object with a getter of its own costs more than the rest of the answer. */
+class WholeAnswer implements Answer {
+  readonly status: number
+  readonly headers: Answer["headers"]
+  readonly bytes: Uint8Array
+  constructor(response: Transport.Response) {
+    this.status = response.status
+    this.headers = response.headers
+    this.bytes = response.body
+  }
+  get text(): string {
+    return bodyText(this.bytes)
+  }
+}
+
+/** The first declared business error that the body is. A body that is not JSON is none. */
+const rejection = (
+  rejections: ReadonlyArray<Rejection<unknown>>,
+  response: Transport.Response
+): Reason.BusinessRejected | undefined => {
+  const body = bodyJson(bodyText(response.body))
+  if (Option.isNone(body)) return undefined
+  for (const { entry, schema } of rejections) {
+    const error = Schema.decodeUnknownOption(schema)(body.value)
+    if (Option.isNone(error)) continue
+    return stackless(() => new Reason.BusinessRejected({ entry, status: response.status, error: error.value }))
+  }
+  return undefined
+}
+
+/** How much of a body that does not decode an error repeats. */
+const excerptLength = 500
+
+type Decode = (body: unknown) => Effect.Effect<unknown, Schema.SchemaError, unknown>
+
+const decoders = new WeakMap<object, Decode>()
+
+/** A schema's decoder, compiled once. */
+const decoderOf = (schema: Schema.ConstraintDecoder<unknown, unknown>): Decode => {
+  const known = decoders.get(schema)
+  if (known !== undefined) return known
+  const decode = Schema.decodeUnknownEffect(schema)
+  decoders.set(schema, decode)
+  return decode
+}
+
+const decode = (
+  endpoint: string,
+  schema: Schema.ConstraintDecoder<unknown, unknown>,
+  response: Transport.Response
+): Effect.Effect<unknown, Reason.ResponseDecodeFailed, unknown> => {
+  const text = bodyText(response.body)
+  const contentType = response.headers["content-type"]
+  const undecodable = (issue: Issue): Reason.ResponseDecodeFailed =>
+    stackless(
+      () =>
+        new Reason.ResponseDecodeFailed({
+          endpoint,
+          status: response.status,
+          ...(contentType === undefined ? {} : { contentType }),
+          ...issue,
+          excerpt: text.slice(0, excerptLength)
+        })
+    )
+  // no body at all is `undefined`, so that `Schema.Void` decodes a 204
+  const body = text === "" ? Option.some(undefined) : bodyJson(text)
+  if (Option.isNone(body)) {
+    return Effect.fail(undecodable({ path: "", issue: `not JSON (content type ${contentType ?? "not given"})` }))
+  }
+  return Effect.mapError(decoderOf(schema)(body.value), (error) => undecodable(bodyIssue("", error)))
+}
