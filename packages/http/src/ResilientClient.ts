@@ -301,13 +301,14 @@ const attempt = <E, R>(
     })
   })
   return Effect.mapError(
-    guarded(
-      call.stages,
-      call.fiber,
-      call.deadline,
-      () => timed,
-      (exit) => outcomeOf(call, exit)
-    ),
+    guarded({
+      stages: call.stages,
+      fiber: call.fiber,
+      deadline: call.deadline,
+      send: () => timed,
+      outcomeOf: (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, Failed<E> | Reason.PolicyReason>) =>
+        outcomeOf(call, exit)
+    }),
     (failed): Failed<E> => (isRefusal(failed) ? { _tag: "Broken", reason: failed } : failed)
   )
 }

@@ -3,7 +3,7 @@ import type * as Bulkhead from "@holdfast/core/Bulkhead"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
-import type { Outcome } from "@holdfast/core/Outcome"
+import { ignored, type Outcome } from "@holdfast/core/Outcome"
 import type * as Reason from "@holdfast/core/Reason"
 import type * as Throttle from "@holdfast/core/Throttle"
 import * as Clock from "effect/Clock"
@@ -21,49 +21,71 @@ interface Held {
   adaptiveConcurrency: AdaptiveConcurrency.Permit | undefined
   /** When the attempt itself began; its wait in the bulkhead's queue is not the upstream's time. */
   sentMillis: number
+  isSent: boolean
+}
+
+/** An attempt, as the stages that guard it see it. */
+export interface Guarded<A, E, R> {
+  readonly stages: EndpointStages
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly deadline: Deadline.Deadline | undefined
+  /** Makes the attempt; `nowMillis` is the monotonic time at which the stages let it through. */
+  readonly send: (nowMillis: number) => Effect.Effect<A, E, R>
+  /** What to think of its end, or of a refusal. */
+  readonly outcomeOf: (exit: Exit.Exit<A, E | Reason.PolicyReason>) => Outcome
 }
 
 /**
  * Asks breaker, throttle, bulkhead and adaptive limit, in this order, and tells them afterwards what became of the attempt. One
  * protected region for all of them: whatever was taken is given back, however the attempt ends.
  */
-export const guarded = <A, E, R>(
-  stages: EndpointStages,
-  fiber: Fiber.Fiber<unknown, unknown>,
-  deadline: Deadline.Deadline | undefined,
-  attempt: (nowMillis: number) => Effect.Effect<A, E, R>,
-  outcomeOf: (exit: Exit.Exit<A, E | Reason.PolicyReason>) => Outcome
-): Effect.Effect<A, E | Reason.PolicyReason, R> => {
-  const clock = fiber.getRef(Clock.Clock)
-  if (!stages.isGuarded) return Effect.suspend(() => attempt(Deadline.nowMillisUnsafe(clock)))
-  // made in the region that gives it back, so that an attempt which is run twice holds twice
+export const guarded = <A, E, R>(subject: Guarded<A, E, R>): Effect.Effect<A, E | Reason.PolicyReason, R> => {
+  const clock = subject.fiber.getRef(Clock.Clock)
+  if (!subject.stages.isGuarded) return Effect.suspend(() => subject.send(Deadline.nowMillisUnsafe(clock)))
+  // made anew for every run: what is run twice holds twice
   return Effect.suspend(() => {
     const held: Held = {
       breaker: undefined,
       throttle: undefined,
       bulkhead: undefined,
       adaptiveConcurrency: undefined,
-      sentMillis: 0
+      sentMillis: 0,
+      isSent: false
     }
     return Effect.onExitPrimitive(
       Effect.suspend((): Effect.Effect<A, E | Reason.PolicyReason, R> => {
         const nowMillis = Deadline.nowMillisUnsafe(clock)
-        held.sentMillis = nowMillis
-        const refusal = admit(stages, held, nowMillis, fiber, deadline)
+        const refusal = admit(subject.stages, held, nowMillis, subject.fiber, subject.deadline)
         if (refusal !== undefined) return Effect.fail(refusal)
         const ready = held.bulkhead?.ready
-        if (ready === undefined) return attempt(nowMillis)
-        return Effect.flatMap(ready, () => {
-          held.sentMillis = Deadline.nowMillisUnsafe(clock)
-          return attempt(held.sentMillis)
-        })
+        if (ready === undefined) return inTurn(subject, held, nowMillis)
+        return Effect.flatMap(ready, () => inTurn(subject, held, Deadline.nowMillisUnsafe(clock)))
       }),
       (exit) => {
-        settle(stages, held, Deadline.nowMillisUnsafe(clock), outcomeOf(exit))
+        // what was never sent says nothing of the upstream, whatever refused it
+        const outcome = held.isSent ? subject.outcomeOf(exit) : ignored
+        settle(subject.stages, held, Deadline.nowMillisUnsafe(clock), outcome)
         return undefined
       }
     )
   })
+}
+
+/** Asks the adaptive limit, once the attempt has its turn: one that waits in a queue is no load, and its wait no latency. */
+const inTurn = <A, E, R>(
+  subject: Guarded<A, E, R>,
+  held: Held,
+  nowMillis: number
+): Effect.Effect<A, E | Reason.PolicyReason, R> => {
+  const limit = subject.stages.adaptiveConcurrency
+  if (limit !== undefined) {
+    const admitted = limit.admit(nowMillis)
+    if (admitted._tag === "ConcurrencyLimited") return Effect.fail(admitted)
+    held.adaptiveConcurrency = admitted
+  }
+  held.sentMillis = nowMillis
+  held.isSent = true
+  return subject.send(nowMillis)
 }
 
 const admit = (
@@ -88,11 +110,6 @@ const admit = (
     const admitted = stages.bulkhead.admit(nowMillis, { priority: fiber.getRef(Criticality.Current), deadline })
     if (admitted._tag === "BulkheadFull") return admitted
     held.bulkhead = admitted
-  }
-  if (stages.adaptiveConcurrency !== undefined) {
-    const admitted = stages.adaptiveConcurrency.admit(nowMillis)
-    if (admitted._tag === "ConcurrencyLimited") return admitted
-    held.adaptiveConcurrency = admitted
   }
   return undefined
 }

@@ -1,10 +1,3 @@
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import type * as Tracer from "effect/Tracer"
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
@@ -12,23 +5,32 @@ import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import * as Outcome from "@holdfast/core/Outcome"
 import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
+import type { RetryBudget } from "@holdfast/core/RetryBudget"
 import { stackless } from "@holdfast/core/Stackless"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Tracer from "effect/Tracer"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as RateLimitFields from "../RateLimitFields.ts"
 import * as RetryAfter from "../RetryAfter.ts"
 import type * as Transport from "../Transport.ts"
 import { answer } from "./answer.ts"
 import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
+import { flightKey } from "./flightKey.ts"
+import { type Guarded, guarded } from "./guard.ts"
+import { inTurn } from "./inTurn.ts"
+import type { Live } from "./live.ts"
 import { isIssue, type Issue } from "./pathTemplate.ts"
+import type { CallPolicy } from "./policyModel.ts"
 import { mayRepeat } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
-import type { Live } from "./live.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
 import type { EndpointStages } from "./stages.ts"
-import { guarded } from "./guard.ts"
-import { inTurn } from "./inTurn.ts"
-import type { CallPolicy } from "./policyModel.ts"
 
 /** One call, through its stages: request → call stage → attempts → outcome → answer. */
 export const call = (
@@ -38,340 +40,277 @@ export const call = (
   given: Given
 ): Effect.Effect<unknown, CallError, unknown> =>
   Effect.withFiber((fiber) => {
-    const nowMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
-    const operation = `${method} ${template}`
-    const live = runtime.live
-    const policy = callPolicy(live.policy, operation, fiber.getRef(CurrentOverrides))
-    const context: CallContext = {
-      runtime,
-      live,
-      policy,
-      fiber,
-      startMillis: nowMillis,
-      method,
-      template,
-      operation,
-      requestId: requestIdOf(runtime, given) ?? randomHex(fiber),
-      deadline: Deadline.tighten(
-        fiber.getRef(Deadline.Current),
-        nowMillis,
-        policy.deadline === undefined ? undefined : Duration.toMillis(policy.deadline)
-      ),
-      stages: live.endpoint,
-      sent: 0,
-      judged: undefined
-    }
-    if (!Spans.isTracing(fiber)) return encodeThenRun(context, given, undefined)
+    const call = new Call(runtime, fiber, method, template, given)
+    if (!Spans.isTracing(fiber)) return call.run(undefined)
     return Spans.withCallSpan(
-      { upstream: runtime.name, operation: context.operation, requestId: context.requestId },
-      (span) => encodeThenRun(context, given, span)
+      { upstream: runtime.name, operation: call.operation, requestId: call.requestId },
+      (span) => call.run(span)
     )
   })
 
-interface CallContext {
+const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
+
+type Attempt = Effect.Effect<unknown, Reason.Reason, unknown>
+
+/**
+ * A call under way: what it asks for, what it may do, and what has become of it. It is one object, and the loop and the stages ask
+ * it for what they need: closures for each of their questions would be most of what a call in flight weighs.
+ */
+class Call
+  implements
+    Retry.Loop<unknown, Reason.Reason, unknown, never, CallError, never>,
+    Guarded<unknown, Reason.Reason, unknown>
+{
   readonly runtime: Runtime
   readonly live: Live
   readonly policy: CallPolicy
   readonly fiber: Fiber.Fiber<unknown, unknown>
-  readonly startMillis: number
   readonly method: string
   readonly template: string
   readonly operation: string
   readonly requestId: string
+  readonly given: Given
+  readonly startMillis: number
   readonly deadline: Deadline.Deadline | undefined
+  readonly retry: Retry.Retry
+  readonly budget: RetryBudget | undefined
   readonly stages: EndpointStages
   /** Attempts that were sent: first ones, retries and hedges. */
-  sent: number
+  private sent = 0
   /** The last judgement: every stage asks, and a reason is judged once. */
-  judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined
-}
+  private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
+  private request: Encoded | undefined = undefined
+  private span: Tracer.Span | undefined = undefined
 
-const failed = (context: CallContext, reason: Reason.Reason, stopped: RetryStopped): CallError =>
-  stackless(
-    () =>
-      new CallError({
-        upstream: context.runtime.name,
-        operation: context.operation,
-        requestId: context.requestId,
-        attempts: context.sent,
-        elapsed: Duration.millis(Deadline.nowMillisUnsafe(context.fiber.getRef(Clock.Clock)) - context.startMillis),
-        retryStopped: stopped,
-        reason
+  constructor(runtime: Runtime, fiber: Fiber.Fiber<unknown, unknown>, method: string, template: string, given: Given) {
+    this.runtime = runtime
+    this.live = runtime.live
+    this.fiber = fiber
+    this.method = method
+    this.template = template
+    this.operation = `${method} ${template}`
+    this.policy = callPolicy(this.live.policy, this.operation, fiber.getRef(CurrentOverrides))
+    this.requestId = requestIdOf(runtime, given) ?? randomHex(fiber)
+    this.given = given
+    this.startMillis = this.nowMillis()
+    this.deadline = Deadline.tighten(
+      fiber.getRef(Deadline.Current),
+      this.startMillis,
+      this.policy.deadline === undefined ? undefined : Duration.toMillis(this.policy.deadline)
+    )
+    this.retry = this.policy.retry?.loop ?? once
+    this.budget = this.live.stages.budget
+    this.stages = this.live.endpoint
+  }
+
+  run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
+    this.span = span
+    const request = encodeRequest(this, this.given)
+    if (Effect.isEffect(request)) {
+      return Effect.matchEffect(request, {
+        onFailure: (issue) => this.notEncoded(issue),
+        onSuccess: (request) => this.throughCallStages(request)
       })
-  )
+    }
+    return isIssue(request) ? this.notEncoded(request) : this.throughCallStages(request)
+  }
 
-const encodeThenRun = (
-  context: CallContext,
-  given: Given,
-  span: Tracer.Span | undefined
-): Effect.Effect<unknown, CallError, unknown> => {
-  const request = encodeRequest(context, given)
-  if (Effect.isEffect(request)) {
-    return Effect.matchEffect(request, {
-      onFailure: (issue) => notEncoded(context, issue),
-      onSuccess: (request) => throughCallStages(context, given, request, span)
+  // -------------------------------------------------------------------------------------------------------------------
+  // the call stage
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private throughCallStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
+    this.request = request
+    return this.shared(request, this.rateLimited(Retry.run(this)))
+  }
+
+  /** Joins an equal read that is under way, where the policy says so. */
+  private shared(
+    request: Encoded,
+    run: Effect.Effect<unknown, CallError, unknown>
+  ): Effect.Effect<unknown, CallError, unknown> {
+    const flights = this.live.stages.singleFlight
+    if (flights === undefined || !this.policy.singleFlight) return run
+    if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run
+    return Effect.mapError(flights.run(flightKey(this.method, request, this.given), run), (error) =>
+      error instanceof CallError
+        ? error
+        : this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "attempts")
+    )
+  }
+
+  /** Waits for the call's turn in the rate limit, within the deadline. */
+  private rateLimited(run: Effect.Effect<unknown, CallError, unknown>): Effect.Effect<unknown, CallError, unknown> {
+    const limit = this.live.stages.rateLimit
+    if (limit === undefined) return run
+    return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, run, (refused) =>
+      this.failed(refused, "attempts")
+    )
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // what the retry loop asks
+  // -------------------------------------------------------------------------------------------------------------------
+
+  attempt(): Attempt {
+    const hedge = this.policy.hedge && this.request?.repeatable === true ? this.stages.hedge : undefined
+    if (hedge === undefined) return guarded<unknown, Reason.Reason, unknown>(this)
+    return hedge.run(() => guarded<unknown, Reason.Reason, unknown>(this), {
+      repeatable: () => this.request?.body.replayable() === true,
+      classify: (exit) => this.outcomeOf(exit),
+      deadline: this.deadline
     })
   }
-  return isIssue(request) ? notEncoded(context, request) : throughCallStages(context, given, request, span)
-}
 
-const notEncoded = (context: CallContext, issue: Issue): Effect.Effect<never, CallError> => {
-  const reason = stackless(() => new Reason.RequestEncodeFailed(issue))
-  return Effect.fail(failed(context, reason, "not-retryable"))
-}
-
-const throughCallStages = (
-  context: CallContext,
-  given: Given,
-  request: Encoded,
-  span: Tracer.Span | undefined
-): Effect.Effect<unknown, CallError, unknown> =>
-  shared(context, given, request, rateLimited(context, loop(context, given, request, span)))
-
-// ---------------------------------------------------------------------------------------------------------------------
-// the call stage
-// ---------------------------------------------------------------------------------------------------------------------
-
-/** Joins an equal read that is under way, where the policy says so. */
-const shared = (
-  context: CallContext,
-  given: Given,
-  request: Encoded,
-  run: Effect.Effect<unknown, CallError, unknown>
-): Effect.Effect<unknown, CallError, unknown> => {
-  const flights = context.live.stages.singleFlight
-  if (flights === undefined || !context.policy.singleFlight) return run
-  if ((context.method !== "GET" && context.method !== "HEAD") || request.body.body !== undefined) return run
-  return Effect.mapError(flights.run(flightKey(context, given, request), run), (error) =>
-    error instanceof CallError
-      ? error
-      : failed(context, error, error._tag === "DeadlineExceeded" ? "deadline" : "attempts")
-  )
-}
-
-/** What makes two reads equal: where they go, what they ask with, and what is made of the answer. */
-const flightKey = (context: CallContext, given: Given, request: Encoded): string => {
-  const headers = Object.entries(request.headers)
-    .filter(([name]) => name !== "x-request-id")
-    .map(([name, value]) => `${name}: ${value}`)
-    .toSorted()
-  const asked = [schemaNumber(given.decode), ...(given.expectedStatus ?? []), given.rejections?.length ?? 0]
-  return JSON.stringify([context.method, request.path, headers, asked])
-}
-
-const schemaNumbers = new WeakMap<object, number>()
-let schemas = 0
-
-/** A number for each schema: schemas have no name that tells them apart. */
-const schemaNumber = (schema: object | undefined): number => {
-  if (schema === undefined) return 0
-  const known = schemaNumbers.get(schema)
-  if (known !== undefined) return known
-  schemas++
-  schemaNumbers.set(schema, schemas)
-  return schemas
-}
-
-/** Waits for the call's turn in the rate limit, within the deadline. */
-const rateLimited = (
-  context: CallContext,
-  run: Effect.Effect<unknown, CallError, unknown>
-): Effect.Effect<unknown, CallError, unknown> => {
-  const limit = context.live.stages.rateLimit
-  if (limit === undefined) return run
-  return inTurn(limit, context.fiber.getRef(Clock.Clock), context.deadline, run, (refused) =>
-    failed(context, refused, "attempts")
-  )
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// the attempts
-// ---------------------------------------------------------------------------------------------------------------------
-
-const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
-
-const loop = (
-  context: CallContext,
-  given: Given,
-  request: Encoded,
-  span: Tracer.Span | undefined
-): Effect.Effect<unknown, CallError, unknown> => {
-  const retry = context.policy.retry
-  const traced = span !== undefined
-  const hedge = context.policy.hedge && request.repeatable ? context.stages.hedge : undefined
-  return Retry.run({
-    retry: retry?.loop ?? once,
-    budget: context.live.stages.budget,
-    startMillis: context.startMillis,
-    deadline: context.deadline,
-    attempt:
-      hedge === undefined
-        ? () => attempt(context, given, request, traced)
-        : () =>
-            hedge.run(() => attempt(context, given, request, traced), {
-              repeatable: request.body.replayable,
-              classify: (exit) => outcomeOf(context, exit),
-              deadline: context.deadline
-            }),
-    classify: (reason: Reason.Reason) => classify(context, reason),
-    replayable: (outcome) =>
-      mayRepeat(request.repeatable, retry?.nonIdempotent ?? "never", outcome) && request.body.replayable(),
-    onRetry: (reason, scheduled) =>
-      Effect.sync(() => {
-        span?.event("holdfast.retry", Spans.nowNanos(context.fiber), {
-          "holdfast.retry.attempt": context.sent,
-          "holdfast.retry.delay": Duration.toSeconds(scheduled.delay),
-          "error.type": ErrorCatalog.of(reason).code
-        })
-      }),
-    onGiveUp: (reason, { stopped }) => Effect.fail(failed(context, reason, stopped))
-  })
-}
-
-const classify = (context: CallContext, reason: Reason.Reason): Outcome.Failure => {
-  if (context.judged?.reason === reason) return context.judged.outcome
-  const usual = Outcome.fromReason(reason)
-  const own = context.runtime.classify
-  const outcome = own === undefined ? usual : own(reason, usual)
-  context.judged = { reason, outcome }
-  return outcome
-}
-
-/** What every stage is told of an attempt. An interruption says nothing of the upstream; a defect is a bug on this side. */
-const outcomeOf = (context: CallContext, exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome => {
-  if (Exit.isSuccess(exit)) return Outcome.success
-  if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
-  const failure = exit.cause.reasons.find(Cause.isFailReason)
-  return failure === undefined ? Outcome.ignored : classify(context, failure.error)
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// one attempt
-// ---------------------------------------------------------------------------------------------------------------------
-
-const attempt = (
-  context: CallContext,
-  given: Given,
-  request: Encoded,
-  traced: boolean
-): Effect.Effect<unknown, Reason.Reason, unknown> =>
-  guarded(
-    context.stages,
-    context.fiber,
-    context.deadline,
-    (nowMillis) => sendTimed(context, given, request, context.sent++, traced, nowMillis),
-    (exit) => outcomeOf(context, exit)
-  )
-
-const sendTimed = (
-  context: CallContext,
-  given: Given,
-  request: Encoded,
-  resend: number,
-  traced: boolean,
-  nowMillis: number
-): Effect.Effect<unknown, Reason.Reason, unknown> => {
-  const { live, policy, runtime, stages } = context
-  const learned = policy.learnsTimeout ? stages.adaptiveTimeout : undefined
-  const limitMillis =
-    learned?.limitMillis(nowMillis) ??
-    (policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout))
-  const timeHeader = live.policy.deadlineHeader
-  const timed =
-    timeHeader === undefined
-      ? request.headers
-      : withTimeLeft(request.headers, timeHeader, limitMillis, context.deadline, nowMillis)
-  const bounded = (effect: Effect.Effect<unknown, Reason.Reason, unknown>) => {
-    const within = AttemptTimeout.bounded(effect, limitMillis, context.deadline, nowMillis)
-    return learned === undefined ? within : learning(context, learned, limitMillis, nowMillis, within)
+  classify(reason: Reason.Reason): Outcome.Failure {
+    if (this.judged?.reason === reason) return this.judged.outcome
+    const usual = Outcome.fromReason(reason)
+    const own = this.runtime.classify
+    const outcome = own === undefined ? usual : own(reason, usual)
+    this.judged = { reason, outcome }
+    return outcome
   }
-  if (!traced) return bounded(exchange(context, given, request, resend, timed))
-  return Spans.withAttemptSpan(
-    {
-      method: context.method,
-      template: context.template,
-      origin: runtime.origin,
-      shownPath: request.shownPath,
-      resend
-    },
-    (span) => {
-      const headers = runtime.propagateTrace ? { ...timed, traceparent: Spans.traceparent(span) } : timed
-      return bounded(
-        exchange(context, given, request, resend, headers, (status) => {
-          span.attribute("http.response.status_code", status)
-        })
-      )
-    }
-  )
-}
 
-/** Tells the learned limit what became of the attempt. */
-const learning = <A, R>(
-  context: CallContext,
-  learned: AttemptTimeout.Adaptive,
-  limitMillis: number,
-  startMillis: number,
-  effect: Effect.Effect<A, Reason.Reason, R>
-): Effect.Effect<A, Reason.Reason, R> =>
-  Effect.onExitPrimitive(effect, (exit) => {
-    const nowMillis = Deadline.nowMillisUnsafe(context.fiber.getRef(Clock.Clock))
-    learned.settle(nowMillis, limitMillis, nowMillis - startMillis, outcomeOf(context, exit))
-    return undefined
-  })
+  replayable(outcome: Outcome.Failure): boolean {
+    const { request } = this
+    if (request === undefined) return false
+    const nonIdempotent = this.policy.retry?.nonIdempotent ?? "never"
+    return mayRepeat(request.repeatable, nonIdempotent, outcome) && request.body.replayable()
+  }
 
-/** The milliseconds that the upstream has: relative, because clocks differ, and of this attempt, because each has its own. */
-const withTimeLeft = (
-  headers: { readonly [name: string]: string },
-  name: string,
-  limitMillis: number,
-  deadline: Deadline.Deadline | undefined,
-  nowMillis: number
-): { readonly [name: string]: string } => {
-  const left = Math.min(limitMillis, deadline === undefined ? Infinity : deadline.atMillis - nowMillis)
-  return Number.isFinite(left) ? { ...headers, [name]: String(Math.max(0, Math.floor(left))) } : headers
-}
+  onRetry(reason: Reason.Reason, scheduled: Retry.Scheduled): Effect.Effect<void> {
+    this.span?.event("holdfast.retry", Spans.nowNanos(this.fiber), {
+      "holdfast.retry.attempt": this.sent,
+      "holdfast.retry.delay": Duration.toSeconds(scheduled.delay),
+      "error.type": ErrorCatalog.of(reason).code
+    })
+    return Effect.void
+  }
 
-/** Sends, reads within bounds, and makes of the response what the caller asked for. */
-const exchange = (
-  context: CallContext,
-  given: Given,
-  request: Encoded,
-  resend: number,
-  headers: { readonly [name: string]: string },
-  onStatus?: (status: number) => void
-): Effect.Effect<unknown, Reason.Reason, unknown> => {
-  const { runtime } = context
-  const expectedStatus = given.expectedStatus ?? []
-  return Effect.flatMap(
-    runtime.transport.send({
+  onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<never, CallError> {
+    return Effect.fail(this.failed(reason, stopped))
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // what the stages of an attempt ask
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** An interruption says nothing of the upstream; a defect is a bug on this side. */
+  outcomeOf(exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome {
+    if (Exit.isSuccess(exit)) return Outcome.success
+    if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
+    const failure = exit.cause.reasons.find(Cause.isFailReason)
+    return failure === undefined ? Outcome.ignored : this.classify(failure.error)
+  }
+
+  send(nowMillis: number): Attempt {
+    const resend = this.sent++
+    const learned = this.policy.learnsTimeout ? this.stages.adaptiveTimeout : undefined
+    const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
+    const headers = this.headersOf(limitMillis, nowMillis)
+    if (this.span === undefined) return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers))
+    return Spans.withAttemptSpan(
+      {
+        method: this.method,
+        template: this.template,
+        origin: this.runtime.origin,
+        shownPath: this.request?.shownPath ?? "",
+        resend
+      },
+      (span) => {
+        const traced = this.runtime.propagateTrace ? { ...headers, traceparent: Spans.traceparent(span) } : headers
+        return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, span))
+      }
+    )
+  }
+
+  /** Bounds an attempt, and tells the learned limit what became of it. */
+  private timed(
+    limitMillis: number,
+    startMillis: number,
+    learned: AttemptTimeout.Adaptive | undefined,
+    attempt: Attempt
+  ): Attempt {
+    const within = AttemptTimeout.bounded(attempt, limitMillis, this.deadline, startMillis)
+    if (learned === undefined) return within
+    return Effect.onExitPrimitive(within, (exit) => {
+      const nowMillis = this.nowMillis()
+      learned.settle(nowMillis, limitMillis, nowMillis - startMillis, this.outcomeOf(exit))
+      return undefined
+    })
+  }
+
+  /** The request's headers, with the time that the upstream has: relative, because clocks differ, and this attempt's own. */
+  private headersOf(limitMillis: number, nowMillis: number): { readonly [name: string]: string } {
+    const headers = this.request?.headers ?? {}
+    const name = this.live.policy.deadlineHeader
+    if (name === undefined) return headers
+    const left = Math.min(limitMillis, this.deadline === undefined ? Infinity : this.deadline.atMillis - nowMillis)
+    return Number.isFinite(left) ? { ...headers, [name]: String(Math.max(0, Math.floor(left))) } : headers
+  }
+
+  /** Sends, reads within bounds, and makes of the response what the caller asked for. */
+  private exchange(resend: number, headers: { readonly [name: string]: string }, span?: Tracer.Span): Attempt {
+    const { given, policy, request, runtime } = this
+    const sent = runtime.transport.send({
       upstream: runtime.name,
-      operation: context.operation,
+      operation: this.operation,
       resend,
-      method: context.method,
+      method: this.method,
       origin: runtime.origin,
-      path: request.path,
+      path: request?.path ?? "",
       headers,
-      body: request.body.body,
-      expectedStatus,
-      limits: context.policy.limits
-    }),
-    (response) => {
-      onStatus?.(response.status)
-      pace(context, response)
-      return answer(runtime, context.fiber, given, expectedStatus, response)
-    }
-  )
+      body: request?.body.body,
+      expectedStatus: given.expectedStatus ?? noStatus,
+      limits: policy.limits
+    })
+    return Effect.flatMap(sent, (response) => {
+      span?.attribute("http.response.status_code", response.status)
+      this.pace(response)
+      return answer(runtime, this.fiber, given, given.expectedStatus ?? noStatus, response)
+    })
+  }
+
+  /** What the server says of its own limit slows this side down before it is told to. */
+  private pace(response: Transport.Response): void {
+    const limit = this.live.stages.rateLimit
+    if (limit === undefined) return
+    const epochMillis = this.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+    const asked = response.status === 429 ? RetryAfter.fromHeaders(response.headers, epochMillis) : undefined
+    const hint =
+      RateLimitFields.fromHeaders(response.headers, epochMillis) ??
+      (asked === undefined ? undefined : { remaining: 0, resetAfter: asked })
+    if (hint !== undefined) limit.adjustUnsafe(this.nowMillis(), hint)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private nowMillis(): number {
+    return Deadline.nowMillisUnsafe(this.fiber.getRef(Clock.Clock))
+  }
+
+  private notEncoded(issue: Issue): Effect.Effect<never, CallError> {
+    const reason = stackless(() => new Reason.RequestEncodeFailed(issue))
+    return Effect.fail(this.failed(reason, "not-retryable"))
+  }
+
+  private failed(reason: Reason.Reason, stopped: RetryStopped): CallError {
+    return stackless(
+      () =>
+        new CallError({
+          upstream: this.runtime.name,
+          operation: this.operation,
+          requestId: this.requestId,
+          attempts: this.sent,
+          elapsed: Duration.millis(this.nowMillis() - this.startMillis),
+          retryStopped: stopped,
+          reason
+        })
+    )
+  }
 }
 
-/** What the server says of its own limit slows this side down before it is told to. */
-const pace = (context: CallContext, response: Transport.Response): void => {
-  const limit = context.live.stages.rateLimit
-  if (limit === undefined) return
-  const clock = context.fiber.getRef(Clock.Clock)
-  const epochMillis = clock.currentTimeMillisUnsafe()
-  const asked = response.status === 429 ? RetryAfter.fromHeaders(response.headers, epochMillis) : undefined
-  const hint =
-    RateLimitFields.fromHeaders(response.headers, epochMillis) ??
-    (asked === undefined ? undefined : { remaining: 0, resetAfter: asked })
-  if (hint !== undefined) limit.adjustUnsafe(Deadline.nowMillisUnsafe(clock), hint)
-}
+const noStatus: ReadonlyArray<number> = []
+
+const fixedLimit = (policy: CallPolicy): number =>
+  policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout)

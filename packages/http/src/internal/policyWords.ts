@@ -1,4 +1,5 @@
 import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
 import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import * as Backoff from "@holdfast/core/Backoff"
@@ -60,10 +61,16 @@ const tripInWords = (rule: CircuitBreaker.TripRule): string => {
 const minimumCalls = (rule: Exclude<CircuitBreaker.TripRule, { readonly _tag: "ConsecutiveFailures" }>): number =>
   rule.minimumCalls ?? (rule._tag === "CountWindow" ? Math.min(20, rule.size) : 20)
 
+const openTimeInWords = (
+  openTime: NonNullable<CircuitBreaker.Options["openTime"]>
+): readonly [first: Duration.Input, growth: string] => {
+  if (Predicate.hasProperty(openTime, "doubling")) return [openTime.doubling, " doubling"]
+  return typeof openTime === "function" ? [openTime(1), " at first"] : [openTime, ""]
+}
+
 const breakerInWords = (breaker: CircuitBreaker.Options): string => {
-  const { openTime, rampTime, trip = CircuitBreaker.defaults.trip } = breaker
-  const first = typeof openTime === "function" ? openTime(1) : (openTime ?? CircuitBreaker.defaults.openTime(1))
-  const growth = typeof openTime === "function" || openTime === undefined ? " doubling" : ""
+  const { openTime = CircuitBreaker.defaults.openTime, rampTime, trip = CircuitBreaker.defaults.trip } = breaker
+  const [first, growth] = openTimeInWords(openTime)
   const ramp = rampTime === undefined || Duration.toMillis(rampTime) === 0 ? "" : `, back within ${words(rampTime)}`
   return `breaker ${trip.map(tripInWords).join(" or ")}, open ${words(first)}${growth}${ramp}`
 }

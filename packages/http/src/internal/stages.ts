@@ -29,8 +29,11 @@ export interface EndpointStages {
   readonly bulkhead: Bulkhead.Bulkhead | undefined
   readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
   readonly adaptiveTimeout: AttemptTimeout.Adaptive | undefined
-  /** The endpoint's latencies; they outlive a change of the options that are reckoned with them. */
-  readonly latencies: LatencyTracker.LatencyTracker
+  /**
+   * The endpoint's latencies; they outlive a change of the options that are reckoned with them. None as long as nobody asked:
+   * 22 KB for each endpoint would be the most of what it takes.
+   */
+  readonly latencies: LatencyTracker.LatencyTracker | undefined
   /** Whether an attempt has to ask any stage before it is sent. */
   readonly isGuarded: boolean
 }
@@ -84,7 +87,8 @@ export const endpointStages = (
     readonly budget: RetryBudget.RetryBudget | undefined
   }
 ): EndpointStages => {
-  const latencies = before?.stages.latencies ?? LatencyTracker.make()
+  const latencies =
+    before?.stages.latencies ?? (policy.adaptiveTimeout === undefined ? undefined : LatencyTracker.make())
   const breaker = kept(was(before?.policy, before?.stages, "breaker"), present(policy.breaker), CircuitBreaker.make)
   const bulkhead = resized(before, present(policy.bulkhead))
   const adaptiveConcurrency = kept(
