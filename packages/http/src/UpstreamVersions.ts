@@ -239,27 +239,31 @@ const counted = <A, E, R>(
   })
 
 /** Waits until a version has no calls in flight. */
-const drained = (state: State, version: Version, options: DrainOptions | undefined): Effect.Effect<void, VersionError> =>
+const drained = (
+  state: State,
+  version: Version,
+  options: DrainOptions | undefined
+): Effect.Effect<void, VersionError> =>
   Effect.suspend(() => {
     const isOver = (): Effect.Effect<void, VersionError> | undefined => {
       if (version === state.active) return Effect.fail(versionError(state, version.name, "active"))
       return version.inFlight === 0 ? Effect.void : undefined
     }
+    let look: (() => void) | undefined
     return (
       isOver() ??
       Effect.callback<void, VersionError>((resume) => {
-        const look = (): void => {
+        look = () => {
           const over = isOver()
           if (over !== undefined) resume(over)
         }
         version.waiting.add(look)
-        return Effect.sync(() => void version.waiting.delete(look))
       }).pipe(
         Effect.timeoutOrElse({
           duration: options?.within ?? defaults.within,
           orElse: () => Effect.fail(versionError(state, version.name, "busy"))
         }),
-        Effect.onExit(() => Effect.sync(() => version.waiting.clear()))
+        Effect.onExit(() => Effect.sync(() => void (look && version.waiting.delete(look))))
       )
     )
   })
@@ -371,8 +375,8 @@ export const make = <E = never>(
     return {
       name,
       current: makeCurrent(state),
-      load: (version, options) =>
-        Effect.suspend(() => {
+      load: <E2 = never>(version: string, options: Options<E2>) =>
+        Effect.suspend((): Effect.Effect<void, E2 | VersionError> => {
           if (!versions.has(version)) return Effect.asVoid(loaded(version, options))
           return Effect.fail(versionError(state, version, versions.get(version) === undefined ? "loading" : "loaded"))
         }),

@@ -1,31 +1,33 @@
 import type { Encoded, Given } from "./encodeRequest.ts"
+import type { Overrides } from "./policyModel.ts"
 
-const schemaNumbers = new WeakMap<object, number>()
-let schemas = 0
+const numbers = new WeakMap<object, number>()
+let numbered = 0
 
-/** A number for each schema: schemas have no name that tells them apart. */
-const schemaNumber = (schema: object | undefined): number => {
-  if (schema === undefined) return 0
-  const known = schemaNumbers.get(schema)
+/** A number for each schema and each set of overrides: they have no name that tells them apart. */
+const numberOf = (nameless: object | undefined): number => {
+  if (nameless === undefined) return 0
+  const known = numbers.get(nameless)
   if (known !== undefined) return known
-  schemas++
-  schemaNumbers.set(schema, schemas)
-  return schemas
+  numbered++
+  numbers.set(nameless, numbered)
+  return numbered
 }
 
-/** What makes two reads equal: where they go, what they ask with, and what is made of the answer. */
-export const flightKey = (method: string, request: Encoded, given: Given): string => {
+/** What makes two reads equal: where they go, what they ask with, and what is made of the answer; and how they are tried. */
+export const flightKey = (method: string, request: Encoded, given: Given, overrides: Overrides | undefined): string => {
   const headers = Object.entries(request.headers)
     .filter(([name]) => name !== "x-request-id")
     .map(([name, value]) => `${name}: ${value}`)
     .toSorted()
-  const rejections = (given.rejections ?? []).map(({ entry, schema }) => `${entry.code} ${schemaNumber(schema)}`)
+  const rejections = (given.rejections ?? []).map(({ entry, schema }) => `${entry.code} ${numberOf(schema)}`)
   return JSON.stringify([
     method,
     request.path,
     headers,
-    schemaNumber(given.decode),
+    numberOf(given.decode),
     given.expectedStatus ?? [],
-    rejections
+    rejections,
+    numberOf(overrides)
   ])
 }

@@ -62,9 +62,14 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>): Effect.Effect<A, E 
         return Effect.flatMap(ready, () => inTurn(subject, held, Deadline.nowMillisUnsafe(clock)))
       }),
       (exit) => {
-        // what was never sent says nothing of the upstream, whatever refused it
-        const outcome = held.isSent ? subject.outcomeOf(exit) : ignored
-        settle(subject.stages, held, Deadline.nowMillisUnsafe(clock), outcome)
+        let outcome = ignored
+        try {
+          // what was never sent says nothing of the upstream, whatever refused it
+          if (held.isSent) outcome = subject.outcomeOf(exit)
+        } finally {
+          // a classifier that throws is a bug of whoever wrote it, and dies as one, but keeps no permit
+          settle(subject.stages, held, Deadline.nowMillisUnsafe(clock), outcome)
+        }
         return undefined
       }
     )

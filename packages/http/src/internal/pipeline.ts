@@ -71,7 +71,7 @@ class Call
   readonly requestId: string
   readonly given: Given
   readonly startMillis: number
-  readonly deadline: Deadline.Deadline | undefined
+  deadline: Deadline.Deadline | undefined
   readonly retry: Retry.Retry
   readonly budget: RetryBudget | undefined
   readonly stages: EndpointStages
@@ -93,11 +93,7 @@ class Call
     this.requestId = requestIdOf(runtime, given) ?? randomHex(fiber)
     this.given = given
     this.startMillis = this.nowMillis()
-    this.deadline = Deadline.tighten(
-      fiber.getRef(Deadline.Current),
-      this.startMillis,
-      this.policy.deadline === undefined ? undefined : Duration.toMillis(this.policy.deadline)
-    )
+    this.deadline = Deadline.tighten(fiber.getRef(Deadline.Current), this.startMillis, deadlineMillis(this.policy))
     this.retry = this.policy.retry?.loop ?? once
     this.budget = this.live.stages.budget
     this.stages = this.live.endpoint
@@ -121,18 +117,21 @@ class Call
 
   private throughCallStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
     this.request = request
-    return this.shared(request, this.rateLimited(Retry.run(this)))
+    return this.shared(request, () => this.rateLimited(Retry.run(this)))
   }
 
   /** Joins an equal read that is under way, where the policy says so. */
   private shared(
     request: Encoded,
-    run: Effect.Effect<unknown, CallError, unknown>
+    run: () => Effect.Effect<unknown, CallError, unknown>
   ): Effect.Effect<unknown, CallError, unknown> {
     const flights = this.live.stages.singleFlight
-    if (flights === undefined || !this.policy.singleFlight) return run
-    if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run
-    return Effect.mapError(flights.run(flightKey(this.method, request, this.given), run), (error) =>
+    if (flights === undefined || !this.policy.singleFlight) return run()
+    if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run()
+    // a run has the policy's time, and each who waits for it his own: who has little must not end it for the others
+    this.deadline = Deadline.tighten(undefined, this.startMillis, deadlineMillis(this.policy))
+    const overrides = this.fiber.getRef(CurrentOverrides)
+    return Effect.mapError(flights.run(flightKey(this.method, request, this.given, overrides), run()), (error) =>
       error instanceof CallError
         ? error
         : this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "attempts")
@@ -311,6 +310,9 @@ class Call
 }
 
 const noStatus: ReadonlyArray<number> = []
+
+const deadlineMillis = (policy: CallPolicy): number | undefined =>
+  policy.deadline === undefined ? undefined : Duration.toMillis(policy.deadline)
 
 const fixedLimit = (policy: CallPolicy): number =>
   policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout)
