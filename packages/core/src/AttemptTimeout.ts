@@ -22,7 +22,7 @@ import * as Fiber from "effect/Fiber"
 import * as Deadline from "./Deadline.ts"
 import { stackless } from "./Stackless.ts"
 import { exitOutcome, outcomeOf } from "./internal/exitOutcome.ts"
-import { startTimer } from "./internal/timer.ts"
+import { arm, disarm } from "./internal/timer.ts"
 import * as LatencyTracker from "./LatencyTracker.ts"
 import type { Mode } from "./Mode.ts"
 import type * as Outcome from "./Outcome.ts"
@@ -80,17 +80,10 @@ export const bounded = <A, E, R>(
       deadline === undefined
         ? Infinity
         : deadline.atMillis - (nowMillis ?? Deadline.nowMillisUnsafe(parent.getRef(Clock.Clock)))
-    const exceeded = (): AttemptTimeout | DeadlineExceeded =>
-      stackless(() =>
-        deadline !== undefined && remainingMillis <= limitMillis
-          ? new DeadlineExceeded({ budget: Duration.millis(deadline.budgetMillis) })
-          : new AttemptTimeout({ limit: Duration.millis(limitMillis) })
-      )
-    if (remainingMillis <= 0) return Effect.fail(exceeded())
+    if (remainingMillis <= 0) return Effect.fail(exceeded(deadline, remainingMillis, limitMillis))
     const millis = Math.min(limitMillis, remainingMillis)
     if (millis === Infinity) return self
     return Effect.callback<A, E | AttemptTimeout | DeadlineExceeded, R>((resume) => {
-      let timedOut = false
       // one fork and one timer; a race would fork both sides
       const child = Effect.runForkWith(
         // the parent holds what `self` requires, or `self` could not have been run in its place
@@ -101,20 +94,45 @@ export const bounded = <A, E, R>(
         resume(done)
         return undefined
       }
-      const cancel = startTimer(parent, millis, () => {
-        timedOut = true
-        child.interruptUnsafe(parent.id)
-      })
+      const running: Running = { child, parentId: parent.id, timedOut: false }
+      const timer = arm(parent, millis, timeOut, running)
       child.addObserver((exit) => {
-        cancel()
-        resume(timedOut && exit._tag === "Failure" ? Effect.fail(exceeded()) : exit)
+        disarm(timer)
+        resume(
+          running.timedOut && exit._tag === "Failure"
+            ? Effect.fail(exceeded(deadline, remainingMillis, limitMillis))
+            : exit
+        )
       })
       return Effect.suspend(() => {
-        cancel()
+        disarm(timer)
         return Fiber.interrupt(child)
       })
     })
   })
+
+/** What the timer of an attempt must know. */
+interface Running {
+  readonly child: Fiber.Fiber<unknown, unknown>
+  readonly parentId: number
+  timedOut: boolean
+}
+
+const timeOut = (running: Running): void => {
+  running.timedOut = true
+  running.child.interruptUnsafe(running.parentId)
+}
+
+const exceeded = (
+  deadline: Deadline.Deadline | undefined,
+  remainingMillis: number,
+  limitMillis: number
+): AttemptTimeout | DeadlineExceeded =>
+  stackless(() =>
+    deadline !== undefined && remainingMillis <= limitMillis
+      ? new DeadlineExceeded({ budget: Duration.millis(deadline.budgetMillis) })
+      : new AttemptTimeout({ limit: Duration.millis(limitMillis) })
+  )
 
 /**
  * How a limit is learned.
