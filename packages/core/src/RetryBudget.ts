@@ -21,7 +21,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Deadline from "./Deadline.ts"
 import * as State from "./internal/retryBudgetState.ts"
+import type { Mode } from "./Mode.ts"
 import type { FailureCause } from "./Outcome.ts"
+import * as PolicyEvents from "./PolicyEvents.ts"
 
 /**
  * What a budget allows.
@@ -42,6 +44,8 @@ export interface Options {
   readonly minimumInFlight?: number | undefined
   /** What a retry costs by the cause of the failure before it. Default 1 each. */
   readonly costs?: { readonly [C in FailureCause]?: number } | undefined
+  /** In `observe` it counts and reports what it would refuse, and grants it. In `off` it grants all and counts nothing. Default `enforce`. */
+  readonly mode?: Mode | undefined
 }
 
 /**
@@ -56,7 +60,8 @@ export const defaults = {
   minimumPerSecond: 2,
   inFlightRatio: 0.2,
   minimumInFlight: 3,
-  costs: { transient: 1, throttle: 1, timeout: 1, refused: 1, permanent: 1 }
+  costs: { transient: 1, throttle: 1, timeout: 1, refused: 1, permanent: 1 },
+  mode: "enforce"
 } as const satisfies Options
 
 /**
@@ -79,6 +84,22 @@ export interface Snapshot {
 }
 
 /**
+ * What a budget tells whoever listens: that a retry was granted or refused, what the failure before it was, and how many retries
+ * the window would pay for after that. `observed` is true for a refusal in `observe`, which is granted all the same.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event =
+  | { readonly _tag: "RetryGranted"; readonly cause: FailureCause; readonly balance: number }
+  | {
+      readonly _tag: "RetryRefused"
+      readonly cause: FailureCause
+      readonly balance: number
+      readonly observed: boolean
+    }
+
+/**
  * A budget that calls share. Its methods are synchronous and take the monotonic time in milliseconds: `Retry` calls them on
  * the hot path. Whoever calls `callStarted` must call `callEnded`, and `retryStarted` must be followed by `retryEnded`.
  *
@@ -86,6 +107,7 @@ export interface Snapshot {
  * @since 0.1.0
  */
 export interface RetryBudget {
+  readonly mode: Mode
   readonly callStarted: (nowMillis: number) => void
   readonly callEnded: () => void
   /** Whether one more retry may be made; takes it from the budget if so. Asked before the back-off. */
@@ -95,6 +117,7 @@ export interface RetryBudget {
   readonly retryEnded: () => void
   /** What the budget holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
+  readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
 const within = (name: string, value: number, minimum: number, maximum: number): number => {
@@ -141,16 +164,29 @@ export const make = (options: Options = {}): RetryBudget => {
     inFlightRatio: within("inFlightRatio", options.inFlightRatio ?? defaults.inFlightRatio, 0, 1),
     minimumInFlight: within("minimumInFlight", options.minimumInFlight ?? defaults.minimumInFlight, 1, 1e6)
   })
+  const mode = options.mode ?? defaults.mode
+  const { emit, events, isHeard } = PolicyEvents.make<Event>()
   let granted = 0
   let refused = 0
   return {
+    mode,
+    events,
     callStarted: (nowMillis) => State.callStarted(state, nowMillis),
     callEnded: () => State.callEnded(state),
     tryRetry: (nowMillis, cause) => {
+      if (mode === "off") return true
       const allowed = State.tryWithdraw(state, nowMillis, Math.round(costs[cause] * 1000))
       if (allowed) granted++
       else refused++
-      return allowed
+      if (isHeard()) {
+        const balance = State.balance(state, nowMillis) / 1000
+        emit(
+          allowed
+            ? { _tag: "RetryGranted", cause, balance }
+            : { _tag: "RetryRefused", cause, balance, observed: mode === "observe" }
+        )
+      }
+      return allowed || mode === "observe"
     },
     retryStarted: () => State.retryStarted(state),
     retryEnded: () => State.retryEnded(state),

@@ -125,4 +125,26 @@ describe("RetryBudget", () => {
     refused({ costs: { throttle: -1 } }, "costs.throttle must be between 0 and 1000, got -1")
     assert.doesNotThrow(() => RetryBudget.make({ ttl: 1000, ratio: 0, minimumPerSecond: 0, inFlightRatio: 0 }))
   })
+
+  it("a budget that observes grants what it would refuse, counts it, and says so", () => {
+    const seen: Array<string> = []
+    const budget = RetryBudget.make({ ratio: 0.5, minimumPerSecond: 0, mode: "observe" })
+    budget.events.subscribe((event) =>
+      seen.push(
+        event._tag === "RetryRefused" ? `refused ${event.balance} ${event.observed}` : `granted ${event.balance}`
+      )
+    )
+    budget.callStarted(0)
+    budget.callStarted(0)
+    assert.deepStrictEqual([budget.tryRetry(0, "transient"), budget.tryRetry(0, "timeout")], [true, true])
+    assert.deepStrictEqual(seen, ["granted 0", "refused 0 true"])
+  })
+
+  it.effect("a budget that is off grants all and counts nothing", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make({ ratio: 0, minimumPerSecond: 0, mode: "off" })
+      assert.isTrue(budget.tryRetry(0, "transient"))
+      assert.deepInclude(yield* budget.snapshot, { granted: 0, refused: 0 })
+    })
+  )
 })
