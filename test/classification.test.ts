@@ -108,7 +108,7 @@ const phaseMillis = 200
 /** How late a bound may be on a busy machine, and how long anything else may take. */
 const slackMillis = 1500
 
-const once: HttpPolicy.Options = { retry: false, attemptTimeout: false, deadline: false }
+const once: HttpPolicy.Options = { retry: false, attemptTimeout: false, deadline: false, breaker: false }
 
 const phases: NodeTransport.Options = {
   connections: 1,

@@ -286,7 +286,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("retry", (it) => {
       Effect.gen(function* () {
         const upstream = yield* TestUpstream
         const listener = yield* upstream.listen(Behaviour.http([Behaviour.status(503)]))
-        const payments = yield* calling(listener, { policy: { retry: { ...quick, maxAttempts: 4 } } })
+        const payments = yield* calling(listener, { policy: { retry: { ...quick, maxAttempts: 4 }, breaker: false } })
         if (stop) yield* upstream.stop(listener)
         const { millis, value: errors } = yield* timed(
           bounded("15 seconds")(

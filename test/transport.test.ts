@@ -6,7 +6,7 @@ import type { CallingOptions, Target } from "./support/calling.ts"
 import type { ConnectionFact } from "./support/upstream.ts"
 import { Behaviour, TestUpstream } from "./support/upstream.ts"
 
-const once: HttpPolicy.Options = { retry: false, attemptTimeout: false, deadline: false }
+const once: HttpPolicy.Options = { retry: false, attemptTimeout: false, deadline: false, breaker: false }
 
 /** An upstream whose transport is closed by hand. */
 const callingUntilClosed = Effect.fnUntraced(function* (target: Target, options: CallingOptions) {

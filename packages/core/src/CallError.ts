@@ -45,7 +45,7 @@ import { Reason } from "./Reason.ts"
  * - `budget`: the upstream's retry budget was spent
  * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
  *   its body is used up
- * - `not-retryable`: another try cannot help
+ * - `not-retryable`: another try cannot help, or the policy does not try such a failure again
  * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
  *
  * @category schemas
@@ -73,7 +73,7 @@ const stoppedInWords: { readonly [K in RetryStopped]: string } = {
   deadline: "the deadline leaves no time for one",
   budget: "the retry budget is spent",
   "not-replayable": "the request may not be sent twice",
-  "not-retryable": "another would not help",
+  "not-retryable": "this is not tried again",
   "server-wait": "the server asked for too long a wait"
 }
 

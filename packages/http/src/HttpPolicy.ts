@@ -67,6 +67,7 @@ export const defaults = {
   deadline: Duration.seconds(30),
   attemptTimeout: Duration.seconds(10),
   nonIdempotent: "never",
+  refusals: "fail",
   limits: {
     responseBytes: 16 * 1024 * 1024,
     errorBytes: 16 * 1024,
@@ -138,6 +139,7 @@ const retryOf = (options: Omit<RetryOptions, "budget">, base: RetryPolicy | unde
       serverWaitJitter: options.serverWaitJitter ?? base?.loop.serverWaitJitter
     }),
     nonIdempotent: options.nonIdempotent ?? base?.nonIdempotent ?? defaults.nonIdempotent,
+    refusals: options.refusals ?? base?.refusals ?? defaults.refusals,
     backoff: options.schedule === undefined ? (options.backoff ?? base?.backoff ?? {}) : "own schedule"
   }
 }
@@ -183,7 +185,7 @@ const headerName = (given: string | false | undefined): string | undefined => {
 /**
  * Makes a policy of exactly the stages that are given; what is left out is off. The presets are this with stages of their own.
  *
- * Throws a `RangeError` for an option out of range, and for stages that contradict each other; {@link validate} tells them all.
+ * Throws a `RangeError` for an option out of range, and for stages that contradict each other: all contradictions, a line each.
  *
  * ```ts
  * import { HttpPolicy } from "holdfast"
@@ -226,8 +228,10 @@ export const make = (options: Options): HttpPolicy => {
     adaptiveTimeout
   }
   tryStages(policy)
-  const contradiction = Words.findings(policy).find((finding) => finding.severity === "error")
-  if (contradiction !== undefined) throw new RangeError(`HttpPolicy: ${contradiction.text}`)
+  const contradictions = Words.findings(policy).filter((finding) => finding.severity === "error")
+  if (contradictions.length > 0) {
+    throw new RangeError(contradictions.map(({ text }) => `HttpPolicy: ${text}`).join("\n"))
+  }
   return policy
 }
 
@@ -239,10 +243,9 @@ const attemptTimeoutWithin = (
   if (options.attemptTimeout !== undefined) return options.attemptTimeout
   if (options.deadline === undefined || options.deadline === false) return fallback
   const attempts = options.retry === false ? 1 : (options.retry?.maxAttempts ?? Retry.defaults.maxAttempts)
-  return Duration.min(
-    fallback,
-    Duration.millis(Duration.toMillis(Duration.fromInputUnsafe(options.deadline)) / attempts)
-  )
+  const share = Duration.toMillis(Duration.fromInputUnsafe(options.deadline)) / attempts
+  // whole milliseconds, since it is shown
+  return Duration.min(fallback, Duration.millis(share > 1 ? Math.floor(share) : share))
 }
 
 /**
@@ -281,7 +284,7 @@ export const aggressive = (options: Options = {}): HttpPolicy =>
     deadline: "3 seconds",
     retry: { backoff: { base: "20 millis", cap: "500 millis" }, maxServerWait: "1 second" },
     hedge: {},
-    breaker: { openTime: CircuitBreaker.doubling("1 second"), maxOpenTime: "30 seconds" },
+    breaker: { openTime: { doubling: "1 second" }, maxOpenTime: "30 seconds" },
     attemptTimeout: { limit: "1 second" },
     ...given(options)
   })
@@ -302,7 +305,7 @@ export const gentle = (options: Options = {}): HttpPolicy =>
       maxServerWait: "5 minutes",
       budget: { ratio: 0.1, minimumPerSecond: 1 }
     },
-    breaker: { openTime: CircuitBreaker.doubling("15 seconds") },
+    breaker: { openTime: { doubling: "15 seconds" } },
     throttle: {},
     bulkhead: { maxConcurrent: 4, maxQueue: 1000, maxWait: "5 minutes" },
     attemptTimeout: "1 minute",

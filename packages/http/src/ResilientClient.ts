@@ -41,7 +41,7 @@ import * as FailureClassifier from "./FailureClassifier.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { discard, readBounded } from "./internal/boundedBody.ts"
 import { guarded } from "./internal/guard.ts"
-import { isIdempotent, mayRepeat } from "./internal/replay.ts"
+import { isIdempotent, mayRepeat, withRefusals } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
 import { inTurn } from "./internal/inTurn.ts"
 import * as Spans from "./internal/spans.ts"
@@ -318,7 +318,7 @@ const isRefusal = <E>(failed: Failed<E> | Reason.PolicyReason): failed is Reason
 
 const judge = <E>(call: Call, failed: Failed<E>): Outcome.Failure => {
   if (failed._tag === "Foreign") return foreign
-  const usual = Outcome.fromReason(failed.reason)
+  const usual = withRefusals(Outcome.fromReason(failed.reason), call.policy.retry?.refusals)
   return call.options.classify === undefined ? usual : call.options.classify(failed.reason, usual)
 }
 

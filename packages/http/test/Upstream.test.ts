@@ -16,6 +16,7 @@ import {
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import { CallError } from "@holdfast/core/CallError"
+import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import * as Outcome from "@holdfast/core/Outcome"
@@ -270,6 +271,30 @@ describe("Upstream", () => {
           seen.requests.map(({ path }) => path),
           ["/v1/a", "/v1/a", "/v1/b"]
         )
+      })
+    )
+
+    it.effect("what this side refused ends the call at once, unless the policy says to wait for it", () =>
+      Effect.gen(function* () {
+        const opened = (refusals: "fail" | "wait" | undefined) =>
+          calling(
+            { "*": [status(500), json({ id: "ch_1", amount: 1200 })] },
+            (api) => api.get("/a", { decode: Charge }),
+            {
+              policy: HttpPolicy.standard({
+                retry: { maxAttempts: 3, refusals },
+                breaker: { trip: [CircuitBreaker.consecutiveFailures(1)], openTime: "2 seconds" }
+              })
+            }
+          )
+        for (const refusals of [undefined, "fail"] as const) {
+          const { error } = yield* opened(refusals)
+          assert.deepInclude(error, { attempts: 1, retryStopped: "not-retryable" })
+          assert.strictEqual(error.reason._tag, "CircuitOpen")
+        }
+        const waited = yield* opened("wait")
+        assert.deepStrictEqual(succeeded(waited), new Charge({ id: "ch_1", amount: 1200 }))
+        assert.strictEqual(waited.requests.length, 2)
       })
     )
 

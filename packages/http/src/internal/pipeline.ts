@@ -26,7 +26,7 @@ import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { isIssue, type Issue } from "./pathTemplate.ts"
 import type { CallPolicy } from "./policyModel.ts"
-import { mayRepeat } from "./replay.ts"
+import { mayRepeat, withRefusals } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
@@ -163,7 +163,7 @@ class Call
 
   classify(reason: Reason.Reason): Outcome.Failure {
     if (this.judged?.reason === reason) return this.judged.outcome
-    const usual = Outcome.fromReason(reason)
+    const usual = withRefusals(Outcome.fromReason(reason), this.policy.retry?.refusals)
     const own = this.runtime.classify
     const outcome = own === undefined ? usual : own(reason, usual)
     this.judged = { reason, outcome }

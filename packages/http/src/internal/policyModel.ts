@@ -60,6 +60,12 @@ export interface RetryOptions extends Retry.Options {
   readonly budget?: RetryBudget.Options | false | undefined
   /** What of requests that are not idempotent may be sent again. Default `never`. */
   readonly nonIdempotent?: NonIdempotent | undefined
+  /**
+   * What becomes of an attempt that this side refused (an open circuit, a full bulkhead or pool, a shed call): `fail` ends the
+   * call at once, which is what a refusal is for; `wait` tries again when the refusal says, if that is before the deadline.
+   * Default `fail`.
+   */
+  readonly refusals?: "fail" | "wait" | undefined
 }
 
 /**
@@ -164,6 +170,7 @@ export interface Options {
 export interface RetryPolicy {
   readonly loop: Retry.Retry
   readonly nonIdempotent: NonIdempotent
+  readonly refusals: "fail" | "wait"
   /** What was asked for, to print it. */
   readonly backoff: BackoffOptions | "own schedule"
 }

@@ -38,7 +38,8 @@ const retryInWords = (retry: RetryPolicy, budget: RetryBudget.Options | undefine
   const { minimumPerSecond = RetryBudget.defaults.minimumPerSecond, ratio = RetryBudget.defaults.ratio } = budget ?? {}
   const paid = budget === undefined ? "no budget" : `budget ${percent(ratio)} + ${minimumPerSecond}/s`
   const unsafe = retry.nonIdempotent === "never" ? "" : `, not idempotent: ${retry.nonIdempotent}`
-  return `retry ${retry.loop.maxAttempts} attempts, ${backoffInWords(retry.backoff)}, ${paid}${unsafe}`
+  const refused = retry.refusals === "fail" ? "" : ", refusals waited for"
+  return `retry ${retry.loop.maxAttempts} attempts, ${backoffInWords(retry.backoff)}, ${paid}${unsafe}${refused}`
 }
 
 const hedgeInWords = (hedge: NonNullable<HttpPolicy["hedge"]>): string => {

@@ -1,0 +1,96 @@
+import * as Text from "effect/String"
+import { nearestSlip } from "./nearestName.ts"
+import { unknownName, Written } from "./policyData.ts"
+import { type Fields, policyShape, type Shape } from "./policyShape.ts"
+
+// A configuration knows texts under paths, and not where one name ends and the next begins: what is `retry.maxAttempts` in
+// JSON is RETRY_MAX_ATTEMPTS in an environment, which Effect takes apart at every underscore. So a name is matched with as many
+// parts of a path as it takes.
+
+/** A text, and where it was found. */
+export interface Entry {
+  readonly path: ReadonlyArray<string>
+  readonly text: string
+}
+
+/** A text whose first parts are taken up by the names that it was found under. */
+interface Rest extends Entry {
+  readonly rest: ReadonlyArray<string>
+}
+
+/** The whole name, as it is written where it was found. */
+const nameOf = ({ path }: Entry): string => path.join(path.every((part) => /^[A-Z0-9_]*$/.test(part)) ? "_" : ".")
+
+const upper = (parts: ReadonlyArray<string>): string => parts.map(Text.configCase).join("_")
+
+/** How many parts of a path a name takes up: none when it is another name. */
+const partsOf = (name: string, { rest }: Rest): number => {
+  const wanted = Text.configCase(name)
+  return rest.findIndex((_, index) => upper(rest.slice(0, index + 1)) === wanted) + 1
+}
+
+/** The option that a path leads to: the one with the longest name, since `deadline` is the beginning of `deadlineHeader`. */
+const optionOf = (inside: Fields, entry: Rest): readonly [name: string, below: Rest] | undefined => {
+  const [best] = Object.keys(inside.fields)
+    .map((name) => [name, partsOf(name, entry)] as const)
+    .filter(([, parts]) => parts > 0)
+    .sort(([, one], [, other]) => other - one)
+  return best && [best[0], { ...entry, rest: entry.rest.slice(best[1]) }]
+}
+
+const gather = (shape: Shape, entries: ReadonlyArray<Rest>, problems: Array<string>): unknown => {
+  const own = entries.find(({ rest }) => rest.length === 0)
+  const deeper = entries.filter(({ rest }) => rest.length > 0)
+  const [first] = deeper
+  if (first === undefined) return own && new Written(own.text, nameOf(own))
+  if (own !== undefined || shape.inside === undefined) {
+    problems.push(
+      own === undefined
+        ? `${nameOf(first)} is not an option`
+        : `${nameOf(own)} and ${nameOf(first)} are both given; one says all of it, the other a part`
+    )
+    return undefined
+  }
+  const { inside } = shape
+  if (inside._tag === "Fields") return gatherFields(inside, deeper, problems)
+  const byName = Map.groupBy(deeper, ({ rest }) => rest[0] ?? "")
+  const parts = [...byName].map(([name, below]) => {
+    const item = below.map((entry) => ({ ...entry, rest: entry.rest.slice(1) }))
+    return [name, gather(inside.of, item, problems)] as const
+  })
+  if (inside._tag === "Operations") return Object.fromEntries(parts)
+  return parts.sort(([one], [other]) => Number(one) - Number(other)).map(([, item]) => item)
+}
+
+const gatherFields = (inside: Fields, entries: ReadonlyArray<Rest>, problems: Array<string>): unknown => {
+  const byName = new Map<string, Array<Rest>>()
+  for (const entry of entries) {
+    const option = optionOf(inside, entry)
+    if (option === undefined) problems.push(unknownName(inside, upper(entry.rest), nameOf(entry)))
+    else byName.set(option[0], [...(byName.get(option[0]) ?? []), option[1]])
+  }
+  return Object.fromEntries(
+    [...byName].map(([name, below]) => [name, gather(inside.fields[name] ?? {}, below, problems)])
+  )
+}
+
+/** Whether an upstream's setting may be meant for its policy: others share its name, such as PAYMENTS_BASE_URL. */
+const isOurs = (entry: Rest): boolean => {
+  if (entry.rest.length === 0) return /^\s*\{/.test(entry.text)
+  if (optionOf(policyShape.inside, entry) !== undefined) return true
+  const [names, stages] = [Object.keys(policyShape.inside.fields), stagesWithOptions]
+  return entry.rest.some(
+    (_, index) =>
+      nearestSlip(upper(entry.rest.slice(0, index + 1)), index === entry.rest.length - 1 ? names : stages) !== undefined
+  )
+}
+
+const stagesWithOptions = Object.entries(policyShape.inside.fields).flatMap(([name, { inside }]) =>
+  inside === undefined ? [] : [name]
+)
+
+/** What texts under an upstream's name say of its policy; what is not about it is left alone. */
+export const gatherPolicy = (entries: ReadonlyArray<Entry>, depth: number, problems: Array<string>): unknown => {
+  const ours = entries.map((entry) => ({ ...entry, rest: entry.path.slice(depth) })).filter(isOurs)
+  return ours.length === 0 ? undefined : gather(policyShape, ours, problems)
+}
