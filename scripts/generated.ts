@@ -3,7 +3,21 @@
 
 import { globSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { ErrorCatalog, HttpPolicy, Retry, RetryBudget } from "holdfast"
+import {
+  AdaptiveConcurrency,
+  AttemptTimeout,
+  Backoff,
+  Bulkhead,
+  CircuitBreaker,
+  ErrorCatalog,
+  Hedge,
+  HttpPolicy,
+  RateLimit,
+  Retry,
+  RetryBudget,
+  SingleFlight,
+  Throttle
+} from "holdfast"
 import { NodeTransport } from "holdfast/node"
 import { Duration } from "effect"
 
@@ -87,6 +101,102 @@ const defaults = (groups: ReadonlyArray<readonly [string, object]>): string =>
 
 const { deadline, attemptTimeout, limits, nonIdempotent } = HttpPolicy.defaults
 
+/** When a breaker opens, as `describe` says it. */
+const tripInWords = (trip: CircuitBreaker.Options["trip"]): string =>
+  HttpPolicy.describe(HttpPolicy.make({ breaker: { trip, openTime: "1 second" } })).replace(/^breaker |, open 1s$/g, "")
+
+type OpenTime = NonNullable<CircuitBreaker.Options["openTime"]>
+
+const openTimeInWords = (openTime: OpenTime): string =>
+  HttpPolicy.describe(HttpPolicy.make({ breaker: { openTime } })).replace(/^.*, open /, "")
+
+type Figures = { readonly [option: string]: unknown }
+
+/** What a stage of a policy does, option by option; nothing when it is off. */
+const stages: ReadonlyArray<readonly [stage: string, figures: (policy: HttpPolicy.HttpPolicy) => Figures | undefined]> =
+  [
+    ["singleFlight", ({ singleFlight }) => singleFlight && { ...SingleFlight.defaults, ...singleFlight }],
+    ["rateLimit", ({ rateLimit }) => rateLimit && { ...RateLimit.defaults, ...rateLimit }],
+    ["deadline", ({ call }) => call.deadline && { "": call.deadline }],
+    [
+      "retry",
+      ({ call: { retry } }) =>
+        retry && {
+          maxAttempts: retry.loop.maxAttempts,
+          nonIdempotent: retry.nonIdempotent,
+          refusals: retry.refusals,
+          maxServerWait: retry.loop.maxServerWait,
+          serverWaitJitter: retry.loop.serverWaitJitter
+        }
+    ],
+    [
+      "retry.backoff",
+      ({ call: { retry } }) =>
+        retry && typeof retry.backoff === "object"
+          ? { shape: "exponential", ...Backoff.defaults, ...retry.backoff }
+          : undefined
+    ],
+    ["retry.budget", ({ budget }) => budget && { ...RetryBudget.defaults, ...budget, costs: undefined }],
+    ["hedge", ({ hedge }) => hedge && { delay: "learned", ...Hedge.defaults, ...hedge }],
+    [
+      "breaker",
+      ({ breaker }) => {
+        if (breaker === undefined) return undefined
+        const {
+          openTime = CircuitBreaker.defaults.openTime,
+          trip,
+          ...others
+        } = { ...CircuitBreaker.defaults, ...breaker }
+        return { trip: tripInWords(trip), openTime: openTimeInWords(openTime), ...others, counts: undefined }
+      }
+    ],
+    ["throttle", ({ throttle }) => throttle && { ...Throttle.defaults, ...throttle }],
+    ["bulkhead", ({ bulkhead }) => bulkhead && { ...Bulkhead.defaults, ...bulkhead }],
+    ["adaptiveConcurrency", ({ adaptiveConcurrency: given }) => given && { ...AdaptiveConcurrency.defaults, ...given }],
+    [
+      "attemptTimeout",
+      ({ adaptiveTimeout, call }) =>
+        adaptiveTimeout === undefined
+          ? call.attemptTimeout && { "": call.attemptTimeout }
+          : { "": "learned", ...AttemptTimeout.adaptiveDefaults, ...adaptiveTimeout, window: undefined }
+    ],
+    ["limits", ({ call }) => ({ ...call.limits })]
+  ]
+
+/** A value as a table shows it, whatever way the time of an option is written in. */
+const figure = (value: unknown): string => {
+  if (value === undefined) return "–"
+  if (Array.isArray(value)) return value.join(", ")
+  if (typeof value !== "string" || !/^\d/.test(value) || !/ (milli|second|minute)s?$/.test(value)) return inWords(value)
+  // the pattern lets only times in words through
+  return Duration.format(Duration.fromInputUnsafe(value as Duration.Input))
+}
+
+/** What every stage of each preset does; a stage that none has is one row. */
+const presets = (): string => {
+  const policies = [HttpPolicy.standard(), HttpPolicy.aggressive(), HttpPolicy.gentle()]
+  const rows = stages.flatMap(([stage, figuresOf]) => {
+    const figures = policies.map(figuresOf)
+    const options = [...new Set(figures.flatMap((one) => Object.keys(one ?? {})))].filter(
+      (option) => option !== "mode" && figures.some((one) => one?.[option] !== undefined)
+    )
+    if (options.length === 0) return [[`\`${stage}\``, ...policies.map(() => "off")]]
+    return options.map((option) => [
+      `\`${option === "" ? stage : `${stage}.${option}`}\``,
+      ...figures.map((one) => (one === undefined ? "off" : figure(one[option])))
+    ])
+  })
+  return table(["option", "standard", "aggressive", "gentle"], rows)
+}
+
+/** What the options of the stages that no preset has mean when they are left out. */
+const optionalStages = (): string =>
+  defaults([
+    ["singleFlight.", SingleFlight.defaults],
+    ["rateLimit.", RateLimit.defaults],
+    ["adaptiveConcurrency.", AdaptiveConcurrency.defaults]
+  ])
+
 const parts: { readonly [name: string]: () => string } = {
   errors,
   "error-sample": errorSample,
@@ -98,6 +208,8 @@ const parts: { readonly [name: string]: () => string } = {
       ["retry.budget.", RetryBudget.defaults],
       ["limits.", limits]
     ]),
+  "policy-presets": presets,
+  "policy-optional-stages": optionalStages,
   "transport-defaults": () => defaults([["", NodeTransport.defaults]])
 }
 

@@ -131,7 +131,20 @@ export const timeWindow = (options: { readonly duration: Duration.Input } & Rate
 })
 
 /**
- * An open time that doubles with every opening in a row. `maxOpenTime` bounds it.
+ * An open time that doubles with every opening in a row, and says from what on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Doubling {
+  (consecutiveOpenings: number): Duration.Duration
+  /** The first open time. */
+  readonly doubling: Duration.Duration
+}
+
+/**
+ * An open time that doubles with every opening in a row. `maxOpenTime` bounds it. As data it is `{ doubling: "5 seconds" }`, which
+ * options take too.
  *
  * ```ts
  * import { Duration } from "effect"
@@ -144,9 +157,11 @@ export const timeWindow = (options: { readonly duration: Duration.Input } & Rate
  * @category open times
  * @since 0.1.0
  */
-export const doubling = (base: Duration.Input): ((consecutiveOpenings: number) => Duration.Duration) => {
-  const first = Duration.toMillis(Duration.fromInputUnsafe(base))
-  return (consecutiveOpenings) => Duration.millis(first * 2 ** (consecutiveOpenings - 1))
+export const doubling = (base: Duration.Input): Doubling => {
+  const first = Duration.fromInputUnsafe(base)
+  const firstMillis = Duration.toMillis(first)
+  const openTime = (consecutiveOpenings: number) => Duration.millis(firstMillis * 2 ** (consecutiveOpenings - 1))
+  return Object.assign(openTime, { doubling: first })
 }
 
 /**
@@ -161,10 +176,15 @@ export interface Options {
   /** A call that takes longer is slow, whatever becomes of it. Longer than zero; default: no call is slow. */
   readonly slowCallDuration?: Duration.Input | undefined
   /**
-   * How long the circuit stays open: a time, or a function of how many times it has opened in a row (1 for the first). The row
-   * ends when it has stayed closed for as long as it was last open. Default: 5 s, doubled each time (Finagle's dead time).
+   * How long the circuit stays open: a time, a first time that doubles, or a function of how many times it has opened in a row
+   * (1 for the first). The row ends when it has stayed closed for as long as it was last open. Default: 5 s, doubled each time
+   * (Finagle's dead time).
    */
-  readonly openTime?: Duration.Input | ((consecutiveOpenings: number) => Duration.Input) | undefined
+  readonly openTime?:
+    | Duration.Input
+    | { readonly doubling: Duration.Input }
+    | ((consecutiveOpenings: number) => Duration.Input)
+    | undefined
   /**
    * The longest open time, whatever `openTime` says and the server asks for. Default 5 min. Within it, a circuit is never open
    * for less than the `retryAfter` of the failure that opened it.
@@ -367,12 +387,17 @@ const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
   return { _tag: rule._tag, millis, ...rates }
 }
 
+const openTimeOf = (
+  openTime: NonNullable<Options["openTime"]>
+): Duration.Input | ((consecutiveOpenings: number) => Duration.Input) =>
+  typeof openTime === "object" && "doubling" in openTime ? doubling(openTime.doubling) : openTime
+
 const shapeOf = (options: Options): State.CircuitShape => {
   const slowCallMillis =
     options.slowCallDuration === undefined ? Infinity : longerThanZero("slowCallDuration", options.slowCallDuration)
   const trip = options.trip ?? defaults.trip
   if (trip.length === 0) throw new RangeError("CircuitBreaker: trip must have at least one rule, got none")
-  const openTime = options.openTime ?? defaults.openTime
+  const openTime = openTimeOf(options.openTime ?? defaults.openTime)
   const maxOpenMillis = longerThanZero("maxOpenTime", options.maxOpenTime ?? defaults.maxOpenTime)
   // asked once here, so that a function that gives nonsense is found out before the upstream is down
   const firstOpenMillis = longerThanZero("openTime", typeof openTime === "function" ? openTime(1) : openTime)

@@ -1,6 +1,8 @@
 export * as FailureClassifier from "./FailureClassifier.ts"
 export * as HttpClientTransport from "./HttpClientTransport.ts"
 export * as HttpPolicy from "./HttpPolicy.ts"
+export * as HttpPolicyJson from "./HttpPolicyJson.ts"
+export * as PolicySource from "./PolicySource.ts"
 export * as RateLimitFields from "./RateLimitFields.ts"
 export * as Redaction from "./Redaction.ts"
 export * as Rejection from "./Rejection.ts"

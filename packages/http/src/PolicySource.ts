@@ -1,0 +1,289 @@
+/**
+ * Where a policy comes from when it is not code: the environment, a configuration, a file that changes while the program runs.
+ *
+ * **When to use**: {@link config} at the start; {@link follow} with {@link file}, or with any stream of a control plane, to
+ * change how a living upstream is called without a restart.
+ *
+ * **What it is not**: a way to break a service from afar. A policy that is not right is refused as a whole and said so; the one
+ * before it stays in force.
+ *
+ * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, learned latencies)
+ * when its options stay the same; the others begin anew.
+ *
+ * ```ts
+ * import { ConfigProvider, Effect } from "effect"
+ * import { HttpPolicy, PolicySource } from "holdfast"
+ *
+ * const environment = ConfigProvider.fromEnv({
+ *   env: {
+ *     PAYMENTS_BASE_URL: "https://payments.internal", // not the policy's, and left alone
+ *     PAYMENTS_DEADLINE: "5 seconds",
+ *     PAYMENTS_RETRY_MAX_ATTEMPTS: "2",
+ *     PAYMENTS_BREAKER: "false"
+ *   }
+ * })
+ *
+ * const policy = await Effect.runPromise(PolicySource.config("payments").parse(environment))
+ * console.log(HttpPolicy.describe(policy))
+ * // => deadline 5s → retry 2 attempts, exponential from 100ms to 10s, full jitter, budget 20% + 2/s → attempt timeout 2s 500ms
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Stream from "effect/Stream"
+import * as Text from "effect/String"
+import * as HttpPolicy from "./HttpPolicy.ts"
+import * as HttpPolicyJson from "./HttpPolicyJson.ts"
+import { type Problems, readPolicy } from "./internal/policyData.ts"
+import { type Entry, gatherPolicy } from "./internal/policyEntries.ts"
+import type { Declared } from "./internal/policyShape.ts"
+import type { Upstream } from "./Upstream.ts"
+
+export type { Declared, Preset } from "./internal/policyShape.ts"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// from a configuration
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** What a configuration holds under a name, whatever it is. */
+type Tree = string | ReadonlyArray<Tree | undefined> | { readonly [name: string]: Tree }
+
+// what has parts is read first: an environment may have DEADLINE beside DEADLINE_HEADER, and only the parts can be listed
+const Tree: Schema.Codec<Tree> = Schema.Union([
+  Schema.Record(
+    Schema.String,
+    Schema.suspend((): Schema.Codec<Tree> => Tree)
+  ),
+  Schema.Array(Schema.UndefinedOr(Schema.suspend((): Schema.Codec<Tree> => Tree))),
+  Schema.String
+])
+
+type Path = ReadonlyArray<string | number>
+
+const entry = (path: Path, text: string): Entry => ({ path: path.map(String), text })
+
+/** Every text in a tree, and every place that has parts, where a text may stand too. */
+const walk = (tree: Tree | undefined, path: Path): { readonly texts: Array<Entry>; readonly places: Array<Path> } => {
+  if (tree === undefined) return { texts: [], places: [] }
+  if (Predicate.isString(tree)) return { texts: [entry(path, tree)], places: [] }
+  const parts = Array.isArray(tree)
+    ? tree.map((part: Tree | undefined, index) => walk(part, [...path, index]))
+    : Object.entries(tree).map(([name, part]) => walk(part, [...path, name]))
+  return {
+    texts: parts.flatMap(({ texts }) => texts),
+    places: [path, ...parts.flatMap(({ places }) => places)]
+  }
+}
+
+/** All the texts below a path. */
+const entriesAt = (path: Path): Config.Config<Option.Option<ReadonlyArray<Entry>>> =>
+  Config.flatMap(Config.option(Config.schema(Tree, path)), (found) => {
+    if (Option.isNone(found)) return Config.succeed(Option.none())
+    const { places, texts } = walk(found.value, path)
+    const besides = places.map((place) =>
+      Config.map(
+        Config.option(Config.schema(Schema.String, place)),
+        Option.map((text) => entry(place, text))
+      )
+    )
+    return Config.map(Config.all(besides), (more) => Option.some([...texts, ...more.flatMap(Option.toArray)]))
+  })
+
+const invalid = (problems: Problems): Schema.SchemaError =>
+  new Schema.SchemaError(
+    new SchemaIssue.InvalidValue({ message: problems.map((problem) => `HttpPolicy: ${problem}`).join("\n") })
+  )
+
+const policyOf = (
+  entries: ReadonlyArray<Entry>,
+  depth: number,
+  declared: Declared
+): Result.Result<HttpPolicy.HttpPolicy, Problems> => {
+  const problems: Array<string> = []
+  const data = gatherPolicy(entries, depth, problems)
+  const read = readPolicy(data ?? {}, declared)
+  if (problems.length === 0) return read
+  return Result.fail([...problems, ...Result.match(read, { onFailure: (found) => found, onSuccess: () => [] })])
+}
+
+/**
+ * The policy of an upstream as a `Config`. An option is found under the upstream's name and its own, in the manner of whatever
+ * provides: `payments.retry.maxAttempts` in an object, `PAYMENTS_RETRY_MAX_ATTEMPTS` in an environment. A stage, or the whole
+ * policy, can also be JSON in one variable: `PAYMENTS='{"preset":"gentle"}'`, `PAYMENTS_OPERATIONS='{"POST /charges":…}'`.
+ *
+ * What is left out is what the preset says; `PAYMENTS_PRESET` names it, and without it, it is the standard one. Other settings that
+ * share the upstream's name are left alone, unless they look like an option that was misspelt. `declared` is what the code says: it
+ * holds where the configuration says nothing, stage by stage, so that nothing needs to be configured at all.
+ *
+ * ```ts
+ * import { ConfigProvider, Effect } from "effect"
+ * import { PolicySource } from "holdfast"
+ *
+ * const environment = ConfigProvider.fromEnv({ env: { PAYMENTS_RETRY_MAX_ATEMPTS: "5", PAYMENTS_DEADLINE: "5000" } })
+ * const error = await Effect.runPromise(Effect.flip(PolicySource.config("payments").parse(environment)))
+ * console.log(error.message)
+ * // => SchemaError(HttpPolicy: PAYMENTS_RETRY_MAX_ATEMPTS is not an option; did you mean maxAttempts?
+ * // => HttpPolicy: PAYMENTS_DEADLINE must be a time in words, such as "2 seconds", or false, got "5000"; if these are milliseconds, write "5 seconds")
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const config = (upstream: string, declared: Declared = {}): Config.Config<HttpPolicy.HttpPolicy> => {
+  // an environment has the name in capitals, and knows it by its parts
+  const capitals = Text.configCase(upstream).split("_")
+  return Config.all([entriesAt([upstream]), entriesAt(capitals)]).pipe(
+    Config.mapEffect(([asWritten, inCapitals]) => {
+      const [entries, depth] = Option.isSome(asWritten)
+        ? [asWritten.value, 1]
+        : [Option.getOrElse(inCapitals, () => []), capitals.length]
+      return Effect.fromResult(
+        Result.mapError(policyOf(entries, depth, declared), (problems) => new Config.ConfigError(invalid(problems)))
+      )
+    })
+  )
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// while the program runs
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What became of a policy that a source gave: `Applied` is in force, with what {@link HttpPolicy.validate} warns of; `Rejected` is
+ * not, and the one before it still is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Change =
+  | {
+      readonly _tag: "Applied"
+      readonly upstream: string
+      readonly policy: HttpPolicy.HttpPolicy
+      readonly warnings: ReadonlyArray<string>
+    }
+  | { readonly _tag: "Rejected"; readonly upstream: string; readonly error: Schema.SchemaError }
+
+const apply = (upstream: Upstream, given: unknown): Effect.Effect<Change> =>
+  (Predicate.isString(given) ? HttpPolicyJson.fromText(given) : HttpPolicyJson.fromJson(given)).pipe(
+    Effect.flatMap((policy) =>
+      Effect.gen(function* () {
+        yield* upstream.reload(policy)
+        const warnings = HttpPolicy.validate(policy).map(({ text }) => text)
+        yield* Effect.logInfo(`${upstream.name} has a new policy: ${HttpPolicy.describe(policy)}`)
+        for (const warning of warnings) yield* Effect.logWarning(`the new policy of ${upstream.name}: ${warning}`)
+        return { _tag: "Applied", upstream: upstream.name, policy, warnings } as const
+      })
+    ),
+    Effect.catch((error) =>
+      Effect.as(Effect.logWarning(`${upstream.name} keeps its policy; the new one is not right\n${error.message}`), {
+        _tag: "Rejected",
+        upstream: upstream.name,
+        error
+      } as const)
+    )
+  )
+
+/**
+ * Puts each policy that a source gives in force, and tells what became of it. An element is JSON text, or what it was parsed to.
+ * One that is not right changes nothing and is logged as a warning. Run it as long as the upstream lives.
+ *
+ * ```ts
+ * import { Effect, Layer, Logger, Stream } from "effect"
+ * import { HttpPolicy, PolicySource, Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const stock = yield* Stock
+ *   const source = Stream.make('{ "deadline": "1 second", "retry": false, "breaker": false }', '{ "deadline": "soon" }')
+ *   yield* PolicySource.follow(stock, source).pipe(
+ *     Stream.runForEach((change) => Effect.sync(() => console.log(change._tag)))
+ *   )
+ *   console.log(HttpPolicy.describe(stock.policy))
+ * })
+ *
+ * const transport = ScriptedTransport.layer({})
+ * const quiet = Logger.layer([])
+ * await Effect.runPromise(program.pipe(Effect.provide([Stock.layer.pipe(Layer.provide(transport)), quiet])))
+ * // => Applied
+ * // => Rejected
+ * // => deadline 1s → attempt timeout 1s
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const follow = <E, R>(upstream: Upstream, source: Stream.Stream<unknown, E, R>): Stream.Stream<Change, E, R> =>
+  Stream.mapEffect(source, (given) => apply(upstream, given))
+
+/**
+ * How a file is watched.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FileOptions {
+  /** How often the file is read. Longer than zero; default 10 s. */
+  readonly every?: Duration.Input | undefined
+}
+
+/**
+ * The text of a file: at once, and again whenever it has changed. It is read again and again, and not watched: what a
+ * cluster mounts is exchanged below the name, which watchers miss. A file that cannot be read is logged as a warning, once, and
+ * waited for.
+ *
+ * ```ts no-run
+ * import { Effect, Layer, Stream } from "effect"
+ * import { PolicySource, Upstream } from "holdfast"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * // needs a `FileSystem`, such as NodeFileSystem.layer of "@effect/platform-node"
+ * const following = Layer.effectDiscard(
+ *   Effect.gen(function*() {
+ *     const changes = PolicySource.follow(yield* Stock, PolicySource.file("/etc/shop/stock.json", { every: "5 seconds" }))
+ *     yield* Effect.forkScoped(Stream.runDrain(changes))
+ *   })
+ * )
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const file = (path: string, options: FileOptions = {}): Stream.Stream<string, never, FileSystem.FileSystem> => {
+  const every = Duration.fromInputUnsafe(options.every ?? Duration.seconds(10))
+  if (!(Duration.toMillis(every) > 0)) {
+    throw new RangeError(`PolicySource: every must be longer than zero, got ${String(options.every)}`)
+  }
+  return Stream.suspend(() => {
+    let isUnreadable = false
+    const read = Effect.gen(function* () {
+      const text = yield* (yield* FileSystem.FileSystem).readFileString(path)
+      isUnreadable = false
+      return Option.some(text)
+    }).pipe(
+      Effect.catch((error) => {
+        const warning = isUnreadable ? Effect.void : Effect.logWarning(`${path} cannot be read: ${error.message}`)
+        isUnreadable = true
+        return Effect.as(warning, Option.none<string>())
+      })
+    )
+    return Stream.fromEffectSchedule(read, Schedule.spaced(every)).pipe(
+      Stream.filter(Option.isSome),
+      Stream.map(({ value }) => value),
+      Stream.changes
+    )
+  })
+}

@@ -1,0 +1,436 @@
+import {
+  Config,
+  ConfigProvider,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FileSystem,
+  Layer,
+  Logger,
+  PlatformError,
+  Queue,
+  Stream
+} from "effect"
+import { TestClock } from "effect/testing"
+import { assert, describe, it } from "@effect/vitest"
+import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
+import * as HttpPolicy from "../src/HttpPolicy.ts"
+import * as PolicySource from "../src/PolicySource.ts"
+import * as Upstream from "../src/Upstream.ts"
+
+const fromEnv = (env: Record<string, string>) => ConfigProvider.fromEnv({ env })
+
+const found = (provider: ConfigProvider.ConfigProvider, name = "payments", declared?: PolicySource.Declared) =>
+  Effect.map(PolicySource.config(name, declared).parse(provider), HttpPolicy.describe)
+
+const refusal = (provider: ConfigProvider.ConfigProvider) =>
+  Effect.map(Effect.flip(found(provider)), ({ message }) => message)
+
+const asCode = (options: HttpPolicy.Options) => HttpPolicy.describe(HttpPolicy.standard(options))
+
+describe("a policy from a configuration", () => {
+  it.effect("every option of the environment has its name in capitals, below the upstream's", () =>
+    Effect.gen(function* () {
+      const policy = yield* found(
+        fromEnv({
+          PAYMENTS_DEADLINE: "8 seconds",
+          PAYMENTS_DEADLINE_HEADER: "x-time-left",
+          PAYMENTS_RETRY_MAX_ATTEMPTS: "5",
+          PAYMENTS_RETRY_BUDGET_MINIMUM_PER_SECOND: "7",
+          PAYMENTS_RETRY_BACKOFF_BASE: "20 millis",
+          PAYMENTS_BREAKER_TRIP_0_CONSECUTIVE_FAILURES: "4",
+          PAYMENTS_BREAKER_TRIP_1_TIME_WINDOW_DURATION: "1 minute",
+          PAYMENTS_BREAKER_OPEN_TIME_DOUBLING: "2 seconds",
+          PAYMENTS_ATTEMPT_TIMEOUT_LIMIT: "1 second",
+          PAYMENTS_BULKHEAD: "{}",
+          PAYMENTS_HEDGE: "false"
+        })
+      )
+      assert.strictEqual(
+        policy,
+        asCode({
+          deadline: "8 seconds",
+          retry: { maxAttempts: 5, budget: { minimumPerSecond: 7 }, backoff: { base: "20 millis" } },
+          breaker: {
+            trip: [
+              { _tag: "ConsecutiveFailures", failures: 4 },
+              { _tag: "TimeWindow", duration: "1 minute" }
+            ],
+            openTime: { doubling: "2 seconds" }
+          },
+          attemptTimeout: { limit: "1 second" },
+          bulkhead: {}
+        })
+      )
+    })
+  )
+
+  it.effect("an object has the names as they are in code", () =>
+    Effect.gen(function* () {
+      const payments = {
+        preset: "aggressive",
+        deadline: "2 seconds",
+        retry: { maxAttempts: 2 },
+        hedge: false,
+        breaker: { trip: [{ consecutiveFailures: 4 }] },
+        operations: { "POST /charges": { retry: false } }
+      }
+      const declared: HttpPolicy.Options = {
+        ...payments,
+        deadline: "2 seconds",
+        hedge: false,
+        breaker: { trip: [{ _tag: "ConsecutiveFailures", failures: 4 }] },
+        operations: { "POST /charges": { retry: false } }
+      }
+      assert.strictEqual(
+        yield* found(ConfigProvider.fromUnknown({ payments })),
+        HttpPolicy.describe(HttpPolicy.aggressive(declared))
+      )
+    })
+  )
+
+  it.effect("a stage or a whole policy may be JSON in one variable", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* found(
+          fromEnv({ PAYMENTS: '{ "preset": "gentle", "throttle": false }', PAYMENTS_BASE_URL: "https://a" })
+        ),
+        HttpPolicy.describe(HttpPolicy.gentle({ throttle: false }))
+      )
+      assert.include(
+        yield* found(fromEnv({ PAYMENTS_OPERATIONS: '{ "POST /charges": { "retry": false } }' })),
+        "1 operation with settings of their own"
+      )
+      assert.include(yield* refusal(fromEnv({ PAYMENTS_BULKHEAD: "{ maxQueue" })), "PAYMENTS_BULKHEAD is not JSON: ")
+      assert.include(
+        yield* refusal(fromEnv({ PAYMENTS: "{}", PAYMENTS_DEADLINE: "1 second" })),
+        "PAYMENTS and PAYMENTS_DEADLINE are both given; one says all of it, the other a part"
+      )
+    })
+  )
+
+  it.effect("what the code declares holds where the configuration says nothing, stage by stage", () =>
+    Effect.gen(function* () {
+      const declared = { preset: "gentle", deadline: "1 minute", attemptTimeout: "5 seconds", bulkhead: false } as const
+      const { preset: _, ...options } = declared
+      assert.strictEqual(
+        yield* found(fromEnv({}), "payments", declared),
+        HttpPolicy.describe(HttpPolicy.gentle(options))
+      )
+      assert.strictEqual(
+        yield* found(fromEnv({ PAYMENTS_DEADLINE: "30 seconds" }), "payments", declared),
+        HttpPolicy.describe(HttpPolicy.gentle({ ...options, deadline: "30 seconds" }))
+      )
+      assert.strictEqual(yield* found(fromEnv({})), asCode({}))
+    })
+  )
+
+  it.effect("names of several words, prefixes and constantCase are those of any other Config", () =>
+    Effect.gen(function* () {
+      const env = fromEnv({ BILLING_API_DEADLINE: "5 seconds", SHOP_BILLING_API_DEADLINE: "6 seconds" })
+      const shop = env.pipe(ConfigProvider.nested("SHOP"))
+      for (const name of ["billing-api", "billingApi"]) {
+        assert.strictEqual(yield* found(env, name), asCode({ deadline: "5 seconds" }))
+        assert.strictEqual(yield* found(ConfigProvider.constantCase(env), name), asCode({ deadline: "5 seconds" }))
+        assert.strictEqual(yield* found(shop, name), asCode({ deadline: "6 seconds" }))
+      }
+      const both = yield* Config.all({ payments: PolicySource.config("payments"), host: Config.String("HOST") }).parse(
+        fromEnv({ HOST: "a", PAYMENTS_DEADLINE: "5 seconds" })
+      )
+      assert.strictEqual(HttpPolicy.describe(both.payments), asCode({ deadline: "5 seconds" }))
+    })
+  )
+
+  it.effect("an error names the variable, what was got and what would be right, and tells all of them", () =>
+    Effect.gen(function* () {
+      const message = yield* refusal(
+        fromEnv({
+          PAYMENTS_RETRY_MAX_ATEMPTS: "5",
+          PAYMENTS_HEGDE: "{}",
+          PAYMENTS_DEADLINE: "5000",
+          PAYMENTS_BREAKER_PROBES: "three"
+        })
+      )
+      assert.strictEqual(
+        message,
+        "SchemaError(" +
+          [
+            "HttpPolicy: PAYMENTS_HEGDE is not an option; did you mean hedge?",
+            "HttpPolicy: PAYMENTS_RETRY_MAX_ATEMPTS is not an option; did you mean maxAttempts?",
+            'HttpPolicy: PAYMENTS_DEADLINE must be a time in words, such as "2 seconds", or false, got "5000"; if these are milliseconds, write "5 seconds"',
+            'HttpPolicy: PAYMENTS_BREAKER_PROBES must be a number, got "three"'
+          ].join("\n") +
+          ")"
+      )
+      assert.include(
+        yield* refusal(fromEnv({ PAYMENTS_RETRY_MAX_ATTEMPTS: "0" })),
+        "retry.maxAttempts must be a whole number of at least 1, got 0"
+      )
+    })
+  )
+
+  it.effect("other settings of the upstream are left alone, and their values are shown to nobody", () =>
+    Effect.gen(function* () {
+      const others = {
+        PAYMENTS_BASE_URL: "https://a",
+        PAYMENTS_API_KEY: "s3cret",
+        PAYMENTS_RESET_TOKEN: "s3cret",
+        PAYMENTS_PORT: "80",
+        PAYMENTS_TOKEN: "s3cret"
+      }
+      assert.strictEqual(
+        yield* found(fromEnv({ ...others, PAYMENTS_DEADLINE: "5 seconds" })),
+        asCode({ deadline: "5 seconds" })
+      )
+      assert.notInclude(yield* refusal(fromEnv({ ...others, PAYMENTS_DEADLINE: "5" })), "s3cret")
+    })
+  )
+
+  it.effect("a source that fails, fails as itself", () =>
+    Effect.gen(function* () {
+      const broken = ConfigProvider.make(() =>
+        Effect.fail(new ConfigProvider.SourceError({ message: "vault is sealed" }))
+      )
+      assert.include(yield* refusal(broken), "vault is sealed")
+    })
+  )
+})
+
+/** A file system of one file, whose text is what the variable says. */
+const oneFile = (content: { text: string | undefined; reads: number }) =>
+  FileSystem.layerNoop({
+    readFileString: (path) =>
+      Effect.suspend(() => {
+        content.reads++
+        return content.text === undefined
+          ? Effect.fail(
+              PlatformError.systemError({
+                _tag: "NotFound",
+                module: "FileSystem",
+                method: "readFileString",
+                pathOrDescriptor: path
+              })
+            )
+          : Effect.succeed(content.text)
+      })
+  })
+
+const logged = (lines: Array<string>) =>
+  Logger.layer([Logger.make(({ logLevel, message }) => void lines.push(`${logLevel}: ${String(message)}`))])
+
+const { hang, json, status } = ScriptedTransport
+
+const following = Effect.fn(function* (upstream: Upstream.Upstream) {
+  const policies = yield* Queue.unbounded<unknown>()
+  const changes = yield* Queue.unbounded<PolicySource.Change>()
+  yield* PolicySource.follow(upstream, Stream.fromQueue(policies)).pipe(
+    Stream.runForEach((change) => Queue.offer(changes, change)),
+    Effect.forkScoped
+  )
+  return (policy: unknown) => Effect.andThen(Queue.offer(policies, policy), Queue.take(changes))
+})
+
+const breaking = { trip: [{ consecutiveFailures: 1 }], openTime: "1 minute" }
+
+describe("a policy that changes while the program runs", () => {
+  const quiet = Logger.layer([])
+
+  it.effect("a good one is put in force, a bad one changes nothing and is told with all that is wrong", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" })
+      const give = yield* following(stock)
+      const first = yield* give('{ "deadline": "2 seconds", "retry": false, "breaker": false }')
+      assert.strictEqual(first._tag, "Applied")
+      assert.strictEqual(HttpPolicy.describe(stock.policy), "deadline 2s → attempt timeout 2s")
+      for (const bad of ['{ "deadlin": "1 second" }', { retry: { maxAttempts: 0 } }, "no JSON", undefined, 5]) {
+        const change = yield* give(bad)
+        assert.strictEqual(change._tag, "Rejected")
+        assert.strictEqual(HttpPolicy.describe(stock.policy), "deadline 2s → attempt timeout 2s")
+      }
+      const last = yield* give({ preset: "none", bulkhead: {} })
+      assert.deepInclude(last, {
+        _tag: "Applied",
+        upstream: "stock",
+        warnings: ["nothing bounds a call but its caller's own deadline"]
+      })
+      assert.deepStrictEqual(lines.slice(0, 2), [
+        "Info: stock has a new policy: deadline 2s → attempt timeout 2s",
+        "Warn: stock keeps its policy; the new one is not right\nHttpPolicy: deadlin is not an option; did you mean deadline?"
+      ])
+      assert.strictEqual(
+        lines.at(-1),
+        "Warn: the new policy of stock: nothing bounds a call but its caller's own deadline"
+      )
+    }).pipe(Effect.provide([ScriptedTransport.layer({}), logged(lines)]), Effect.scoped)
+  })
+
+  it.effect("calls in flight end with the policy that they began with, and the next ones have the new one", () =>
+    Effect.gen(function* () {
+      const stock = yield* Upstream.make("stock", {
+        baseUrl: "https://stock.internal",
+        policy: HttpPolicy.make({ attemptTimeout: "10 seconds" })
+      })
+      const give = yield* following(stock)
+      const before = yield* Effect.forkChild(
+        Effect.flip(Effect.timed(stock.get("/a")).pipe(Effect.mapError((error) => error.elapsed)))
+      )
+      yield* TestClock.adjust("1 second")
+      yield* give({ preset: "none", attemptTimeout: "2 seconds" })
+      const after = yield* Effect.forkChild(Effect.flip(stock.get("/a")))
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual((yield* Fiber.join(after)).elapsed, Duration.seconds(2))
+      assert.isUndefined(before.pollUnsafe())
+      yield* TestClock.adjust("7 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(before), Duration.seconds(10))
+    }).pipe(Effect.provide([ScriptedTransport.layer({ "*": [hang] }), quiet]), Effect.scoped)
+  )
+
+  it.effect(
+    "an open circuit, what the budget has spent and learned latencies stay when their options do, however these are written",
+    () =>
+      Effect.gen(function* () {
+        const policy = {
+          preset: "none",
+          deadline: "1 minute",
+          retry: { budget: { ttl: "1 minute" } },
+          breaker: breaking,
+          attemptTimeout: { limit: "2 seconds" }
+        }
+        const stock = yield* Upstream.make("stock", {
+          baseUrl: "https://stock.internal",
+          policy: HttpPolicy.make({
+            deadline: "1 minute",
+            retry: { budget: { ttl: 60_000 } },
+            breaker: { trip: [{ _tag: "ConsecutiveFailures", failures: 1 }], openTime: Duration.minutes(1) },
+            attemptTimeout: { limit: "2000 millis" }
+          })
+        })
+        const give = yield* following(stock)
+        yield* stock.get("/good")
+        const bad = yield* Effect.forkChild(Effect.flip(stock.get("/bad")))
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(bad)
+        const state = Effect.map(stock.snapshot, ({ budget, endpoints: [endpoint] }) => ({
+          granted: budget?.granted,
+          circuit: endpoint?.breaker?.state,
+          samples: endpoint?.attemptTimeout?.samples
+        }))
+        const learned = yield* state
+        const { budget } = stock.stages
+        assert.deepInclude(learned, { circuit: "Open" })
+        assert.isAbove(learned.samples ?? 0, 0)
+
+        yield* give({ ...policy, deadline: "50 seconds", bulkhead: {} })
+        assert.deepStrictEqual(yield* state, learned)
+        assert.isDefined(budget)
+        assert.strictEqual(stock.stages.budget, budget)
+        assert.strictEqual((yield* Effect.flip(stock.get("/good"))).reason._tag, "CircuitOpen")
+
+        yield* give({ ...policy, breaker: { ...breaking, openTime: { doubling: "1 minute" } } })
+        assert.deepStrictEqual(yield* state, { ...learned, circuit: "Closed" })
+        yield* give({ ...policy, attemptTimeout: { limit: "2 seconds", factor: 3 } })
+        assert.deepInclude(yield* state, { samples: learned.samples })
+      }).pipe(
+        Effect.provide([ScriptedTransport.layer({ "GET /good": [json({})], "GET /bad": [status(503)] }), quiet]),
+        Effect.scoped
+      )
+  )
+
+  it.effect("the same preset again leaves an open circuit open", () =>
+    Effect.gen(function* () {
+      for (const preset of ["standard", "aggressive", "gentle"] as const) {
+        const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal", policy: HttpPolicy[preset]() })
+        const give = yield* following(stock)
+        yield* stock.stages.breaker?.forceOpen ?? Effect.void
+        const breaker = stock.stages.breaker
+        yield* give({ preset })
+        assert.strictEqual(stock.stages.breaker, breaker, preset)
+        assert.isDefined(breaker)
+      }
+    }).pipe(Effect.provide([ScriptedTransport.layer({}), quiet]), Effect.scoped)
+  )
+
+  it.effect("a source that fails fails the following, and the policy stays", () =>
+    Effect.gen(function* () {
+      const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" })
+      const source = Stream.concat(
+        Stream.make<ReadonlyArray<unknown>>({ deadline: "1 second" }),
+        Stream.fail("the watch ended" as const)
+      )
+      const exit = yield* Effect.exit(Stream.runDrain(PolicySource.follow(stock, source)))
+      assert.deepStrictEqual(exit, Exit.fail("the watch ended"))
+      assert.strictEqual(stock.policy.call.deadline && Duration.format(stock.policy.call.deadline), "1s")
+    }).pipe(Effect.provide([ScriptedTransport.layer({}), quiet]), Effect.scoped)
+  )
+})
+
+describe("a file", () => {
+  it.effect("gives its text at once, and again when it has changed, as often as it is asked to look", () => {
+    const content = { text: "one" as string | undefined, reads: 0 }
+    const lines: Array<string> = []
+    const seen: Array<string> = []
+    return Effect.gen(function* () {
+      const read = PolicySource.file("/etc/shop/stock.json", { every: "5 seconds" })
+      const fiber = yield* Effect.forkChild(Stream.runForEach(read, (text) => Effect.sync(() => seen.push(text))))
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual([seen, content.reads], [["one"], 1])
+      content.text = "two"
+      yield* TestClock.adjust("4999 millis")
+      assert.deepStrictEqual([seen, content.reads], [["one"], 1])
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(seen, ["one", "two"])
+      yield* TestClock.adjust("20 seconds")
+      assert.deepStrictEqual([seen, content.reads], [["one", "two"], 6])
+
+      content.text = undefined
+      yield* TestClock.adjust("20 seconds")
+      assert.lengthOf(lines, 1)
+      assert.match(lines[0] ?? "", /^Warn: \/etc\/shop\/stock\.json cannot be read: NotFound/)
+      content.text = "two"
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(seen, ["one", "two"])
+      content.text = undefined
+      yield* TestClock.adjust("5 seconds")
+      content.text = "three"
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual([seen, lines.length], [["one", "two", "three"], 2])
+      yield* Fiber.interrupt(fiber)
+      const { reads } = content
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(content.reads, reads)
+    }).pipe(Effect.provide([oneFile(content), logged(lines)]))
+  })
+
+  it.effect("that is followed changes how a living upstream is called", () => {
+    const content = { text: "{}" as string | undefined, reads: 0 }
+    return Effect.gen(function* () {
+      const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" })
+      const applied = yield* Deferred.make<PolicySource.Change>()
+      yield* PolicySource.follow(stock, PolicySource.file("/stock.json")).pipe(
+        Stream.drop(1),
+        Stream.runForEach((change) => Deferred.succeed(applied, change)),
+        Effect.forkScoped
+      )
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(HttpPolicy.describe(stock.policy), asCode({}))
+      content.text = '{ "retry": false }'
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Deferred.await(applied))._tag, "Applied")
+      assert.strictEqual(HttpPolicy.describe(stock.policy), asCode({ retry: false }))
+    }).pipe(
+      Effect.provide(Layer.mergeAll(oneFile(content), ScriptedTransport.layer({}), Logger.layer([]))),
+      Effect.scoped
+    )
+  })
+
+  it("an interval that is not longer than zero is refused", () => {
+    assert.throws(
+      () => PolicySource.file("/a", { every: 0 }),
+      RangeError,
+      "PolicySource: every must be longer than zero, got 0"
+    )
+  })
+})
