@@ -167,7 +167,7 @@ const rateLimited = <A, E, R>(
   limit === undefined
     ? run
     : inTurn(limit, call.fiber.getRef(Clock.Clock), call.deadline, run, (refused) =>
-        callErrorOf(call, refused, 0, "attempts")
+        callErrorOf(call, refused, "attempts")
       )
 
 interface Call {
@@ -182,6 +182,8 @@ interface Call {
   readonly requestId: string
   readonly startMillis: number
   readonly deadline: Deadline.Deadline | undefined
+  /** Attempts that were sent; what a stage refused is none. */
+  sent: number
 }
 
 const makeCall = (
@@ -210,7 +212,8 @@ const makeCall = (
       fiber.getRef(Deadline.Current),
       startMillis,
       policy.deadline === undefined ? undefined : Duration.toMillis(policy.deadline)
-    )
+    ),
+    sent: 0
   }
 }
 
@@ -227,7 +230,7 @@ const loop = <E, R>(
     retry: policy.retry?.loop ?? once,
     budget,
     deadline: call.deadline,
-    attempt: (resend) => attempt(call, send, resend),
+    attempt: () => attempt(call, send),
     classify: (failed: Failed<E>) => judge(call, failed),
     replayable: (outcome) =>
       mayRepeat(repeatable, policy.retry?.nonIdempotent ?? "never", outcome) && isReplayable(request.body),
@@ -235,32 +238,32 @@ const loop = <E, R>(
       failed._tag === "Responded"
         ? discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime)
         : Effect.void,
-    onGiveUp: (failed, { attempts, stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
+    onGiveUp: (failed, { stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
       switch (failed._tag) {
         case "Responded":
           return call.options.failOnStatus === true
             ? Effect.andThen(
                 discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime),
-                Effect.fail(callErrorOf(call, failed.reason, attempts, stopped))
+                Effect.fail(callErrorOf(call, failed.reason, stopped))
               )
             : Effect.succeed(failed.response)
         case "Foreign":
           return Effect.fail(failed.error)
         case "Broken":
-          return Effect.fail(callErrorOf(call, failed.reason, attempts, stopped))
+          return Effect.fail(callErrorOf(call, failed.reason, stopped))
       }
     }
   })
 }
 
-const callErrorOf = (call: Call, reason: Reason.Reason, attempts: number, stopped: RetryStopped): CallError =>
+const callErrorOf = (call: Call, reason: Reason.Reason, stopped: RetryStopped): CallError =>
   stackless(
     () =>
       new CallError({
         upstream: call.upstream,
         operation: call.operation,
         requestId: call.requestId,
-        attempts,
+        attempts: call.sent,
         elapsed: Duration.millis(Deadline.nowMillisUnsafe(call.fiber.getRef(Clock.Clock)) - call.startMillis),
         retryStopped: stopped,
         reason
@@ -269,8 +272,7 @@ const callErrorOf = (call: Call, reason: Reason.Reason, attempts: number, stoppe
 
 const attempt = <E, R>(
   call: Call,
-  send: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>,
-  resend: number
+  send: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>, R> => {
   const { endpoint, policy } = call
   const exchange = send.pipe(
@@ -282,9 +284,10 @@ const attempt = <E, R>(
       return Effect.fail({ _tag: "Responded", reason: statusReason(endpoint, unread, now), response })
     })
   )
-  const counted = resend === 0 ? exchange : Effect.annotateSpans(exchange, "http.request.resend_count", resend)
   const learned = policy.learnsTimeout ? call.stages.adaptiveTimeout : undefined
   const timed = Effect.suspend(() => {
+    const resend = call.sent++
+    const counted = resend === 0 ? exchange : Effect.annotateSpans(exchange, "http.request.resend_count", resend)
     const clock = call.fiber.getRef(Clock.Clock)
     const startMillis = Deadline.nowMillisUnsafe(clock)
     const limitMillis =

@@ -760,7 +760,7 @@ describe("single flight", () => {
         const gone = Rejection.make(catalog.GONE, Schema.Struct({ error: Schema.Literal("gone") }))
         const busy = Rejection.make(catalog.BUSY, Schema.Struct({ error: Schema.Literal("busy") }))
         const Other = Schema.Struct({ left: Schema.Int })
-        const different = [
+        const different: ReadonlyArray<Effect.Effect<unknown, CallError>> = [
           api.get("/a"),
           api.head("/a"),
           api.get("/b"),
@@ -774,9 +774,9 @@ describe("single flight", () => {
           api.get("/a", { rejections: [busy] }),
           api.get("/a").pipe(HttpPolicy.override({ retry: false }))
         ]
-        yield* Effect.forEach(different, (call) => fork(Effect.exit(Effect.asVoid(call))))
+        yield* Effect.forEach(different, (call) => fork(Effect.exit(call)))
         assert.strictEqual(yield* sent, different.length)
-        yield* Effect.forEach(different.slice(0, -1), (call) => fork(Effect.exit(Effect.asVoid(call))))
+        yield* Effect.forEach(different.slice(0, -1), (call) => fork(Effect.exit(call)))
         assert.strictEqual(yield* sent, different.length)
       })
     )
