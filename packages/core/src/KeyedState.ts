@@ -77,10 +77,12 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
     get: (key, nowMillis) => {
       const age = nowMillis - bornMillis
       if (age >= idleMillis) {
-        // after twice the time the young ones are idle for too long as well
-        old = age >= 2 * idleMillis ? new Map() : young
+        // after twice the time the young ones are idle for too long as well. Otherwise a generation is born when it was due and
+        // not when the map was next used, or what is idle would live up to three times the time
+        const isAllIdle = age >= 2 * idleMillis
+        old = isAllIdle ? new Map() : young
         young = new Map()
-        bornMillis = nowMillis
+        bornMillis = isAllIdle ? nowMillis : bornMillis + idleMillis
       }
       const found = young.get(key)
       if (found !== undefined) return found
