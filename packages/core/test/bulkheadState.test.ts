@@ -137,6 +137,11 @@ describe("the bulkhead's state machine", () => {
           names(model.displaced).toSorted((a, b) => a - b)
         )
         assert.isTrue(state.queued === 0 || state.inFlight >= state.limit, "nobody waits while a permit is free")
+        const links = all.filter(({ status }) => status !== "waiting").flatMap(({ next, previous }) => [next, previous])
+        assert.isTrue(
+          links.every((link) => link === undefined),
+          "who is not in the queue keeps nobody of it alive"
+        )
       }
     },
     { arbitrary: { runs: 500 } }

@@ -387,6 +387,10 @@ describe("the circuit breaker's state machine", () => {
     })
   })
 
+  it("says of a ramp what share is let through, in whole hundredths", () => {
+    assert.strictEqual(Detail.rampDetail(0.957), "recovering: 96% of the calls are let through")
+  })
+
   describe("half-open", () => {
     it("as many probes as may are out at once, and the others are refused until one comes back", () => {
       const state = opened()

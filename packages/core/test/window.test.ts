@@ -61,6 +61,10 @@ describe("windows over finished calls", () => {
       assert.deepStrictEqual(Windows.read(window, 500), Windows.noCounts())
       Windows.record(window, 3, 510)
       assert.deepStrictEqual(Windows.read(window, 510), { ok: 0, slowOk: 0, failed: 0, slowFailed: 1 })
+      for (let index = 0; index < size; index++) Windows.record(window, 0, 520)
+      const kept = window._tag === "Time" ? 1 : 0
+      assert.deepStrictEqual(Windows.read(window, 520), { ok: size, slowOk: 0, failed: 0, slowFailed: kept })
+      if (window._tag === "Time") assert.deepStrictEqual(Windows.read(window, 1700), Windows.noCounts())
     }
   })
 
