@@ -387,6 +387,140 @@ describe("the circuit breaker's state machine", () => {
     })
   })
 
+  describe("what is kept, and for how long", () => {
+    const fresh: ReturnType<typeof visible> = {
+      shape: undefined,
+      trackers: [{ rule: consecutive(2), window: undefined }],
+      phase: "Closed",
+      generation: 0,
+      permit: { _tag: "Permit", isProbe: false, generation: 0 },
+      streak: 0,
+      askedUntil: 0,
+      openUntil: 0,
+      lastOpenMillis: 0,
+      openings: 0,
+      steadyAt: 0,
+      opening: undefined,
+      places: [undefined, undefined],
+      probeSuccesses: 0,
+      slowProbeSuccesses: 0,
+      ramping: false,
+      closedAt: 0
+    }
+
+    it("a reset circuit is as if it had just been made, but for the generation and the time", () => {
+      const state = circuit({ rules: [consecutive(2)], successThreshold: 3 })
+      assert.deepStrictEqual(visible(state), fresh)
+      calls(state, 2, "failure", 100)
+      call(state, "success", 5100, { durationMillis: 2000 })
+      permitted(state, 5100)
+      State.reset(state, 7100)
+      assert.strictEqual(state.at, 7000)
+      const { generation } = state
+      const permit = { ...fresh.permit, generation }
+      assert.deepStrictEqual(visible(state), { ...fresh, generation, permit, steadyAt: 7000, closedAt: 7000 })
+    })
+
+    it("a success forgets the failures before it, and what the server asked for with them", () => {
+      const state = circuit({ rules: [consecutive(2)] })
+      assert.strictEqual(call(state, "failure", 0), "counted")
+      assert.deepStrictEqual(visible(state), { ...fresh, streak: 1 })
+      State.reset(state, 0)
+      call(state, "failure", 0, { askedMillis: 9000 })
+      assert.strictEqual(state.askedUntil, 9000)
+      assert.strictEqual(call(state, "success", 0), "counted")
+      assert.deepInclude(visible(state), { askedUntil: 0, streak: 0 })
+    })
+
+    it("what the server asked for before the circuit opened is not waited for again after it closed", () => {
+      const state = circuit({ rules: [consecutive(1)], maxOpenMillis: 6000, probes: 1, successThreshold: 1 })
+      call(state, "failure", 0, { askedMillis: 60_000 })
+      assert.strictEqual(State.waitMillis(state, 0, 0), 6000)
+      call(state, "success", 6000)
+      assert.strictEqual(state.phase, "Closed")
+      assert.isUndefined(state.opening)
+      call(state, "failure", 20_000)
+      assert.strictEqual(State.waitMillis(state, 20_000, 0), 5000)
+    })
+
+    it("what the probes of a half-open phase reported does not count in the next", () => {
+      const rules = [consecutive(1), countRule(10, { slowCallRate: 0.5 })]
+      const state = opened({ rules, probes: 2, successThreshold: 2 })
+      assert.strictEqual(call(state, "success", 5000, { durationMillis: 2000 }), "counted")
+      assert.strictEqual(call(state, "failure", 5000), "counted")
+      call(state, "success", 10_000)
+      assert.strictEqual(state.phase, "HalfOpen")
+      assert.strictEqual(call(state, "success", 10_000), "counted")
+      assert.strictEqual(state.phase, "Closed")
+    })
+
+    it("the permit of a call that is not watched is late in every generation, and no probe", () => {
+      const state = circuit()
+      assert.isFalse(State.unwatched.isProbe)
+      for (let generation = 0; generation < 4; generation++) {
+        assert.strictEqual(State.settle(state, State.unwatched, "failure", 0, 0, 0), "late")
+        State.forceClosed(state, 0)
+      }
+    })
+
+    it("its time starts at 0, follows the clock whoever asks, and never goes back, not by a fraction", () => {
+      const state = circuit()
+      call(state, "success", 12_345)
+      assert.strictEqual(state.at, 0)
+      State.forceOpen(state, 12_350)
+      assert.strictEqual(state.at, 5)
+      State.forceClosed(state, 12_351)
+      assert.strictEqual(state.at, 6)
+      call(state, "success", 12_350.5)
+      assert.strictEqual(state.at, 6)
+    })
+  })
+
+  describe("how long to wait", () => {
+    it("an open circuit: until it is half-open, in whole milliseconds upwards, and one at least", () => {
+      const state = opened()
+      assert.strictEqual(State.waitMillis(state, 0.5, 0), 5000)
+      assert.strictEqual(State.waitMillis(state, 5000, 0), 1)
+    })
+
+    it("a half-open one: until a lease ends, in whole milliseconds upwards, and one at least", () => {
+      const state = opened({ probes: 1, probeLeaseMillis: 100 })
+      permitted(state, 5000)
+      assert.strictEqual(State.waitMillis(state, 5098.5, 0), 2)
+      assert.strictEqual(State.look(state, 5099).probesOut, 1)
+      assert.strictEqual(State.waitMillis(state, 5100, 0), 1)
+      assert.strictEqual(State.look(state, 5100).probesOut, 0)
+    })
+
+    it("a ramp: until this very call would have passed, in whole milliseconds upwards, and one at least", () => {
+      const state = opened({ rampMillis: 1000, probes: 1, successThreshold: 1 })
+      call(state, "success", 5000)
+      assert.strictEqual(State.waitMillis(state, 5100.5, 0.5), 400)
+      assert.strictEqual(State.waitMillis(state, 5600, 0.5), 1)
+    })
+
+    it("one that is forced closed: not at all", () => {
+      const state = circuit()
+      State.forceClosed(state, 0)
+      assert.strictEqual(State.waitMillis(state, 0, 0), 0)
+    })
+
+    it("a circuit is open for a millisecond at least, and a ramp of one is a ramp", () => {
+      const state = opened({ openMillis: () => 0, rampMillis: 1, probes: 1, successThreshold: 1 })
+      assert.isTrue(refuses(state, 0))
+      call(state, "success", 1)
+      assert.strictEqual(state.phase, "Closed")
+      assert.isTrue(refuses(state, 1, 0.5))
+    })
+  })
+
+  it("fewer slow calls than the rate open nothing", () => {
+    const state = circuit({ rules: [countRule(4, { slowCallRate: 0.5 })] })
+    call(state, "success", 0, { durationMillis: 2000 })
+    calls(state, 3, "success", 0)
+    assert.strictEqual(state.phase, "Closed")
+  })
+
   it("says of a ramp what share is let through, in whole hundredths", () => {
     assert.strictEqual(Detail.rampDetail(0.957), "recovering: 96% of the calls are let through")
   })
