@@ -10,7 +10,7 @@ import { once } from "node:events"
 import { Console, Effect, Layer, Schema } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { Otlp } from "effect/observability"
-import { HttpPolicy, Upstream } from "holdfast"
+import { CircuitBreaker, HttpPolicy, Upstream } from "holdfast"
 import { NodeTransport } from "holdfast/node"
 import { day, dayMillis } from "./day.ts"
 import { type Finished, meteredTransport, Meter } from "./meter.ts"
@@ -23,11 +23,14 @@ class Order extends Schema.Class<Order>("Order")({ id: Schema.String, total: Sch
 const policy = HttpPolicy.standard({
   deadline: "3 seconds",
   attemptTimeout: "500 millis",
-  retry: { maxAttempts: 4 }
+  retry: { maxAttempts: 4 },
+  // a third of the calls fails for much of the day, and what is down is down for less than a second: leave alone who answers
+  // nobody, and ask again soon
+  breaker: { trip: [CircuitBreaker.consecutiveFailures(20)], openTime: "100 millis" }
 })
 
 /** The same bounds in time, one attempt: what a team has before it has a policy. */
-const noPolicy = HttpPolicy.standard({ deadline: "3 seconds", attemptTimeout: "500 millis", retry: false })
+const noPolicy = HttpPolicy.make({ deadline: "3 seconds", attemptTimeout: "500 millis" })
 
 class Held extends Upstream.Service<Held>()("orders", { baseUrl: "http://127.0.0.1", policy }) {}
 class Bare extends Upstream.Service<Bare>()("orders-bare", { baseUrl: "http://127.0.0.1", policy: noPolicy }) {}
@@ -73,12 +76,22 @@ const liveDay = Effect.gen(function* () {
   const held = yield* Held
   const bare = yield* Bare
   const meter = yield* Meter
+  const { breaker, budget } = held.stages
+  let openings = 0
+  breaker?.events.subscribe((event) => {
+    if (event._tag === "Opened") openings++
+  })
   yield* meter.begin
   const fiber = yield* Effect.forkChild(progress)
   yield* Effect.all([callAllDay(held), Effect.withTracerEnabled(callAllDay(bare), false)], { concurrency: 2 })
   const finished: Finished = yield* meter.finished
   yield* Effect.sync(() => fiber.interruptUnsafe())
-  return { finished, budget: held.stages.budget === undefined ? undefined : yield* held.stages.budget.snapshot }
+  return {
+    finished,
+    openings,
+    breaker: breaker === undefined ? undefined : yield* breaker.snapshot,
+    budget: budget === undefined ? undefined : yield* budget.snapshot
+  }
 })
 
 const main = Effect.gen(function* () {
@@ -99,10 +112,8 @@ const main = Effect.gen(function* () {
     Layer.provideMerge(Meter.layer)
   )
   // the exporter sends what it still holds when its layer closes, so the spans are read after it
-  const { finished, budget } = yield* liveDay.pipe(Effect.provide(Layer.merge(upstreams, tracing)))
-  yield* Console.log(
-    report({ day, finished, budget, spans: yield* collector.spans, held: "orders", bare: "orders-bare" })
-  )
+  const lived = yield* liveDay.pipe(Effect.provide(Layer.merge(upstreams, tracing)))
+  yield* Console.log(report({ day, ...lived, spans: yield* collector.spans, held: "orders", bare: "orders-bare" }))
 })
 
 await Effect.runPromise(Effect.scoped(main))

@@ -1,6 +1,6 @@
 /** What a person wants to know after such a day, as text. Pure: figures in, lines out. */
 import { styleText } from "node:util"
-import type { RetryBudget } from "holdfast"
+import type { CircuitBreaker, RetryBudget } from "holdfast"
 import type { Patch } from "./day.ts"
 import type { CallRecord, Finished } from "./meter.ts"
 import { attemptsOf, callSpans, drawTrace, mostTelling } from "./trace.ts"
@@ -10,6 +10,9 @@ export interface Day {
   readonly day: ReadonlyArray<Patch>
   readonly finished: Finished
   readonly budget: RetryBudget.Snapshot | undefined
+  readonly breaker: CircuitBreaker.Snapshot | undefined
+  /** How often the circuit opened. */
+  readonly openings: number
   /** What the collector received; only the client with the policy was traced. */
   readonly spans: ReadonlyArray<OtlpReceiver.SpanRecord>
   readonly held: string
@@ -87,7 +90,7 @@ const failures = (heading: string, calls: ReadonlyArray<CallRecord>): ReadonlyAr
   return [title(heading), ...(lines.length === 0 ? ["  nothing"] : lines)]
 }
 
-const stages = ({ budget, finished, held, spans }: Day): ReadonlyArray<string> => {
+const stages = ({ breaker, budget, finished, held, openings, spans }: Day): ReadonlyArray<string> => {
   const calls = callSpans(spans)
   const failed = finished.calls.flatMap((call) => (call.upstream === held && call.error ? [call.error] : []))
   const stopped = (why: string): number => failed.filter((error) => error.retryStopped === why).length
@@ -105,6 +108,7 @@ const stages = ({ budget, finished, held, spans }: Day): ReadonlyArray<string> =
       `${budget?.granted ?? 0} retries, which rescued ${rescued} calls; ${stopped("attempts")} calls used all attempts up`
     ),
     stage("retry budget", `${budget?.refused ?? 0} retries refused, so as not to add to the trouble`),
+    stage("breaker", `opened ${openings} times, and refused ${breaker?.refused ?? 0} attempts before they were sent`),
     stage("attempt timeout", `${cut} attempts cut`)
   ]
 }

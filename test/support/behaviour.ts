@@ -27,6 +27,11 @@ export interface Answer {
   readonly chunkBytes?: number
   /** Wait before the response head. */
   readonly delayMillis?: number
+  /**
+   * Waits before the response head, in place of `delayMillis`, dealt like cards: each once in an order that says nothing, then all
+   * of them anew. So the shares are exact in every deal: two slow ones in a hundred are 2 %.
+   */
+  readonly delaysMillis?: ReadonlyArray<number>
   /** Wait before each write of the body, the first one too: the head comes alone. */
   readonly chunkDelayMillis?: number
 }
@@ -70,12 +75,23 @@ export interface Route {
   readonly steps: ReadonlyArray<Step>
 }
 
+/**
+ * What a server can do: so many requests are worked on at once, each for so long, and the others queue in order. Nobody looks
+ * whether a client still waits, as few servers do: work for one that has left is done all the same.
+ */
+export interface Capacity {
+  readonly workers: number
+  readonly workMillis: number
+}
+
 export interface Http {
   readonly _tag: "Http"
   /** By ordinal of the request on this listener, over all connections; the last repeats. */
   readonly steps: ReadonlyArray<Step>
   /** A request that matches a route does not count for `steps`. */
   readonly routes?: ReadonlyArray<Route>
+  /** Default: every request is worked on at once. */
+  readonly capacity?: Capacity
   /** How long an idle connection is kept. Default: 60000. */
   readonly keepAliveMillis?: number
 }

@@ -3,7 +3,7 @@
  */
 import * as http from "node:http"
 import type * as net from "node:net"
-import type { Action, Answer, Echoed, Emission, End, Http, Step } from "./behaviour.ts"
+import type { Action, Answer, Capacity, Echoed, Emission, End, Http, Step } from "./behaviour.ts"
 import type { Connection, Listener, RecordedRequest } from "./upstreamRecord.ts"
 import { changed, nowMillis, recordRequest } from "./upstreamRecord.ts"
 
@@ -223,6 +223,35 @@ const nextStep = (script: Http, request: http.IncomingMessage): Step => {
   return steps[Math.min(ordinal, steps.length - 1)] ?? { _tag: "Answer", status: 404 }
 }
 
+/** Gives each request a worker in the order of arrival, and says when its work is done. */
+const makeWorkers = ({ workers, workMillis }: Capacity): ((done: () => void) => void) => {
+  const queue: Array<() => void> = []
+  let idle = workers
+  const work = (done: () => void): void => {
+    setTimeout(() => {
+      done()
+      const next = queue.shift()
+      if (next === undefined) idle += 1
+      else work(next)
+    }, workMillis)
+  }
+  return (done) => {
+    if (idle === 0) return void queue.push(done)
+    idle -= 1
+    work(done)
+  }
+}
+
+const workersOf = new WeakMap<Capacity, ReturnType<typeof makeWorkers>>()
+
+/** When the server has the capacity for it: at once, unless its script says that it has little. */
+const whenWorkedOn = (capacity: Capacity | undefined, done: () => void): void => {
+  if (capacity === undefined) return done()
+  const workers = workersOf.get(capacity) ?? makeWorkers(capacity)
+  workersOf.set(capacity, workers)
+  workers(done)
+}
+
 const makeHttpServer = (listener: Listener, script: Http): http.Server => {
   const server = http.createServer((request, response) => {
     const connection = connectionOf.get(request.socket)
@@ -230,7 +259,8 @@ const makeHttpServer = (listener: Listener, script: Http): http.Server => {
     // Chosen when the head is there, so that two requests get their steps in the order in which they arrived.
     // A connection outlives the script it was accepted under: its next request belongs to the present one.
     const { behaviour } = listener.script
-    const step = nextStep(behaviour._tag === "Http" ? behaviour : script, request)
+    const present = behaviour._tag === "Http" ? behaviour : script
+    const step = nextStep(present, request)
     const recorded = recordRequest(listener, connection, {
       method: request.method ?? "",
       url: request.url ?? "",
@@ -247,7 +277,7 @@ const makeHttpServer = (listener: Listener, script: Http): http.Server => {
     request.on("error", () => {})
     request.once("end", () => {
       recorded.body.end()
-      void takeStep(connection, recorded, response, step)
+      whenWorkedOn(present.capacity, () => void takeStep(connection, recorded, response, step))
     })
   })
   // The limits under test are the client's: none of the server's own may come first.
@@ -298,9 +328,35 @@ const takeStep = async (
 
 const bodilessStatus = (status: number): boolean => status < 200 || status === 204 || status === 304
 
+/** A generator of its own (Numerical Recipes), so that a run deals as the run before did. */
+const makeDealer = (delaysMillis: ReadonlyArray<number>): (() => number) => {
+  const deck = [...delaysMillis]
+  let state = 7
+  let left = 0
+  return () => {
+    if (left === 0) left = deck.length
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    const drawn = Math.floor((state / 2 ** 32) * left)
+    left -= 1
+    const millis = deck[drawn] ?? 0
+    deck[drawn] = deck[left] ?? 0
+    deck[left] = millis
+    return millis
+  }
+}
+
+const dealers = new WeakMap<ReadonlyArray<number>, () => number>()
+
+const delayOf = ({ delayMillis, delaysMillis }: Answer): number => {
+  if (delaysMillis === undefined) return delayMillis ?? 0
+  const deal = dealers.get(delaysMillis) ?? makeDealer(delaysMillis)
+  dealers.set(delaysMillis, deal)
+  return deal()
+}
+
 const sendAnswer = async (connection: Connection, response: http.ServerResponse, answer: Answer): Promise<void> => {
   const { stream } = connection
-  await sleepWhileOpen(stream, answer.delayMillis ?? 0)
+  await sleepWhileOpen(stream, delayOf(answer))
   if (stream.destroyed) return
 
   const status = answer.status ?? 200
