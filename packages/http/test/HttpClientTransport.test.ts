@@ -1,10 +1,10 @@
 import { Context, Effect, Exit, Fiber, Layer, Option, Redacted, Stream, Tracer } from "effect"
-import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { FetchHttpClient, HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
-import * as Transport from "../src/Transport.ts"
+import type * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
 
 const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkChild(self), () => TestClock.adjust(0))
@@ -308,7 +308,7 @@ describe("HttpClientTransport", () => {
       assert.strictEqual((yield* Fiber.join(call)).text, "3 left")
       assert.deepStrictEqual(
         requests.map(({ headers, url }) => [url, headers["authorization"]]),
-        Array(3).fill(["https://stock.internal/v1/items/A%207", "Bearer s3cret"])
+        [1, 2, 3].map(() => ["https://stock.internal/v1/items/A%207", "Bearer s3cret"])
       )
     }).pipe(Effect.scoped)
   )

@@ -1,4 +1,4 @@
-import { Cause, Data, Duration, Effect, Exit, Fiber, Layer, Option, Stream, Tracer } from "effect"
+import { Cause, Data, type Duration, Effect, Exit, Fiber, Layer, Option, Stream, Tracer } from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"

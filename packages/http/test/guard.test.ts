@@ -1,4 +1,4 @@
-import { Arbitrary, Clock, Effect, Exit, Fiber, Random, Schema, Scope, Tracer } from "effect"
+import { Arbitrary, Clock, Effect, Exit, Fiber, Random, Schema, type Scope, Tracer } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"

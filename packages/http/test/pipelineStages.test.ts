@@ -1,4 +1,4 @@
-import { Cause, Duration, Effect, Exit, Fiber, Random, Schema, Scope } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Random, Schema, type Scope } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import { CallError } from "@holdfast/core/CallError"

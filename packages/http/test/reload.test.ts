@@ -1,4 +1,4 @@
-import { Effect, Fiber, Scope } from "effect"
+import { Effect, Fiber, type Scope } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
