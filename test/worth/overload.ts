@@ -61,9 +61,9 @@ layer(TestUpstream.layer, { excludeTestServices: true })(
             { concurrency: "unbounded", discard: true }
           )
           const none = yield* contender({})
-          const aimd = yield* contender({ adaptiveConcurrency: {} })
-          const slowAfter = yield* contender({ adaptiveConcurrency: { slowAfter: "100 millis" } })
-          const gradient = yield* contender({ adaptiveConcurrency: { algorithm: "gradient" } })
+          const aimd = yield* contender({ adaptiveConcurrency: { algorithm: "aimd" } })
+          const slowAfter = yield* contender({ adaptiveConcurrency: { algorithm: "aimd", slowAfter: "100 millis" } })
+          const gradient = yield* contender({ adaptiveConcurrency: {} })
 
           // All at the same time: what the machine does meanwhile, it does to all of them.
           yield* Effect.raceFirst(
@@ -81,7 +81,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })(
             ["no limit", none],
             ["aimd", aimd],
             ["aimd, slow after 100 ms", slowAfter],
-            ["gradient", gradient]
+            ["gradient, the default", gradient]
           ] as const
           const reports = yield* Effect.forEach(contenders, ([name, { report }]) =>
             Effect.map(report, (figures) => ({ name, ...figures }))
@@ -110,7 +110,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })(
           ])
 
           assert.isBelow(share("no limit"), 0.1)
-          assert.isAtLeast(share("gradient"), 0.9)
+          assert.isAtLeast(share("gradient, the default"), 0.9)
           // Told what is too slow, loss is seen before an answer is lost.
           assert.isAtLeast(share("aimd, slow after 100 ms"), 0.8)
           // Left to itself it learns by answers that came too late, each of which was work that the server did in vain.

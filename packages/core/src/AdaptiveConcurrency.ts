@@ -8,10 +8,10 @@
  * limit is found by, and a limit that moves cannot say how long the wait will be. Calls that may wait belong in a bulkhead
  * in front of it. Nor is it a circuit breaker: it never stops all calls.
  *
- * Two algorithms. `aimd` (Netflix concurrency-limits) reads losses: a drop takes a tenth of the limit, a success adds one. It
- * is the default, as Netflix advises for a client, which sees the latency of the network and of other clients' load too.
- * `gradient` (failsafe-go) reads latency, before calls are lost: it compares the recent latency with its own past, and asks
- * whether more load still brings more throughput.
+ * Two algorithms. `gradient` (failsafe-go), the default, reads latency, before calls are lost: it compares the recent latency
+ * with its own past, and asks whether more load still brings more throughput. `aimd` (Netflix concurrency-limits) reads losses: a
+ * drop takes a tenth of the limit, a success adds one. Netflix advises it for a client, which sees the latency of the network and of other
+ * clients' load too; give it `slowAfter`, or it learns only by answers that came too late.
  *
  * What counts as a drop is a failure that is `transient`, `throttle` or `timeout`. What is `permanent` (an answer that the
  * caller does not like), `refused` (stopped on this side) or ignored (the caller went away) tells nothing about the limit,
@@ -24,7 +24,7 @@
  * import { Effect } from "effect"
  * import { AdaptiveConcurrency } from "holdfast"
  *
- * const limiter = AdaptiveConcurrency.make({ initialLimit: 10 })
+ * const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", initialLimit: 10 })
  * const drop = Effect.ignore(limiter.run(Effect.fail("503")))
  *
  * await Effect.runPromise(Effect.andThen(drop, drop))
@@ -62,7 +62,7 @@ export type Algorithm = "aimd" | "gradient"
  * @since 0.1.0
  */
 export interface Options {
-  /** `aimd` reads losses, `gradient` latency. Default `aimd`. */
+  /** `gradient` reads latency, `aimd` losses. Default `gradient`. */
   readonly algorithm?: Algorithm | undefined
   /** Calls at once, to begin with. Between `minimumLimit` and `maximumLimit`; default 20. */
   readonly initialLimit?: number | undefined
@@ -104,7 +104,7 @@ export interface Options {
  * @since 0.1.0
  */
 export const defaults = {
-  algorithm: "aimd",
+  algorithm: "gradient",
   initialLimit: 20,
   minimumLimit: 5,
   maximumLimit: 200,

@@ -35,11 +35,11 @@ const interruptingAfter = (operations: number): Scheduler.Scheduler => {
 }
 
 describe("AdaptiveConcurrency", () => {
-  it.effect("what is left out is AIMD from 20, between 5 and 200", () =>
+  it.effect("what is left out is the gradient, from 20", () =>
     Effect.gen(function* () {
       const limiter = AdaptiveConcurrency.make()
       assert.deepStrictEqual(yield* limiter.snapshot, {
-        algorithm: "aimd",
+        algorithm: "gradient",
         limit: 20,
         inFlight: 0,
         admitted: 0,
@@ -48,6 +48,12 @@ describe("AdaptiveConcurrency", () => {
         recent: undefined,
         baseline: undefined
       })
+    })
+  )
+
+  it.effect("the limit stays between 5 and 200 where nothing else is said", () =>
+    Effect.gen(function* () {
+      const limiter = AdaptiveConcurrency.make({ algorithm: "aimd" })
       for (let drop = 0; drop < 50; drop++) taken(limiter).settle(0, dropBy({ cause: "transient" }))
       assert.strictEqual(yield* limitOf(limiter), 5)
       for (let round = 0; round < 300; round++) {
@@ -133,7 +139,7 @@ describe("AdaptiveConcurrency", () => {
 
   it.effect("a success grows the limit only while at least half of it was in flight", () =>
     Effect.gen(function* () {
-      const limiter = AdaptiveConcurrency.make({ initialLimit: 4, minimumLimit: 1 })
+      const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", initialLimit: 4, minimumLimit: 1 })
       yield* limiter.run(Effect.void)
       assert.strictEqual(yield* limitOf(limiter), 4)
       const one = taken(limiter)
@@ -145,7 +151,7 @@ describe("AdaptiveConcurrency", () => {
 
   it.effect("a success that took longer than slowAfter is a drop, by the fiber's clock", () =>
     Effect.gen(function* () {
-      const limiter = AdaptiveConcurrency.make({ slowAfter: "2 seconds" })
+      const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", slowAfter: "2 seconds" })
       const fiber = yield* Effect.forkChild(limiter.run(Effect.sleep("2001 millis")))
       yield* TestClock.adjust("3 seconds")
       yield* Fiber.join(fiber)
@@ -179,7 +185,7 @@ describe("AdaptiveConcurrency", () => {
   )
 
   it("a permit that is settled twice gives its place back once", () => {
-    const limiter = AdaptiveConcurrency.make({ initialLimit: 1, minimumLimit: 1 })
+    const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", initialLimit: 1, minimumLimit: 1 })
     const permit = taken(limiter)
     permit.settle(0, Outcome.ignored)
     permit.settle(0, Outcome.ignored)
@@ -221,7 +227,7 @@ describe("AdaptiveConcurrency", () => {
 
   it.effect("observe counts and reports what it would refuse, refuses nothing, and finds the limit all the same", () =>
     Effect.gen(function* () {
-      const limiter = AdaptiveConcurrency.make({ initialLimit: 1, minimumLimit: 1, mode: "observe" })
+      const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", initialLimit: 1, minimumLimit: 1, mode: "observe" })
       const events: Array<AdaptiveConcurrency.Event> = []
       limiter.events.subscribe((event) => events.push(event))
       const first = taken(limiter)
@@ -248,7 +254,7 @@ describe("AdaptiveConcurrency", () => {
   )
 
   it("a refusal and a change of the limit are told to who listens, an unchanged limit is not", () => {
-    const limiter = AdaptiveConcurrency.make({ initialLimit: 2, minimumLimit: 2, maximumLimit: 3 })
+    const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", initialLimit: 2, minimumLimit: 2, maximumLimit: 3 })
     const events: Array<AdaptiveConcurrency.Event> = []
     const stop = limiter.events.subscribe((event) => events.push(event))
     const permits = [taken(limiter), taken(limiter)]

@@ -88,7 +88,7 @@ describe("a policy in words", () => {
       ],
       [{ throttle: {} }, "throttle above 2 × accepted"],
       [{ bulkhead: {} }, "bulkhead 25 + 10 waiting"],
-      [{ adaptiveConcurrency: {} }, "adaptive concurrency aimd, 5 to 200"],
+      [{ adaptiveConcurrency: {} }, "adaptive concurrency gradient, 5 to 200"],
       [{ adaptiveConcurrency: { algorithm: "gradient", minimumLimit: 2 } }, "adaptive concurrency gradient, 2 to 200"],
       [{ attemptTimeout: "2 seconds" }, "attempt timeout 2s"],
       [{ attemptTimeout: { limit: "2 seconds", factor: 3, quantile: 0.5 } }, "attempt timeout 3 × p50, 2s at first"],
