@@ -1,4 +1,4 @@
-import { Effect, Exit, Fiber, Random, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Random, Scope } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
@@ -121,13 +121,7 @@ describe("UpstreamRegistry", () => {
         yield* TestClock.adjust("1 hour")
         yield* watch
         return { ends, snapshot: yield* stock.snapshot }
-      }).pipe(
-        Effect.scoped,
-        alone,
-        Effect.provide(script),
-        Effect.provide(TestClock.layer()),
-        Random.withSeed("watched")
-      )
+      }).pipe(Effect.scoped, alone, Effect.provide(Layer.merge(script, TestClock.layer())), Random.withSeed("watched"))
     return Effect.gen(function* () {
       const [watched, alone] = [yield* program(UpstreamRegistry.list), yield* program(Effect.void)]
       assert.deepStrictEqual(watched, alone)

@@ -394,6 +394,21 @@ describe("what breaks", () => {
     )
   )
 
+  it.effect("what was refused here says nothing of the upstream, whatever its classifier thinks of refusals", () =>
+    upstream(
+      { "*": [inOneSecond] },
+      { breaker: opensAtOnce, throttle: {}, bulkhead: { maxConcurrent: 1, maxQueue: 0 } },
+      { classify: (_, usual) => ({ ...usual, cause: "transient" }) }
+    )((api) =>
+      Effect.gen(function* () {
+        yield* fork(api.get("/a"))
+        for (let call = 0; call < 5; call++) assert.strictEqual(yield* reasonOf(api), "BulkheadFull")
+        assert.deepInclude(yield* stage(api.stages.breaker).snapshot, { state: "Closed", failed: 0, ignored: 5 })
+        assert.deepInclude(yield* stage(api.stages.throttle).snapshot, { requests: 0 })
+      })
+    )
+  )
+
   it.effect("a call that is run twice holds twice", () =>
     upstream(
       { "*": [inOneSecond] },

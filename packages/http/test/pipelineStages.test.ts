@@ -412,7 +412,7 @@ describe("adaptive concurrency", () => {
   it.effect("refuses what is beyond its limit, loses room with failures, and grows back with successes", () =>
     upstream(
       { "GET /bad": [after("1 second", status(503))], "*": [inOneSecond] },
-      { adaptiveConcurrency: { initialLimit: 4, minimumLimit: 1, backoffRatio: 0.5 } }
+      { adaptiveConcurrency: { algorithm: "aimd", initialLimit: 4, minimumLimit: 1, backoffRatio: 0.5 } }
     )((api) =>
       Effect.gen(function* () {
         const limit = Effect.map(stage(api.stages.adaptiveConcurrency).snapshot, ({ limit }) => limit)
