@@ -102,6 +102,45 @@ describe("the gradient limit", () => {
     assert.strictEqual(State.correlationOf([1, 2, 3, 4], [100, 100.1, 100.2, 100.3]), 0)
     assert.strictEqual(State.correlationOf([5, 5, 5, 5], [1, 2, 3, 4]), 0)
     assert.strictEqual(State.correlationOf([0, 0], [0, 0]), 0)
+    // a deviation of a hundredth of the mean is one that counts
+    assert.closeTo(State.correlationOf([99, 101], [1, 2]), 1, 1e-9)
+    assert.closeTo(State.correlationOf([1, 2], [99, 101]), 1, 1e-9)
+  })
+
+  it("recent is a mean of age 5 over medians of 5 windows, the baseline one of age 10 over that; plain for the first 10", () => {
+    const state = make({ minimumSamples: 1, shortestWindowMillis: 1 })
+    const meanOf = (samples: ReadonlyArray<number>, age: number) =>
+      samples.reduce(
+        (mean, sample, index) => mean + (sample - mean) * (index < 10 ? 1 / (index + 1) : 2 / (age + 1)),
+        0
+      )
+    const seen: Array<number> = []
+    const medians: Array<number> = []
+    const recent: Array<number> = []
+    let now = 0
+    for (const millis of [10, 80, 30, 70, 20, 60, 40, 50, 10, 90, 30, 80, 20, 70, 60]) {
+      // each sample ends a window, but for the first of all
+      while (State.succeeded(state, now, 20, millis) === undefined) now += 1000
+      now += 1000
+      seen.push(state.latencies.at(-1) ?? Number.NaN)
+      const last = seen.slice(-5).toSorted((one, other) => one - other)
+      medians.push(last[last.length >> 1] ?? Number.NaN)
+      recent.push(meanOf(medians, 5))
+      assert.deepStrictEqual(state.latencies, seen.slice(-5))
+      assert.closeTo(state.recent.value, recent.at(-1) ?? 0, 1e-9)
+      assert.closeTo(state.baseline.value, meanOf(recent, 10), 1e-9)
+    }
+  })
+
+  it("a latency is at least a microsecond, so that it can be compared", () => {
+    for (const [millis, least] of [
+      [0, 0.001],
+      [0.5, 0.49]
+    ] as const) {
+      const state = make()
+      window(state, 0, 20, millis)
+      assert.closeTo(state.latencies[0] ?? 0, Math.max(least, millis), millis / 64)
+    }
   })
 
   it("nothing is concluded from fewer than ten windows", () => {

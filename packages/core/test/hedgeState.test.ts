@@ -188,6 +188,8 @@ describe("hedgeState", () => {
     let hedges = 0
     for (; State.hasToken(state); hedges++) State.takeToken(state)
     assert.strictEqual(hedges, 2)
+    for (let call = 0; call < 2; call++) State.callStarted(state, call)
+    assert.isTrue(State.hasToken(state), "two deposits of half a million millionths are one hedge")
   })
 
   const outcomes = {

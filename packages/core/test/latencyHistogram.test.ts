@@ -72,6 +72,26 @@ describe("the latency histogram", () => {
     assert.strictEqual(histogram.count, 0)
     Histogram.add(histogram, Infinity)
     assert.isTrue(isNear(Histogram.quantileMillis(histogram, 1), (2 ** 32 - 1) / 1000))
+    Histogram.add(histogram, 72 * 60_000)
+    assert.strictEqual(histogram.buckets.at(-1), 2)
+    const state = Histogram.makeWindowState(windowMillis)
+    Histogram.record(state, 0, -1)
+    Histogram.record(state, 0, Number.NaN)
+    assert.strictEqual(state.total.count, 0)
+  })
+
+  it("up to 63 microseconds every one has a bucket of its own, and is its middle", () => {
+    for (let value = 0; value < 64; value++) {
+      assert.strictEqual(Histogram.bucketOf(value), value)
+      assert.strictEqual(Histogram.middleOf(value), value)
+    }
+  })
+
+  it("what comes late in a fifth of the window leaves with the whole fifth", () => {
+    const state = Histogram.makeWindowState(5000)
+    Histogram.record(state, 1000, 7)
+    assert.strictEqual(Histogram.totalAt(state, 5999).count, 1)
+    assert.strictEqual(Histogram.totalAt(state, 6000).count, 0)
   })
 
   it.prop(
