@@ -41,6 +41,7 @@ import * as FailureClassifier from "./FailureClassifier.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { discard, readBounded } from "./internal/boundedBody.ts"
 import { guarded } from "./internal/guard.ts"
+import { pace } from "./internal/pace.ts"
 import { isIdempotent, mayRepeat, withRefusals } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
 import { inTurn } from "./internal/inTurn.ts"
@@ -167,13 +168,14 @@ const rateLimited = <A, E, R>(
   limit === undefined
     ? run
     : inTurn(limit, call.fiber.getRef(Clock.Clock), call.deadline, run, (refused) =>
-        callErrorOf(call, refused, "attempts")
+        callErrorOf(call, refused, "not-retryable")
       )
 
 interface Call {
   readonly options: Options
   readonly policy: HttpPolicy.CallPolicy
   readonly stages: EndpointStages
+  readonly rateLimit: RateLimit.RateLimit | undefined
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly request: HttpClientRequest
   readonly endpoint: string
@@ -201,6 +203,7 @@ const makeCall = (
     options,
     policy,
     stages: state.endpoints.get(endpoint, startMillis),
+    rateLimit: state.stages.rateLimit,
     fiber,
     request,
     endpoint,
@@ -278,6 +281,7 @@ const attempt = <E, R>(
   const exchange = send.pipe(
     Effect.mapError((error) => failedOf(call, error, "wait")),
     Effect.flatMap((response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>> => {
+      pace(call.rateLimit, call.fiber.getRef(Clock.Clock), response.status, response.headers)
       if (response.status < 400) return buffered(call, response)
       const now = call.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
       const unread = { status: response.status, headers: response.headers, body: noBytes, bodyComplete: false }

@@ -337,6 +337,23 @@ describe("ResilientClient", () => {
       })
     )
 
+    it.effect("what the server says of its limit slows the client down, a 429 as well", () =>
+      Effect.gen(function* () {
+        for (const step of [
+          { status: 200, headers: { ratelimit: '"default";r=0;t=5' } },
+          { status: 429, headers: { "retry-after": "5" } }
+        ]) {
+          const { client, requests } = resilient([step, { status: 200 }], { rateLimit: { limit: 100 } })
+          yield* client.get("https://a.internal/")
+          const next = yield* fork(client.get("https://a.internal/"))
+          yield* TestClock.adjust("4900 millis")
+          assert.strictEqual(requests.length, 1)
+          yield* TestClock.adjust("200 millis")
+          assert.strictEqual((yield* Fiber.join(next)).status, 200)
+        }
+      })
+    )
+
     it.effect("the last response is given as it is, unread; failOnStatus makes it an error and discards it", () =>
       Effect.gen(function* () {
         const steps = [{ status: 500, body: { chunks: 2 } }]

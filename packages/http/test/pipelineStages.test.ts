@@ -510,7 +510,7 @@ describe("rate limit", () => {
         assert.deepStrictEqual(yield* failure(api.get("/a").pipe(Deadline.within("9 seconds"))), {
           reason: "RateLimited",
           attempts: 0,
-          retryStopped: "attempts"
+          retryStopped: "not-retryable"
         })
         const waiting = yield* fork(api.get("/a"))
         assert.deepInclude(yield* failure(api.get("/a")), { reason: "RateLimited", attempts: 0 })

@@ -15,15 +15,13 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
-import * as RateLimitFields from "../RateLimitFields.ts"
-import * as RetryAfter from "../RetryAfter.ts"
-import type * as Transport from "../Transport.ts"
 import { answer } from "./answer.ts"
 import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Guarded, guarded } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
+import { pace } from "./pace.ts"
 import { isIssue, type Issue } from "./pathTemplate.ts"
 import type { CallPolicy } from "./policyModel.ts"
 import { mayRepeat, withRefusals } from "./replay.ts"
@@ -134,7 +132,7 @@ class Call
     return Effect.mapError(flights.run(flightKey(this.method, request, this.given, overrides), run()), (error) =>
       error instanceof CallError
         ? error
-        : this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "attempts")
+        : this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
     )
   }
 
@@ -143,7 +141,7 @@ class Call
     const limit = this.live.stages.rateLimit
     if (limit === undefined) return run
     return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, run, (refused) =>
-      this.failed(refused, "attempts")
+      this.failed(refused, "not-retryable")
     )
   }
 
@@ -265,21 +263,9 @@ class Call
     })
     return Effect.flatMap(sent, (response) => {
       span?.attribute("http.response.status_code", response.status)
-      this.pace(response)
+      pace(this.live.stages.rateLimit, this.fiber.getRef(Clock.Clock), response.status, response.headers)
       return answer(runtime, this.fiber, given, given.expectedStatus ?? noStatus, response)
     })
-  }
-
-  /** What the server says of its own limit slows this side down before it is told to. */
-  private pace(response: Transport.Response): void {
-    const limit = this.live.stages.rateLimit
-    if (limit === undefined) return
-    const epochMillis = this.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-    const asked = response.status === 429 ? RetryAfter.fromHeaders(response.headers, epochMillis) : undefined
-    const hint =
-      RateLimitFields.fromHeaders(response.headers, epochMillis) ??
-      (asked === undefined ? undefined : { remaining: 0, resetAfter: asked })
-    if (hint !== undefined) limit.adjustUnsafe(this.nowMillis(), hint)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
