@@ -32,6 +32,45 @@ describe("the server's pace", () => {
     assert.strictEqual(Pace.notBefore(state, 1400, 1), -Infinity)
   })
 
+  it("any time above 0 is one, and any pace from 0", () => {
+    const state = Pace.makePaceState(60_000)
+    assert.isTrue(Pace.hear(state, 0, { remaining: 5, resetAfterMillis: 0.5, paceMillis: 0 }))
+    assert.isFalse(Pace.hear(state, 0, { remaining: 5, resetAfterMillis: 0, paceMillis: 0 }))
+  })
+
+  it("of two calls one goes at once, and in time means now", () => {
+    const state = Pace.makePaceState(60_000)
+    Pace.hear(state, 1000, word(2, 200))
+    assert.strictEqual(Pace.notBefore(state, 1000, 1), -Infinity)
+    Pace.count(state, 1000, 1, 0)
+    assert.strictEqual(Pace.notBefore(state, 1000, 1), 1100)
+    assert.strictEqual(Pace.notBefore(state, 1100, 1), -Infinity)
+  })
+
+  it("a call that goes when the word is over is not counted, nor is one under a clock that went back", () => {
+    const state = Pace.makePaceState(60_000)
+    Pace.hear(state, 1000, word(4, 400))
+    Pace.count(state, 1000, 1, 400)
+    Pace.count(state, 100, 1, 500)
+    assert.strictEqual(state.remaining, 4)
+    Pace.count(state, 1000, 1, 399)
+    assert.strictEqual(state.remaining, 3)
+  })
+
+  it("a word that is heard when the clock went back holds from the latest time that was seen", () => {
+    const state = Pace.makePaceState(60_000)
+    Pace.hear(state, 1000, word(4, 400))
+    Pace.hear(state, 500, word(4, 400))
+    assert.strictEqual(state.untilMillis, 1400)
+    assert.isTrue(Pace.isInForce(state, 1399))
+  })
+
+  it("with nothing left, one call is more than was said before", () => {
+    const state = Pace.makePaceState(60_000)
+    Pace.hear(state, 0, word(0, 2000))
+    assert.isFalse(Pace.hear(state, 10, word(1, 2000)))
+  })
+
   it("with nothing left everybody waits", () => {
     const state = Pace.makePaceState(60_000)
     Pace.hear(state, 1000, word(0, 2000))

@@ -205,6 +205,14 @@ describe("the sliding window", () => {
     }
   })
 
+  it("a call that went at this very instant is not postponed", () => {
+    const state = makeWindow(5)
+    assert.isUndefined(SlidingWindow.take(state, 10, 1, 0))
+    SlidingWindow.postpone(state, 10, 5000)
+    assert.strictEqual(SlidingWindow.waiting(state, 10), 0)
+    assert.strictEqual(state.last?.atMillis, 10)
+  })
+
   it("who waits is moved together, at the distances that they had", () => {
     const state = makeWindow(1)
     waits(state, 1, 0)

@@ -248,4 +248,16 @@ describe("the throttle's state machine", () => {
       assert.isTrue(short > 0 && short < 120, `${short} s`)
     })
   })
+
+  it("what is shed or answered counts for the time at which it is", () => {
+    for (const count of [
+      (state: State.ThrottleState, now: number) => State.shed(state, now, 0),
+      (state: State.ThrottleState, now: number) => State.answered(state, now, 0, true)
+    ]) {
+      const state = State.makeThrottleState({ windowMillis: 1000, multiplier: 2, probeAfterMillis: Infinity })
+      count(state, 0)
+      count(state, 5000)
+      assert.strictEqual(State.peek(state, 5000).requests, 1)
+    }
+  })
 })
