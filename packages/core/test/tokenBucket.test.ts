@@ -154,6 +154,16 @@ describe("the token bucket", () => {
     assert.strictEqual(TokenBucket.waitFor(state, 1500, 1, -Infinity), 0)
   })
 
+  it("who need not wait has no slot, who waits a millisecond has one, and a microsecond is no wait", () => {
+    const state = TokenBucket.makeBucketState({ capacity: 1, intervalMillis: 1 })
+    assert.isUndefined(TokenBucket.take(state, 0, 1, TokenBucket.waitFor(state, 0, 1, 0)))
+    assert.strictEqual(TokenBucket.waitFor(state, 0, 1, 0), 1)
+    assert.isDefined(TokenBucket.take(state, 0, 1, 1))
+    const fast = TokenBucket.makeBucketState({ capacity: 1, intervalMillis: 1e-3 })
+    TokenBucket.take(fast, 0, 1, 0)
+    assert.strictEqual(TokenBucket.waitFor(fast, 0, 1, 0), 0)
+  })
+
   it("an interval that no number holds exactly makes nobody wait for its rounding", () => {
     for (const limit of [3, 7, 9, 30, 333]) {
       const state = bucket(limit, 1000 / limit)
