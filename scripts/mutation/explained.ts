@@ -7,12 +7,202 @@ export interface Explanation {
   readonly file: string
   /** A line of the module, without its indentation. */
   readonly line: string
-  /** What becomes of what, as a run prints it; none for every mutant of the line that is listed by its result alone. */
+  /** What becomes of what, as a run prints it. */
   readonly mutants: ReadonlyArray<readonly [before: string, after: string]>
   readonly why: string
 }
 
-export const explanations: ReadonlyArray<Explanation> = []
+export const explanations: ReadonlyArray<Explanation> = [
+  {
+    file: "packages/core/src/internal/backoffDelay.ts",
+    line: "for (let step = 0; step < retry && current < shape.capMillis; step++) {",
+    mutants: [["current < shape.capMillis", "(current <= shape.capMillis)"]],
+    why: "One step more past the cap is cut to the cap by whoever asked."
+  },
+  {
+    file: "packages/core/src/internal/circuitState.ts",
+    line: 'export const unwatched: Permit = { _tag: "Permit", isProbe: false, generation: -1 }',
+    mutants: [["1", "2"]],
+    why: "Any number below 0 is no generation."
+  },
+  {
+    file: "packages/core/src/internal/circuitState.ts",
+    line: "return passed > 0 ? state.at + passed : state.at",
+    mutants: [["passed > 0", "(passed >= 0)"]],
+    why: "Adding nothing is leaving as it is."
+  },
+  {
+    file: "packages/core/src/internal/circuitState.ts",
+    line: "return state.permit",
+    mutants: [["return state.permit", ";"]],
+    why: "It falls through to the case `ForcedClosed`, which gives the same."
+  },
+  {
+    file: "packages/core/src/internal/circuitState.ts",
+    line: "return lease(state, at)",
+    mutants: [["return lease(state, at)", ";"]],
+    why: "It falls through to the case `HalfOpen`, which gives the same."
+  },
+  {
+    file: "packages/core/src/internal/circuitState.ts",
+    line: "if (askedMillis > 0) state.askedUntil = Math.max(state.askedUntil, at + askedMillis)",
+    mutants: [["0", "1"]],
+    why: "A circuit that opens is open for a millisecond at least, asked or not."
+  },
+  {
+    file: "packages/core/src/internal/circuitState.ts",
+    line: "return undefined",
+    mutants: [["return undefined", ";"]],
+    why: "It is the last case of the function, which then ends with nothing."
+  },
+  {
+    file: "packages/core/src/internal/circuitState.ts",
+    line: "if (window === undefined) return undefined",
+    mutants: [["return undefined", ";"]],
+    why: "For the type: a rule with a rate has a window."
+  },
+  {
+    file: "packages/core/src/internal/elapsed.ts",
+    line: "if (millis < 10) return `${Number(millis.toFixed(1))}ms`",
+    mutants: [["millis < 10", "(millis <= 10)"]],
+    why: "Ten milliseconds read `10ms` either way."
+  },
+  {
+    file: "packages/core/src/internal/exitOutcome.ts",
+    line: "if (Result.isFailure(found)) return transient",
+    mutants: [["return transient", ";"]],
+    why: "Where no typed failure is found, none is of any class either, and the last line says the same; the type checker refuses it."
+  },
+  {
+    file: "packages/core/src/internal/hedgeState.ts",
+    line: "learnedAtMillis: -Infinity",
+    mutants: [["-Infinity", "(Infinity)"]],
+    why: "No clock shows either, and a delay that was learned at such a time is never fresh."
+  },
+  {
+    file: "packages/core/src/internal/latencyHistogram.ts",
+    line: "if (micros < bucketsInOctave) return micros",
+    mutants: [["micros < bucketsInOctave", "(micros <= bucketsInOctave)"]],
+    why: "The formula gives 32 for 32 too."
+  },
+  {
+    file: "packages/core/src/internal/latencyHistogram.ts",
+    line: "if (histogram.count === 0) return",
+    mutants: [["return", ";"]],
+    why: "It only saves the work of clearing what is empty."
+  },
+  {
+    file: "packages/core/src/internal/latencyHistogram.ts",
+    line: "for (let bucket = 0; bucket < bucketCount; bucket++) {",
+    mutants: [["bucket < bucketCount", "(bucket <= bucketCount)"]],
+    why: "A typed array takes nothing beyond its end."
+  },
+  {
+    file: "packages/core/src/internal/latencyHistogram.ts",
+    line: "let octave = 0",
+    mutants: [["0", "(-1)"]],
+    why: "There is nothing in an octave before the first."
+  },
+  {
+    file: "packages/core/src/internal/latencyHistogram.ts",
+    line: "for (; bucket < bucketCount - 1; bucket++) {",
+    mutants: [["1", "0"]],
+    why: "The rank is used up before the last bucket is passed: the octaves are the sums of the buckets."
+  },
+  {
+    file: "packages/core/src/internal/retryDecision.ts",
+    line: "const asked = wait.askedMillis ?? 0",
+    mutants: [["0", "(-1)"]],
+    why: "Less than nothing is asked for as little as nothing is: the longer of it and the schedule's wait counts."
+  },
+  {
+    file: "packages/core/src/internal/serverPace.ts",
+    line: "remaining: 0,",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "Read only while a word is in force, and then it was written."
+  },
+  {
+    file: "packages/core/src/internal/serverPace.ts",
+    line: "paceMillis: 0,",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "Read only while a word is in force, and then it was written."
+  },
+  {
+    file: "packages/core/src/internal/serverPace.ts",
+    line: "burst: 0,",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "Read only while a word is in force, and then it was written."
+  },
+  {
+    file: "packages/core/src/internal/throttleState.ts",
+    line: "slice: 0,",
+    mutants: [["0", "(-1)"]],
+    why: "The slice before the first is as empty as the first."
+  },
+  {
+    file: "packages/core/src/internal/throttleState.ts",
+    line: "for (let lower = level + 1; lower < levelCount; lower++) excess -= state.requestsOfLevel[lower] ?? 0",
+    mutants: [["lower < levelCount", "(lower <= levelCount)"]],
+    why: "No request is of a level beyond the last."
+  },
+  {
+    file: "packages/core/src/internal/window.ts",
+    line: "bucket: 0",
+    mutants: [["0", "(-1)"]],
+    why: "The bucket before the first is as empty as the first."
+  },
+  {
+    file: "packages/core/src/internal/window.ts",
+    line: "if (bucket <= window.bucket) return",
+    mutants: [
+      ["bucket <= window.bucket", "(bucket < window.bucket)"],
+      ["return", ";"]
+    ],
+    why: "There is no bucket to empty then; it only saves the loop, since the circuit's time does not go back."
+  },
+  {
+    file: "packages/core/src/internal/window.ts",
+    line: "for (let number = Math.max(window.bucket + 1, bucket - bucketCount + 1); number <= bucket; number++) {",
+    mutants: [
+      ["bucket - bucketCount + 1", "(bucket - bucketCount - 1)"],
+      ["1", "0"]
+    ],
+    why: "A bucket of the ring is emptied twice, and the second time is empty."
+  },
+  {
+    file: "packages/core/src/internal/window.ts",
+    line: "if (gone === undefined) continue",
+    mutants: [["continue", ";"]],
+    why: "For the type: there is a bucket at every index below the length of the ring."
+  },
+  {
+    file: "packages/core/src/internal/window.ts",
+    line: 'if (window._tag === "Count") return counts',
+    mutants: [["return counts", ";"]],
+    why: "A count window has no `millis`, so the loop below ends at once; the type checker refuses it."
+  },
+  {
+    file: "packages/core/src/internal/window.ts",
+    line: "const gone = number < 0 ? undefined : window.ring[number % bucketCount]",
+    mutants: [["0", "(-1)"]],
+    why: "There is nothing at an index of -1 either."
+  },
+  {
+    file: "packages/core/src/internal/window.ts",
+    line: "window.next = 0",
+    mutants: [["window.next = 0", ";"]],
+    why: "Where an empty ring begins makes no difference."
+  }
+]
 
 export const explains = (explanation: Explanation, file: string, mutant: Mutant): boolean =>
   explanation.file === file &&

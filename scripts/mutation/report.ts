@@ -79,22 +79,39 @@ const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<st
 
 const row = (name: string, modules: ReadonlyArray<ModuleReport>): ReadonlyArray<string> => {
   const { caught, explained, tried, unexplained } = figuresOf(modules)
-  return [name, String(tried), String(caught), percent(caught, tried), String(explained), String(unexplained)]
+  const all = modules.reduce((sum, { mutants }) => sum + mutants, 0)
+  return [
+    name,
+    String(all),
+    String(tried),
+    String(caught),
+    percent(caught, tried),
+    String(explained),
+    String(unexplained)
+  ]
 }
 
 const code = (text: string): string => (text.includes("`") ? `\`\` ${text} \`\`` : `\`${text}\``)
 
 /** The recorded part of docs/mutation.md. */
-export const recorded = (report: Report): string => {
+export const recorded = (report: Report, seed: number): string => {
   const modules = report.modules.filter(({ tried }) => tried > 0)
   const scores = table(
-    ["module", "mutants", "caught", "score", "cannot be told apart", "survive"],
+    ["module", "mutants", "tried", "caught", "score", "cannot be told apart", "survive"],
     [...modules.map((module) => row(`\`${nameOf(module)}\``, [module])), row("all", modules)]
   )
   const survivors = modules
     .filter((module) => module.survivors.length > 0)
     .map((module) => `### ${nameOf(module)}\n\n${survivorLines(module)}`)
-  return [scores, "## The survivors", ...survivors].join("\n\n")
+  return [chosenLine(modules, seed), scores, "## The survivors", ...survivors].join("\n\n")
+}
+
+const chosenLine = (modules: ReadonlyArray<ModuleReport>, seed: number): string => {
+  const tried = modules.reduce((sum, module) => sum + module.tried, 0)
+  const all = modules.reduce((sum, module) => sum + module.mutants, 0)
+  if (tried === all) return `All ${all} mutants.`
+  const most = Math.max(...modules.map((module) => module.tried))
+  return `A sample of ${tried} of the ${all} mutants: at most ${most} of each module, chosen by seed ${seed}.`
 }
 
 const nameOf = ({ module }: ModuleReport): string => {
