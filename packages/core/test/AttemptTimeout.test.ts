@@ -265,4 +265,19 @@ describe("AttemptTimeout", () => {
       "AttemptTimeout: limit must be longer than zero, got NaN"
     )
   })
+
+  it.effect("a deadline is met at its instant, whatever fraction of a millisecond the attempt began at", () =>
+    Effect.gen(function* () {
+      for (let round = 1; round < 1000; round++) {
+        const waits = [(round * 0.713) % 97, (round * 1.377) % 197, (round * 0.0931) % 7]
+        const call = Effect.andThen(
+          Effect.forEach(waits, (wait) => Effect.sleep(wait)),
+          Effect.never.pipe(AttemptTimeout.within({}))
+        ).pipe(Deadline.within("1 second"))
+        const fiber = yield* Effect.forkChild(Effect.exit(call))
+        yield* TestClock.adjust("1 second")
+        assert.isDefined(fiber.pollUnsafe(), `begun after ${waits.join(" + ")} ms`)
+      }
+    })
+  )
 })

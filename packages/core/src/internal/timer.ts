@@ -52,7 +52,10 @@ export const arm = <S>(
 ): Timer => {
   const clock = fiber.getRef(Clock.Clock)
   if (clock === liveClock && millis <= longestMillis) return timers.setTimeout(run, millis, subject)
-  return new SleepingTimer(Effect.runForkWith(fiber.context)(clock.sleep(Duration.millis(millis))), () => run(subject))
+  // a fraction is made a microsecond shorter: a sum of fractions may come out a hair behind the instant that it stands for,
+  // and a test's clock that stops at that instant would leave the timer waiting
+  const sleep = Duration.millis(Number.isInteger(millis) ? millis : Math.floor(millis * 1000 - 1) / 1000)
+  return new SleepingTimer(Effect.runForkWith(fiber.context)(clock.sleep(sleep)), () => run(subject))
 }
 
 /** Prevents a timer from firing. One that has fired is left alone. */
