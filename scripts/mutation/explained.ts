@@ -201,6 +201,49 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "window.next = 0",
     mutants: [["window.next = 0", ";"]],
     why: "Where an empty ring begins makes no difference."
+  },
+  {
+    file: "packages/http/src/internal/guard.ts",
+    line: "if (!subject.stages.isGuarded) return Effect.suspend(() => subject.send(Deadline.nowMillisUnsafe(clock)))",
+    mutants: [["return Effect.suspend(() => subject.send(Deadline.nowMillisUnsafe(clock)))", ";"]],
+    why: "The short way: with no stage to ask, the long way sends as well."
+  },
+  {
+    file: "packages/http/src/internal/guard.ts",
+    line: "sentMillis: 0,",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "What was never sent is ignored, and of what is ignored no duration is read."
+  },
+  {
+    file: "packages/http/src/internal/pathTemplate.ts",
+    line: "const mostParsed = 1000",
+    mutants: [
+      ["1000", "0"],
+      ["1000", "1001"],
+      ["1000", "999"]
+    ],
+    why: "How many templates are remembered decides what is parsed again, and not what comes of it."
+  },
+  {
+    file: "packages/http/src/internal/pathTemplate.ts",
+    line: "if (parsed.size >= mostParsed) parsed.clear()",
+    mutants: [["parsed.size >= mostParsed", "(parsed.size < mostParsed)"]],
+    why: "What is forgotten is parsed again."
+  },
+  {
+    file: "packages/http/src/internal/pathTemplate.ts",
+    line: "parsed.set(template, parts)",
+    mutants: [["parsed.set(template, parts)", ";"]],
+    why: "What is forgotten is parsed again."
+  },
+  {
+    file: "packages/http/src/internal/pathTemplate.ts",
+    line: 'if (typeof value === "number" && Number.isSafeInteger(value)) return String(value)',
+    mutants: [['typeof value === "number"', '(typeof value !== "number")']],
+    why: "The short way: a whole number has nothing to encode, and nothing else is a safe integer."
   }
 ]
 

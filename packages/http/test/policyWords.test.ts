@@ -177,6 +177,7 @@ describe("what the numbers say together", () => {
         warned({ deadline: "3 seconds", attemptTimeout: "3 seconds", retry: { maxAttempts: 5, backoff } })[0] ?? ""
       )?.[1]
     assert.strictEqual(waits({ base: "1 second", shape: "constant" }), "4s")
+    assert.strictEqual(waits({ base: "250 millis", shape: "constant" }), "1s")
     assert.strictEqual(waits({ base: "1 second", shape: "linear" }), "10s")
     assert.strictEqual(waits({ base: "1 second", shape: "fibonacci" }), "7s")
     assert.strictEqual(waits({ base: "1 second", factor: 3 }), "23s")
@@ -202,6 +203,12 @@ describe("what the numbers say together", () => {
         "a rateLimit maxWait of 11s outlasts the deadline of 10s, which ends the wait first"
       ]
     )
+  })
+
+  it("nothing, where an operation's own attempt timeout stands for the one that is learned", () => {
+    const attemptTimeout = { limit: "1 second", ceiling: "8 seconds" } as const
+    const operations = { "GET /a": { deadline: "1 second", attemptTimeout: "500 millis" } } as const
+    assert.deepStrictEqual(warned({ deadline: "10 seconds", attemptTimeout, operations }), [])
   })
 
   it("an operation is named", () => {

@@ -22,7 +22,6 @@ export const sameOptions = (left: unknown, right: unknown): boolean => {
     return one.length === other.length && one.every((item, index) => sameOptions(item, other[index]))
   }
   if (!Predicate.isObject(one) || !Predicate.isObject(other)) return false
-  if (Array.isArray(one) || Array.isArray(other)) return false
   const names = new Set([...Object.keys(one), ...Object.keys(other)])
   const [before, after] = [one, other] as ReadonlyArray<Record<string, unknown>>
   return [...names].every((name) => sameOptions(before?.[name], after?.[name]))
