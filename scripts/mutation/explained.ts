@@ -244,6 +244,15 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: 'if (typeof value === "number" && Number.isSafeInteger(value)) return String(value)',
     mutants: [['typeof value === "number"', '(typeof value !== "number")']],
     why: "The short way: a whole number has nothing to encode, and nothing else is a safe integer."
+  },
+  {
+    file: "packages/http/src/internal/statusReason.ts",
+    line: ": status < 500",
+    mutants: [
+      ["status < 500", "(status <= 500)"],
+      ["500", "501"]
+    ],
+    why: "500 has a class of its own, and does not come here."
   }
 ]
 

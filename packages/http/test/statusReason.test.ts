@@ -76,6 +76,13 @@ describe("statusReason", () => {
     assert.deepInclude(reasonOf(999), { _tag: "ServerErrorStatus", status: 999 })
   })
 
+  it("every status below 400 that is an error is a redirect, the last one too", () => {
+    assert.deepStrictEqual(
+      [300, 399, 400].map((status) => reasonOf(status)._tag),
+      ["TooManyRedirects", "TooManyRedirects", "BadRequest"]
+    )
+  })
+
   it("a redirect names the origin that it points to, and nothing of its path", () => {
     assert.deepStrictEqual(
       reasonOf(302, { location: "https://login.example/cb?code=s3cret" }),
