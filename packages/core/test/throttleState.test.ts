@@ -249,6 +249,13 @@ describe("the throttle's state machine", () => {
     })
   })
 
+  it("where nothing was ever sent, the first probe is due after the same time, from the clock's zero", () => {
+    const state = make({ probeAfterMillis: 1000 })
+    for (let call = 0; call < 100; call++) State.shed(state, 0, critical)
+    assert.strictEqual(State.decide(state, 999, critical, draws(0)), "shed")
+    assert.strictEqual(State.decide(state, 1000, critical, draws(0)), "probe")
+  })
+
   it("what is shed or answered counts for the time at which it is", () => {
     for (const count of [
       (state: State.ThrottleState, now: number) => State.shed(state, now, 0),
