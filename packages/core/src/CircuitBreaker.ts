@@ -328,7 +328,7 @@ export interface CircuitBreaker {
   /** What it holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
-  /** Refuses every call, until it is forced closed or reset. */
+  /** Refuses every call, until it is forced closed or reset. In `observe`, where nothing is refused, it only counts and reports. */
   readonly forceOpen: Effect.Effect<void>
   /** Lets every call through and counts it, until it is forced open or reset. */
   readonly forceClosed: Effect.Effect<void>

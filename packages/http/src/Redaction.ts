@@ -28,15 +28,22 @@ const secretHeader =
  */
 export const isSecretHeader = (name: string): boolean => secretHeader.test(name)
 
+/** Headers whose values are URLs, or have URLs in them. */
+const namesUrl: ReadonlySet<string> = new Set(["location", "content-location", "link", "refresh", "referer"])
+
+const withoutQueries = (value: string): string => value.replace(/\?[^\s<>,;"]*/g, `?${redacted}`)
+
 /**
- * The headers with the secret values hidden.
+ * The headers with the secret values hidden, and with the queries of URLs that stand in them.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const headers = (headers: { readonly [name: string]: string }): Record<string, string> => {
   const shown: Record<string, string> = {}
-  for (const name of Object.keys(headers)) shown[name] = isSecretHeader(name) ? redacted : (headers[name] ?? "")
+  for (const [name, value] of Object.entries(headers)) {
+    shown[name] = isSecretHeader(name) ? redacted : namesUrl.has(name) ? withoutQueries(value) : value
+  }
   return shown
 }
 

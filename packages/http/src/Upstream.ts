@@ -90,7 +90,8 @@ export interface Options {
 }
 
 /**
- * What an upstream remembers; a stage that its policy does not have is `undefined`. Those of attempts are its base URL's.
+ * What an upstream remembers; a stage that its policy does not have is `undefined`. Those of attempts are its base URL's. A reload
+ * may put others in their place: read them again after it.
  *
  * @category models
  * @since 0.1.0
@@ -141,6 +142,9 @@ export interface Upstream {
 }
 
 const parseBaseUrl = (name: string, baseUrl: string | URL): URL => {
+  if (baseUrl === "") {
+    throw new RangeError(`Upstream ${name} has no baseUrl; give it in the declaration, in layerWith or in layerEffect`)
+  }
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     // what is not a URL may still hold a password, so it is not repeated
@@ -270,8 +274,10 @@ export interface ServiceClass<Self, Name extends string, D extends Declaration> 
   `@holdfast/http/Upstream/${Name}`,
   Upstream
 > {
-  /** The upstream as declared. It needs a transport. Not there when the declaration has no base URL. */
-  readonly layer: D extends { readonly baseUrl: string | URL } ? Layer.Layer<Self, never, Transport.Transport> : never
+  /** The upstream as declared. It needs a transport. Only for a declaration that has a base URL. */
+  readonly layer: D extends { readonly baseUrl: string | URL }
+    ? Layer.Layer<Self, never, Transport.Transport>
+    : "declare a baseUrl, or use layerWith or layerEffect"
   /** The upstream with some options replaced: another base URL in a test, another policy in a batch job. */
   readonly layerWith: (options: Remaining<D>) => Layer.Layer<Self, never, Transport.Transport>
   /** The upstream with options that an effect finds out: from `Config`, a file, a vault. */
@@ -289,7 +295,11 @@ export interface ServiceClass<Self, Name extends string, D extends Declaration> 
  */
 export const Service =
   <Self>() =>
-  <const Name extends string, const D extends Declaration>(name: Name, declared: D): ServiceClass<Self, Name, D> => {
+  <const Name extends string, const D extends Declaration>(
+    name: Name,
+    // a type parameter takes any further property; this refuses the misspelt ones
+    declared: D & { readonly [K in Exclude<keyof D, keyof Declaration>]: never }
+  ): ServiceClass<Self, Name, D> => {
     const tag = Context.Service<Self, Upstream>()(`@holdfast/http/Upstream/${name}` as const)
     const made = (replaced: Partial<Options>) =>
       // an upstream without a base URL is refused by `make`, for those who come without types

@@ -85,4 +85,11 @@ describe("Redaction", () => {
     assert.strictEqual(Redaction.path("/a?pages=2", ["page"]), "/a?pages=REDACTED")
     assert.strictEqual(Redaction.path("/a?%zz=2", ["page"]), "/a?%zz=REDACTED")
   })
+
+  it("the query of a URL that a header names is hidden, its path is not", () => {
+    assert.deepStrictEqual(
+      Redaction.headers({ location: "/p?q=c4n4ry#x", link: '<https://a/b?t=c4n4ry>; rel="next"', "retry-after": "1" }),
+      { location: "/p?REDACTED", link: '<https://a/b?REDACTED>; rel="next"', "retry-after": "1" }
+    )
+  })
 })

@@ -277,4 +277,27 @@ describe("reload", () => {
       })
     )
   )
+
+  it.effect(
+    "a circuit that was forced by hand stays forced when its options change, and one that was not does not",
+    () =>
+      upstream(
+        { "*": [ok] },
+        { breaker: {} }
+      )((api) =>
+        Effect.gen(function* () {
+          const state = Effect.suspend(() => Effect.map(stage(api.stages.breaker).snapshot, ({ state }) => state))
+          yield* stage(api.stages.breaker).forceOpen
+          yield* api.reload(HttpPolicy.make({ breaker: { probes: 2 } }))
+          assert.strictEqual(yield* state, "ForcedOpen")
+          assert.strictEqual((yield* Effect.flip(api.get("/a"))).reason._tag, "CircuitOpen")
+          yield* stage(api.stages.breaker).forceClosed
+          yield* api.reload(HttpPolicy.make({ breaker: { probes: 4 } }))
+          assert.strictEqual(yield* state, "ForcedClosed")
+          yield* stage(api.stages.breaker).reset
+          yield* api.reload(HttpPolicy.make({ breaker: { probes: 5 } }))
+          assert.strictEqual(yield* state, "Closed")
+        })
+      )
+  )
 })

@@ -50,4 +50,13 @@ describe("what a user sees in the types", () => {
     ]
     expectTypeOf(calls).toBeFunction()
   })
+
+  it("a misspelt option of a declaration is refused, and a layer without a base URL is none", () => {
+    // @ts-expect-error `polcy` is no option
+    class Misspelt extends Upstream.Service<Misspelt>()("a", { baseUrl: "https://a", polcy: 1 }) {}
+    class Nowhere extends Upstream.Service<Nowhere>()("b", {}) {}
+    expectTypeOf(Misspelt.layer).toEqualTypeOf<Layer.Layer<Misspelt, never, Transport>>()
+    expectTypeOf(Nowhere.layer).toBeString()
+    expectTypeOf(Nowhere.layerWith({ baseUrl: "https://b" })).toEqualTypeOf<Layer.Layer<Nowhere, never, Transport>>()
+  })
 })

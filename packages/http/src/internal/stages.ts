@@ -89,7 +89,9 @@ export const endpointStages = (
 ): EndpointStages => {
   const latencies =
     before?.stages.latencies ?? (policy.adaptiveTimeout === undefined ? undefined : LatencyTracker.make())
-  const breaker = kept(was(before?.policy, before?.stages, "breaker"), present(policy.breaker), CircuitBreaker.make)
+  const breaker = kept(was(before?.policy, before?.stages, "breaker"), present(policy.breaker), (options) =>
+    forcedLike(before?.stages.breaker, CircuitBreaker.make(options))
+  )
   const bulkhead = resized(before, present(policy.bulkhead))
   const adaptiveConcurrency = kept(
     was(before?.policy, before?.stages, "adaptiveConcurrency"),
@@ -128,9 +130,20 @@ const makeHedge =
   (options: NonNullable<HttpPolicy["hedge"]>): Hedge.Hedge =>
     Hedge.make({ ...options, budget, mayStart: () => hasRoom(asked) })
 
+/** What an operator forced stays forced, until an operator ends it: a file that changes is no such word. */
+const forcedLike = (
+  living: CircuitBreaker.CircuitBreaker | undefined,
+  next: CircuitBreaker.CircuitBreaker
+): CircuitBreaker.CircuitBreaker => {
+  const state = living === undefined ? undefined : Effect.runSync(living.snapshot).state
+  if (state === "ForcedOpen") Effect.runSync(next.forceOpen)
+  if (state === "ForcedClosed") Effect.runSync(next.forceClosed)
+  return next
+}
+
 /** Whether the endpoint can take more. Asked when a hedge is due, which is seldom. */
 const hasRoom = ({ adaptiveConcurrency, breaker, bulkhead }: Asked): boolean => {
-  if (breaker !== undefined && Effect.runSync(breaker.snapshot).state !== "Closed") return false
+  if (breaker !== undefined && !Effect.runSync(breaker.snapshot).state.endsWith("Closed")) return false
   for (const limit of [bulkhead, adaptiveConcurrency]) {
     if (limit === undefined) continue
     const held = Effect.runSync<{ readonly inFlight: number; readonly limit: number }, never>(limit.snapshot)
