@@ -73,7 +73,8 @@ export const findViolations = (root: string): Findings => {
     ),
     ...circles(sources),
     ...vague(root),
-    ...publicModules(root, sources)
+    ...publicModules(root, sources),
+    ...lostModuleComments(root, sources)
   ]
   return {
     files: sources.length,
@@ -313,3 +314,21 @@ const publicModules = (root: string, sources: ReadonlyArray<Source>): ReadonlyAr
         ? []
         : [{ file: barrel, line: 1, found: `the public module ${name} is missing`, instead: `add: ${line}` }]
     })
+
+/**
+ * A module comment that stands right above the first import goes with it when the compiler leaves that import out of the
+ * declarations, and who reads the package's types never sees it. An empty line sets it apart.
+ */
+const lostModuleComments = (root: string, sources: ReadonlyArray<Source>): ReadonlyArray<Violation> =>
+  sources.flatMap(({ file }) => {
+    const [comment] = /^\/\*\*[\s\S]*?\*\/\n(?=import )/.exec(readFileSync(join(root, file), "utf8")) ?? []
+    if (comment === undefined) return []
+    return [
+      {
+        file,
+        line: comment.split("\n").length - 1,
+        found: "the module comment touches the first import",
+        instead: "put an empty line between them, or the declarations may lose the comment"
+      }
+    ]
+  })

@@ -3,5 +3,6 @@
  *
  * @since 0.1.0
  */
+
 export * from "@holdfast/core"
 export * from "@holdfast/http"

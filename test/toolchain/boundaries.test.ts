@@ -176,6 +176,15 @@ describe("boundaries", () => {
     ])
   })
 
+  it("asks that a module comment is set apart from the first import", () => {
+    const module = (between: string) =>
+      `/**\n * A gate.\n */\n${between}import * as Effect from "effect/Effect"\nexport const open = Effect.void\n`
+    expect(found({ "packages/core/src/Gate.ts": module("") })).toEqual([
+      "packages/core/src/Gate.ts:3 the module comment touches the first import"
+    ])
+    expect(found({ "packages/core/src/Gate.ts": module("\n") })).toEqual([])
+  })
+
   it("asks for the arrows of a new package", () => {
     expect(found({ "packages/cache/package.json": manifest("@holdfast/cache") })).toEqual([
       `packages/cache/package.json:1 the package "cache" has no arrows`

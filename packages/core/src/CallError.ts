@@ -31,6 +31,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Schema from "effect/Schema"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
 import { elapsed } from "./internal/elapsed.ts"

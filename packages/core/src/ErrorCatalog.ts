@@ -13,6 +13,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as EntrySchema from "./internal/errorEntry.ts"
 import type { Reason, Tag } from "./Reason.ts"
 

@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Duration from "effect/Duration"
 import type { Nature } from "./ErrorCatalog.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"

@@ -12,6 +12,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as ProblemDetails from "effect/http/ProblemDetails"

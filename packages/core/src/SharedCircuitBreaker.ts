@@ -14,6 +14,8 @@
  *   circuit or opens it again. No time window, slow calls, success threshold or ramp.
  * - All that share a key must have the same options; nothing checks it.
  * - When the store cannot be reached, calls go through and are not counted (`onStoreError`).
+ * - Give a Redis client `disableOfflineQueue: true`: without it commands wait for the store to come back, each call costs the
+ *   whole `storeTimeout`, and what has waited is still sent.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -36,6 +38,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -45,6 +48,7 @@ import type * as Scope from "effect/Scope"
 import * as Store from "effect/persistence/CircuitBreaker"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { type Verdicts, verdictOf } from "./internal/circuitVerdict.ts"
+import { elapsed } from "./internal/elapsed.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause, Outcome } from "./Outcome.ts"
@@ -73,6 +77,8 @@ export interface Options {
   readonly maxOpenTime?: Duration.Input | undefined
   /** What a failure counts as, by its cause. Defaults as in `CircuitBreaker`. */
   readonly counts?: { readonly [C in FailureCause]?: CircuitBreaker.Verdict } | undefined
+  /** The longest that the store may take to answer; beyond it, it cannot be reached. Default 250 ms. */
+  readonly storeTimeout?: Duration.Input | undefined
   /**
    * What becomes of a call when the store cannot say whether it may be made: `allow` (it is made, and not counted) or `refuse`.
    * Default `allow`: the circuit breaker must not be what takes the service down.
@@ -93,6 +99,7 @@ export const defaults = {
   openTime: CircuitBreaker.defaults.openTime,
   maxOpenTime: CircuitBreaker.defaults.maxOpenTime,
   counts: CircuitBreaker.defaults.counts,
+  storeTimeout: Duration.millis(250),
   onStoreError: "allow",
   mode: "enforce"
 } as const satisfies Options
@@ -189,6 +196,20 @@ const tripPolicyOf = (rule: CircuitBreaker.TripRule): Store.TripPolicy => {
       })
 }
 
+/** Effect's breaker asks where nothing interrupts it: a store that never answers would hold the call for good. */
+const answeredWithin = (storeTimeout: Duration.Input) => {
+  const duration = Duration.fromInputUnsafe(storeTimeout)
+  if (Duration.isNegative(duration)) {
+    throw new RangeError(`SharedCircuitBreaker: storeTimeout must not be negative, got ${String(storeTimeout)}`)
+  }
+  const late = Effect.suspend(() => {
+    const message = `no answer in ${elapsed(duration)}`
+    return Effect.fail(new Store.CircuitBreakerError({ reason: new Store.CircuitBreakerStoreError({ message }) }))
+  })
+  return <A, R>(answer: Effect.Effect<A, Store.CircuitBreakerError, R>) =>
+    Effect.timeoutOrElse(answer, { duration, orElse: () => late })
+}
+
 /**
  * Makes a shared circuit breaker on the `CircuitBreakerStore` in the context. Dies with a `RangeError` that says which option
  * is wrong.
@@ -204,6 +225,7 @@ export const make = Effect.fnUntraced(function* (
   const maxOpenTime = Duration.fromInputUnsafe(options.maxOpenTime ?? defaults.maxOpenTime)
   const tripPolicy = tripPolicyOf(trip)
   checked({ openTime, maxOpenTime })
+  const inTime = answeredWithin(options.storeTimeout ?? defaults.storeTimeout)
   const store = yield* Store.CircuitBreakerStore
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
 
@@ -225,16 +247,16 @@ export const make = Effect.fnUntraced(function* (
   // what passes the store is told on the spot; `transitions` would come late, and through a fiber
   const observed = Store.CircuitBreakerStore.of({
     admit: (key) =>
-      store.admit(key).pipe(
+      inTime(store.admit(key)).pipe(
         Effect.tap((admission) => Effect.sync(() => told(admission.transition))),
         Effect.tapError(failed(key, "admit"))
       ),
     record: (report) =>
-      store.record(report).pipe(
+      inTime(store.record(report)).pipe(
         Effect.tap((transition) => Effect.sync(() => told(transition))),
         Effect.tapError(failed(report.key, "record"))
       ),
-    state: store.state
+    state: (key) => inTime(store.state(key))
   })
   const breaker = yield* Store.make({
     tripPolicy,

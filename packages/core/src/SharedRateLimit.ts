@@ -9,12 +9,14 @@
  * ordered only by when they reach it. It does not read the server's figures.
  *
  * **Gotchas**: the store may be down. Then calls pass, unless `onStoreError` says otherwise: a limiter that stops a
- * service is worse than the load that it limits. Everyone who shares a `key` must give the same `limit` and `window`.
+ * service is worse than the load that it limits. Give a Redis client `disableOfflineQueue: true`, or what it could not send in
+ * time is sent, and taken, when the store comes back. Everyone who shares a `key` must give the same `limit` and `window`.
  *
  * Effect marks `effect/persistence` as unstable; this is the only module of the package that touches its rate limiter.
  *
  * @since 0.1.0
  */
+
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

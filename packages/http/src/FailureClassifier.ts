@@ -10,6 +10,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Predicate from "effect/Predicate"
 import * as Reason from "@holdfast/core/Reason"
 

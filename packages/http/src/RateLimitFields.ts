@@ -13,6 +13,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Duration from "effect/Duration"
 import type { RateLimit } from "@holdfast/core"
 import { parseList } from "structured-headers"

@@ -32,6 +32,7 @@
  *
  * @since 0.1.0
  */
+
 import { CallError } from "@holdfast/core/CallError"
 import type { Entry } from "@holdfast/core/ErrorCatalog"
 import type { BusinessRejected, Reason } from "@holdfast/core/Reason"

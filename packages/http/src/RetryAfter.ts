@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Duration from "effect/Duration"
 import * as Headers from "effect/http/Headers"
 import * as DateTime from "effect/DateTime"

@@ -29,6 +29,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
 import type * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import type * as Bulkhead from "@holdfast/core/Bulkhead"

@@ -27,6 +27,7 @@
  *
  * @since 0.1.0
  */
+
 import * as http from "node:http"
 import { gunzipSync } from "node:zlib"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,5 @@
 /** The figures behind what a circuit does, in words. */
+
 import * as Duration from "effect/Duration"
 import type { CircuitShape, CircuitState, Opening, Rule } from "./circuitState.ts"
 

@@ -5,6 +5,7 @@
  * older one reports changes nothing. Time is the circuit's own and only goes forward, so that a clock that jumps back
  * makes a wait longer by the jump at most, and never for ever.
  */
+
 import type { Cell, Counts, Window } from "./window.ts"
 import * as Windows from "./window.ts"
 

@@ -1,4 +1,5 @@
 /** What a finished call counts as for a circuit: the same for one in memory and one that processes share. */
+
 import type * as Outcome from "../Outcome.ts"
 import type { Verdict } from "./circuitState.ts"
 

@@ -4,6 +4,7 @@
  * the baseline follows (Netflix concurrency-limits, pull request 134); so the correlation of load with throughput and latency
  * has its say too (failsafe-go, after Uber's Cinnamon).
  */
+
 import * as Histogram from "./latencyHistogram.ts"
 
 export interface GradientShape {

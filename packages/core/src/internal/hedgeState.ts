@@ -2,6 +2,7 @@
  * The hedge's state machine: when a call is slow enough to be hedged, whether the extra load is paid for, what is learned
  * from a call, and what becomes of a race whose attempts end one after another.
  */
+
 import type { LatencyTracker } from "../LatencyTracker.ts"
 import type { Failure, Outcome } from "../Outcome.ts"
 

@@ -2,6 +2,7 @@
  * What a policy is made of, as types. They are here, below both the module that makes policies and the one that puts them
  * in words; users know them as `HttpPolicy`'s.
  */
+
 import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
 import type * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import type * as Backoff from "@holdfast/core/Backoff"

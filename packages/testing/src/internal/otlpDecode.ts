@@ -2,6 +2,7 @@
  * From an OTLP export of traces, as JSON or protobuf, to plain records. Both are brought to the JSON form of
  * `opentelemetry/proto/collector/trace/v1/trace_service.proto` first, so that they cannot come to differ.
  */
+
 import * as Schema from "effect/Schema"
 
 export type AttributeValue =
