@@ -48,11 +48,16 @@ const vitest = (project: string, promise: string, patterns: ReadonlyArray<string
       skipped: results.numPendingTests + results.numTodoTests,
       summary:
         `${count(results.numPassedTests, "test")} in ${count(results.testResults.length, "file")}` +
-        (failed > 0 ? `, ${failed} failed` : ""),
+        (failed > 0 ? `, ${failed} failed` : "") +
+        skippedFor(result.output),
       output: result.output
     }
   }
 })
+
+/** What a test file says it leaves out, and why: `skipped: no redis-server on this machine`. */
+const skippedFor = (output: string): string =>
+  [...output.matchAll(/\bskipped: .+/g)].map(([reason]) => `; ${reason.trimEnd()}`).join("")
 
 const read = (file: string): Results | undefined => {
   try {

@@ -211,6 +211,42 @@ describe("SharedCircuitBreaker", () => {
     )
   )
 
+  it.effect("a store that does not answer cannot be reached after its time, before the call and after it", () =>
+    Effect.gen(function* () {
+      const memory = yield* Store.CircuitBreakerStore
+      const makeWith = (stuck: Partial<Store.CircuitBreakerStore["Service"]>, options?: SharedCircuitBreaker.Options) =>
+        Effect.provideService(eager(options), Store.CircuitBreakerStore, { ...memory, ...stuck })
+      const after = Effect.fnUntraced(function* (breaker: SharedCircuitBreaker.SharedCircuitBreaker, millis: number) {
+        const call = yield* Effect.forkChild(SharedCircuitBreaker.run(breaker, { key })(Effect.succeed(7)))
+        yield* TestClock.adjust(millis - 1)
+        assert.isUndefined(call.pollUnsafe())
+        yield* TestClock.adjust(1)
+        return yield* Fiber.join(call)
+      })
+      const heard: Array<SharedCircuitBreaker.Event> = []
+      const unasked = yield* makeWith({ admit: () => Effect.never })
+      unasked.events.subscribe((event) => heard.push(event))
+      assert.strictEqual(yield* after(unasked, 250), 7)
+      const untold = yield* makeWith({ record: () => Effect.never }, { storeTimeout: "2 seconds" })
+      untold.events.subscribe((event) => heard.push(event))
+      assert.strictEqual(yield* after(untold, 2000), 7)
+      assert.deepStrictEqual(heard, [
+        { _tag: "StoreFailed", key, during: "admit", message: "no answer in 250ms" },
+        { _tag: "StoreFailed", key, during: "record", message: "no answer in 2.00s" }
+      ])
+      const strict = yield* makeWith({ admit: () => Effect.never }, { onStoreError: "refuse" })
+      const refusal = yield* Effect.flip(after(strict, 250))
+      assert.strictEqual(
+        refusal.detail,
+        "the store of the shared circuit payments cannot be reached: no answer in 250ms"
+      )
+      const unread = yield* makeWith({ state: () => Effect.never })
+      const reading = yield* Effect.forkChild(Effect.flip(unread.snapshot(key)))
+      yield* TestClock.adjust("250 millis")
+      assert.strictEqual((yield* Fiber.join(reading)).message, "no answer in 250ms")
+    }).pipe(withStore, Effect.provideService(References.UnhandledLogLevel, undefined))
+  )
+
   it.effect("observe asks the store and tells it, and refuses nothing; off asks nobody", () =>
     withStore(
       Effect.gen(function* () {
@@ -276,6 +312,7 @@ describe("SharedCircuitBreaker", () => {
           { openTime: "1 hour" },
           "SharedCircuitBreaker: openTime must be at most maxOpenTime, 300000ms, got 3600000ms"
         )
+        yield* refused({ storeTimeout: -1 }, "SharedCircuitBreaker: storeTimeout must not be negative, got -1")
       })
     )
   )
