@@ -99,6 +99,18 @@ export const explanations: ReadonlyArray<Explanation> = [
   },
   {
     file: "packages/core/src/internal/latencyHistogram.ts",
+    line: "if (part.count === 0) return",
+    mutants: [["return", ";"]],
+    why: "It only saves the work of taking away nothing."
+  },
+  {
+    file: "packages/core/src/internal/latencyHistogram.ts",
+    line: "for (; octave < octaveCount - 1; octave++) {",
+    mutants: [["1", "0"]],
+    why: "The rank is used up before the last octave is passed: it is never above the count."
+  },
+  {
+    file: "packages/core/src/internal/latencyHistogram.ts",
     line: "let octave = 0",
     mutants: [["0", "(-1)"]],
     why: "There is nothing in an octave before the first."
@@ -168,6 +180,12 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "const sleep = Duration.millis(Number.isInteger(millis) ? millis : Math.floor(millis * 1000 - 1) / 1000)",
     mutants: [["1", "2"]],
     why: "It has to end a little before the instant; one microsecond or two."
+  },
+  {
+    file: "packages/core/src/internal/tokenBucket.ts",
+    line: "if (first === undefined || first.atMillis >= untilMillis) return",
+    mutants: [["first.atMillis >= untilMillis", "(first.atMillis > untilMillis)"]],
+    why: "Moving everyone by nothing reckons the same times again."
   },
   {
     file: "packages/core/src/internal/window.ts",
@@ -257,8 +275,17 @@ export const explanations: ReadonlyArray<Explanation> = [
   {
     file: "packages/http/src/internal/pathTemplate.ts",
     line: 'if (typeof value === "number" && Number.isSafeInteger(value)) return String(value)',
-    mutants: [['typeof value === "number"', '(typeof value !== "number")']],
+    mutants: [
+      ['typeof value === "number"', '(typeof value !== "number")'],
+      ["return String(value)", ";"]
+    ],
     why: "The short way: a whole number has nothing to encode, and nothing else is a safe integer."
+  },
+  {
+    file: "packages/http/src/internal/policyWords.ts",
+    line: "const worst = Duration.toMillis(attempt) * retry.loop.maxAttempts + (waits ?? 0)",
+    mutants: [["waits ?? 0", "(waits)"]],
+    why: "Where the waits are not known, nothing is said of the sum."
   },
   {
     file: "packages/http/src/internal/statusReason.ts",

@@ -81,6 +81,15 @@ const simulate = (calls: number, sample: (resolved: Resolved) => number | undefi
 }
 
 describe("hedgeState", () => {
+  it("what is a millionth short of a hedge pays for none", () => {
+    const state = made({ deposit: 999_999, capacity: 1_000_000 })
+    State.takeToken(state)
+    State.callStarted(state, 0)
+    assert.isFalse(State.hasToken(state))
+    State.callStarted(state, 0)
+    assert.isTrue(State.hasToken(state))
+  })
+
   it("one sample a call, the first attempt's time at resolution, keeps the promised 5 % of extra load", () => {
     const { hedgeRate, p99 } = simulate(200_000, ({ primaryMillis }) => primaryMillis)
     assert.isTrue(Math.abs(hedgeRate - 0.05) <= 0.005, `${hedgeRate}`)

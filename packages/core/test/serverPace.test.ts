@@ -36,6 +36,16 @@ describe("the server's pace", () => {
     const state = Pace.makePaceState(60_000)
     assert.isTrue(Pace.hear(state, 0, { remaining: 5, resetAfterMillis: 0.5, paceMillis: 0 }))
     assert.isFalse(Pace.hear(state, 0, { remaining: 5, resetAfterMillis: 0, paceMillis: 0 }))
+    assert.isFalse(Pace.hear(state, 0, { remaining: -0.5, resetAfterMillis: 1, paceMillis: 0 }))
+    assert.isFalse(Pace.hear(state, 0, { remaining: 5, resetAfterMillis: 1, paceMillis: -0.5 }))
+  })
+
+  it("a word that comes when the one before it is over begins anew: half of it goes at once", () => {
+    const state = Pace.makePaceState(60_000)
+    Pace.hear(state, 1000, word(4, 400))
+    times(state, 4, 1000)
+    Pace.hear(state, 1400, word(8, 4000))
+    assert.deepStrictEqual(times(state, 5, 1400), [1400, 1400, 1400, 1400, 1900])
   })
 
   it("of two calls one goes at once, and in time means now", () => {

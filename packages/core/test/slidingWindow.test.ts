@@ -154,6 +154,14 @@ describe("the sliding window", () => {
     assert.strictEqual(SlidingWindow.waitFor(state, 400, 1, -Infinity), 1600)
   })
 
+  it("a slot's time has come at its very instant, and it cannot be given back", () => {
+    const state = makeWindow(1)
+    waits(state, 1, 0)
+    const slot = SlidingWindow.take(state, 0, 1, SlidingWindow.waitFor(state, 0, 1, 0))
+    if (slot === undefined) return assert.fail()
+    assert.isFalse(SlidingWindow.giveBack(state, slot.atMillis, slot))
+  })
+
   it("what left the window is forgotten", () => {
     const state = makeWindow(3)
     waits(state, 3, 0)

@@ -58,6 +58,12 @@ describe("the throttle's state machine", () => {
     })
   }
 
+  it("no probability is below zero, however little room is left", () => {
+    const state = make({ multiplier: 1.1 })
+    fill(state, 5, 5)
+    assert.strictEqual(probability(state), 0)
+  })
+
   it("a call is shed exactly if chance is below the probability, and chance is not asked at zero", () => {
     const state = make()
     assert.strictEqual(State.decide(state, 0, critical, never), "send")

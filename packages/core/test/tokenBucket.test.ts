@@ -198,6 +198,15 @@ describe("the token bucket", () => {
     assert.strictEqual(TokenBucket.waiting(state, 0), 1)
   })
 
+  it("a slot's time has come at its very instant: it is not waited for, and cannot be given back", () => {
+    const state = bucket(1, 100)
+    waits(state, 1, 0)
+    const slot = TokenBucket.take(state, 0, 1, TokenBucket.waitFor(state, 0, 1, 0))
+    if (slot === undefined) return assert.fail()
+    assert.strictEqual(TokenBucket.waiting(state, slot.atMillis), 0)
+    assert.isFalse(TokenBucket.giveBack(state, slot.atMillis, slot))
+  })
+
   it("who waits is moved together, at the distances that they had", () => {
     const state = bucket(1, 100)
     waits(state, 1, 0)
@@ -210,5 +219,15 @@ describe("the token bucket", () => {
     assert.strictEqual(TokenBucket.waitFor(state, 50, 1, 0), 1250)
     TokenBucket.postpone(state, 50, 500)
     assert.strictEqual(TokenBucket.waitFor(state, 50, 1, 0), 1250, "never to an earlier time")
+  })
+
+  it("what was given back is not moved with the others: its time is free", () => {
+    const state = bucket(1, 100)
+    waits(state, 1, 0)
+    const [, last] = [1, 2].map(() => TokenBucket.take(state, 0, 1, TokenBucket.waitFor(state, 0, 1, 0)))
+    if (last === undefined) return assert.fail()
+    assert.isTrue(TokenBucket.giveBack(state, 0, last))
+    TokenBucket.postpone(state, 0, 1000)
+    assert.strictEqual(TokenBucket.waitFor(state, 0, 1, 0), 1100)
   })
 })

@@ -180,6 +180,7 @@ describe("what the numbers say together", () => {
     assert.strictEqual(waits({ base: "250 millis", shape: "constant" }), "1s")
     assert.strictEqual(waits({ base: "1 second", shape: "linear" }), "10s")
     assert.strictEqual(waits({ base: "1 second", shape: "fibonacci" }), "7s")
+    assert.strictEqual(waits({ base: "2 millis", shape: "fibonacci" }), "14ms")
     assert.strictEqual(waits({ base: "1 second", factor: 3 }), "23s")
     assert.strictEqual(waits({ base: "1 second", jitter: "decorrelated" }), "32s")
     assert.deepStrictEqual(

@@ -184,6 +184,24 @@ describe("reload", () => {
     )
   )
 
+  it.effect("a bulkhead that is given a longer queue has it at once", () =>
+    upstream(
+      { "*": [after("1 second", ok)] },
+      { bulkhead: { maxConcurrent: 1, maxQueue: 0 } }
+    )((api) =>
+      Effect.gen(function* () {
+        const first = yield* fork(api.get("/a"))
+        assert.strictEqual((yield* Effect.flip(api.get("/a"))).reason._tag, "BulkheadFull")
+        yield* api.reload(HttpPolicy.make({ bulkhead: { maxConcurrent: 1, maxQueue: 1 } }))
+        const second = yield* fork(api.get("/a"))
+        assert.strictEqual((yield* Effect.flip(api.get("/a"))).reason._tag, "BulkheadFull")
+        assert.deepInclude(yield* stage(api.stages.bulkhead).snapshot, { inFlight: 1, queued: 1 })
+        yield* TestClock.adjust("2 seconds")
+        yield* Effect.forEach([first, second], Fiber.join)
+      })
+    )
+  )
+
   it.effect("a call gives its places back to the stages that it took them from", () =>
     upstream(
       { "*": [hang] },
