@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import * as AdaptiveConcurrency from "../src/AdaptiveConcurrency.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Reason from "../src/Reason.ts"
+import { interruptingAfter } from "./support/interruptingAfter.ts"
 
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
 
@@ -18,21 +19,6 @@ const limitOf = (limiter: AdaptiveConcurrency.AdaptiveConcurrency) =>
   Effect.map(limiter.snapshot, (snapshot) => snapshot.limit)
 
 const dropBy = Outcome.failure
-
-/** Interrupts the fiber that runs by it once it has made so many steps. */
-const interruptingAfter = (operations: number): Scheduler.Scheduler => {
-  const scheduler = new Scheduler.MixedScheduler()
-  let made = 0
-  return {
-    executionMode: "async",
-    makeDispatcher: () => scheduler.makeDispatcher(),
-    shouldYield: (fiber) => {
-      made++
-      if (made === operations) fiber.interruptUnsafe()
-      return false
-    }
-  }
-}
 
 describe("AdaptiveConcurrency", () => {
   it.effect("what is left out is the gradient, from 20", () =>

@@ -1,24 +1,10 @@
-import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Layer } from "effect"
+import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber } from "effect"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as AttemptTimeout from "../src/AttemptTimeout.ts"
 import * as Deadline from "../src/Deadline.ts"
 import * as Reason from "../src/Reason.ts"
-
-/** The clock in force, with a count of those who sleep by it. */
-const sleepers = { now: 0 }
-const countingClock = Layer.effect(
-  Clock.Clock,
-  Effect.map(Clock.Clock, (clock): Clock.Clock => ({
-    ...clock,
-    sleep: (duration) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => ++sleepers.now),
-        () => clock.sleep(duration),
-        () => Effect.sync(() => --sleepers.now)
-      )
-  }))
-)
+import { countingClock, sleepers } from "./support/countingClock.ts"
 
 class Greeting extends Context.Service<Greeting, string>()("test/Greeting") {}
 

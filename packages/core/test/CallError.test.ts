@@ -3,7 +3,7 @@ import { Duration, Effect, Equal, Schema } from "effect"
 import { CallError, RetryStopped } from "../src/CallError.ts"
 import * as ErrorCatalog from "../src/ErrorCatalog.ts"
 import * as Reason from "../src/Reason.ts"
-import { arbitraryCallError } from "./reasonArbitrary.ts"
+import { arbitraryCallError } from "./support/reasonArbitrary.ts"
 
 const refused = new Reason.ConnectionRefused({
   endpoint: "payments.internal:443",

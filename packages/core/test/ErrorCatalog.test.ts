@@ -3,7 +3,7 @@ import { Duration } from "effect"
 import * as ErrorCatalog from "../src/ErrorCatalog.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Reason from "../src/Reason.ts"
-import { arbitraryOf, reasonClasses } from "./reasonArbitrary.ts"
+import { arbitraryOf, reasonClasses } from "./support/reasonArbitrary.ts"
 
 const entries = Object.entries(ErrorCatalog.table)
 

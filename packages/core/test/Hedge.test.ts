@@ -1,10 +1,11 @@
-import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Layer } from "effect"
+import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Deadline from "../src/Deadline.ts"
 import * as Hedge from "../src/Hedge.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as RetryBudget from "../src/RetryBudget.ts"
+import { countingClock, sleepers } from "./support/countingClock.ts"
 
 const answer = (millis: number, value: string) => Effect.delay(Effect.succeed(value), millis)
 const failure = (millis: number, error: string) => Effect.delay(Effect.fail(error), millis)
@@ -49,20 +50,6 @@ const final = (exit: Exit.Exit<string, string>): Outcome.Outcome => {
   if (Exit.isSuccess(exit)) return Outcome.success
   return Outcome.failure({ cause: Cause.squash(exit.cause) === "no such thing" ? "permanent" : "transient" })
 }
-
-const sleepers = { now: 0 }
-const countingClock = Layer.effect(
-  Clock.Clock,
-  Effect.map(Clock.Clock, (clock): Clock.Clock => ({
-    ...clock,
-    sleep: (duration) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => ++sleepers.now),
-        () => clock.sleep(duration),
-        () => Effect.sync(() => --sleepers.now)
-      )
-  }))
-)
 
 class Greeting extends Context.Service<Greeting, string>()("test/Greeting") {}
 

@@ -4,7 +4,7 @@ import { CallError } from "../src/CallError.ts"
 import * as ErrorCatalog from "../src/ErrorCatalog.ts"
 import * as ProblemDetails from "../src/ProblemDetails.ts"
 import * as Reason from "../src/Reason.ts"
-import { arbitraryCallError, rebuilt } from "./reasonArbitrary.ts"
+import { arbitraryCallError, rebuilt } from "./support/reasonArbitrary.ts"
 
 const canary = "c4n4ry"
 

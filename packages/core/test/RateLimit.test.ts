@@ -3,25 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Deadline from "../src/Deadline.ts"
 import * as RateLimit from "../src/RateLimit.ts"
+import { makeCalls, refusalOf } from "./support/limitedCalls.ts"
 
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
-
-const settle = TestClock.adjust(0)
-
-/** Calls that write down when they went. */
-const makeCalls = (limiter: RateLimit.RateLimit) => {
-  const wentAt: Array<readonly [name: string, atMillis: number]> = []
-  const call = (name: string, options?: RateLimit.RunOptions) =>
-    Effect.gen(function* () {
-      const self = Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sync(() => void wentAt.push([name, now])))
-      const fiber = yield* Effect.forkChild(limiter.run(self, options))
-      yield* settle
-      return fiber
-    })
-  return { wentAt, call }
-}
-
-const refusalOf = <A, E>(fiber: Fiber.Fiber<A, E>) => Effect.flip(Fiber.join(fiber))
 
 const hint = (remaining: number, resetAfter: Duration.Input): RateLimit.Hint => ({
   remaining,

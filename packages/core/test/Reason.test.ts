@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Equal, Schema } from "effect"
 import * as Reason from "../src/Reason.ts"
-import { arbitraryOf, reasonClasses } from "./reasonArbitrary.ts"
+import { arbitraryOf, reasonClasses } from "./support/reasonArbitrary.ts"
 
 const encode = Schema.encodeSync(Reason.Reason)
 const decode = Schema.decodeUnknownSync(Reason.Reason)

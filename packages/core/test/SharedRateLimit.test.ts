@@ -1,26 +1,10 @@
-import { Clock, Duration, Effect, Exit, Fiber, Layer } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import * as Deadline from "../src/Deadline.ts"
-import type * as RateLimit from "../src/RateLimit.ts"
 import * as SharedRateLimit from "../src/SharedRateLimit.ts"
-
-const settle = TestClock.adjust(0)
-
-const makeCalls = (limiter: SharedRateLimit.SharedRateLimit) => {
-  const wentAt: Array<readonly [name: string, atMillis: number]> = []
-  const call = (name: string, options?: RateLimit.RunOptions) =>
-    Effect.gen(function* () {
-      const self = Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sync(() => void wentAt.push([name, now])))
-      const fiber = yield* Effect.forkChild(limiter.run(self, options))
-      yield* settle
-      return fiber
-    })
-  return { wentAt, call }
-}
-
-const refusalOf = <A, E>(fiber: Fiber.Fiber<A, E>) => Effect.flip(Fiber.join(fiber))
+import { makeCalls, refusalOf, settle } from "./support/limitedCalls.ts"
 
 /** A store with one bucket operation. */
 const storeOf = (tokenBucket: RateLimiter.RateLimiterStore["Service"]["tokenBucket"]) =>

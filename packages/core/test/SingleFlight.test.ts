@@ -1,9 +1,10 @@
-import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Layer } from "effect"
+import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Deadline from "../src/Deadline.ts"
 import * as Reason from "../src/Reason.ts"
 import * as SingleFlight from "../src/SingleFlight.ts"
+import { countingClock, sleepers } from "./support/countingClock.ts"
 
 /** A run of 100 ms, and how often it was started, ended and interrupted. */
 const counted = (result: Effect.Effect<string, string> = Effect.succeed("answer")) => {
@@ -30,20 +31,6 @@ const listening = (flights: SingleFlight.SingleFlight<string, string, string>) =
 }
 
 const nothing = { inFlight: 0, waiting: 0 }
-
-const sleepers = { now: 0 }
-const countingClock = Layer.effect(
-  Clock.Clock,
-  Effect.map(Clock.Clock, (clock): Clock.Clock => ({
-    ...clock,
-    sleep: (duration) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => ++sleepers.now),
-        () => clock.sleep(duration),
-        () => Effect.sync(() => --sleepers.now)
-      )
-  }))
-)
 
 class Greeting extends Context.Service<Greeting, string>()("test/Greeting") {}
 

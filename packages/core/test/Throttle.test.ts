@@ -5,6 +5,7 @@ import * as Criticality from "../src/Criticality.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Reason from "../src/Reason.ts"
 import * as Throttle from "../src/Throttle.ts"
+import { interruptingAfter } from "./support/interruptingAfter.ts"
 
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
 
@@ -25,21 +26,6 @@ const send = (
     const decided = throttle.admit(0, criticality, draws(0.999_999))
     if (decided._tag === "Throttled") assert.fail(decided.message)
     else decided.settle(0, outcome)
-  }
-}
-
-/** Interrupts the fiber that runs by it once it has made so many steps. */
-const interruptingAfter = (operations: number): Scheduler.Scheduler => {
-  const scheduler = new Scheduler.MixedScheduler()
-  let made = 0
-  return {
-    executionMode: "async",
-    makeDispatcher: () => scheduler.makeDispatcher(),
-    shouldYield: (fiber) => {
-      made++
-      if (made === operations) fiber.interruptUnsafe()
-      return false
-    }
   }
 }
 

@@ -1,15 +1,14 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import * as SlidingWindow from "../src/internal/slidingWindow.ts"
-
-const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+import { at, int, kind, playOn, waitsOn } from "./support/slots.ts"
 
 const windowMillis = 1000
 
 const limit = Arbitrary.schema(int(1, 6))
 
 const happening = Schema.Struct({
-  event: Schema.Literals(["take", "take", "take", "giveBack", "postpone"]),
+  event: kind,
   jumpMillis: Schema.Union([int(-300, 500), Schema.Literals([0, 0.25, 1])]),
   cost: Schema.Literals([0.25, 1, 1, 1, 2, 6]),
   notBeforeMillis: int(-100, 800),
@@ -18,47 +17,7 @@ const happening = Schema.Struct({
 
 const happenings = Arbitrary.array(Arbitrary.schema(happening), { maxLength: 80 })
 
-interface Gone {
-  readonly slot: SlidingWindow.WindowSlot | undefined
-  readonly atMillis: number
-  readonly cost: number
-}
-
-const at = (gone: Gone): number => gone.slot?.atMillis ?? gone.atMillis
-
-const play = (
-  state: SlidingWindow.WindowState,
-  events: ReadonlyArray<typeof happening.Type>,
-  after: (gone: ReadonlyArray<Gone>, latest: number) => void = () => {}
-): { readonly gone: ReadonlyArray<Gone>; readonly latest: number } => {
-  let now = 1e6
-  let seen = -Infinity
-  let gone: Array<Gone> = []
-  for (const { cost, event, jumpMillis, notBeforeMillis, who } of events) {
-    now += jumpMillis
-    const latest = Math.max(seen, now)
-    if (event === "take") {
-      const wait = SlidingWindow.waitFor(state, now, cost, latest + notBeforeMillis)
-      if (wait === Infinity) continue
-      seen = latest
-      const slot = SlidingWindow.take(state, now, cost, wait)
-      assert.strictEqual(slot === undefined, wait === 0)
-      gone.push({ slot, atMillis: latest + wait, cost })
-    } else if (event === "giveBack") {
-      const given = gone[who % Math.max(1, gone.length)]
-      if (given?.slot === undefined) continue
-      seen = latest
-      const isPending = given.slot.atMillis > latest
-      assert.strictEqual(SlidingWindow.giveBack(state, now, given.slot), isPending)
-      if (isPending) gone = gone.filter((other) => other !== given)
-    } else {
-      SlidingWindow.postpone(state, now, latest + notBeforeMillis)
-      seen = latest
-    }
-    after(gone, latest)
-  }
-  return { gone, latest: Math.max(seen, now) }
-}
+const play = playOn(SlidingWindow)
 
 const entries = (state: SlidingWindow.WindowState): number => {
   let count = 0
@@ -68,12 +27,7 @@ const entries = (state: SlidingWindow.WindowState): number => {
 
 const makeWindow = (limit: number) => SlidingWindow.makeWindowState({ limit, windowMillis })
 
-const waits = (state: SlidingWindow.WindowState, count: number, now: number) =>
-  Array.from({ length: count }, () => {
-    const wait = SlidingWindow.waitFor(state, now, 1, -Infinity)
-    SlidingWindow.take(state, now, 1, wait)
-    return wait
-  })
+const waits = waitsOn(SlidingWindow)
 
 describe("the sliding window", () => {
   it.prop(

@@ -1,8 +1,7 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import * as TokenBucket from "../src/internal/tokenBucket.ts"
-
-const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+import { at, int, kind, playOn, waitsOn } from "./support/slots.ts"
 
 const shape = Arbitrary.all({
   capacity: Arbitrary.schema(int(1, 5)),
@@ -10,66 +9,20 @@ const shape = Arbitrary.all({
 })
 
 const happening = Schema.Struct({
-  event: Schema.Literals(["take", "take", "take", "giveBack", "postpone"]),
+  event: kind,
   jumpMillis: int(-200, 300),
-  tokens: Schema.Literals([0.5, 1, 1, 1, 2, 5]),
+  cost: Schema.Literals([0.5, 1, 1, 1, 2, 5]),
   notBeforeMillis: int(-100, 500),
   who: int(0, 1000)
 })
 
 const happenings = Arbitrary.array(Arbitrary.schema(happening), { maxLength: 60 })
 
-interface Gone {
-  readonly slot: TokenBucket.BucketSlot | undefined
-  readonly atMillis: number
-  readonly tokens: number
-}
-
-const at = (gone: Gone): number => gone.slot?.atMillis ?? gone.atMillis
-
-/** Plays the events, and gives every call that went or will, with the time as the state sees it. */
-const play = (
-  state: TokenBucket.BucketState,
-  events: ReadonlyArray<typeof happening.Type>,
-  after: (gone: ReadonlyArray<Gone>, latest: number) => void = () => {}
-): { readonly gone: ReadonlyArray<Gone>; readonly latest: number } => {
-  let now = 1e6
-  let seen = -Infinity
-  let gone: Array<Gone> = []
-  for (const { event, jumpMillis, notBeforeMillis, tokens, who } of events) {
-    now += jumpMillis
-    const latest = Math.max(seen, now)
-    if (event === "take") {
-      const wait = TokenBucket.waitFor(state, now, tokens, latest + notBeforeMillis)
-      if (wait === Infinity) continue
-      seen = latest
-      const slot = TokenBucket.take(state, now, tokens, wait)
-      gone.push({ slot, atMillis: latest + wait, tokens })
-    } else if (event === "giveBack") {
-      const given = gone[who % Math.max(1, gone.length)]
-      if (given?.slot === undefined) continue
-      seen = latest
-      const isPending = given.slot.atMillis > latest
-      assert.strictEqual(TokenBucket.giveBack(state, now, given.slot), isPending)
-      if (isPending) gone = gone.filter((other) => other !== given)
-    } else {
-      TokenBucket.postpone(state, now, latest + notBeforeMillis)
-      seen = latest
-    }
-    after(gone, latest)
-  }
-  return { gone, latest: Math.max(seen, now) }
-}
+const play = playOn(TokenBucket)
 
 const bucket = (capacity: number, intervalMillis: number) => TokenBucket.makeBucketState({ capacity, intervalMillis })
 
-/** The waits of so many calls of one token that come at the same time. */
-const waits = (state: TokenBucket.BucketState, count: number, now: number) =>
-  Array.from({ length: count }, () => {
-    const wait = TokenBucket.waitFor(state, now, 1, -Infinity)
-    TokenBucket.take(state, now, 1, wait)
-    return wait
-  })
+const waits = waitsOn(TokenBucket)
 
 describe("the token bucket", () => {
   it.prop(
@@ -81,7 +34,7 @@ describe("the token bucket", () => {
       for (const [index, from] of byTime.entries()) {
         let sum = 0
         for (const to of byTime.slice(index)) {
-          sum += to.tokens
+          sum += to.cost
           const brought = (at(to) - at(from)) / of.intervalMillis
           assert.isTrue(sum <= of.capacity + brought + 0.01, `${sum} in ${at(to) - at(from)} ms`)
         }

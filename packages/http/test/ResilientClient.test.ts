@@ -7,10 +7,9 @@ import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as ResilientClient from "../src/ResilientClient.ts"
+import { fork } from "./support/stock.ts"
 
 const everySecond: HttpPolicy.RetryOptions = { backoff: { shape: "constant", base: "1 second", jitter: "none" } }
-
-const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkChild(self), () => TestClock.adjust(0))
 
 /** What a request meets: a response, an error of the wire, or nothing at all. */
 type Step =

@@ -1,40 +1,18 @@
-import { Arbitrary, Clock, Effect, Exit, Fiber, Random, Schema, type Scope, Tracer } from "effect"
+import { Arbitrary, Clock, Effect, Exit, Fiber, Random, Schema, Tracer } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
-import * as Upstream from "../src/Upstream.ts"
+import type * as Upstream from "../src/Upstream.ts"
+import { fork, forkAll, sent, stage, upstream } from "./support/stock.ts"
 
 const { after, hang, json, refused, reset, status, truncated } = ScriptedTransport
 
 const ok = status(200)
 
 const inOneSecond = after("1 second", ok)
-
-const upstream =
-  (script: ScriptedTransport.Script, policy: HttpPolicy.Options, options: Partial<Upstream.Options> = {}) =>
-  <A, E>(
-    use: (api: Upstream.Upstream) => Effect.Effect<A, E, ScriptedTransport.ScriptedRequests | Scope.Scope>
-  ): Effect.Effect<A, E> =>
-    Effect.gen(function* () {
-      const api = yield* Upstream.make("stock", {
-        baseUrl: "https://stock.internal",
-        policy: HttpPolicy.make(policy),
-        ...options
-      })
-      return yield* use(api)
-    }).pipe(Effect.scoped, Effect.provide(ScriptedTransport.layer(script)))
-
-const stage = <A>(found: A | undefined): A => found ?? assert.fail("the policy does not have the stage")
-
-const sent = Effect.map(ScriptedTransport.seen, ({ requests }) => requests.length)
-
-const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkChild(self), () => TestClock.adjust(0))
-
-const forkAll = <A, E, R>(count: number, self: Effect.Effect<A, E, R>) =>
-  Effect.forEach(Array.from({ length: count }), () => fork(self))
 
 const reasonOf = (api: Upstream.Upstream, path = "/a") =>
   Effect.map(Effect.flip(api.get(path)), ({ reason }) => reason._tag)

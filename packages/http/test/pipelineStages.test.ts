@@ -1,4 +1,4 @@
-import { Cause, Duration, Effect, Exit, Fiber, Random, Schema, type Scope } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Random, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import { CallError } from "@holdfast/core/CallError"
@@ -10,6 +10,7 @@ import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as Rejection from "../src/Rejection.ts"
 import * as Upstream from "../src/Upstream.ts"
+import { fork, forkAll, sent, stage, upstream } from "./support/stock.ts"
 
 const { after, hang, json, status } = ScriptedTransport
 
@@ -22,21 +23,6 @@ const everySecond: HttpPolicy.RetryOptions = {
   serverWaitJitter: 0
 }
 
-/** Calls against a script; time is the test's. */
-const upstream =
-  (script: ScriptedTransport.Script, policy: HttpPolicy.Options) =>
-  <A, E>(
-    use: (api: Upstream.Upstream) => Effect.Effect<A, E, ScriptedTransport.ScriptedRequests | Scope.Scope>
-  ): Effect.Effect<A, E> =>
-    Effect.gen(function* () {
-      return yield* use(
-        yield* Upstream.make("stock", { baseUrl: "https://stock.internal", policy: HttpPolicy.make(policy) })
-      )
-    }).pipe(Effect.scoped, Effect.provide(ScriptedTransport.layer(script)))
-
-/** The stage, which the policy of the test has. */
-const stage = <A>(found: A | undefined): A => found ?? assert.fail("the policy does not have the stage")
-
 const failure = <A>(call: Effect.Effect<A, CallError>) =>
   Effect.map(Effect.flip(call), ({ attempts, reason, retryStopped }) => ({
     reason: reason._tag,
@@ -44,14 +30,7 @@ const failure = <A>(call: Effect.Effect<A, CallError>) =>
     retryStopped
   }))
 
-const sent = Effect.map(ScriptedTransport.seen, ({ requests }) => requests.length)
-
 const paths = Effect.map(ScriptedTransport.seen, ({ requests }) => requests.map(({ path }) => path))
-
-const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkChild(self), () => TestClock.adjust(0))
-
-const forkAll = <A, E, R>(count: number, self: Effect.Effect<A, E, R>) =>
-  Effect.forEach(Array.from({ length: count }), () => fork(self))
 
 /** How a fiber has ended so far. */
 const state = <A, E>(fiber: Fiber.Fiber<A, E>): string => {

@@ -1,31 +1,15 @@
-import { Effect, Fiber, type Scope } from "effect"
+import { Effect, Fiber } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
-import * as Upstream from "../src/Upstream.ts"
+import type * as Upstream from "../src/Upstream.ts"
+import { fork, sent, stage, upstream } from "./support/stock.ts"
 
 const { after, hang, status } = ScriptedTransport
 
 const ok = status(200)
-
-const upstream =
-  (script: ScriptedTransport.Script, policy: HttpPolicy.Options) =>
-  <A, E>(
-    use: (api: Upstream.Upstream) => Effect.Effect<A, E, ScriptedTransport.ScriptedRequests | Scope.Scope>
-  ): Effect.Effect<A, E> =>
-    Effect.gen(function* () {
-      return yield* use(
-        yield* Upstream.make("stock", { baseUrl: "https://stock.internal", policy: HttpPolicy.make(policy) })
-      )
-    }).pipe(Effect.scoped, Effect.provide(ScriptedTransport.layer(script)))
-
-const stage = <A>(found: A | undefined): A => found ?? assert.fail("the policy does not have the stage")
-
-const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkChild(self), () => TestClock.adjust(0))
-
-const sent = Effect.map(ScriptedTransport.seen, ({ requests }) => requests.length)
 
 const everySecond: HttpPolicy.RetryOptions = { backoff: { shape: "constant", base: "1 second", jitter: "none" } }
 

@@ -1,7 +1,7 @@
 import { Arbitrary, Duration, Option } from "effect"
-import { CallError } from "../src/CallError.ts"
-import * as ProblemDetails from "../src/ProblemDetails.ts"
-import * as Reason from "../src/Reason.ts"
+import { CallError } from "../../src/CallError.ts"
+import * as ProblemDetails from "../../src/ProblemDetails.ts"
+import * as Reason from "../../src/Reason.ts"
 
 /** Every class of the union, as the union lists them. */
 export const reasonClasses = Reason.Reason.members
