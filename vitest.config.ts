@@ -1,8 +1,4 @@
-import { existsSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
-
-const globalSetup = fileURLToPath(new URL("test/support/global-setup.ts", import.meta.url))
 
 // Workspace packages are imported by name and their `exports` point at the sources: nothing has to be built first.
 export default defineConfig({
@@ -21,8 +17,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           // Real sockets and servers in processes of their own: a busy machine may be slow without being wrong.
           testTimeout: 20_000,
-          hookTimeout: 20_000,
-          globalSetup: existsSync(globalSetup) ? [globalSetup] : []
+          hookTimeout: 20_000
         }
       },
       {

@@ -1,6 +1,6 @@
 /**
  * The bad day: a real upstream in its own process is busy, resets, hangs, cuts bodies off, slows down, stops and comes back. Two
- * clients call it side by side, a hundred times a second each: one through a policy, one without. At the end: what the
+ * clients call it side by side, 120 times a second each: one through a policy, one without. At the end: what the
  * policy was worth, what failed and why, what each stage did, and one trace, drawn from what the exporter really sent.
  *
  * Run it with `npm start`.

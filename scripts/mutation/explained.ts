@@ -168,15 +168,6 @@ export const explanations: ReadonlyArray<Explanation> = [
   },
   {
     file: "packages/core/src/internal/timer.ts",
-    line: "this.cancelled = true",
-    mutants: [
-      ["this.cancelled = true", ";"],
-      ["true", "false"]
-    ],
-    why: "A fiber that was interrupted never ends in success, even if its sleep did: the flag is a second lock on the same door."
-  },
-  {
-    file: "packages/core/src/internal/timer.ts",
     line: "const sleep = Duration.millis(Number.isInteger(millis) ? millis : Math.floor(millis * 1000 - 1) / 1000)",
     mutants: [["1", "2"]],
     why: "It has to end a little before the instant; one microsecond or two."

@@ -1,6 +1,7 @@
 // What a mutation run found, in lines for a terminal and in tables for docs/mutation.md.
 
 import { basename } from "node:path"
+import { table } from "../markdownTable.ts"
 import { inOneLine } from "./explained.ts"
 import type { Failure, ModuleReport, Report, Survivor } from "./run.ts"
 
@@ -69,13 +70,6 @@ export const asJson = (report: Report): string =>
     null,
     2
   )
-
-const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = head.map((name, column) => Math.max(3, name.length, ...rows.map((row) => row[column]?.length ?? 0)))
-  const line = (cells: ReadonlyArray<string>): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`
-  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n")
-}
 
 const row = (name: string, modules: ReadonlyArray<ModuleReport>): ReadonlyArray<string> => {
   const { caught, explained, tried, unexplained } = figuresOf(modules)

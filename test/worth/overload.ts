@@ -54,7 +54,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })(
             return { call: Effect.ignore(call), report }
           })
 
-          /** As many callers as there are workers, each waiting for its answer: the load that the server is best at. */
+          /** Two callers more than there are workers, each waiting for its answer: the load that the server is best at. */
           const best = yield* contender({})
           const bestLoad = Effect.all(
             Array.from({ length: capacity.workers + 2 }, () => Effect.forever(best.call)),

@@ -8,8 +8,8 @@
  * **What it is not**: an order. A policy names the stages that it has, and the pipeline puts them in the one right order,
  * whatever order they were written in; {@link describe} prints it.
  *
- * **Gotchas**: a stage is a set of options, `false` (off), or left out (what the preset says). Each has a `mode`: a stage in
- * `observe` decides, counts and reports, and lets every call through.
+ * **Gotchas**: a stage is a set of options, `false` (off), or left out (what the preset says). What can refuse, hedge or
+ * share has a `mode`: a stage in `observe` decides, counts and reports, and lets every call through.
  *
  * @since 0.1.0
  */

@@ -22,18 +22,16 @@ const longestMillis = 2 ** 31 - 1
 /** A timer that runs; what it is depends on the clock. */
 export type Timer = object
 
-/** A timer of a clock that is not Effect's own. */
+/** A timer of a clock that is not Effect's own. Interrupted, its fiber does not succeed, however late it ends. */
 class SleepingTimer {
-  private cancelled = false
   private readonly sleeper: Fiber.Fiber<void>
   constructor(sleeper: Fiber.Fiber<void>, run: () => void) {
     this.sleeper = sleeper
     sleeper.addObserver((exit) => {
-      if (!this.cancelled && exit._tag === "Success") run()
+      if (exit._tag === "Success") run()
     })
   }
   cancel(): void {
-    this.cancelled = true
     this.sleeper.interruptUnsafe()
   }
 }
