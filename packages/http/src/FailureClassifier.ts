@@ -199,6 +199,16 @@ export const classify = (error: unknown, circumstances: Circumstances): Reason.T
   return make(found.tag, found.code, circumstances)
 }
 
+/** What can happen in any phase. */
+const keepsPhase: ReadonlySet<TransportTag> = new Set<TransportTag>([
+  "ConnectionReset",
+  "ConnectionClosed",
+  "ResponseTruncated",
+  "MalformedResponse",
+  "TransportFailed",
+  "ConnectionTimedOut"
+])
+
 const make = (
   tag: TransportTag,
   code: string | undefined,
@@ -206,13 +216,9 @@ const make = (
 ): Reason.TransportReason => {
   // TLS and name failures happen while connecting, whenever the platform reports them; a client certificate that TLS 1.3
   // refuses late still means that the server read nothing of the request
-  const early = ![
-    "ConnectionReset",
-    "ConnectionClosed",
-    "ResponseTruncated",
-    "MalformedResponse",
-    "TransportFailed",
-    "ConnectionTimedOut"
-  ].includes(tag)
-  return new Reason[tag]({ endpoint, phase: early ? "connect" : phase, ...(code === undefined ? {} : { code }) })
+  return new Reason[tag]({
+    endpoint,
+    phase: keepsPhase.has(tag) ? phase : "connect",
+    ...(code === undefined ? {} : { code })
+  })
 }

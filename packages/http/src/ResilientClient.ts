@@ -97,7 +97,8 @@ type Failed<E> =
 const foreign = Outcome.failure({ cause: "permanent" })
 
 /**
- * Puts a policy on a client. Its state (the retry budget) is made here, once.
+ * Puts a policy on a client. Its state (the retry budget, the rate limit, what is remembered of each origin) is made here,
+ * once: use it once for each upstream.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -290,16 +291,16 @@ const attempt = <E, R>(
     })
   )
   const learned = policy.learnsTimeout ? call.stages.adaptiveTimeout : undefined
-  const timed = Effect.suspend(() => {
+  const timed = (startMillis: number) => {
     const resend = call.sent++
     const counted = resend === 0 ? exchange : Effect.annotateSpans(exchange, "http.request.resend_count", resend)
     const clock = call.fiber.getRef(Clock.Clock)
-    const startMillis = Deadline.nowMillisUnsafe(clock)
     const limitMillis =
       learned?.limitMillis(startMillis) ??
       (policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout))
-    const within = Effect.mapError(AttemptTimeout.bounded(counted, limitMillis, call.deadline), (failed): Failed<E> =>
-      isTimeReason(failed) ? { _tag: "Broken", reason: failed } : failed
+    const within = Effect.mapError(
+      AttemptTimeout.bounded(counted, limitMillis, call.deadline, startMillis),
+      (failed): Failed<E> => (isTimeReason(failed) ? { _tag: "Broken", reason: failed } : failed)
     )
     if (learned === undefined) return within
     return Effect.onExitPrimitive(within, (exit) => {
@@ -307,13 +308,13 @@ const attempt = <E, R>(
       learned.settle(nowMillis, limitMillis, nowMillis - startMillis, outcomeOf(call, exit))
       return undefined
     })
-  })
+  }
   return Effect.mapError(
     guarded({
       stages: call.stages,
       fiber: call.fiber,
       deadline: call.deadline,
-      send: () => timed,
+      send: timed,
       outcomeOf: (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, Failed<E> | Reason.PolicyReason>) =>
         outcomeOf(call, exit)
     }),
@@ -378,8 +379,7 @@ const buffered = <E>(
       Effect.succeed(
         HttpClientResponse.fromWeb(
           response.request,
-          // a copy, because `Response` wants a plain ArrayBuffer behind its bytes
-          new Response(new Uint8Array(bytes), { status: response.status, headers: response.headers })
+          new Response(bytes, { status: response.status, headers: response.headers })
         )
       )
   })

@@ -44,7 +44,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 /**
- * What the stages of one endpoint remember; a stage that the policy does not have is left out.
+ * What the stages of one endpoint remember; a stage that the policy does not have is `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -74,7 +74,7 @@ export interface Snapshot {
   readonly budget?: RetryBudget.Snapshot | undefined
   readonly rateLimit?: RateLimit.Snapshot | undefined
   readonly singleFlight?: SingleFlight.Snapshot | undefined
-  /** The endpoints that were called of late. */
+  /** The endpoint of its base URL, whether it was called or not. */
   readonly endpoints: ReadonlyArray<EndpointSnapshot>
 }
 

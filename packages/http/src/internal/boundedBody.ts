@@ -7,14 +7,14 @@ import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 
 /** What was read of a body. */
 export interface Read {
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array<ArrayBuffer>
   /** Whether it is the whole body. */
   readonly complete: boolean
   /** Bytes that had come when reading stopped. */
   readonly size: number
 }
 
-const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {
+const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
   const whole = new Uint8Array(length)
   let offset = 0
   for (const chunk of chunks) {

@@ -7,6 +7,7 @@ import type { ParamsOf, RequestOptions } from "../Request.ts"
 import { fillPath, isIssue, type Issue, queryString } from "./pathTemplate.ts"
 import { isIdempotent } from "./replay.ts"
 import { makeBody, type RequestBody } from "./requestBody.ts"
+import { isTracing } from "./spans.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 
@@ -74,7 +75,7 @@ const encoded = (
   if (body.contentType !== undefined) headers["content-type"] ??= body.contentType
   return {
     path: runtime.basePath + path,
-    shownPath: fiber.cache.tracer === undefined ? "" : shown(runtime, template, given),
+    shownPath: isTracing(fiber) ? shown(runtime, template, given) : "",
     headers,
     body,
     repeatable: isIdempotent(method) || headers["idempotency-key"] !== undefined

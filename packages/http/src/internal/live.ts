@@ -28,8 +28,8 @@ export const nextLive = (before: Live, policy: HttpPolicy): Live => {
 const optional = <A>(stage: { readonly snapshot: Effect.Effect<A> } | undefined): Effect.Effect<A | undefined> =>
   stage === undefined ? Effect.succeed(undefined) : stage.snapshot
 
-/** What an endpoint's stages remember; the stages that are not there are left out. */
-export const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect<EndpointSnapshot> =>
+/** What an endpoint's stages remember; those that are not there are `undefined`. */
+const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect<EndpointSnapshot> =>
   Effect.map(
     Effect.all({
       hedge: optional(stages.hedge),

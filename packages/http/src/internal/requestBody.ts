@@ -1,22 +1,11 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { RequestOptions } from "../Request.ts"
 import type * as Transport from "../Transport.ts"
 import { bodyIssue } from "./schemaIssue.ts"
 import type { Issue } from "./pathTemplate.ts"
 import { isIssue } from "./pathTemplate.ts"
-
-/** The ways in which a caller may give a body; at most one of them. */
-export interface BodyOptions {
-  readonly json?: unknown
-  readonly encode?: Schema.ConstraintEncoder<unknown> | undefined
-  readonly form?: { readonly [name: string]: string | number | boolean | undefined } | undefined
-  readonly text?: string | undefined
-  readonly bytes?: Uint8Array | undefined
-  readonly stream?: Stream.Stream<Uint8Array, unknown> | undefined
-  readonly streamReplayable?: boolean | undefined
-  readonly contentType?: string | undefined
-}
 
 export interface RequestBody {
   readonly body: Transport.Body | undefined
@@ -70,7 +59,7 @@ const streamBody = (
 const given = ["json", "form", "text", "bytes", "stream"] as const
 
 /** Makes the body, or says what is wrong with it. It gives an effect only when there is a schema to encode with. */
-export const makeBody = (options: BodyOptions): RequestBody | Issue | Effect.Effect<RequestBody, Issue> => {
+export const makeBody = (options: RequestOptions): RequestBody | Issue | Effect.Effect<RequestBody, Issue> => {
   let kinds = 0
   for (const kind of given) if (options[kind] !== undefined) kinds++
   if (kinds === 0) return none

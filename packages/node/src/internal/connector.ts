@@ -21,7 +21,7 @@ export class ClientRefusedError extends Error {
 }
 
 /** Nothing listens, and the operating system joined the socket to itself. */
-export class SelfConnectionError extends Error {
+class SelfConnectionError extends Error {
   readonly code = "ECONNREFUSED"
   constructor() {
     super("nothing listens at that port; the connection is to itself")

@@ -47,9 +47,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#settle = settle
   }
 
-  start(agent: Dispatcher, body: ReadyBody): void {
+  start(agent: Dispatching, body: ReadyBody): void {
     const { headers, method, origin, path } = this.#request
-    let sent: DispatchBody = null
+    let sent: string | Uint8Array | AsyncIterable<Uint8Array> | null = null
     if (typeof body === "string" || body instanceof Uint8Array) sent = body
     else if (body !== undefined) {
       this.#upload = uploadOf(body)
@@ -248,11 +248,18 @@ const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason
 /** A body that can be sent: a stream has got the context that it runs in. */
 export type ReadyBody = string | Uint8Array | AsyncIterable<Uint8Array> | undefined
 
-/** What undici takes as a body. */
-type DispatchBody = Exclude<Dispatcher.DispatchOptions["body"], undefined>
+/** undici's dispatcher by what it takes, which is any async iterable: its own type names only some of them. */
+interface Dispatching {
+  dispatch(
+    options: Omit<Dispatcher.DispatchOptions, "body"> & {
+      body?: Exclude<Dispatcher.DispatchOptions["body"], undefined> | AsyncIterable<Uint8Array>
+    },
+    handler: Dispatcher.DispatchHandler
+  ): boolean
+}
 
 interface Upload {
-  readonly body: DispatchBody
+  readonly body: AsyncIterable<Uint8Array>
   /** Interrupts the stream and runs its finalizers, if it was begun and has not ended. */
   readonly end: () => void
 }
@@ -263,8 +270,7 @@ const uploadOf = (source: AsyncIterable<Uint8Array>): Upload => {
     [Symbol.asyncIterator]: () => (iterator = source[Symbol.asyncIterator]())
   }
   return {
-    // undici takes any async iterable, and its type names only some of them
-    body: body as unknown as DispatchBody,
+    body,
     // the call has ended, so that nobody is left to hear of a finalizer that fails
     end: () => void iterator?.return?.().catch(() => undefined)
   }
