@@ -359,7 +359,7 @@ export const adaptive = (options: AdaptiveOptions): Adaptive => {
       const clock = fiber.getRef(Clock.Clock)
       const startMillis = Deadline.nowMillisUnsafe(clock)
       const millis = limitMillis(startMillis)
-      const attempt = bounded(self, millis, given.deadline)
+      const attempt = bounded(self, millis, given.deadline, startMillis)
       if (mode === "off") return attempt
       return Effect.onExitPrimitive(attempt, (exit) => {
         const nowMillis = Deadline.nowMillisUnsafe(clock)

@@ -178,8 +178,8 @@ export interface Options {
   readonly slowCallDuration?: Duration.Input | undefined
   /**
    * How long the circuit stays open: a time, a first time that doubles, or a function of how many times it has opened in a row
-   * (1 for the first). The row ends when it has stayed closed for as long as it was last open. Default: 5 s, doubled each time
-   * (Finagle's dead time).
+   * (1 for the first). The row ends when it has stayed closed for as long as it was last open, and no sooner than the end of the
+   * ramp. Default: 5 s, doubled each time (Finagle's dead time).
    */
   readonly openTime?:
     | Duration.Input

@@ -1,6 +1,6 @@
 /**
- * Whether a stage acts, watches, or is off. Every policy has it, so that a new one can run dark in production before it may
- * refuse anything.
+ * Whether a stage acts, watches, or is off. Every policy that may refuse or add anything has it, so that a new one can run
+ * dark in production first.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 
 /**
  * - `enforce`: decides, and acts on it
- * - `observe`: decides, counts and reports as it would, and never refuses or delays
+ * - `observe`: decides, counts and reports as it would, and never refuses or delays (but a shared policy asks its store)
  * - `off`: is not there
  *
  * @category schemas

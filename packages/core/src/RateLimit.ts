@@ -151,7 +151,7 @@ export interface Snapshot {
   readonly remaining: number
   /** Calls that wait for their time. */
   readonly waiting: number
-  /** Calls that went, since the limit was made. */
+  /** Calls that went, since the limit was made; in `observe` without those that it would have refused. */
   readonly admitted: number
   /** Calls that were given a time to wait for, whatever became of them; in `observe`, that would have been. */
   readonly delayed: number

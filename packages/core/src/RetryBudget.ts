@@ -45,7 +45,8 @@ export interface Options {
   readonly minimumInFlight?: number | undefined
   /** What a retry costs by the cause of the failure before it. Default 1 each. */
   readonly costs?: { readonly [C in FailureCause]?: number } | undefined
-  /** In `observe` it counts and reports what it would refuse, and grants it. In `off` it grants all and counts nothing. Default `enforce`. */
+  /** In `observe` it counts and reports what it would refuse, and grants it. In `off` it grants all, and counts
+   * neither grants nor refusals. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 

@@ -44,7 +44,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-// the one module that touches it: nothing of `effect/persistence` is stable yet
+// the one module that touches its circuit breaker: nothing of `effect/persistence` is stable yet
 import * as Store from "effect/persistence/CircuitBreaker"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { type Verdicts, verdictOf } from "./internal/circuitVerdict.ts"

@@ -104,7 +104,7 @@ export interface Snapshot {
   readonly window: Duration.Duration
   /** Calls of this process that wait for their time. */
   readonly waiting: number
-  /** Calls that went. */
+  /** Calls that went; in `observe` without those that it would have refused. */
   readonly admitted: number
   /** Calls that were given a time to wait for, whatever became of them; in `observe`, that would have been. */
   readonly delayed: number

@@ -11,7 +11,7 @@ const random = number(0, 1 - Number.EPSILON)
 const shape = (jitter: Backoff.Jitter): Arbitrary.Arbitrary<BackoffShape> =>
   Arbitrary.map(
     Arbitrary.all({ base: number(0.001, 60_000), times: number(1, 1000), factor: number(1, 10) }),
-    ({ base, factor, times }) => ({ baseMillis: base, capMillis: base * times, factor, jitter })
+    ({ base, factor, times }) => ({ growth: "exponential", baseMillis: base, capMillis: base * times, factor, jitter })
   )
 
 const randoms = Arbitrary.array(random, { minLength: 1, maxLength: 50 })
@@ -90,7 +90,13 @@ describe("Backoff", () => {
   )
 
   it("the bounds of a draw are reached, so that nothing narrower would pass for it", () => {
-    const of = (jitter: Backoff.Jitter): BackoffShape => ({ baseMillis: 100, factor: 2, capMillis: 1000, jitter })
+    const of = (jitter: Backoff.Jitter): BackoffShape => ({
+      growth: "exponential",
+      baseMillis: 100,
+      factor: 2,
+      capMillis: 1000,
+      jitter
+    })
     const state = { retry: 2, previousMillis: 150 }
     const range = (jitter: Backoff.Jitter) => [
       backoffDelayMillis(of(jitter), state, 0),
@@ -104,7 +110,7 @@ describe("Backoff", () => {
 
   it("no number of retries overflows: at the ten-thousandth the delay is the cap", () => {
     for (const jitter of ["none", "full", "equal", "decorrelated"] as const) {
-      const of: BackoffShape = { baseMillis: 100, factor: 2, capMillis: 10_000, jitter }
+      const of: BackoffShape = { growth: "exponential", baseMillis: 100, factor: 2, capMillis: 10_000, jitter }
       const delay = backoffDelayMillis(of, { retry: 10_000, previousMillis: 10_000 }, 0.5)
       assert.isTrue(Number.isFinite(delay), jitter)
       assert.strictEqual(delay, { none: 10_000, full: 5000, equal: 7500, decorrelated: 5050 }[jitter])

@@ -13,8 +13,7 @@ export interface BackoffState {
 export type Growth = "exponential" | "linear" | "fibonacci" | "constant"
 
 export interface BackoffShape {
-  /** Left out: `exponential`. */
-  readonly growth?: Growth | undefined
+  readonly growth: Growth
   readonly baseMillis: number
   /** What an exponential delay is multiplied by, or how many bases a linear one grows by. */
   readonly factor: number
@@ -27,7 +26,6 @@ export const initialBackoff = (shape: BackoffShape): BackoffState => ({ retry: 0
 /** The delay before retry `i`, without cap and jitter; `Infinity` when it is too long for a number. */
 const grown = (shape: BackoffShape, retry: number): number => {
   switch (shape.growth) {
-    case undefined:
     case "exponential":
       return shape.baseMillis * shape.factor ** retry
     case "linear":

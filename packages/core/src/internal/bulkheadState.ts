@@ -87,7 +87,7 @@ const remove = <P extends Place<P>>(state: BulkheadState<P>, place: P): void => 
 }
 
 /** Grants a free permit to the first in the queue, and gives who it was. */
-export const grantNext = <P extends Place<P>>(state: BulkheadState<P>): P | undefined => {
+const grantNext = <P extends Place<P>>(state: BulkheadState<P>): P | undefined => {
   const first = state.first
   if (first === undefined || state.inFlight >= state.limit) return undefined
   remove(state, first)

@@ -5,6 +5,8 @@ import * as Outcome from "../Outcome.ts"
 import * as Reason from "../Reason.ts"
 
 const transient = Outcome.failure({ cause: "transient" })
+const refused = Outcome.failure({ cause: "refused", applied: "no" })
+const timeout = Outcome.failure({ cause: "timeout" })
 
 const timeouts: ReadonlyArray<new (...arguments_: never) => unknown> = Reason.TimeReason.members
 const refusals: ReadonlyArray<new (...arguments_: never) => unknown> = Reason.PolicyReason.members
@@ -19,10 +21,8 @@ export const exitOutcome = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome 
   if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
   const found = Cause.findError(exit.cause)
   if (Result.isFailure(found)) return transient
-  if (refusals.some((reason) => found.success instanceof reason)) {
-    return Outcome.failure({ cause: "refused", applied: "no" })
-  }
-  return timeouts.some((reason) => found.success instanceof reason) ? Outcome.failure({ cause: "timeout" }) : transient
+  if (refusals.some((reason) => found.success instanceof reason)) return refused
+  return timeouts.some((reason) => found.success instanceof reason) ? timeout : transient
 }
 
 /** What `classify` says of an exit, or {@link exitOutcome}. An interruption says nothing of the upstream, so nobody is asked. */

@@ -37,16 +37,15 @@ const leastVariation = 0.01
 /** A mean that forgets: the plain mean of the first samples, then an exponential one with α = 2 / (age + 1). */
 interface MovingMean {
   readonly age: number
-  readonly warmUp: number
   count: number
   value: number
 }
 
-const makeMovingMean = (age: number): MovingMean => ({ age, warmUp, count: 0, value: 0 })
+const makeMovingMean = (age: number): MovingMean => ({ age, count: 0, value: 0 })
 
 const addToMean = (mean: MovingMean, sample: number): number => {
-  mean.count = Math.min(mean.count + 1, mean.warmUp + 1)
-  const weight = mean.count <= mean.warmUp ? 1 / mean.count : 2 / (mean.age + 1)
+  mean.count = Math.min(mean.count + 1, warmUp + 1)
+  const weight = mean.count <= warmUp ? 1 / mean.count : 2 / (mean.age + 1)
   mean.value += (sample - mean.value) * weight
   return mean.value
 }
@@ -223,18 +222,18 @@ const closeWindow = (state: GradientState): Cause => {
   const recentMillis = addToMean(state.recent, medianOf(state.latencies))
   const baselineMillis = addToMean(state.baseline, recentMillis)
   push(state.observations, { inFlight, recentMillis, throughput: inFlight / recentMillis }, correlationWindow)
-  const { cause, change } = decide({
-    limit,
-    queue: queueOf(limit, baselineMillis, recentMillis),
-    full: inFlight >= Math.floor(limit),
-    correlations: correlate(state.observations)
-  })
   const step = stepOf(limit)
   // what was learnt under a load that is gone is no longer known; what was declared to begin with stays
   if (limit > Math.max(shape.initialLimit, shape.headroom * inFlight)) {
     state.limit = Math.max(shape.initialLimit, limit - step)
     return "idle"
   }
+  const { cause, change } = decide({
+    limit,
+    queue: queueOf(limit, baselineMillis, recentMillis),
+    full: inFlight >= Math.floor(limit),
+    correlations: correlate(state.observations)
+  })
   if (change === "decrease") state.limit = Math.max(shape.minimumLimit, limit - step)
   // a limit that is not used proves nothing about a higher one
   else if (change === "increase" && inFlight * 2 >= limit) state.limit = Math.min(shape.maximumLimit, limit + step)

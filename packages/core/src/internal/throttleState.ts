@@ -20,7 +20,7 @@ export interface ThrottleShape {
 }
 
 export const sliceCount = 24
-export const levelCount = 4
+const levelCount = 4
 
 export interface ThrottleState {
   readonly shape: ThrottleShape
