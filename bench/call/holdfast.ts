@@ -21,7 +21,7 @@ export const holdfast = (options: {
       Effect.provideService(
         Effect.scoped(Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy })),
         Transport.Transport,
-        { send: () => operation }
+        Transport.fromSend(() => operation)
       )
     )
     return {

@@ -62,9 +62,10 @@ export const meteredTransport = Layer.effect(
   Effect.gen(function* () {
     const transport = yield* Transport.Transport
     const meter = yield* Meter
-    return {
-      send: (request: Transport.Request) =>
-        Effect.andThen(meter.countAttempt(request.upstream), transport.send(request))
-    }
+    const counted = (request: Transport.Request) => meter.countAttempt(request.upstream)
+    return Transport.Transport.of({
+      send: (request) => Effect.andThen(counted(request), transport.send(request)),
+      open: (request) => Effect.andThen(counted(request), transport.open(request))
+    })
   })
 )

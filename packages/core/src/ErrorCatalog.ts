@@ -104,6 +104,7 @@ const network = rows("network", {
   NetworkUnreachable: ["connection", "transient", "error", "retry", "no", 502, "there is no route to the address", "check the routes and the network of this host"],
   ProxyFailed: ["connection", "transient", "error", "retry", "no", 502, "the proxy did not open the connection", "check the proxy's address, credentials and rules"],
   PoolExhausted: ["client", "refusal", "warning", "retry", "no", 503, "all connections are in use and the queue is full", "raise the pool's connections, or send less at once"],
+  AddressDenied: ["client", "refusal", "error", "final", "no", 502, "the address policy forbids that address", "call another address, or allow this one"],
   TransportFailed: ["connection", "transient", "error", "retry", "maybe", 502, "the transport failed in a way that no other reason describes", "read its code and detail"]
 })
 
@@ -132,7 +133,9 @@ const protocol = rows("protocol", {
 const time = rows("time", {
   ConnectTimeout: ["connection", "timeout", "error", "retry", "no", 504, "no connection within the limit", "check that the upstream accepts connections, and the route"],
   HeadersTimeout: ["http", "timeout", "warning", "retry", "maybe", 504, "no response headers within the limit", "look at the upstream's latency"],
+  SendTimeout: ["http", "timeout", "warning", "retry", "maybe", 504, "the server stopped taking the request", "look at the upstream's load and at the size of what is sent"],
   BodyTimeout: ["http", "timeout", "warning", "retry", "maybe", 504, "the response stalled", "look at the upstream's latency and the proxies between"],
+  TransferTimeout: ["http", "timeout", "warning", "retry", "maybe", 504, "the response took too long to arrive", "raise the limit, or ask for less at once"],
   AttemptTimeout: ["client", "timeout", "warning", "retry", "maybe", 504, "the attempt took longer than the policy allows", "look at the upstream's latency, or allow more"],
   DeadlineExceeded: ["client", "timeout", "warning", "final", "maybe", 504, "the caller's deadline passed", "look at the upstream's latency, or give the call more time"]
 })

@@ -217,12 +217,33 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>()("PoolExha
   /** Connections that the pool may open to this endpoint. */
   connections: Schema.Int,
   /** Calls that were waiting for one. */
-  queued: Schema.Int
+  queued: Schema.Int,
+  /** How long this call had waited for one; left out when it was refused at once. */
+  waited: Schema.optionalKey(Schema.DurationFromMillis)
 }) {
   override get message() {
+    const waited = this.waited === undefined ? "" : `no connection came free within ${Duration.format(this.waited)}: `
     return oneLine(
-      `${this.endpoint}: all ${this.connections} connections are in use and ${this.queued} calls wait for one`
+      `${this.endpoint}: ${waited}all ${this.connections} connections are in use and ${this.queued} calls wait for one`
     )
+  }
+}
+
+/**
+ * Network: the addresses that may be called do not include this one. Nothing was sent to it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AddressDenied extends Schema.TaggedError<AddressDenied>()("AddressDenied", {
+  endpoint: Schema.String,
+  /** What was refused: the address that the name stood for, or the endpoint itself. */
+  address: Schema.String,
+  /** The rule that refuses it, in words: `loopback is denied`. */
+  rule: Schema.String
+}) {
+  override get message() {
+    return oneLine(`${this.endpoint}: ${this.address} may not be called (${this.rule}); nothing was sent`)
   }
 }
 
@@ -442,6 +463,22 @@ export class ConnectTimeout extends Schema.TaggedError<ConnectTimeout>()("Connec
 }
 
 /**
+ * Time: the server took no further byte of the request within the phase's own limit.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SendTimeout extends Schema.TaggedError<SendTimeout>()("SendTimeout", {
+  endpoint: Schema.String,
+  /** The limit that passed. */
+  limit: Schema.DurationFromMillis
+}) {
+  override get message() {
+    return oneLine(`${this.endpoint}: no further byte of the request was taken within ${Duration.format(this.limit)}`)
+  }
+}
+
+/**
  * Time: no response headers within the phase's own limit (from the request sent to the headers received).
  *
  * @category errors
@@ -470,6 +507,22 @@ export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()("BodyTimeout"
 }) {
   override get message() {
     return oneLine(`${this.endpoint}: no further byte of the body within ${Duration.format(this.limit)}`)
+  }
+}
+
+/**
+ * Time: the whole body did not arrive within the phase's own limit (from the headers to the body's end).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TransferTimeout extends Schema.TaggedError<TransferTimeout>()("TransferTimeout", {
+  endpoint: Schema.String,
+  /** The limit that passed. */
+  limit: Schema.DurationFromMillis
+}) {
+  override get message() {
+    return oneLine(`${this.endpoint}: the body was not whole within ${Duration.format(this.limit)}`)
   }
 }
 
@@ -1124,7 +1177,8 @@ export const NetworkReason = Schema.Union([
   NetworkUnreachable,
   ProxyFailed,
   TransportFailed,
-  PoolExhausted
+  PoolExhausted,
+  AddressDenied
 ])
 
 /**
@@ -1183,7 +1237,15 @@ export type ProtocolReason = typeof ProtocolReason.Type
  * @category schemas
  * @since 0.1.0
  */
-export const TimeReason = Schema.Union([ConnectTimeout, HeadersTimeout, BodyTimeout, AttemptTimeout, DeadlineExceeded])
+export const TimeReason = Schema.Union([
+  ConnectTimeout,
+  SendTimeout,
+  HeadersTimeout,
+  BodyTimeout,
+  TransferTimeout,
+  AttemptTimeout,
+  DeadlineExceeded
+])
 
 /**
  * Every reason of the time domain.

@@ -56,7 +56,7 @@ const chainOf = (error: unknown): ReadonlyArray<Link> => {
 
 type TransportTag = Extract<
   Reason.TransportReason["_tag"],
-  | Exclude<(Reason.NetworkReason | Reason.TlsReason)["_tag"], "PoolExhausted">
+  | Exclude<(Reason.NetworkReason | Reason.TlsReason)["_tag"], "PoolExhausted" | "AddressDenied">
   | "MalformedResponse"
   | "ResponseTruncated"
 >

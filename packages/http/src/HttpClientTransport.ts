@@ -73,8 +73,8 @@ const readBody = (
  * @category constructors
  * @since 0.1.0
  */
-export const make = (client: HttpClient.HttpClient): Transport.Transport["Service"] => ({
-  send: (request) => {
+export const make = (client: HttpClient.HttpClient): Transport.Transport["Service"] =>
+  Transport.fromSend((request) => {
     const endpoint = Transport.endpointOf(request.origin)
     return client.execute(toRequest(request)).pipe(
       Effect.mapError((error) => stackless(() => FailureClassifier.classify(error, { endpoint, phase: "wait" }))),
@@ -83,8 +83,7 @@ export const make = (client: HttpClient.HttpClient): Transport.Transport["Servic
       // fetch would follow redirects by itself, and take the request's secrets along; other clients do not read this
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
     )
-  }
-})
+  })
 
 /**
  * A transport over the `HttpClient` in the context.

@@ -15,8 +15,9 @@
 
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
-import type * as Stream from "effect/Stream"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { TransportReason } from "@holdfast/core/Reason"
 
 /**
@@ -71,6 +72,38 @@ export interface Request {
   /** Statuses below 400 and these are successes: their body is read whole. */
   readonly expectedStatus: ReadonlyArray<number>
   readonly limits: Limits
+  /** Hears once, when the exchange has ended in whatever way, how long its phases took. Left out, nothing is measured. */
+  readonly onTimings?: ((timings: PhaseTimings) => void) | undefined
+}
+
+/**
+ * How long the phases of one exchange took, in milliseconds with a fraction. A phase that was not reached, or that a
+ * transport cannot tell, is left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PhaseTimings {
+  /** Whether the connection was made for this exchange, or had served another before. Left out when it never got one. */
+  readonly connection?: "new" | "reused" | undefined
+  /** What was spoken on it. */
+  readonly protocol?: "http/1.1" | "http/2" | undefined
+  /** Address and port of the peer, which is the proxy's where one is used: `10.0.0.7:443`. */
+  readonly peer?: string | undefined
+  /** Waiting for a connection: in the queue of the pool, and for the phases of a new one. */
+  readonly queueMillis?: number | undefined
+  /** Resolving the name; only of a new connection, like the next two. */
+  readonly dnsMillis?: number | undefined
+  /** Connecting: TCP, and the tunnel through a proxy. */
+  readonly connectMillis?: number | undefined
+  /** The TLS handshake. */
+  readonly tlsMillis?: number | undefined
+  /** Sending the request, its body included. */
+  readonly sendMillis?: number | undefined
+  /** From the end of the request to the headers of the response. */
+  readonly waitMillis?: number | undefined
+  /** From the headers to the end of the body. */
+  readonly receiveMillis?: number | undefined
 }
 
 /**
@@ -89,7 +122,22 @@ export interface Response {
 }
 
 /**
- * The service. `send` makes one exchange; any status is a success of it.
+ * A response whose body has not been read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenResponse {
+  readonly status: number
+  /** Names in lower case; values of a repeated header joined by `, `. */
+  readonly headers: { readonly [name: string]: string }
+  /** The body, which can be read once, and comes no faster than it is read. Leaving it early aborts the exchange. */
+  readonly stream: Stream.Stream<Uint8Array, TransportReason>
+}
+
+/**
+ * The service. `send` makes one exchange; any status is a success of it. `open` makes one whose body is left to be read as
+ * a stream for as long as the scope is open, and aborted with it; a status that is not expected comes whole, as from `send`.
  *
  * @category services
  * @since 0.1.0
@@ -98,8 +146,38 @@ export class Transport extends Context.Service<
   Transport,
   {
     readonly send: (request: Request) => Effect.Effect<Response, TransportReason>
+    readonly open: (request: Request) => Effect.Effect<Response | OpenResponse, TransportReason, Scope.Scope>
   }
 >()("@holdfast/http/Transport") {}
+
+/**
+ * A transport of one that only knows how to read bodies whole, for a script or a client that has no streams: `open` then
+ * reads the body, within the same limits, before it gives it.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Transport } from "holdfast"
+ *
+ * const hello = Transport.fromSend(() =>
+ *   Effect.succeed({ status: 200, headers: {}, body: new TextEncoder().encode("hello"), bodyComplete: true })
+ * )
+ * console.log(Object.keys(hello)) // => [ 'send', 'open' ]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromSend = (
+  send: (request: Request) => Effect.Effect<Response, TransportReason>
+): Transport["Service"] => ({
+  send,
+  open: (request) =>
+    Effect.map(send(request), (response) =>
+      isExpected(request, response.status)
+        ? { status: response.status, headers: response.headers, stream: Stream.succeed(response.body) }
+        : response
+    )
+})
 
 /**
  * Whether the body of a response with this status is wanted whole.

@@ -703,8 +703,9 @@ describe("Upstream", () => {
     const reading = (reads: ReadonlyArray<"reads" | "refuses">) => {
       const bodies: Array<string> = []
       let attempt = 0
-      const transport = Layer.succeed(Transport.Transport, {
-        send: ({ body }) =>
+      const transport = Layer.succeed(
+        Transport.Transport,
+        Transport.fromSend(({ body }) =>
           Effect.gen(function* () {
             const now = reads[attempt++]
             if (now === "refuses") return yield* Effect.fail(reset("connect"))
@@ -715,7 +716,8 @@ describe("Upstream", () => {
             if (attempt < reads.length) return yield* Effect.fail(reset("wait"))
             return { status: 200, headers: {}, body: new Uint8Array(), bodyComplete: true }
           })
-      })
+        )
+      )
       const run = (streamReplayable?: boolean) =>
         Effect.gen(function* () {
           const api = yield* Upstream.make("files", { baseUrl: "https://files.internal", policy: patient })

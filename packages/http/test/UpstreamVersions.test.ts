@@ -54,13 +54,12 @@ const pool = (log: Array<string>, name: string) =>
     Effect.acquireRelease(
       Effect.sync(() => {
         log.push(`${name} opened`)
-        return {
-          send: () =>
-            Effect.sync(() => {
-              log.push(`${name} sends`)
-              return { status: 200, headers: {}, body: new Uint8Array(), bodyComplete: true }
-            }).pipe(Effect.delay("1 second"))
-        }
+        return Transport.fromSend(() =>
+          Effect.sync(() => {
+            log.push(`${name} sends`)
+            return { status: 200, headers: {}, body: new Uint8Array(), bodyComplete: true }
+          }).pipe(Effect.delay("1 second"))
+        )
       }),
       () => Effect.sync(() => void log.push(`${name} closed`))
     )
@@ -337,7 +336,7 @@ describe("UpstreamVersions", () => {
           const ready = yield* Deferred.make<void>()
           const slow = Layer.effect(
             Transport.Transport,
-            Effect.andThen(Deferred.await(ready), Effect.succeed({ send: () => Effect.never }))
+            Effect.andThen(Deferred.await(ready), Effect.succeed(Transport.fromSend(() => Effect.never)))
           )
           const loading = yield* Effect.forkChild(stock.load("red", { ...green, transport: slow }))
           yield* TestClock.adjust(0)

@@ -125,7 +125,7 @@ export const make = (options: Options = {}): Effect.Effect<Transport.Transport["
   })
   return Effect.map(
     Effect.acquireRelease(acquire, (pool) => pool.close(drainMillis)),
-    (pool) => Transport.Transport.of({ send: pool.send })
+    (pool) => Transport.fromSend(pool.send)
   )
 }
 

@@ -239,7 +239,7 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
             })
           )
         })
-      return Context.make(Transport.Transport, { send }).pipe(
+      return Context.make(Transport.Transport, Transport.fromSend(send)).pipe(
         Context.add(
           ScriptedRequests,
           Effect.sync(() => ({ requests: requests.slice(), interrupted: interrupted.slice() }))
