@@ -17,13 +17,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { Agent } from "undici"
-import * as Reason from "@holdfast/core/Reason"
-import { stackless } from "@holdfast/core/Stackless"
 import * as Transport from "@holdfast/http/Transport"
-import { type Connector, makeConnector } from "./internal/connector.ts"
-import { Exchange, type PhaseLimits, type ReadyBody } from "./internal/exchange.ts"
+import { longestMillis } from "./internal/connection.ts"
+import { Exchanges, type Settings } from "./internal/exchanges.ts"
 
 /**
  * What the transport is made of.
@@ -32,20 +28,37 @@ import { Exchange, type PhaseLimits, type ReadyBody } from "./internal/exchange.
  * @since 0.1.0
  */
 export interface Options {
-  /** Connections to each endpoint at most. Default 64. */
+  /** Connections to each endpoint of an upstream at most. Default 64. */
   readonly connections?: number | undefined
-  /** Exchanges that may wait for a connection to an endpoint; one more fails with `PoolExhausted`. Default 1024. */
+  /** Exchanges that may wait for a connection that others use; one more fails with `PoolExhausted`. Default 1024. */
   readonly maxQueue?: number | undefined
+  /** How long an exchange waits for a connection that others use, before it fails with `PoolExhausted`. Default 5 s. */
+  readonly maxWait?: Duration.Input | undefined
   /** How long an unused connection is kept. Default 4 s: below the 5 s after which Node's servers close theirs. */
   readonly keepAlive?: Duration.Input | undefined
+  /** How long a connection takes new exchanges, less up to 10 %, so that not all end together. Default 10 minutes. */
+  readonly maxAge?: Duration.Input | undefined
+  /** How many exchanges a connection carries, before another takes its place. Default: no bound. */
+  readonly maxRequests?: number | undefined
   /** Name resolution, TCP and TLS together. Default 5 s. */
   readonly connectTimeout?: Duration.Input | undefined
+  /** Without the server taking a further byte of the request. Default 30 s. */
+  readonly sendTimeout?: Duration.Input | undefined
   /** From the request sent to the response's headers. Default 30 s. */
   readonly headersTimeout?: Duration.Input | undefined
-  /** Between two chunks of a response's body. Default 30 s. */
+  /** Between two chunks of a response's body, while somebody reads it. Default 30 s. */
   readonly bodyTimeout?: Duration.Input | undefined
+  /** From the response's headers to the end of its body. Default: no bound but that of the call. */
+  readonly transferTimeout?: Duration.Input | undefined
   /** How long a closing layer waits for exchanges in flight before it destroys their connections. Default 5 s. */
   readonly drainTimeout?: Duration.Input | undefined
+  /** Whether `gzip`, `br` and `zstd` are asked for and undone; the bounds of a body count what it stands for. Default `true`. */
+  readonly decompress?: boolean | undefined
+  /**
+   * Whether HTTP/2 is spoken over TLS with a server that can, with at most so many exchanges on one connection: 100, or what
+   * `streams` says. Default `false`.
+   */
+  readonly http2?: boolean | { readonly streams: number } | undefined
   /** Trusted roots, client certificate, lowest version: Node's own TLS options. */
   readonly tls?:
     | Pick<
@@ -64,11 +77,18 @@ export interface Options {
 export const defaults = {
   connections: 64,
   maxQueue: 1024,
+  maxWait: Duration.seconds(5),
   keepAlive: Duration.seconds(4),
+  maxAge: Duration.minutes(10),
+  maxRequests: Infinity,
   connectTimeout: Duration.seconds(5),
+  sendTimeout: Duration.seconds(30),
   headersTimeout: Duration.seconds(30),
   bodyTimeout: Duration.seconds(30),
-  drainTimeout: Duration.seconds(5)
+  transferTimeout: Duration.infinity,
+  drainTimeout: Duration.seconds(5),
+  decompress: true,
+  http2: false
 } as const satisfies Options
 
 const whole = (name: string, value: number, minimum: number): number => {
@@ -78,15 +98,46 @@ const whole = (name: string, value: number, minimum: number): number => {
   return value
 }
 
-/** The longest wait of a platform timer; a longer one would fire at once. */
-const longestMillis = 2 ** 31 - 1
-
-const millis = (name: string, given: Duration.Input): number => {
+const positiveMillis = (name: string, given: Duration.Input): number => {
   const value = Duration.toMillis(Duration.fromInputUnsafe(given))
   if (!(value > 0)) {
     throw new RangeError(`NodeTransport: ${name} must be longer than zero, got ${value}ms`)
   }
-  return Math.min(value, longestMillis)
+  return value
+}
+
+/** As long as a platform's timer can be, at most. */
+const timerMillis = (name: string, given: Duration.Input): number => Math.min(positiveMillis(name, given), longestMillis)
+
+/** Exchanges at once on a connection that carries many. */
+const defaultStreams = 100
+
+const unbounded = (millis: number): number => (millis === longestMillis ? Infinity : millis)
+
+/** The options with what was left out, checked. */
+const settingsOf = (options: Options): Settings => {
+  const http2 = options.http2 ?? defaults.http2
+  const maxRequests = options.maxRequests ?? defaults.maxRequests
+  return {
+    connections: whole("connections", options.connections ?? defaults.connections, 1),
+    maxQueue: whole("maxQueue", options.maxQueue ?? defaults.maxQueue, 0),
+    waitMillis: timerMillis("maxWait", options.maxWait ?? defaults.maxWait),
+    keepAliveMillis: timerMillis("keepAlive", options.keepAlive ?? defaults.keepAlive),
+    maxAgeMillis: positiveMillis("maxAge", options.maxAge ?? defaults.maxAge),
+    maxRequests: maxRequests === Infinity ? Infinity : whole("maxRequests", maxRequests, 1),
+    connectMillis: timerMillis("connectTimeout", options.connectTimeout ?? defaults.connectTimeout),
+    drainMillis: timerMillis("drainTimeout", options.drainTimeout ?? defaults.drainTimeout),
+    mayMultiplex: http2 !== false,
+    streams: typeof http2 === "object" ? whole("http2.streams", http2.streams, 1) : defaultStreams,
+    decompress: options.decompress ?? defaults.decompress,
+    phases: {
+      sendMillis: timerMillis("sendTimeout", options.sendTimeout ?? defaults.sendTimeout),
+      headersMillis: timerMillis("headersTimeout", options.headersTimeout ?? defaults.headersTimeout),
+      bodyMillis: timerMillis("bodyTimeout", options.bodyTimeout ?? defaults.bodyTimeout),
+      transferMillis: unbounded(timerMillis("transferTimeout", options.transferTimeout ?? defaults.transferTimeout))
+    },
+    tls: options.tls
+  }
 }
 
 /**
@@ -99,112 +150,18 @@ const millis = (name: string, given: Duration.Input): number => {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Transport.Transport["Service"], never, Scope.Scope> => {
-  const connections = whole("connections", options.connections ?? defaults.connections, 1)
-  const maxQueue = whole("maxQueue", options.maxQueue ?? defaults.maxQueue, 0)
-  const phases = {
-    headersMillis: millis("headersTimeout", options.headersTimeout ?? defaults.headersTimeout),
-    bodyMillis: millis("bodyTimeout", options.bodyTimeout ?? defaults.bodyTimeout)
-  }
-  const connectMillis = millis("connectTimeout", options.connectTimeout ?? defaults.connectTimeout)
-  const keepAliveMillis = millis("keepAlive", options.keepAlive ?? defaults.keepAlive)
-  const drainMillis = millis("drainTimeout", options.drainTimeout ?? defaults.drainTimeout)
-
-  const acquire = Effect.sync(() => {
-    const connector = makeConnector({ ...options.tls, allowH2: false }, connectMillis)
-    const agent = new Agent({
-      connections,
-      pipelining: 1,
-      keepAliveTimeout: keepAliveMillis,
-      keepAliveMaxTimeout: keepAliveMillis,
-      // the phases have timers of their own: undici's are up to a second late
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: connector.connect
-    })
-    return makePool(agent, connector, phases, connections, maxQueue)
-  })
+  const settings = settingsOf(options)
   return Effect.map(
-    Effect.acquireRelease(acquire, (pool) => pool.close(drainMillis)),
-    (pool) => Transport.fromSend(pool.send)
+    Effect.acquireRelease(
+      Effect.sync(() => new Exchanges(settings)),
+      (exchanges) => exchanges.close
+    ),
+    (exchanges) =>
+      Transport.Transport.of({
+        send: (request) => exchanges.send(request),
+        open: (request) => exchanges.open(request)
+      })
   )
-}
-
-interface Pool {
-  readonly send: Transport.Transport["Service"]["send"]
-  /** Lets what is in flight finish, within the bound; then cuts it. */
-  readonly close: (drainMillis: number) => Effect.Effect<void>
-}
-
-const makePool = (
-  agent: Agent,
-  connector: Connector,
-  phases: PhaseLimits,
-  connections: number,
-  maxQueue: number
-): Pool => {
-  /** Exchanges at each origin that have not ended; an origin without any is not in it. */
-  const inFlight = new Map<string, number>()
-  let closing = false
-  let onIdle: (() => void) | undefined
-  const leave = (origin: string): void => {
-    const left = (inFlight.get(origin) ?? 1) - 1
-    if (left > 0) inFlight.set(origin, left)
-    else inFlight.delete(origin)
-    if (inFlight.size === 0) onIdle?.()
-  }
-  const exchange = (
-    request: Transport.Request,
-    body: ReadyBody
-  ): Effect.Effect<Transport.Response, Reason.TransportReason> =>
-    Effect.callback<Transport.Response, Reason.TransportReason>((resume) => {
-      const endpoint = Transport.endpointOf(request.origin)
-      const taken = inFlight.get(request.origin) ?? 0
-      const refusal = closing
-        ? stackless(() => new Reason.ConnectionClosed({ endpoint, phase: "connect", code: "UND_ERR_CLOSED" }))
-        : taken >= connections + maxQueue
-          ? stackless(() => new Reason.PoolExhausted({ endpoint, connections, queued: taken - connections }))
-          : undefined
-      if (refusal !== undefined) {
-        resume(Effect.fail(refusal))
-        return undefined
-      }
-      inFlight.set(request.origin, taken + 1)
-      const running = new Exchange(request, phases, endpoint, (exit) => {
-        // A fiber goes on at once, and its next call would enter undici from undici's own callback, in the middle of its
-        // bookkeeping: it asserts that nobody does, and a failed assertion there ends the process.
-        queueMicrotask(() => {
-          leave(request.origin)
-          resume(exit)
-        })
-      })
-      running.start(agent, body)
-      return Effect.sync(() => {
-        if (running.abort()) leave(request.origin)
-      })
-    })
-  return {
-    send: (request) => {
-      const body = request.body
-      return Stream.isStream(body)
-        ? Effect.flatMap(Stream.toAsyncIterableEffect(body), (source) => exchange(request, source))
-        : exchange(request, body)
-    },
-    close: (drainMillis) =>
-      Effect.callback<void>((resume) => {
-        closing = true
-        const cut = (): void => {
-          clearTimeout(timer)
-          onIdle = undefined
-          connector.close()
-          // not `agent.close()`: it waits for requests whose callers are gone, and nothing can be cut after it
-          const done = (): void => resume(Effect.void)
-          agent.destroy().then(done, done)
-        }
-        const timer = setTimeout(cut, drainMillis)
-        onIdle = cut
-        if (inFlight.size === 0) cut()
-      })
-  }
 }
 
 /**

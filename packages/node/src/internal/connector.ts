@@ -21,7 +21,7 @@ export class ClientRefusedError extends Error {
 }
 
 /** Nothing listens, and the operating system joined the socket to itself. */
-class SelfConnectionError extends Error {
+export class SelfConnectionError extends Error {
   readonly code = "ECONNREFUSED"
   constructor() {
     super("nothing listens at that port; the connection is to itself")
@@ -85,7 +85,7 @@ const opened = (socket: unknown): Socket => socket as Socket
  * A port that the kernel also gives to clients may be given to the very client that calls it: where nothing listens, TCP
  * then connects the socket to itself (simultaneous open, RFC 9293 §3.5), and the request comes back as the response.
  */
-const isItself = (socket: Socket): boolean =>
+export const isItself = (socket: Socket): boolean =>
   socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress
 
 /**
@@ -102,6 +102,8 @@ const refusesClient = (error: Error, socket: Socket): boolean =>
  * `error` of a socket that stays open, and what undici reports is the end of the connection a moment later. A socket that
  * is destroyed with the alert has no later error, so that the alert is what is reported.
  */
-const endWithAlert = (socket: TLSSocket): void => {
+export const endWithAlert = (socket: TLSSocket): void => {
   socket.once("error", (alert) => socket.destroy(alert))
 }
+
+export const refused = (e: Error) => e

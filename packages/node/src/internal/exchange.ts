@@ -1,3 +1,4 @@
+import type { Transform } from "node:stream"
 import type { Dispatcher } from "undici"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
@@ -5,91 +6,197 @@ import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as Transport from "@holdfast/http/Transport"
-import { ClientRefusedError, ConnectTimeoutError } from "./connector.ts"
+import { type Connection, NotBegunError } from "./connection.ts"
+import { ClientRefusedError } from "./connector.ts"
+import { acceptedCodings, codingOf, makeDecoder } from "./decoding.ts"
+import { nowMillis } from "./monotonic.ts"
+import { OpenBody, type Source } from "./openBody.ts"
+import type { Waiting } from "./poolState.ts"
+import { type ReadyBody, type Upload, uploadOf } from "./upload.ts"
 
 /** Limits of the phases after the connection, in milliseconds. */
 export interface PhaseLimits {
+  readonly sendMillis: number
   readonly headersMillis: number
   readonly bodyMillis: number
+  /** Of the whole body; `Infinity` for none. */
+  readonly transferMillis: number
 }
 
-type Settled = Exit.Exit<Transport.Response, Reason.TransportReason>
+/** How exchanges of one pool are made. */
+export interface Terms {
+  readonly endpoint: string
+  readonly phases: PhaseLimits
+  /** Whether codings are asked for and undone. */
+  readonly decompress: boolean
+  /** What stands before the path: the origin, where a proxy is asked in the absolute form. */
+  readonly pathPrefix: string
+  /** What the proxy gets to know. */
+  readonly proxyHeaders: ReadonlyArray<readonly [name: string, value: string]>
+}
+
+/** What an exchange asks of the pool that it is in. */
+export interface Owner {
+  /** It needs its connection no more, or never got one. */
+  readonly release: (exchange: Exchange) => void
+  /** Its connection was dead before anything was sent: it wants another one. */
+  readonly again: (exchange: Exchange) => void
+}
+
+export type Answer = Transport.Response | Transport.OpenResponse
+export type Settled = Exit.Exit<Answer, Reason.TransportReason>
+
+/** When the phases ended, for whoever listens. */
+interface Marks {
+  readonly begun: number
+  connected: number | undefined
+  started: number | undefined
+  sent: number | undefined
+  headers: number | undefined
+}
 
 /**
- * One exchange, on the dispatcher's own events: no response object, no stream, no abort signal. The signal is what costs
- * most elsewhere; here the dispatcher's own handle aborts.
+ * One exchange, on the dispatcher's own events: no response object, no abort signal. The signal is what costs most elsewhere; here
+ * the dispatcher's own handle aborts.
  *
- * An exchange settles once, by whichever comes first: the end of the body, an error, a limit, or the caller's interruption
- * through `abort`. Whatever leaves a response unread aborts it, which destroys its connection and frees its place in the pool.
+ * It has two ends, each reached once. The wire's: the response is read, or was cut; then the connection is given back. And its own:
+ * whoever waits has the answer, the reason or the end of the body, or has left. Coded bodies are why they are not the same.
  */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, Source {
+  // its place in the pool's queue
+  queued = false
+  previous: Exchange | undefined = undefined
+  next: Exchange | undefined = undefined
+  connection: Connection | undefined = undefined
+
+  readonly #owner: Owner
+  readonly #terms: Terms
   readonly #request: Transport.Request
-  readonly #phases: PhaseLimits
-  readonly #endpoint: string
+  readonly #body: ReadyBody
+  readonly #opens: boolean
   readonly #settle: (exit: Settled) => void
+  readonly #marks: Marks | undefined
   #controller: Dispatcher.DispatchController | undefined
   #phase: Reason.Phase = "connect"
-  #settled = false
+  #offWire = false
+  #ended = false
+  #cutShort = false
   #status = 0
   #headers: Record<string, string> = {}
   #wanted = true
-  #chunks: Array<Buffer> = []
+  #chunks: Array<Uint8Array> = []
   #kept = 0
+  /** Bytes of the body that came, as coded. */
   #read = 0
+  /** Bytes of the body that it stands for. */
+  #size = 0
   #timer: NodeJS.Timeout | undefined
-  #drainTimer: NodeJS.Timeout | undefined
+  /** Bounds all of a body: how long it may take, or how long one that nobody wants is drained. */
+  #bodyTimer: NodeJS.Timeout | undefined
   #upload: Upload | undefined
+  #decoder: Transform | undefined
+  #opened: OpenBody | undefined
 
-  constructor(request: Transport.Request, phases: PhaseLimits, endpoint: string, settle: (exit: Settled) => void) {
+  constructor(
+    owner: Owner,
+    terms: Terms,
+    request: Transport.Request,
+    body: ReadyBody,
+    opens: boolean,
+    settle: (exit: Settled) => void
+  ) {
+    this.#owner = owner
+    this.#terms = terms
     this.#request = request
-    this.#phases = phases
-    this.#endpoint = endpoint
+    this.#body = body
+    this.#opens = opens
     this.#settle = settle
+    this.#marks =
+      request.onTimings === undefined
+        ? undefined
+        : { begun: nowMillis(), connected: undefined, started: undefined, sent: undefined, headers: undefined }
   }
 
-  start(agent: Dispatching, body: ReadyBody): void {
-    const { headers, method, origin, path } = this.#request
+  /** Whether nobody waits for anything of it any more. */
+  get isOver(): boolean {
+    return this.#ended
+  }
+
+  /** Waits for a connection, and gives up after so long. */
+  wait(millis: number, late: () => Reason.TransportReason): void {
+    this.#arm(millis, () => this.giveUp(late))
+  }
+
+  /** Goes over a connection. */
+  start(connection: Connection): void {
+    this.connection = connection
+    if (this.#marks !== undefined) this.#marks.connected = nowMillis()
+    const { method, origin, path } = this.#request
     let sent: string | Uint8Array | AsyncIterable<Uint8Array> | null = null
-    if (typeof body === "string" || body instanceof Uint8Array) sent = body
-    else if (body !== undefined) {
-      this.#upload = uploadOf(body)
+    const headers = this.#headersToSend()
+    if (this.#body !== undefined) {
+      this.#upload = uploadOf(this.#body, headers)
       sent = this.#upload.body
     }
     try {
-      agent.dispatch({ origin, path, method, headers, body: sent }, this)
+      const { pathPrefix } = this.#terms
+      const dispatcher: Dispatching = connection.client
+      dispatcher.dispatch(
+        // one connection has one peer: whatever the host header says, undici need not connect anew
+        { origin, path: pathPrefix + path, method, headers, body: sent, servername: "peer" },
+        this
+      )
     } catch (error) {
       this.fail(error)
     }
   }
 
-  /** The caller went away. Says whether that is what ended the exchange. */
-  abort(): boolean {
-    if (this.#settled) return false
+  /** The caller went away, or leaves the rest of the body. */
+  leave(): void {
+    if (this.#ended) return
+    this.#cut()
     this.#finish()
-    // an exchange that still waits for a connection has no controller; it is dropped when it gets one
-    this.#controller?.abort(callerLeft)
-    return true
   }
+
+  /** Ends it with a reason of our own. */
+  giveUp(reason: () => Reason.TransportReason): void {
+    if (this.#ended) return
+    this.#cut()
+    this.#failWith(stackless(reason))
+  }
+
+  /** Ends it with the reason that an error stands for. */
+  fail(error: unknown): void {
+    if (this.#ended) return
+    this.#cut()
+    this.#failWith(reasonOf(error, this.#terms.endpoint, this.#phase))
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // what the dispatcher says
+  // -------------------------------------------------------------------------------------------------------------------
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // Its caller left while it waited. Thrown here, the request is dropped; an abort would destroy the connection that it has
     // just been given, which is whole.
-    if (this.#settled) throw callerLeft
+    if (this.#ended) throw callerLeft
     this.#controller = controller
     this.#phase = "send"
-    this.#arm(this.#phases.headersMillis, () => this.#headersLate())
+    if (this.#marks !== undefined) this.#marks.started = nowMillis()
+    if (this.#body === undefined) clearTimeout(this.#timer)
+    else this.#arm(this.#terms.phases.sendMillis, () => this.#sendLate())
   }
 
   onBodySent(): void {
     // an upload that goes on is not late, however long it takes; one that the server no longer takes is
-    if (this.#phase === "send" && !this.#settled) this.#timer?.refresh()
+    if (this.#phase === "send" && !this.#offWire) this.#timer?.refresh()
   }
 
   onRequestSent(): void {
-    if (this.#phase !== "send" || this.#settled) return
+    if (this.#phase !== "send" || this.#offWire) return
     this.#phase = "wait"
-    // the limit of the headers counts from the end of the request, not from its beginning
-    this.#timer?.refresh()
+    if (this.#marks !== undefined) this.#marks.sent = nowMillis()
+    this.#arm(this.#terms.phases.headersMillis, () => this.#headersLate())
   }
 
   onResponseStart(
@@ -97,128 +204,311 @@ export class Exchange implements Dispatcher.DispatchHandler {
     status: number,
     headers: NodeJS.Dict<string | Array<string>>
   ): void {
-    if (status < 200) return // 100 and 103 come before the response
+    if (status < 200 || this.#offWire) return // 100 and 103 come before the response
     this.#phase = "receive"
     this.#status = status
     this.#headers = joined(headers)
     this.#wanted = Transport.isExpected(this.#request, status)
-    this.#arm(this.#phases.bodyMillis, () => this.#bodyLate())
-    const announced = this.#request.method === "HEAD" ? 0 : Number(this.#headers["content-length"] ?? 0)
-    if (this.#wanted) {
-      if (announced > this.#request.limits.responseBytes) this.#tooLarge(announced)
+    if (this.#marks !== undefined) this.#marks.headers = nowMillis()
+    if (this.connection !== undefined && closes(this.#headers)) this.connection.reusable = false
+    this.#awaitBody()
+    const bodiless = this.#request.method === "HEAD" || status === 204 || status === 304
+    const announced = bodiless ? 0 : Number(this.#headers["content-length"] ?? 0)
+    if (!bodiless) this.#decode()
+    const { drainBytes, drainTime, responseBytes } = this.#request.limits
+    if (!this.#wanted) {
+      // reading it would cost more than a new connection: keep what comes with the headers, which is nothing yet
+      if (announced > drainBytes) this.#answerUnread()
+      else this.#bodyTimer = setTimeout(() => this.#answerUnread(), Duration.toMillis(drainTime))
       return
     }
-    const { drainBytes, drainTime } = this.#request.limits
-    if (announced > drainBytes) {
-      // reading it costs more than a new connection: keep what comes with the headers, which is nothing yet
-      this.#answerUnread()
+    if (announced > responseBytes) {
+      this.#tooLarge(announced)
       return
     }
-    this.#drainTimer = setTimeout(() => this.#answerUnread(), Duration.toMillis(drainTime))
+    const { transferMillis } = this.#terms.phases
+    if (transferMillis !== Infinity) this.#bodyTimer = setTimeout(() => this.#transferLate(), transferMillis)
+    if (this.#opens) {
+      this.#opened = new OpenBody(this)
+      this.#tell(Exit.succeed({ status, headers: this.#headers, stream: this.#opened.stream }))
+    }
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#settled) return
+    if (this.#offWire) return
     this.#timer?.refresh()
     this.#read += chunk.length
-    const { drainBytes, errorBytes, responseBytes } = this.#request.limits
-    if (this.#wanted) {
-      if (this.#read > responseBytes) {
-        this.#tooLarge(this.#read)
-        return
-      }
-      this.#chunks.push(chunk)
-      this.#kept += chunk.length
+    const { drainBytes, responseBytes } = this.#request.limits
+    if (this.#wanted && this.#read > responseBytes) {
+      this.#tooLarge(this.#read)
       return
     }
-    const room = errorBytes - this.#kept
-    if (room > 0) {
-      const part = chunk.length > room ? chunk.subarray(0, room) : chunk
-      this.#chunks.push(part)
-      this.#kept += part.length
-    }
-    if (this.#read > drainBytes) this.#answerUnread()
+    if (this.#decoder === undefined) this.#take(chunk)
+    else if (!this.#decoder.write(chunk)) this.#hold()
+    if (!this.#wanted && this.#read > drainBytes) this.#answerUnread()
   }
 
   onResponseEnd(): void {
-    if (this.#settled) return
-    this.#succeed(this.#kept === this.#read)
+    if (this.#offWire) return
+    this.#leaveWire()
+    clearTimeout(this.#timer)
+    if (this.#decoder === undefined) this.#bodyEnded()
+    else this.#decoder.end()
   }
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    if (this.#settled) return
+    if (this.#offWire) return
+    if (this.#phase === "connect" && error instanceof NotBegunError && this.#tryAgain()) return
     // the status is known and says more than a body that was cut
     if (this.#phase === "receive" && !this.#wanted) {
-      this.#succeed(false)
+      this.#answerUnread()
       return
     }
-    this.fail(error)
+    this.fail(error instanceof NotBegunError ? (error.cause ?? error) : error)
   }
 
-  /** Settles with the reason that an error stands for. */
-  fail(error: unknown): void {
-    if (this.#settled) return
-    this.#finish()
-    this.#settle(Exit.fail(reasonOf(error, this.#endpoint, this.#phase)))
+  // -------------------------------------------------------------------------------------------------------------------
+  // the body
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** Puts a decoder between the wire and whoever takes the body, if it is coded in a way that was asked for. */
+  #decode(): void {
+    const coding = this.#terms.decompress ? codingOf(this.#headers["content-encoding"]) : undefined
+    if (coding === undefined) return
+    const decoder = makeDecoder(coding, !this.#wanted)
+    // what they describe is not what is handed on
+    delete this.#headers["content-encoding"]
+    delete this.#headers["content-length"]
+    decoder.on("data", (chunk: Buffer) => this.#take(chunk))
+    decoder.on("drain", () => this.#go())
+    decoder.once("end", () => this.#bodyEnded())
+    decoder.once("error", (error: NodeJS.ErrnoException) => this.#broken(coding, error))
+    this.#decoder = decoder
   }
 
-  #succeed(bodyComplete: boolean): void {
-    this.#finish()
+  /** Takes a piece of the body itself. */
+  #take(chunk: Uint8Array): void {
+    if (this.#ended) return
+    this.#size += chunk.length
+    const { errorBytes, responseBytes } = this.#request.limits
+    if (!this.#wanted) {
+      const room = errorBytes - this.#kept
+      if (room > 0) this.#keep(chunk.length > room ? chunk.subarray(0, room) : chunk)
+      return
+    }
+    if (this.#size > responseBytes) {
+      this.#tooLarge(this.#size)
+      return
+    }
+    if (this.#opened === undefined) this.#keep(chunk)
+    else if (!this.#opened.push(chunk)) {
+      this.#decoder?.pause()
+      this.#hold()
+    }
+  }
+
+  #keep(chunk: Uint8Array): void {
+    this.#chunks.push(chunk)
+    this.#kept += chunk.length
+  }
+
+  #bodyEnded(): void {
+    if (this.#ended) return
+    if (this.#opened === undefined) this.#succeed()
+    else {
+      this.#opened.end()
+      this.#finish()
+    }
+  }
+
+  /** Holds the wire up: whoever reads is behind, which is no fault of the server's. */
+  #hold(): void {
+    if (this.#offWire) return
+    clearTimeout(this.#timer)
+    this.#controller?.pause()
+  }
+
+  /** Lets the wire go on. */
+  #go(): void {
+    if (this.#offWire || this.#controller?.paused !== true || this.#decoder?.writableNeedDrain === true) return
+    this.#awaitBody()
+    this.#controller.resume()
+  }
+
+  /** Whoever reads has room again. */
+  resume(): void {
+    if (this.#ended) return
+    // later: a reader may be resumed from inside the dispatcher
+    queueMicrotask(() => {
+      if (this.#ended) return
+      this.#decoder?.resume()
+      this.#go()
+    })
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // the ends
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #succeed(): void {
     const body =
       this.#chunks.length === 1 && this.#chunks[0] !== undefined
         ? this.#chunks[0]
         : Buffer.concat(this.#chunks, this.#kept)
-    this.#settle(Exit.succeed({ status: this.#status, headers: this.#headers, body, bodyComplete }))
+    const bodyComplete = !this.#cutShort && this.#kept === this.#size
+    this.#finish()
+    this.#tell(Exit.succeed({ status: this.#status, headers: this.#headers, body, bodyComplete }))
+  }
+
+  #failWith(reason: Reason.TransportReason): void {
+    this.#finish()
+    if (this.#opened === undefined) this.#tell(Exit.fail(reason))
+    else this.#opened.fail(reason)
   }
 
   /** Answers with the error status and as much of its body as was read, and lets the connection go. */
   #answerUnread(): void {
-    if (this.#settled) return
-    this.#succeed(false)
-    this.#controller?.abort(notRead)
+    if (this.#offWire || this.#ended) return
+    this.#cutShort = true
+    this.#cut()
+    clearTimeout(this.#timer)
+    if (this.#decoder === undefined) this.#succeed()
+    else this.#decoder.end()
   }
 
   #tooLarge(size: number): void {
-    this.#giveUp(
-      () => new Reason.ResponseTooLarge({ endpoint: this.#endpoint, limit: this.#request.limits.responseBytes, size })
+    const { endpoint } = this.#terms
+    this.giveUp(() => new Reason.ResponseTooLarge({ endpoint, limit: this.#request.limits.responseBytes, size }))
+  }
+
+  #broken(coding: string, error: NodeJS.ErrnoException): void {
+    // of an error's body, what came before is kept
+    if (!this.#wanted) {
+      this.#cutShort = true
+      if (!this.#offWire) this.#cut()
+      if (!this.#ended) this.#succeed()
+      return
+    }
+    const detail = `its ${coding} coding is broken`
+    this.giveUp(
+      () =>
+        new Reason.MalformedResponse({
+          endpoint: this.#terms.endpoint,
+          phase: "receive",
+          ...(error.code === undefined ? {} : { code: error.code }),
+          detail
+        })
     )
+  }
+
+  #sendLate(): void {
+    this.#late(this.#terms.phases.sendMillis, (given) => new Reason.SendTimeout(given))
   }
 
   #headersLate(): void {
-    this.#giveUp(
-      () => new Reason.HeadersTimeout({ endpoint: this.#endpoint, limit: Duration.millis(this.#phases.headersMillis) })
-    )
+    this.#late(this.#terms.phases.headersMillis, (given) => new Reason.HeadersTimeout(given))
   }
 
   #bodyLate(): void {
-    if (!this.#wanted) {
-      this.#answerUnread()
-      return
-    }
-    this.#giveUp(
-      () => new Reason.BodyTimeout({ endpoint: this.#endpoint, limit: Duration.millis(this.#phases.bodyMillis) })
-    )
+    if (this.#wanted) this.#late(this.#terms.phases.bodyMillis, (given) => new Reason.BodyTimeout(given))
+    else this.#answerUnread()
   }
 
-  #giveUp(reason: () => Reason.TransportReason): void {
-    if (this.#settled) return
-    this.#finish()
-    this.#settle(Exit.fail(stackless(reason)))
-    this.#controller?.abort(notRead)
+  #transferLate(): void {
+    this.#late(this.#terms.phases.transferMillis, (given) => new Reason.TransferTimeout(given))
   }
 
-  /** One timer serves both phases; it is pushed back by progress, which costs nothing but a timestamp. */
+  #late(
+    millis: number,
+    reason: (given: { readonly endpoint: string; readonly limit: Duration.Duration }) => Reason.TransportReason
+  ): void {
+    this.giveUp(() => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) }))
+  }
+
+  #awaitBody(): void {
+    this.#arm(this.#terms.phases.bodyMillis, () => this.#bodyLate())
+  }
+
+  /** One timer serves all phases; it is pushed back by progress, which costs nothing but a timestamp. */
   #arm(millis: number, late: () => void): void {
     clearTimeout(this.#timer)
     this.#timer = millis === Infinity ? undefined : setTimeout(late, millis)
   }
 
+  /** Takes what is left of it off the wire. One that waits for its turn is dropped when that comes. */
+  #cut(): void {
+    if (this.#offWire) return
+    const begun = this.#controller !== undefined
+    this.#leaveWire()
+    if (begun && this.connection?.connected.protocol === "http/1.1") this.connection.reusable = false
+    this.#controller?.abort(notRead)
+  }
+
+  #leaveWire(): void {
+    this.#offWire = true
+    // Later: the pool gives the connection to the next one, which must not enter undici from its own callback, in the middle of
+    // its bookkeeping. It asserts that nobody does, and a failed assertion there ends the process.
+    queueMicrotask(() => this.#owner.release(this))
+  }
+
+  /** Later, for the same reason: a fiber goes on at once, and with it its next call. */
+  #tell(exit: Settled): void {
+    queueMicrotask(() => this.#settle(exit))
+  }
+
+  #tryAgain(): boolean {
+    if (this.connection === undefined || this.connection.served < 2) return false
+    this.#upload?.end()
+    this.connection.reusable = false
+    this.#owner.again(this)
+    return true
+  }
+
   #finish(): void {
-    this.#settled = true
+    this.#ended = true
     clearTimeout(this.#timer)
-    clearTimeout(this.#drainTimer)
+    clearTimeout(this.#bodyTimer)
+    this.#decoder?.destroy()
     // undici leaves a body that it no longer reads as it is
     this.#upload?.end()
+    if (this.#marks !== undefined) this.#request.onTimings?.(this.#timings(this.#marks))
+  }
+
+  #timings({ begun, connected, headers, sent, started }: Marks): Transport.PhaseTimings {
+    const now = nowMillis()
+    const connection = this.connection
+    const isNew = connection?.served === 1
+    const made = isNew ? connection.connected : undefined
+    return {
+      ...(connection === undefined
+        ? {}
+        : {
+            connection: isNew ? "new" : "reused",
+            protocol: connection.connected.protocol,
+            peer: connection.connected.peer
+          }),
+      queueMillis: (connected ?? now) - begun,
+      dnsMillis: made?.dnsMillis,
+      connectMillis: made?.connectMillis,
+      tlsMillis: made?.tlsMillis,
+      sendMillis: started === undefined ? undefined : (sent ?? now) - started,
+      waitMillis: sent === undefined ? undefined : (headers ?? now) - sent,
+      receiveMillis: headers === undefined ? undefined : now - headers
+    }
+  }
+
+  /** Names and values in turn, as undici reads them fastest. */
+  #headersToSend(): Array<string> {
+    const { headers } = this.#request
+    const { decompress, proxyHeaders } = this.#terms
+    const sent: Array<string> = []
+    for (const name of Object.keys(headers)) {
+      const value = headers[name]
+      if (value !== undefined) sent.push(name, value)
+    }
+    if (decompress && headers["accept-encoding"] === undefined) sent.push("accept-encoding", acceptedCodings)
+    for (const [name, value] of proxyHeaders) sent.push(name, value)
+    return sent
   }
 }
 
@@ -235,43 +525,24 @@ const joined = (headers: NodeJS.Dict<string | Array<string>>): Record<string, st
   return joined
 }
 
-const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
-  if (error instanceof ConnectTimeoutError) {
-    return stackless(() => new Reason.ConnectTimeout({ endpoint, limit: Duration.millis(error.limitMillis) }))
-  }
+/** Whether the server says that it will close the connection (RFC 9112 §9.6). */
+const closes = ({ connection }: { readonly [name: string]: string }): boolean =>
+  connection !== undefined && /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(connection)
+
+export const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
   if (error instanceof ClientRefusedError) {
     return stackless(() => new Reason.ClientCertificateRequired({ endpoint, phase: "connect", code: error.code }))
   }
   return stackless(() => FailureClassifier.classify(error, { endpoint, phase }))
 }
 
-/** A body that can be sent: a stream has got the context that it runs in. */
-export type ReadyBody = string | Uint8Array | AsyncIterable<Uint8Array> | undefined
-
 /** undici's dispatcher by what it takes, which is any async iterable: its own type names only some of them. */
 interface Dispatching {
   dispatch(
     options: Omit<Dispatcher.DispatchOptions, "body"> & {
       body?: Exclude<Dispatcher.DispatchOptions["body"], undefined> | AsyncIterable<Uint8Array>
+      servername?: string
     },
     handler: Dispatcher.DispatchHandler
   ): boolean
-}
-
-interface Upload {
-  readonly body: AsyncIterable<Uint8Array>
-  /** Interrupts the stream and runs its finalizers, if it was begun and has not ended. */
-  readonly end: () => void
-}
-
-const uploadOf = (source: AsyncIterable<Uint8Array>): Upload => {
-  let iterator: AsyncIterator<Uint8Array> | undefined
-  const body: AsyncIterable<Uint8Array> = {
-    [Symbol.asyncIterator]: () => (iterator = source[Symbol.asyncIterator]())
-  }
-  return {
-    body,
-    // the call has ended, so that nobody is left to hear of a finalizer that fails
-    end: () => void iterator?.return?.().catch(() => undefined)
-  }
 }

@@ -1,0 +1,115 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Reason from "@holdfast/core/Reason"
+import * as Transport from "@holdfast/http/Transport"
+import { makeConnect } from "./connect.ts"
+import type { Answer, Exchange } from "./exchange.ts"
+import { closed, Pool, type PoolOptions } from "./pool.ts"
+import { Pools } from "./pools.ts"
+import type { ReadyBody } from "./upload.ts"
+
+export interface Settings extends Omit<PoolOptions, "upstream" | "origin" | "terms" | "connect" | "released"> {
+  readonly drainMillis: number
+  readonly phases: PoolOptions["terms"]["phases"]
+  readonly decompress: boolean
+  readonly tls: object | undefined
+}
+
+/** Every exchange of a transport: it makes them in the pools, counts them, and closes when they are done. */
+export class Exchanges {
+  readonly #pools: Pools
+  readonly #drainMillis: number
+  #running = 0
+  #closing = false
+  #onIdle: (() => void) | undefined
+
+  constructor(settings: Settings) {
+    this.#drainMillis = settings.drainMillis
+    this.#pools = new Pools(({ origin, upstream }) => {
+      const endpoint = Transport.endpointOf(origin)
+      const connect = makeConnect(origin, settings)
+      const terms = {
+        endpoint,
+        phases: settings.phases,
+        decompress: settings.decompress,
+        pathPrefix: "",
+        proxyHeaders: []
+      }
+      return { upstream, endpoint, pool: new Pool({ ...settings, upstream, origin, terms, connect, released: () => this.#released() }) }
+    })
+  }
+
+  /** One exchange, its body read whole. */
+  send(request: Transport.Request): Effect.Effect<Transport.Response, Reason.TransportReason> {
+    return withBody(request, (body) =>
+      Effect.callback<Transport.Response, Reason.TransportReason>((resume) => {
+        const exchange = this.#begin(request, body, false, (exit) => {
+          // only one that is opened hands a body on
+          resume(exit as Exit.Exit<Transport.Response, Reason.TransportReason>)
+        })
+        return exchange === undefined ? undefined : Effect.sync(() => exchange.leave())
+      })
+    )
+  }
+
+  /** One exchange whose body is left to be read for as long as the scope is open. */
+  open(request: Transport.Request): Effect.Effect<Answer, Reason.TransportReason, Scope.Scope> {
+    return withBody(request, (body) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.scope, (scope) => {
+          let exchange: Exchange | undefined
+          const answer = Effect.callback<Answer, Reason.TransportReason>((resume) => {
+            exchange = this.#begin(request, body, true, resume)
+            return exchange === undefined ? undefined : Effect.sync(() => exchange?.leave())
+          })
+          return Effect.tap(restore(answer), () => Scope.addFinalizer(scope, Effect.sync(() => exchange?.leave())))
+        })
+      )
+    )
+  }
+
+  /** Lets what is in flight finish, within the bound; then cuts it. */
+  get close(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      this.#closing = true
+      const cut = (): void => {
+        clearTimeout(timer)
+        this.#onIdle = undefined
+        void this.#pools.destroy().then(() => resume(Effect.void))
+      }
+      const timer = setTimeout(cut, this.#drainMillis)
+      this.#onIdle = cut
+      if (this.#running === 0) cut()
+    })
+  }
+
+  #released(): void {
+    this.#running--
+    if (this.#running === 0) this.#onIdle?.()
+  }
+
+  #begin(
+    request: Transport.Request,
+    body: ReadyBody,
+    opens: boolean,
+    resume: (exit: Exit.Exit<Answer, Reason.TransportReason>) => void
+  ): Exchange | undefined {
+    if (this.#closing) {
+      resume(Exit.fail(closed(Transport.endpointOf(request.origin))))
+      return undefined
+    }
+    this.#running++
+    return this.#pools.of(request).begin(request, body, opens, resume)
+  }
+}
+
+/** Runs with the body of the request, ready to be sent: a stream gets the context that it runs in. */
+const withBody = <A, R>(
+  request: Transport.Request,
+  run: (body: ReadyBody) => Effect.Effect<A, Reason.TransportReason, R>
+): Effect.Effect<A, Reason.TransportReason, R> => {
+  const body = request.body
+  return Stream.isStream(body) ? Effect.flatMap(Stream.toAsyncIterableEffect(body), run) : run(body)
+}

@@ -1,0 +1,97 @@
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type * as Reason from "@holdfast/core/Reason"
+
+type Chunks = readonly [Uint8Array, ...Array<Uint8Array>]
+type Pulled = Effect.Effect<Chunks, Reason.TransportReason | Cause.Done>
+
+/** Bytes that are kept for a reader who is slower than the wire. */
+const highWaterMark = 65_536
+
+/** What a reader of a body does to the exchange. */
+export interface Source {
+  /** There is room again. */
+  readonly resume: () => void
+  /** The reader has left. */
+  readonly leave: () => void
+}
+
+/**
+ * A body on its way to its reader: chunks that came and are not read yet, or a reader who waits for one. It says when there are
+ * too many, so that the wire can be held up.
+ */
+export class OpenBody {
+  readonly #source: Source
+  #chunks: Array<Uint8Array> = []
+  #held = 0
+  #reader: ((pulled: Pulled) => void) | undefined
+  #end: Pulled | undefined
+  #begun = false
+
+  constructor(source: Source) {
+    this.#source = source
+  }
+
+  /** Takes a chunk. False says that the reader is behind, and no more should come until `resume`. */
+  push(chunk: Uint8Array): boolean {
+    this.#chunks.push(chunk)
+    this.#held += chunk.length
+    this.#serve()
+    return this.#held < highWaterMark
+  }
+
+  end(): void {
+    this.#finish(Cause.done())
+  }
+
+  /** What came before the failure is still read. */
+  fail(reason: Reason.TransportReason): void {
+    this.#finish(Effect.fail(reason))
+  }
+
+  #finish(end: Pulled): void {
+    this.#end ??= end
+    this.#serve()
+  }
+
+  /** A fiber goes on at once, and must not do so from inside undici's callbacks: see the exchange. */
+  #serve(): void {
+    const reader = this.#reader
+    if (reader === undefined) return
+    this.#reader = undefined
+    queueMicrotask(() => reader(this.#next() ?? this.#pull))
+  }
+
+  #next(): Pulled | undefined {
+    const [first, ...rest] = this.#chunks
+    if (first === undefined) return this.#end
+    this.#chunks = []
+    const wasFull = this.#held >= highWaterMark
+    this.#held = 0
+    if (wasFull) this.#source.resume()
+    return Effect.succeed([first, ...rest])
+  }
+
+  readonly #pull: Pulled = Effect.callback((resume) => {
+    const ready = this.#next()
+    if (ready !== undefined) {
+      resume(ready)
+      return undefined
+    }
+    this.#reader = resume
+    return Effect.sync(() => {
+      this.#reader = undefined
+    })
+  })
+
+  /** The body as a stream, once. */
+  readonly stream: Stream.Stream<Uint8Array, Reason.TransportReason> = Stream.suspend(() => {
+    if (this.#begun) return Stream.die(new Error("the body of a response can be read once, and it was begun before"))
+    this.#begun = true
+    return Stream.ensuring(
+      Stream.fromPull(Effect.succeed(this.#pull)),
+      Effect.sync(() => this.#source.leave())
+    )
+  })
+}

@@ -1,0 +1,294 @@
+import * as Duration from "effect/Duration"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
+import { type Connected, Connection } from "./connection.ts"
+import { Exchange, type Owner, reasonOf, type Settled, type Terms } from "./exchange.ts"
+import type * as Transport from "@holdfast/http/Transport"
+import { nowMillis } from "./monotonic.ts"
+import * as State from "./poolState.ts"
+import type { ReadyBody } from "./upload.ts"
+
+/** What makes one connection. Whoever left is not told how it ended. */
+export interface Opening {
+  readonly leave: () => void
+}
+
+export type Connect = (done: (error: unknown, connected: Connected | undefined) => void) => Opening
+
+/** What a pool is made of. */
+export interface PoolOptions extends State.PoolShape {
+  readonly upstream: string
+  readonly origin: string
+  readonly terms: Terms
+  /** How long a connection may take to be made. */
+  readonly connectMillis: number
+  /** How long an exchange may wait for a connection that others use. */
+  readonly waitMillis: number
+  /** Exchanges at once on a connection that carries many. */
+  readonly streams: number
+  readonly connect: Connect
+  /** An exchange is over. */
+  readonly released: () => void
+}
+
+/** What a pool has done and is doing. */
+export interface PoolFigures {
+  readonly connections: number
+  readonly open: number
+  readonly idle: number
+  readonly opening: number
+  readonly retiring: number
+  readonly inFlight: number
+  readonly waiting: number
+  readonly opened: number
+  readonly failed: number
+  readonly refused: number
+}
+
+const golden = 0.618_033_988_75
+
+/** Connections to one endpoint for one upstream, and the exchanges that use them. */
+export class Pool implements Owner {
+  readonly #options: PoolOptions
+  readonly #state: State.PoolState<Connection, Exchange>
+  /** What ends each of the connections that are being made. */
+  readonly #openings = new Set<() => void>()
+  /** Openings that were begun before the last renewal: what comes of them is not used. */
+  #generation = 0
+  #sweeper: NodeJS.Timeout | undefined
+  #opened = 0
+  #failed = 0
+  #refused = 0
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#state = State.makePoolState(options)
+  }
+
+  get isEmpty(): boolean {
+    return State.isEmpty(this.#state)
+  }
+
+  figures(): PoolFigures {
+    const { available, members, opening, queued, retiring, shape } = this.#state
+    let inFlight = 0
+    for (const member of members) inFlight += member.inFlight
+    for (const member of retiring) inFlight += member.inFlight
+    return {
+      connections: shape.connections,
+      open: members.size,
+      idle: available.filter((member) => member.inFlight === 0).length,
+      opening,
+      retiring: retiring.size,
+      inFlight,
+      waiting: queued,
+      opened: this.#opened,
+      failed: this.#failed,
+      refused: this.#refused
+    }
+  }
+
+  /** Begins an exchange: on a free connection, or in the queue. */
+  begin(
+    request: Transport.Request,
+    body: ReadyBody,
+    opens: boolean,
+    settle: (exit: Settled) => void
+  ): Exchange {
+    const exchange = new Exchange(this, this.#options.terms, request, body, opens, settle)
+    const free = this.#take()
+    if (free !== undefined) {
+      this.#grant(exchange, free)
+    } else if (State.isFull(this.#state)) {
+      this.#refused++
+      exchange.giveUp(() => this.#exhausted(this.#state.queued))
+    } else {
+      const { connectMillis, waitMillis } = this.#options
+      const limit = State.isCrowded(this.#state) ? waitMillis : connectMillis + waitMillis
+      exchange.wait(limit, () => {
+        this.#refused++
+        return this.#exhausted(this.#state.queued - 1, limit)
+      })
+      State.enqueue(this.#state, exchange, "last")
+      this.#open()
+    }
+    return exchange
+  }
+
+  release(exchange: Exchange): void {
+    State.dequeue(this.#state, exchange)
+    const { connection } = exchange
+    if (connection !== undefined) {
+      if (State.giveBack(this.#state, connection, nowMillis()) === "close") void connection.close()
+      else if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
+    }
+    this.#options.released()
+    this.#serve()
+  }
+
+  again(exchange: Exchange): void {
+    const { connection } = exchange
+    // the one it had is dead; it was never on it
+    if (connection !== undefined) {
+      connection.inFlight--
+      State.remove(this.#state, connection)
+    }
+    exchange.connection = undefined
+    queueMicrotask(() => {
+      if (exchange.isOver) return
+      State.enqueue(this.#state, exchange, "first")
+      exchange.wait(this.#options.connectMillis + this.#options.waitMillis, () =>
+        this.#exhausted(this.#state.queued - 1, this.#options.waitMillis)
+      )
+      this.#serve()
+      this.#open()
+    })
+  }
+
+  /** Moves exchanges that come from now on to new connections. The old ones finish what they carry. */
+  renew(): void {
+    this.#generation++
+    for (const member of [...this.#state.members]) {
+      State.retire(this.#state, member)
+      if (member.inFlight === 0) void member.close()
+    }
+  }
+
+  /** Fails who waits, and cuts every connection with what it carries; done when every socket is closed. */
+  async destroy(): Promise<void> {
+    clearTimeout(this.#sweeper)
+    for (const leave of this.#openings) leave()
+    this.#state.opening = 0
+    for (let waiting = this.#state.first; waiting !== undefined; waiting = this.#state.first) {
+      State.dequeue(this.#state, waiting)
+      waiting.giveUp(() => closed(this.#options.terms.endpoint))
+    }
+    await Promise.all(Array.from([...this.#state.members, ...this.#state.retiring], (member) => member.close()))
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #take(): Connection | undefined {
+    return State.take(this.#state, nowMillis(), (spent) => void spent.close())
+  }
+
+  #grant(exchange: Exchange, connection: Connection): void {
+    // a connection that carries many has a queue of its own while its peer allows no more of them
+    if (connection.capacity > 1) {
+      const { waitMillis } = this.#options
+      exchange.wait(waitMillis, () => this.#exhausted(this.#state.queued, waitMillis))
+    }
+    exchange.start(connection)
+  }
+
+  /** Gives those who wait what is free. */
+  #serve(): void {
+    for (let waiting = this.#state.first; waiting !== undefined; waiting = this.#state.first) {
+      const free = this.#take()
+      if (free === undefined) break
+      State.dequeue(this.#state, waiting)
+      this.#grant(waiting, free)
+    }
+    this.#open()
+  }
+
+  /** Begins as many connections as those who wait need. */
+  #open(): void {
+    for (let count = State.wanted(this.#state); count > 0; count--) this.#openOne()
+  }
+
+  #openOne(): void {
+    const { connect, connectMillis, origin, streams, terms } = this.#options
+    const generation = this.#generation
+    this.#state.opening++
+    /** Whether it was still under way. */
+    const end = (): boolean => {
+      clearTimeout(timer)
+      return this.#openings.delete(leave)
+    }
+    const leave = (): void => {
+      if (end()) opening.leave()
+    }
+    const failed = (reason: () => Reason.TransportReason): void => {
+      this.#state.opening--
+      this.#failed++
+      const first = this.#state.first
+      if (first !== undefined) {
+        State.dequeue(this.#state, first)
+        first.giveUp(reason)
+      }
+      this.#open()
+    }
+    const opening = connect((error, connected) => {
+      if (!end()) {
+        connected?.socket.destroy()
+        return
+      }
+      if (connected === undefined) {
+        failed(() => reasonOf(error, terms.endpoint, "connect"))
+        return
+      }
+      this.#opened++
+      const connection = new Connection(origin, connected, {
+        streams,
+        // connections that were made together do not all end together
+        ageFactor: 1 - 0.1 * ((this.#opened * golden) % 1),
+        onClosed: (closed) => {
+          State.remove(this.#state, closed)
+          this.#serve()
+        }
+      })
+      if (generation !== this.#generation) {
+        this.#state.opening--
+        void connection.close()
+        this.#open()
+        return
+      }
+      State.add(this.#state, connection)
+      this.#serve()
+      if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
+    })
+    const timer = setTimeout(() => {
+      leave()
+      failed(() =>
+        stackless(() => new Reason.ConnectTimeout({ endpoint: terms.endpoint, limit: Duration.millis(connectMillis) }))
+      )
+    }, connectMillis)
+    this.#openings.add(leave)
+  }
+
+  /** Closes what has been unused for too long, when the first of it has. */
+  #sweepLater(millis: number): void {
+    if (this.#sweeper !== undefined) return
+    this.#sweeper = setTimeout(() => {
+      this.#sweeper = undefined
+      const now = nowMillis()
+      let next = Infinity
+      for (const member of [...this.#state.available]) {
+        if (member.inFlight > 0) continue
+        const left = member.idleSinceMillis + this.#options.keepAliveMillis - now
+        // a timer may fire within its millisecond, a little early
+        if (left > 1) next = Math.min(next, left)
+        else {
+          State.retire(this.#state, member)
+          void member.close()
+        }
+      }
+      if (next !== Infinity) this.#sweepLater(next)
+    }, millis).unref()
+  }
+
+  #exhausted(queued: number, waitedMillis?: number): Reason.TransportReason {
+    const { connections, terms } = this.#options
+    return new Reason.PoolExhausted({
+      endpoint: terms.endpoint,
+      connections,
+      queued,
+      ...(waitedMillis === undefined ? {} : { waited: Duration.millis(waitedMillis) })
+    })
+  }
+}
+
+/** What an exchange fails with that the transport no longer makes. */
+export const closed = (endpoint: string): Reason.TransportReason =>
+  stackless(() => new Reason.ConnectionClosed({ endpoint, phase: "connect", code: "UND_ERR_CLOSED" }))

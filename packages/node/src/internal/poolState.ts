@@ -1,0 +1,195 @@
+/**
+ * The pool's state machine: connections to one endpoint, and a queue of bounded length for exchanges that come when all are
+ * taken.
+ *
+ * An exchange takes the connection that was used last, so that those which are not needed grow old and go. A connection that
+ * comes back goes to the first in the queue, and so does one that was just made: whoever asked for it may have been served
+ * by another one meanwhile, as in Go's `net/http`.
+ */
+export interface PoolState<M extends Member, W extends Waiting<W>> {
+  readonly shape: PoolShape
+  /** Connections that new exchanges may use. */
+  readonly members: Set<M>
+  /** Of those, the ones with room for another exchange; the last is taken first. */
+  readonly available: Array<M>
+  /** Connections that finish what they carry, and take nothing new. */
+  readonly retiring: Set<M>
+  /** Connections that are being made. */
+  opening: number
+  /** Whether this endpoint speaks a protocol that carries many exchanges at once; unknown before the first connection. */
+  multiplexed: boolean | undefined
+  queued: number
+  first: W | undefined
+  last: W | undefined
+}
+
+export interface PoolShape {
+  /** Connections at most, without those that retire. */
+  readonly connections: number
+  readonly maxQueue: number
+  /** How long a connection may have been unused. */
+  readonly keepAliveMillis: number
+  /** How long a connection takes new exchanges. */
+  readonly maxAgeMillis: number
+  /** How many exchanges a connection carries. */
+  readonly maxRequests: number
+  /** Whether a connection may turn out to carry many exchanges at once. */
+  readonly mayMultiplex: boolean
+}
+
+/** What the machine knows of a connection. */
+export interface Member {
+  /** Exchanges that it can carry at once. */
+  readonly capacity: number
+  readonly openedAtMillis: number
+  /** Spreads the ends of connections that were made together: within 10 % below the maximum age. */
+  readonly ageFactor: number
+  inFlight: number
+  served: number
+  idleSinceMillis: number
+  /** False once it must carry nothing new: it broke, or its peer said that it will close it. */
+  reusable: boolean
+}
+
+/** An exchange's place in the queue, which is linked through its places. */
+export interface Waiting<W> {
+  queued: boolean
+  previous: W | undefined
+  next: W | undefined
+}
+
+export const makePoolState = <M extends Member, W extends Waiting<W>>(shape: PoolShape): PoolState<M, W> => ({
+  shape,
+  members: new Set(),
+  available: [],
+  retiring: new Set(),
+  opening: 0,
+  multiplexed: shape.mayMultiplex ? undefined : false,
+  queued: 0,
+  first: undefined,
+  last: undefined
+})
+
+/** Whether a connection must not carry another exchange. */
+export const isSpent = (shape: PoolShape, member: Member, nowMillis: number): boolean =>
+  !member.reusable ||
+  member.served >= shape.maxRequests ||
+  nowMillis - member.openedAtMillis >= shape.maxAgeMillis * member.ageFactor ||
+  (member.inFlight === 0 && nowMillis - member.idleSinceMillis >= shape.keepAliveMillis)
+
+/**
+ * Gives the exchange a connection that has room. Those that are spent retire on the way; `spent` is told of each that
+ * carries nothing, because nobody else will close it.
+ */
+export const take = <M extends Member, W extends Waiting<W>>(
+  state: PoolState<M, W>,
+  nowMillis: number,
+  spent: (member: M) => void
+): M | undefined => {
+  const { available } = state
+  for (let member = available.at(-1); member !== undefined; member = available.at(-1)) {
+    if (isSpent(state.shape, member, nowMillis)) {
+      retire(state, member)
+      if (member.inFlight === 0) spent(member)
+      continue
+    }
+    member.inFlight++
+    member.served++
+    if (member.inFlight >= member.capacity) available.pop()
+    return member
+  }
+  return undefined
+}
+
+/** An exchange on the connection has ended. Says whether nobody uses it any more, so that it has to be closed. */
+export const giveBack = <M extends Member, W extends Waiting<W>>(
+  state: PoolState<M, W>,
+  member: M,
+  nowMillis: number
+): "kept" | "close" => {
+  member.inFlight--
+  if (member.inFlight === 0) member.idleSinceMillis = nowMillis
+  if (state.members.has(member) && isSpent(state.shape, member, nowMillis)) retire(state, member)
+  if (!state.members.has(member)) return member.inFlight === 0 ? "close" : "kept"
+  // it was full, and so not among those with room
+  if (member.inFlight === member.capacity - 1) state.available.push(member)
+  return "kept"
+}
+
+/** A connection was made. */
+export const add = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, member: M): void => {
+  state.opening--
+  state.multiplexed = state.shape.mayMultiplex && member.capacity > 1
+  state.members.add(member)
+  state.available.push(member)
+}
+
+/** A connection takes nothing new from now on. */
+export const retire = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, member: M): void => {
+  if (!state.members.delete(member)) return
+  const place = state.available.indexOf(member)
+  if (place >= 0) state.available.splice(place, 1)
+  if (member.inFlight > 0) state.retiring.add(member)
+}
+
+/** A connection is closed. */
+export const remove = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, member: M): void => {
+  retire(state, member)
+  state.retiring.delete(member)
+}
+
+/** How many connections could be made beside those that there are. */
+const room = <M extends Member, W extends Waiting<W>>({ members, opening, shape }: PoolState<M, W>): number =>
+  Math.max(0, shape.connections - members.size - opening)
+
+/**
+ * How many connections have to be begun for those who wait: one for each. Of an endpoint that may carry many exchanges on
+ * one connection, one at a time, because the first may be enough for all.
+ */
+export const wanted = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): number => {
+  const most = state.multiplexed === false ? state.queued : Math.min(1, state.queued)
+  return Math.min(room(state), Math.max(0, most - state.opening))
+}
+
+/** Whether an exchange that comes now would wait for a connection that others use. */
+export const isCrowded = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): boolean =>
+  state.queued >= state.opening + room(state)
+
+/** Whether the queue has no place for another exchange: those for whom a connection is made, or could be, take none. */
+export const isFull = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): boolean =>
+  state.queued >= state.shape.maxQueue + state.opening + room(state)
+
+/** Puts an exchange in the queue: at its end, or at its front when it had a connection that was dead. */
+export const enqueue = <M extends Member, W extends Waiting<W>>(
+  state: PoolState<M, W>,
+  waiting: W,
+  where: "first" | "last"
+): void => {
+  const before = where === "last" ? state.last : undefined
+  const after = where === "last" ? undefined : state.first
+  waiting.previous = before
+  waiting.next = after
+  if (before === undefined) state.first = waiting
+  else before.next = waiting
+  if (after === undefined) state.last = waiting
+  else after.previous = waiting
+  waiting.queued = true
+  state.queued++
+}
+
+/** Takes an exchange out of the queue, if it is in it. */
+export const dequeue = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, waiting: W): void => {
+  if (!waiting.queued) return
+  waiting.queued = false
+  if (waiting.previous === undefined) state.first = waiting.next
+  else waiting.previous.next = waiting.next
+  if (waiting.next === undefined) state.last = waiting.previous
+  else waiting.next.previous = waiting.previous
+  waiting.previous = undefined
+  waiting.next = undefined
+  state.queued--
+}
+
+/** Whether nothing is left that anybody uses or waits for. */
+export const isEmpty = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): boolean =>
+  state.members.size === 0 && state.retiring.size === 0 && state.opening === 0 && state.queued === 0

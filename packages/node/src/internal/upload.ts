@@ -1,0 +1,46 @@
+/** A body that can be sent: a stream has got the context that it runs in. */
+export type ReadyBody = string | Uint8Array | AsyncIterable<Uint8Array> | undefined
+
+/** A body on its way out. */
+export interface Upload {
+  readonly body: string | Uint8Array | AsyncIterable<Uint8Array>
+  /** Interrupts a stream and runs its finalizers, if it was begun and has not ended. */
+  readonly end: () => void
+}
+
+/**
+ * What is handed to the socket at once; a longer body goes in pieces of this size, so that a server which stops taking them is
+ * noticed: the end of a single long write says nothing of how far it came.
+ */
+const pieceBytes = 65_536
+
+const nothing = (): void => {}
+
+/** Prepares a body, and says its length where it goes in pieces. */
+export const uploadOf = (body: Exclude<ReadyBody, undefined>, headers: Array<string>): Upload => {
+  if (typeof body === "string" && body.length <= pieceBytes) return { body, end: nothing }
+  if (typeof body === "string") return inPieces(Buffer.from(body), headers)
+  if (!(body instanceof Uint8Array)) return endable(body)
+  return body.length <= pieceBytes ? { body, end: nothing } : inPieces(body, headers)
+}
+
+const inPieces = (bytes: Uint8Array, headers: Array<string>): Upload => {
+  if (!headers.includes("content-length")) headers.push("content-length", String(bytes.length))
+  return { body: pieces(bytes), end: nothing }
+}
+
+async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < bytes.length; start += pieceBytes) yield bytes.subarray(start, start + pieceBytes)
+}
+
+const endable = (source: AsyncIterable<Uint8Array>): Upload => {
+  let iterator: AsyncIterator<Uint8Array> | undefined
+  const body: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => (iterator = source[Symbol.asyncIterator]())
+  }
+  return {
+    body,
+    // the exchange has ended, so that nobody is left to hear of a finalizer that fails
+    end: () => void iterator?.return?.().catch(nothing)
+  }
+}
