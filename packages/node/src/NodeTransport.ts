@@ -13,11 +13,13 @@
  */
 
 import type { ConnectionOptions } from "node:tls"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Transport from "@holdfast/http/Transport"
+import { ConnectionPools } from "./ConnectionPools.ts"
 import { longestMillis } from "./internal/connection.ts"
 import { Exchanges, type Settings } from "./internal/exchanges.ts"
 
@@ -107,7 +109,8 @@ const positiveMillis = (name: string, given: Duration.Input): number => {
 }
 
 /** As long as a platform's timer can be, at most. */
-const timerMillis = (name: string, given: Duration.Input): number => Math.min(positiveMillis(name, given), longestMillis)
+const timerMillis = (name: string, given: Duration.Input): number =>
+  Math.min(positiveMillis(name, given), longestMillis)
 
 /** Exchanges at once on a connection that carries many. */
 const defaultStreams = 100
@@ -149,18 +152,29 @@ const settingsOf = (options: Options): Settings => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Effect.Effect<Transport.Transport["Service"], never, Scope.Scope> => {
+export const make = (
+  options: Options = {}
+): Effect.Effect<
+  { readonly transport: Transport.Transport["Service"]; readonly pools: ConnectionPools["Service"] },
+  never,
+  Scope.Scope
+> => {
   const settings = settingsOf(options)
   return Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => new Exchanges(settings)),
+      Effect.map(Effect.context<never>(), (context) => new Exchanges(context, settings)),
       (exchanges) => exchanges.close
     ),
-    (exchanges) =>
-      Transport.Transport.of({
+    (exchanges) => ({
+      transport: Transport.Transport.of({
         send: (request) => exchanges.send(request),
         open: (request) => exchanges.open(request)
+      }),
+      pools: ConnectionPools.of({
+        snapshot: Effect.sync(() => exchanges.pools.snapshot()),
+        renew: Effect.sync(() => exchanges.pools.renew())
       })
+    })
   )
 }
 
@@ -194,5 +208,9 @@ export const make = (options: Options = {}): Effect.Effect<Transport.Transport["
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<Transport.Transport> =>
-  Layer.effect(Transport.Transport, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Transport.Transport | ConnectionPools> =>
+  Layer.effectContext(
+    Effect.map(make(options), ({ pools, transport }) =>
+      Context.make(Transport.Transport, transport).pipe(Context.add(ConnectionPools, pools))
+    )
+  )

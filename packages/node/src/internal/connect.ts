@@ -14,7 +14,8 @@ export const makeConnect = (
   return (done) => {
     const begun = performance.now()
     let socket: Socket | undefined
-    const later = (error: unknown, connected: Connected | undefined): void => queueMicrotask(() => done(error, connected))
+    const later = (error: unknown, connected: Connected | undefined): void =>
+      queueMicrotask(() => done(error, connected))
     try {
       socket = open(
         { hostname: url.hostname.replace(/^\[|\]$/g, ""), host: url.host, protocol: url.protocol, port: url.port },

@@ -1,3 +1,4 @@
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -10,7 +11,7 @@ import { closed, Pool, type PoolOptions } from "./pool.ts"
 import { Pools } from "./pools.ts"
 import type { ReadyBody } from "./upload.ts"
 
-export interface Settings extends Omit<PoolOptions, "upstream" | "origin" | "terms" | "connect" | "released"> {
+export interface Settings extends Omit<PoolOptions, "origin" | "terms" | "connect" | "released"> {
   readonly drainMillis: number
   readonly phases: PoolOptions["terms"]["phases"]
   readonly decompress: boolean
@@ -25,20 +26,23 @@ export class Exchanges {
   #closing = false
   #onIdle: (() => void) | undefined
 
-  constructor(settings: Settings) {
+  constructor(context: Context.Context<never>, settings: Settings) {
     this.#drainMillis = settings.drainMillis
-    this.#pools = new Pools(({ origin, upstream }) => {
-      const endpoint = Transport.endpointOf(origin)
-      const connect = makeConnect(origin, settings)
+    this.#pools = new Pools(context, (_, origin) => {
       const terms = {
-        endpoint,
+        endpoint: Transport.endpointOf(origin),
         phases: settings.phases,
         decompress: settings.decompress,
         pathPrefix: "",
         proxyHeaders: []
       }
-      return { upstream, endpoint, pool: new Pool({ ...settings, upstream, origin, terms, connect, released: () => this.#released() }) }
+      const connect = makeConnect(origin, settings)
+      return new Pool({ ...settings, origin, terms, connect, released: () => this.#released() })
     })
+  }
+
+  get pools(): Pools {
+    return this.#pools
   }
 
   /** One exchange, its body read whole. */
@@ -64,7 +68,12 @@ export class Exchanges {
             exchange = this.#begin(request, body, true, resume)
             return exchange === undefined ? undefined : Effect.sync(() => exchange?.leave())
           })
-          return Effect.tap(restore(answer), () => Scope.addFinalizer(scope, Effect.sync(() => exchange?.leave())))
+          return Effect.tap(restore(answer), () =>
+            Scope.addFinalizer(
+              scope,
+              Effect.sync(() => exchange?.leave())
+            )
+          )
         })
       )
     )

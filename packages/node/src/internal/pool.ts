@@ -1,6 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
+import type { Snapshot } from "../ConnectionPools.ts"
 import { type Connected, Connection } from "./connection.ts"
 import { Exchange, type Owner, reasonOf, type Settled, type Terms } from "./exchange.ts"
 import type * as Transport from "@holdfast/http/Transport"
@@ -17,7 +18,6 @@ export type Connect = (done: (error: unknown, connected: Connected | undefined) 
 
 /** What a pool is made of. */
 export interface PoolOptions extends State.PoolShape {
-  readonly upstream: string
   readonly origin: string
   readonly terms: Terms
   /** How long a connection may take to be made. */
@@ -31,20 +31,10 @@ export interface PoolOptions extends State.PoolShape {
   readonly released: () => void
 }
 
-/** What a pool has done and is doing. */
-export interface PoolFigures {
-  readonly connections: number
-  readonly open: number
-  readonly idle: number
-  readonly opening: number
-  readonly retiring: number
-  readonly inFlight: number
-  readonly waiting: number
-  readonly opened: number
-  readonly failed: number
-  readonly refused: number
-}
+/** What a pool is doing, without where it leads. */
+export type PoolFigures = Omit<Snapshot, "upstream" | "endpoint">
 
+/** Spreads any number of points over an interval evenly, one after the other. */
 const golden = 0.618_033_988_75
 
 /** Connections to one endpoint for one upstream, and the exchanges that use them. */
@@ -89,12 +79,7 @@ export class Pool implements Owner {
   }
 
   /** Begins an exchange: on a free connection, or in the queue. */
-  begin(
-    request: Transport.Request,
-    body: ReadyBody,
-    opens: boolean,
-    settle: (exit: Settled) => void
-  ): Exchange {
+  begin(request: Transport.Request, body: ReadyBody, opens: boolean, settle: (exit: Settled) => void): Exchange {
     const exchange = new Exchange(this, this.#options.terms, request, body, opens, settle)
     const free = this.#take()
     if (free !== undefined) {

@@ -1,11 +1,15 @@
-import type * as Transport from "@holdfast/http/Transport"
-import { Pool, type PoolFigures } from "./pool.ts"
+import * as Transport from "@holdfast/http/Transport"
+import type * as Context from "effect/Context"
+import type { Snapshot } from "../ConnectionPools.ts"
+import type { Pool } from "./pool.ts"
+import { registerGauges } from "./poolGauges.ts"
 
-/** A pool, and where it leads. */
-export interface PoolOf {
+/** A pool, where it leads, and what takes its gauges out of the metric registry. */
+interface Kept {
   readonly upstream: string
   readonly endpoint: string
   readonly pool: Pool
+  readonly forget: () => void
 }
 
 /** Pools that nobody uses are kept, for their figures, up to so many in all. */
@@ -13,21 +17,30 @@ const mostPools = 1024
 
 /** The pools of a transport: one for each upstream at each endpoint, made when it is first called. */
 export class Pools {
-  readonly #make: (request: Transport.Request) => PoolOf
-  readonly #pools = new Map<string, PoolOf>()
+  readonly #make: (upstream: string, origin: string) => Pool
+  readonly #context: Context.Context<never>
+  readonly #pools = new Map<string, Kept>()
 
-  constructor(make: (request: Transport.Request) => PoolOf) {
+  constructor(context: Context.Context<never>, make: (upstream: string, origin: string) => Pool) {
+    this.#context = context
     this.#make = make
   }
 
-  of(request: Transport.Request): Pool {
-    const key = `${request.upstream} ${request.origin}`
+  of({ origin, upstream }: Transport.Request): Pool {
+    const key = `${upstream} ${origin}`
     const known = this.#pools.get(key)
     if (known !== undefined) return known.pool
     if (this.#pools.size >= mostPools) this.#forgetUnused()
-    const made = this.#make(request)
-    this.#pools.set(key, made)
-    return made.pool
+    const pool = this.#make(upstream, origin)
+    const { hostname, port, protocol } = new URL(origin)
+    const forget = registerGauges(this.#context, {
+      upstream,
+      host: hostname.replace(/^\[|\]$/g, ""),
+      port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
+      figures: () => pool.figures()
+    })
+    this.#pools.set(key, { upstream, endpoint: Transport.endpointOf(origin), pool, forget })
+    return pool
   }
 
   /** Moves exchanges that come from now on to new connections. */
@@ -37,14 +50,23 @@ export class Pools {
 
   /** Cuts everything; done when every socket is closed. */
   async destroy(): Promise<void> {
+    for (const { forget } of this.#pools.values()) forget()
     await Promise.all(Array.from(this.#pools.values(), ({ pool }) => pool.destroy()))
   }
 
-  figures(): ReadonlyArray<PoolFigures & { readonly upstream: string; readonly endpoint: string }> {
-    return Array.from(this.#pools.values(), ({ endpoint, pool, upstream }) => ({ upstream, endpoint, ...pool.figures() }))
+  snapshot(): ReadonlyArray<Snapshot> {
+    return Array.from(this.#pools.values(), ({ endpoint, pool, upstream }) => ({
+      upstream,
+      endpoint,
+      ...pool.figures()
+    }))
   }
 
   #forgetUnused(): void {
-    for (const [key, { pool }] of this.#pools) if (pool.isEmpty) this.#pools.delete(key)
+    for (const [key, { forget, pool }] of this.#pools) {
+      if (!pool.isEmpty) continue
+      forget()
+      this.#pools.delete(key)
+    }
   }
 }
