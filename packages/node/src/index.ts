@@ -1,1 +1,2 @@
+export * as ConnectionPools from "./ConnectionPools.ts"
 export * as NodeTransport from "./NodeTransport.ts"

@@ -72,7 +72,7 @@ export const registerGauges = (
         attributes: {
           "holdfast.upstream": pool.upstream,
           "server.address": pool.host,
-          "server.port": String(pool.port),
+          "server.port": pool.port,
           unit,
           ...attributes
         }

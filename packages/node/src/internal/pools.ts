@@ -36,7 +36,7 @@ export class Pools {
     const forget = registerGauges(this.#context, {
       upstream,
       host: hostname.replace(/^\[|\]$/g, ""),
-      port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
+      port: port === "" ? (protocol === "https:" ? "443" : "80") : port,
       figures: () => pool.figures()
     })
     this.#pools.set(key, { upstream, endpoint: Transport.endpointOf(origin), pool, forget })
