@@ -74,12 +74,9 @@ export class OpenBody {
   }
 
   readonly #pull: Pulled = Effect.callback((resume) => {
-    const ready = this.#next()
-    if (ready !== undefined) {
-      resume(ready)
-      return undefined
-    }
     this.#reader = resume
+    // the end too is told later: the connection is given back before whoever read it makes the next call
+    if (this.#chunks.length > 0 || this.#end !== undefined) this.#serve()
     return Effect.sync(() => {
       this.#reader = undefined
     })
