@@ -100,6 +100,8 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
     const sessionKey = `${settings.generation} ${checkedName} ${host}:${settings.port} ${applicationProtocols.join()}`
     const session = sessions?.get(sessionKey, nowMillis)
     let observedMismatch: CertificatePin.Mismatch | undefined
+    /** Set once the server's certificate was accepted. */
+    let believedUntilMillis: number | undefined
 
     const judge = (_: string, certificate: DetailedPeerCertificate): Error | undefined => {
       const refused = checkServerIdentity(checkedName, certificate)
@@ -148,15 +150,17 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
       forget()
       endWithAlert(tls, () => sessions?.delete(sessionKey))
       const leaf = tls.isSessionReused() ? undefined : tls.getPeerX509Certificate()
-      if (sessions !== undefined) {
-        const untilMillis = leaf === undefined ? session?.untilMillis : believedUntil(leaf, nowMillis)
-        // In TLS 1.3 they come after the handshake, and Node tells of those of TLS 1.2 then too: a session is always that of a
-        // certificate that was accepted.
-        if (untilMillis !== undefined) tls.on("session", (ticket) => sessions.set(sessionKey, { ticket, untilMillis }))
-      }
+      believedUntilMillis = leaf === undefined ? session?.untilMillis : believedUntil(leaf, nowMillis)
       if (leaf !== undefined) onPeer?.(factsOf(leaf))
       if (observedMismatch !== undefined) onObservedMismatch?.(observedMismatch)
       resume(Effect.succeed(tls))
+    }
+    if (sessions !== undefined) {
+      // Listened to from the beginning, or Node does not ask OpenSSL for those of TLS 1.2. It tells of none before the certificate is
+      // accepted, and neither would one be kept here.
+      tls.on("session", (ticket) => {
+        if (believedUntilMillis !== undefined) sessions.set(sessionKey, { ticket, untilMillis: believedUntilMillis })
+      })
     }
     // without one, an error that comes when nobody listens any more would end the process
     tls.on("error", () => {})
