@@ -29,7 +29,7 @@
 
 import { X509Certificate } from "node:crypto"
 import { connect as connectTcp, isIP } from "node:net"
-import { connect as connectTls } from "node:tls"
+import { connect as connectTls, type TLSSocket } from "node:tls"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Mode } from "@holdfast/core/Mode"
@@ -301,18 +301,18 @@ export const ofEndpoint = (
   if (!(limitMillis > 0)) {
     throw new RangeError(`CertificatePin: timeout must be longer than zero, got ${String(options.timeout)}`)
   }
-  const name = options.servername ?? (isIP(host) === 0 ? host : undefined)
+  const { servername } = options
+  if (servername !== undefined && isIP(servername) !== 0) {
+    throw new RangeError(`CertificatePin: servername must be a name and no address, got ${JSON.stringify(servername)}`)
+  }
+  const name = servername ?? (isIP(host) === 0 ? host : undefined)
+  const called = `${host}:${port}`
   return Effect.callback<ReadonlyArray<Presented>, Reason.TransportReason>((resume) => {
+    let tls: TLSSocket | undefined
     const tcp = connectTcp({ host, port })
-    const tls = connectTls({
-      socket: tcp,
-      // to look at a certificate is not to trust it: nothing is sent, and the connection is closed at once
-      rejectUnauthorized: false,
-      ...(name === undefined ? {} : { servername: name })
-    })
     const leave = (): void => {
       clearTimeout(timer)
-      tls.destroy()
+      tls?.destroy()
       tcp.destroy()
     }
     const settle = (result: Effect.Effect<ReadonlyArray<Presented>, Reason.TransportReason>): void => {
@@ -320,7 +320,7 @@ export const ofEndpoint = (
       resume(result)
     }
     const settleWithChain = (): boolean => {
-      const chain = sentChain(tls.getPeerX509Certificate())
+      const chain = sentChain(tls?.getPeerX509Certificate())
       if (chain.length === 0) return false
       const shown = chain.map((certificate): Presented => {
         const { issuer, pin, subject } = factsOf(certificate)
@@ -332,17 +332,25 @@ export const ofEndpoint = (
     const fail = (error: Error): void => {
       // a server that wants a client certificate has shown its own before it says so
       if (settleWithChain()) return
-      const circumstances = { endpoint: `${host}:${port}`, phase: "connect" } as const
-      settle(Effect.fail(stackless(() => FailureClassifier.classify(error, circumstances))))
+      settle(Effect.fail(stackless(() => FailureClassifier.classify(error, { endpoint: called, phase: "connect" }))))
     }
     const timer = setTimeout(() => {
       const limit = Duration.millis(limitMillis)
-      settle(Effect.fail(stackless(() => new Reason.ConnectTimeout({ endpoint: `${host}:${port}`, limit }))))
+      settle(Effect.fail(stackless(() => new Reason.ConnectTimeout({ endpoint: called, limit }))))
     }, limitMillis)
     tcp.on("error", fail)
-    tls.on("error", fail)
-    tls.once("secureConnect", settleWithChain)
-    tls.once("close", () => fail(Object.assign(new Error("the connection was closed"), { code: "UND_ERR_SOCKET" })))
+    // not before: TLS over a socket that does not connect only says that it was closed
+    tcp.once("connect", () => {
+      tls = connectTls({
+        socket: tcp,
+        // to look at a certificate is not to trust it: nothing is sent, and the connection is closed at once
+        rejectUnauthorized: false,
+        ...(name === undefined ? {} : { servername: name })
+      })
+      tls.on("error", fail)
+      tls.once("secureConnect", settleWithChain)
+      tls.once("close", () => fail(Object.assign(new Error("the connection was closed"), { code: "UND_ERR_SOCKET" })))
+    })
     return Effect.sync(leave)
   })
 }

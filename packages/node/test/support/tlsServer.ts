@@ -10,7 +10,7 @@ export interface Handshake {
   readonly servername: string | false
   readonly protocol: string | false
   readonly version: string | null
-  /** Common name of the client's certificate. */
+  /** Fingerprint of the client's certificate. */
   readonly client: string | undefined
 }
 
@@ -40,14 +40,13 @@ export const tlsServer = (options: TlsOptions): Effect.Effect<TestServer, never,
     let receivedBytes = 0
     let connections = 0
     const server = createTlsServer(options, (tls: TLSSocket) => {
-      const { CN } = tls.getPeerCertificate().subject ?? {}
       handshakes.push({
         isResumed: tls.isSessionReused(),
         // node gives it to servers too, though its type does not say so
         servername: "servername" in tls && typeof tls.servername === "string" ? tls.servername : false,
         protocol: tls.alpnProtocol ?? false,
         version: tls.getProtocol(),
-        client: typeof CN === "string" ? CN : CN?.join()
+        client: tls.getPeerX509Certificate()?.fingerprint256
       })
       tls.on("error", () => {})
       tls.on("data", (data: Buffer) => (receivedBytes += data.length))
