@@ -271,7 +271,7 @@ const longestMillis = 2 ** 31 - 1
 
 /**
  * What an endpoint shows of itself: each certificate in the order in which it is sent, the server's own first. A root is seldom
- * sent. Nothing is asked of the server but its certificates, and the port is 443 when it is left out.
+ * sent, and a certificate whose key cannot be read is left out. Nothing is asked of the server but its certificates, and the port is 443 when it is left out.
  *
  * **It trusts whoever answers**: an expired, foreign or self-made certificate is shown as any other, since a pin says which key it
  * is and not whether it is right. Whoever sits between can show their own. Compare the pins with what the operator tells by
@@ -320,12 +320,8 @@ export const ofEndpoint = (
       resume(result)
     }
     const settleWithChain = (): boolean => {
-      const chain = sentChain(tls?.getPeerX509Certificate())
-      if (chain.length === 0) return false
-      const shown = chain.map((certificate): Presented => {
-        const { issuer, pin, subject } = factsOf(certificate)
-        return { pin, subject, issuer, validTo: certificate.validToDate }
-      })
+      const shown = sentChain(tls?.getPeerX509Certificate()).flatMap(presented)
+      if (shown.length === 0) return false
       settle(Effect.succeed(shown))
       return true
     }
@@ -353,4 +349,14 @@ export const ofEndpoint = (
     })
     return Effect.sync(leave)
   })
+}
+
+/** Nobody has checked what is sent here: a certificate whose key cannot be read has no pin, and is left out. */
+const presented = (certificate: X509Certificate): ReadonlyArray<Presented> => {
+  try {
+    const { issuer, pin, subject } = factsOf(certificate)
+    return [{ pin, subject, issuer, validTo: certificate.validToDate }]
+  } catch {
+    return []
+  }
 }

@@ -14,7 +14,7 @@
  * read again and again, and not watched: what a cluster mounts is exchanged below the name, which watchers miss.
  *
  * ```ts no-run
- * import { NodeTransport, Tls } from "holdfast/node"
+ * import { Tls } from "holdfast/node"
  *
  * const tls: Tls.Options<Tls.TlsMaterialError> = {
  *   minVersion: "TLSv1.3",

@@ -21,6 +21,14 @@ const blocksOf = (chain: string): ReadonlyArray<string> =>
     .map((block) => block.trim())
     .filter((block) => block !== "")
 
+/** The same certificate with a public key that is no point of its curve. */
+const withUnreadableKey = (certificate: X509Certificate): X509Certificate => {
+  const bytes = Buffer.from(certificate.raw)
+  const point = certificate.publicKey.export({ type: "spki", format: "der" }).subarray(-64)
+  bytes.fill(0xff, bytes.indexOf(point), bytes.indexOf(point) + 64)
+  return new X509Certificate(bytes)
+}
+
 const target = (server: TestServer) => ({
   host: "localhost",
   port: server.port,
@@ -93,6 +101,18 @@ describe("the chain that pins are held against", () => {
       assert.isTrue(leaf.checkIssued(pinned))
       const subjects = signedChain(leaf, [pinned, forged]).map(({ fingerprint256 }) => fingerprint256)
       assert.deepStrictEqual(subjects, [leaf.fingerprint256, forged.fingerprint256])
+    })
+  )
+
+  it.effect("is not broken by a certificate beside it whose key cannot be read", () =>
+    Effect.promise(async () => {
+      const [authorityKeys, leafKeys] = [await keys(), await keys()]
+      const authority = await certificate("CN=Authority", authorityKeys, "CN=Root", authorityKeys)
+      const leaf = await certificate("CN=payments", leafKeys, "CN=Authority", authorityKeys)
+      const unreadable = withUnreadableKey(authority)
+      assert.throws(() => unreadable.publicKey)
+      const found = signedChain(leaf, [unreadable, authority]).map(({ fingerprint256 }) => fingerprint256)
+      assert.deepStrictEqual(found, [leaf.fingerprint256, authority.fingerprint256])
     })
   )
 
@@ -249,6 +269,21 @@ describe("what an endpoint shows", () => {
       )
       yield* eventually("the server is left", () => server.openConnections() === 0)
       assert.strictEqual(server.receivedBytes(), 0)
+    })
+  )
+
+  it.effect("is shown without a certificate whose key cannot be read", () =>
+    Effect.gen(function* () {
+      const { servers, untrustedRoot } = yield* certificates
+      const stray = withUnreadableKey(new X509Certificate(untrustedRoot)).toString()
+      // above that level OpenSSL does not serve such a chain
+      const ciphers = "DEFAULT@SECLEVEL=0"
+      const server = yield* tlsServer({ key: servers.good.key, cert: `${servers.good.cert}\n${stray}`, ciphers })
+      const shown = yield* CertificatePin.ofEndpoint(`127.0.0.1:${server.port}`)
+      assert.deepStrictEqual(
+        shown.map(({ subject }) => subject),
+        ["CN=localhost", "CN=Holdfast Test Intermediate"]
+      )
     })
   )
 

@@ -206,6 +206,17 @@ describe("what is asked for", () => {
     })
   )
 
+  it.effect("a self-signed certificate is accepted when it is the root, and a root that is sent does no harm", () =>
+    Effect.gen(function* () {
+      const { servers, trustedRoot } = yield* certificates
+      const alone = yield* tlsServer(servers.selfSigned)
+      const whole = yield* tlsServer({ key: servers.good.key, cert: `${servers.good.cert}\n${trustedRoot}` })
+      const sessions = makeSessionCache(4)
+      yield* secure(yield* tcpTo(alone.port), settings(alone, { ca: servers.selfSigned.cert }, { sessions }))
+      yield* secure(yield* tcpTo(whole.port), settings(whole, { ca: trustedRoot }, { sessions }))
+    })
+  )
+
   it.effect("verification stays on when the environment switches it off", () =>
     Effect.gen(function* () {
       const { servers } = yield* certificates
@@ -316,6 +327,20 @@ describe("sessions", () => {
         }
         assert.strictEqual(sessions.size(), 0)
       })
+  )
+
+  it.effect("a handshake that fails with a session is begun anew the next time", () =>
+    Effect.gen(function* () {
+      const { servers, trustedRoot } = yield* certificates
+      const server = yield* tlsServer(servers.good)
+      const broken = yield* plainServer((socket) => socket.once("data", () => socket.end()))
+      const sessions = makeSessionCache(4)
+      const given = settings(server, { ca: trustedRoot }, { sessions })
+      yield* connections(server, [given])
+      assert.strictEqual(sessions.size(), 1)
+      yield* reasonFor(yield* tcpTo(broken.port), given)
+      assert.strictEqual(sessions.size(), 0)
+    })
   )
 
   it.effect("a session is believed for a day after its full handshake, however often it was used", () =>

@@ -148,7 +148,7 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
     const onClose = (): void => fail(new LeftInHandshakeError())
     const onSecure = (): void => {
       forget()
-      endWithAlert(tls, () => sessions?.delete(sessionKey))
+      endWithAlert(tls)
       const leaf = tls.isSessionReused() ? undefined : tls.getPeerX509Certificate()
       believedUntilMillis = leaf === undefined ? session?.untilMillis : believedUntil(leaf, nowMillis)
       if (leaf !== undefined) onPeer?.(factsOf(leaf))
@@ -212,11 +212,8 @@ const refusesClient = (error: Error, tls: TLSSocket): boolean =>
  * `error` of a socket that stays open, and what is reported by a client is the end of the connection a moment later. A socket
  * that is destroyed with the alert has no later error, so that the alert is what is reported.
  */
-const endWithAlert = (tls: TLSSocket, onAlert: () => void): void => {
-  tls.once("error", (alert) => {
-    onAlert()
-    tls.destroy(alert)
-  })
+const endWithAlert = (tls: TLSSocket): void => {
+  tls.once("error", (alert) => tls.destroy(alert))
 }
 
 /** The reason that a failed handshake stands for. */
