@@ -270,7 +270,10 @@ const limitsOf = (options: Options): Cache.Limits => {
 const resolverOf = (servers: ReadonlyArray<string>, timeoutMillis: number): dns.Resolver => {
   if (servers.length === 0) throw new RangeError("NameResolver: servers must hold at least one, got none")
   // two rounds, of which the second waits twice as long: the whole is over when the caller gives up
-  const resolver = new dns.Resolver({ timeout: Math.max(1, Math.floor(timeoutMillis / (3 * servers.length))), tries: 2 })
+  const resolver = new dns.Resolver({
+    timeout: Math.max(1, Math.floor(timeoutMillis / (3 * servers.length))),
+    tries: 2
+  })
   for (const server of servers) {
     try {
       resolver.setServers([server])
@@ -329,13 +332,11 @@ const readyOf = (source: Source, timeoutMillis: number): Ready => {
   return {
     lookUp: (host) =>
       Effect.suspend(() => source(host)).pipe(
-        Effect.map(
-          ({ addresses, timeToLive }): Sources.Found => ({
-            addresses: distinct(addresses),
-            timeToLiveMillis:
-              timeToLive === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(timeToLive))
-          })
-        ),
+        Effect.map(({ addresses, timeToLive }): Sources.Found => ({
+          addresses: distinct(addresses),
+          timeToLiveMillis:
+            timeToLive === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(timeToLive))
+        })),
         bounded
       ),
     close: () => {}
@@ -395,8 +396,7 @@ const makeCached = (
       Cache.failed(state, host, nowMillis)
       return Effect.die(reason.defect)
     }
-    const code =
-      exit._tag === "Success" ? "ENODATA" : reason?._tag === "Fail" ? reason.error.code : "ECANCELLED"
+    const code = exit._tag === "Success" ? "ENODATA" : reason?._tag === "Fail" ? reason.error.code : "ECANCELLED"
     if (Sources.isNegative(code)) Cache.missing(state, host, code, nowMillis)
     else Cache.failed(state, host, nowMillis)
     return Effect.fail(failure(host, code))

@@ -1,4 +1,6 @@
+export * as AddressPolicy from "./AddressPolicy.ts"
 export * as CertificatePin from "./CertificatePin.ts"
 export * as ConnectionPools from "./ConnectionPools.ts"
+export * as NameResolver from "./NameResolver.ts"
 export * as NodeTransport from "./NodeTransport.ts"
 export * as Tls from "./Tls.ts"

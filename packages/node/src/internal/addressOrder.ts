@@ -10,7 +10,10 @@ export const interleaved = (addresses: ReadonlyArray<Address>): ReadonlyArray<Ad
   const ofFirst = addresses.filter(({ family }) => family === first)
   const ofOther = addresses.filter(({ family }) => family !== first)
   const length = Math.max(ofFirst.length, ofOther.length)
-  return Array.from({ length }, (_, index) => [...ofFirst.slice(index, index + 1), ...ofOther.slice(index, index + 1)]).flat()
+  return Array.from({ length }, (_, index) => [
+    ...ofFirst.slice(index, index + 1),
+    ...ofOther.slice(index, index + 1)
+  ]).flat()
 }
 
 const rotated = <A>(list: ReadonlyArray<A>, turn: number): ReadonlyArray<A> => {

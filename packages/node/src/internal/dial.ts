@@ -132,8 +132,7 @@ const isItself = (socket: Socket): boolean =>
 
 const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
 
-const codeOf = (error: Error): string =>
-  "code" in error && typeof error.code === "string" ? error.code : error.name
+const codeOf = (error: Error): string => ("code" in error && typeof error.code === "string" ? error.code : error.name)
 
 const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effect<Socket, DialError> =>
   Effect.callback((resume) => {
