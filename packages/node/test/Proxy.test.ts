@@ -57,7 +57,7 @@ const disagreements: ReadonlyArray<
   ["a.test example.test", "http://example.test", "direct", "direct", "proxy", "proxy"],
   ["a.test, example.test", "http://example.test", "direct", "direct", "direct", "direct"],
   // ports
-  ["example.test:80", "http://example.test", "direct", "proxy", "direct", "direct"],
+  ["example.test:80", "http://example.test", "direct", "proxy", "direct", "proxy"],
   ["example.test:8080", "http://example.test", "proxy", "proxy", "proxy", "proxy"],
   ["example.test:443", "https://www.example.test", "direct", "-", "direct", "-"],
   ["10.0.0.1:8080", "http://10.0.0.1:8080", "direct", "-", "direct", "-"],
