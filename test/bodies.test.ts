@@ -84,7 +84,10 @@ describe("bodies", () => {
         Effect.gen(function* () {
           const body = Buffer.from(Array.from({ length: 20_000 }, (_, index) => index * 7919).join())
           const { send } = yield* direct()
-          for (const alter of [(bytes: Buffer) => bytes.subarray(0, bytes.length / 2), () => Buffer.from("no such thing")]) {
+          for (const alter of [
+            (bytes: Buffer) => bytes.subarray(0, bytes.length / 2),
+            () => Buffer.from("no such thing")
+          ]) {
             const { origin } = yield* serve(coded(coding, 200, alter)(body))
             const error = yield* bounded("5 seconds")(Effect.flip(send(origin)))
             if (error._tag !== "MalformedResponse") throw new Error(error.message)
@@ -261,11 +264,7 @@ describe("bodies", () => {
         const { open } = yield* direct({ bodyTimeout: "100 millis" })
         const stream = streamOf(yield* open(origin))
         yield* Effect.sleep("250 millis")
-        const exit = yield* bounded("2 seconds")(
-          Effect.flip(
-            Stream.runForEach(stream, () => Effect.void)
-          )
-        )
+        const exit = yield* bounded("2 seconds")(Effect.flip(Stream.runForEach(stream, () => Effect.void)))
         assert.strictEqual(exit._tag, "BodyTimeout")
       })
     )
@@ -388,8 +387,17 @@ describe("bodies", () => {
         yield* send(origin, { onTimings })
         yield* send(origin, { onTimings })
         const [first, second] = heard
-        assert.deepInclude(first, { connection: "new", protocol: "http/1.1", peer: new URL(origin).host.replace("localhost", "127.0.0.1") })
-        assert.deepInclude(second, { connection: "reused", dnsMillis: undefined, connectMillis: undefined, tlsMillis: undefined })
+        assert.deepInclude(first, {
+          connection: "new",
+          protocol: "http/1.1",
+          peer: new URL(origin).host.replace("localhost", "127.0.0.1")
+        })
+        assert.deepInclude(second, {
+          connection: "reused",
+          dnsMillis: undefined,
+          connectMillis: undefined,
+          tlsMillis: undefined
+        })
         for (const timings of heard) {
           assert.isAtLeast(timings.waitMillis ?? 0, 55)
           assert.isAtLeast(timings.receiveMillis ?? 0, 35)

@@ -4,10 +4,10 @@ import { Effect, Layer } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { HttpClientTransport } from "holdfast"
 import type { HttpPolicy, Transport } from "holdfast"
-import type { NodeTransport } from "holdfast/node"
+import { NodeTransport, Tls } from "holdfast/node"
 import type { Seen, Target } from "./support/calling.ts"
-import { calling, callingThrough, failure, nodeTransport, pause, seen } from "./support/calling.ts"
-import { certificates } from "./support/certificates.ts"
+import { calling, callingThrough, failure, nodeTransport, seen } from "./support/calling.ts"
+import { certificates, type KeyAndChain } from "./support/certificates.ts"
 import type { Fault } from "./support/faults.ts"
 import { connectionFaults, faults, malformedResponses, overTls } from "./support/faults.ts"
 import { Behaviour, TestUpstream } from "./support/upstream.ts"
@@ -18,6 +18,8 @@ import { Behaviour, TestUpstream } from "./support/upstream.ts"
 
 /** Tag of the reason, and its phase; a reason that has no phase has it in its name. */
 type Expected = readonly [tag: string, phase?: string]
+
+const own = ({ cert, key }: KeyAndChain): Tls.OwnCertificate => ({ certificate: cert, key })
 
 /** A connection that is left before the response: by its end. */
 const beforeResponse = (name: string): Readonly<Record<string, Expected>> => ({
@@ -212,20 +214,11 @@ layer(TestUpstream.layer, { excludeTestServices: true })("classification", (it) 
       })
     )
 
-    it.effect("a client certificate that cannot be read fails each call, and nothing else", () =>
+    it.effect("a client certificate that cannot be read fails the layer, before any call", () =>
       Effect.gen(function* () {
-        const upstream = yield* TestUpstream
-        const listener = yield* upstream.listen(Behaviour.healthy, { tls: {} })
-        const payments = yield* calling(listener, {
-          policy: once,
-          transport: { ...phases, tls: { key: "no key", cert: "no certificate" } }
-        })
-        for (let call = 0; call < 3; call++) {
-          assert.strictEqual((yield* seen(payments.get("/"))).tag, "TransportFailed")
-        }
-        // A timer that had been left behind would go off in the meantime.
-        yield* pause(2 * phaseMillis)
-        assert.strictEqual((yield* upstream.facts(listener)).connectionsOpened, 0)
+        const identity = Tls.fixed({ certificate: "no certificate", key: "no key" })
+        const error = yield* Effect.flip(Effect.scoped(NodeTransport.make({ tls: { identity } })))
+        assert.strictEqual(error._tag, "TlsMaterialError")
       })
     )
 
@@ -321,7 +314,10 @@ layer(TestUpstream.layer, { excludeTestServices: true })("classification", (it) 
           })
           yield* Effect.scoped(
             Effect.gen(function* () {
-              const payments = yield* calling(listener, { policy: once, transport: { ...phases, tls: clients.good } })
+              const payments = yield* calling(listener, {
+                policy: once,
+                transport: { ...phases, tls: { identity: Tls.fixed(own(clients.good)) } }
+              })
               assert.strictEqual((yield* payments.get("/")).status, 200)
             })
           )
@@ -344,7 +340,10 @@ layer(TestUpstream.layer, { excludeTestServices: true })("classification", (it) 
           const listener = yield* upstream.listen(Behaviour.healthy, {
             tls: { clientCertificate: "required", minVersion: version, maxVersion: version }
           })
-          const payments = yield* calling(listener, { policy: once, transport: { ...phases, tls: clients.untrusted } })
+          const payments = yield* calling(listener, {
+            policy: once,
+            transport: { ...phases, tls: { identity: Tls.fixed(own(clients.untrusted)) } }
+          })
           const { tag } = yield* seen(payments.get("/"))
           // Node's server leaves without an alert here, so all that a client can know is that the connection ended.
           assert.include(["ConnectionReset", "ConnectionClosed"], tag)

@@ -75,7 +75,9 @@ describe("pool", () => {
       const server = onCue()
       const { connections, origin } = yield* serve(server.handler)
       const { send } = yield* direct({ connections: 2 })
-      const calls = yield* Effect.forEach([1, 2, 3, 4, 5], (name) => Effect.forkChild(send(origin, { path: `/${name}` })))
+      const calls = yield* Effect.forEach([1, 2, 3, 4, 5], (name) =>
+        Effect.forkChild(send(origin, { path: `/${name}` }))
+      )
       for (let count = 1; count <= 5; count++) {
         yield* server.arrived(count)
         yield* server.answer
@@ -154,7 +156,12 @@ describe("pool", () => {
         response.end("done")
       })
       const { send } = yield* direct({ connections: 4 })
-      yield* bounded("5 seconds")(Effect.all(Array.from({ length: 40 }, () => send(origin, { method: "POST" })), { concurrency: 8 }))
+      yield* bounded("5 seconds")(
+        Effect.all(
+          Array.from({ length: 40 }, () => send(origin, { method: "POST" })),
+          { concurrency: 8 }
+        )
+      )
       assert.strictEqual(connections(), 40)
     })
   )
@@ -205,7 +212,10 @@ describe("pool", () => {
         })
         const { send } = yield* direct({ http2: true })
         const answers = yield* bounded("5 seconds")(
-          Effect.all(Array.from({ length: 100 }, () => send(origin)), { concurrency: "unbounded" })
+          Effect.all(
+            Array.from({ length: 100 }, () => send(origin)),
+            { concurrency: "unbounded" }
+          )
         )
         assert.deepStrictEqual([...new Set(answers.map(({ body }) => new TextDecoder().decode(body)))], ["HTTP/2.0"])
         assert.strictEqual(connections(), 1)
@@ -228,7 +238,10 @@ describe("pool", () => {
         const { connections, origin } = yield* serveHttp2(server.handler)
         const { send } = yield* direct({ http2: { streams: 4 } })
         const calls = yield* Effect.forkChild(
-          Effect.all(Array.from({ length: 10 }, () => send(origin)), { concurrency: "unbounded" })
+          Effect.all(
+            Array.from({ length: 10 }, () => send(origin)),
+            { concurrency: "unbounded" }
+          )
         )
         yield* server.arrived(10)
         for (let call = 0; call < 10; call++) yield* server.answer
@@ -278,7 +291,10 @@ describe("pool", () => {
         const { connections, origin } = yield* serve(server.handler)
         const { send } = yield* direct({ http2: true, connections: 8 })
         const calls = yield* Effect.forkChild(
-          Effect.all(Array.from({ length: 8 }, () => send(origin)), { concurrency: "unbounded" })
+          Effect.all(
+            Array.from({ length: 8 }, () => send(origin)),
+            { concurrency: "unbounded" }
+          )
         )
         yield* server.arrived(8)
         for (let call = 0; call < 8; call++) yield* server.answer

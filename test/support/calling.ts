@@ -6,7 +6,7 @@ import { Cause, Duration, Effect, Exit, Layer } from "effect"
 import type { Scope } from "effect"
 import type { CallError, Transport } from "holdfast"
 import { HttpPolicy, Upstream } from "holdfast"
-import { NodeTransport } from "holdfast/node"
+import { NodeTransport, type Tls } from "holdfast/node"
 import type { Listener } from "./upstream.ts"
 
 /** What is called: a listener, or a port that nobody answers on. */
@@ -14,18 +14,23 @@ export type Target = Pick<Listener, "url"> & Partial<Listener>
 
 export interface CallingOptions {
   readonly policy?: HttpPolicy.Options
-  readonly transport?: NodeTransport.Options
+  readonly transport?: NodeTransport.Options<Tls.TlsMaterialError>
   readonly upstream?: Partial<Omit<Upstream.Options, "policy">>
   /** Default: `payments`. */
   readonly name?: string
 }
 
 /** undici, trusting what the target's certificates lead to. */
-export const nodeTransport = (target: Target, options: NodeTransport.Options = {}): Layer.Layer<Transport.Transport> =>
-  NodeTransport.layer({
-    ...options,
-    ...(target.trustedRoot === undefined ? {} : { tls: { ca: target.trustedRoot, ...options.tls } })
-  })
+export const nodeTransport = (
+  target: Target,
+  options: NodeTransport.Options<Tls.TlsMaterialError> = {}
+): Layer.Layer<Transport.Transport> =>
+  Layer.orDie(
+    NodeTransport.layer({
+      ...options,
+      ...(target.trustedRoot === undefined ? {} : { tls: { ca: target.trustedRoot, ...options.tls } })
+    })
+  )
 
 /** An upstream over any transport; the transport lives as long as the scope. */
 export const callingThrough = (

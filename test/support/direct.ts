@@ -93,7 +93,11 @@ const requestTo = (origin: string, given: Partial<Transport.Request>): Transport
 export const direct = (options: NodeTransport.Options = {}): Effect.Effect<Direct, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { trustedRoot } = yield* certificates
-    const { pools, transport } = yield* NodeTransport.make({ drainTimeout: "50 millis", tls: { ca: trustedRoot }, ...options })
+    const { pools, transport } = yield* NodeTransport.make({
+      drainTimeout: "50 millis",
+      tls: { ca: trustedRoot },
+      ...options
+    })
     return {
       send: (origin, request = {}) => transport.send(requestTo(origin, request)),
       open: (origin, request = {}) => transport.open(requestTo(origin, request)),

@@ -12,16 +12,21 @@
  * @since 0.1.0
  */
 
-import type { ConnectionOptions } from "node:tls"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Transport from "@holdfast/http/Transport"
+import type * as AddressPolicy from "./AddressPolicy.ts"
 import { ConnectionPools } from "./ConnectionPools.ts"
+import type { Means } from "./internal/connect.ts"
 import { longestMillis } from "./internal/connection.ts"
 import { Exchanges, type Settings } from "./internal/exchanges.ts"
+import { makeTlsClient } from "./internal/tlsClient.ts"
+import * as NameResolver from "./NameResolver.ts"
+import type * as Proxy from "./Proxy.ts"
+import type * as Tls from "./Tls.ts"
 
 /**
  * What the transport is made of.
@@ -29,7 +34,7 @@ import { Exchanges, type Settings } from "./internal/exchanges.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Options<out E = never> {
   /** Connections to each endpoint of an upstream at most. Default 64. */
   readonly connections?: number | undefined
   /** Exchanges that may wait for a connection that others use; one more fails with `PoolExhausted`. Default 1024. */
@@ -61,13 +66,16 @@ export interface Options {
    * `streams` says. Default `false`.
    */
   readonly http2?: boolean | { readonly streams: number } | undefined
-  /** Trusted roots, client certificate, lowest version: Node's own TLS options. */
-  readonly tls?:
-    | Pick<
-        ConnectionOptions,
-        "ca" | "cert" | "key" | "passphrase" | "pfx" | "minVersion" | "maxVersion" | "ciphers" | "servername"
-      >
-    | undefined
+  /** Trusted roots, own certificate, pins, lowest version: see `Tls`. Default: the roots that Node trusts, TLS 1.2 or later. */
+  readonly tls?: Tls.Options<E> | undefined
+  /** Which addresses may be called: see `AddressPolicy`. Default: any. */
+  readonly addresses?: AddressPolicy.AddressPolicy | undefined
+  /** How names are resolved, unless a `NameResolver` is provided. */
+  readonly names?: NameResolver.Options | undefined
+  /** The proxy that requests go through: see `Proxy`. Default: none, whatever the environment says. */
+  readonly proxy?: Proxy.Settings | undefined
+  /** Path of a Unix socket, which is connected to in place of every host. */
+  readonly socketPath?: string | undefined
 }
 
 /**
@@ -118,7 +126,7 @@ const defaultStreams = 100
 const unbounded = (millis: number): number => (millis === longestMillis ? Infinity : millis)
 
 /** The options with what was left out, checked. */
-const settingsOf = (options: Options): Settings => {
+const settingsOf = (options: Options<unknown>): Settings => {
   const http2 = options.http2 ?? defaults.http2
   const maxRequests = options.maxRequests ?? defaults.maxRequests
   return {
@@ -139,7 +147,7 @@ const settingsOf = (options: Options): Settings => {
       bodyMillis: timerMillis("bodyTimeout", options.bodyTimeout ?? defaults.bodyTimeout),
       transferMillis: unbounded(timerMillis("transferTimeout", options.transferTimeout ?? defaults.transferTimeout))
     },
-    tls: options.tls
+    proxies: options.proxy
   }
 }
 
@@ -152,20 +160,37 @@ const settingsOf = (options: Options): Settings => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (
-  options: Options = {}
+export const make = <E = never>(
+  options: Options<E> = {}
 ): Effect.Effect<
   { readonly transport: Transport.Transport["Service"]; readonly pools: ConnectionPools["Service"] },
-  never,
+  E,
   Scope.Scope
 > => {
   const settings = settingsOf(options)
-  return Effect.map(
-    Effect.acquireRelease(
-      Effect.map(Effect.context<never>(), (context) => new Exchanges(context, settings)),
+  const { addresses, names, socketPath, tls } = options
+  const makingTls = makeTlsClient(tls)
+  const makingProxyTls = usesTls(options.proxy) ? makeTlsClient(pick(tls)) : undefined
+  const makingResolver = NameResolver.make(names)
+  return Effect.gen(function* () {
+    const tlsClient = yield* makingTls
+    const means: Means = {
+      resolver: (yield* NameResolver.Current) ?? (yield* makingResolver),
+      addresses,
+      tls: tlsClient,
+      proxyTls: makingProxyTls === undefined ? tlsClient : yield* makingProxyTls,
+      socketPath,
+      applicationProtocols: settings.mayMultiplex ? ["h2", "http/1.1"] : ["http/1.1"]
+    }
+    const context = yield* Effect.context<never>()
+    const exchanges = yield* Effect.acquireRelease(
+      Effect.sync(() => new Exchanges(context, settings, means)),
       (exchanges) => exchanges.close
-    ),
-    (exchanges) => ({
+    )
+    // calls that come from now on are made with the new certificate; those in flight finish with the old one
+    const stop = means.tls.credentials.onChange(() => exchanges.pools.renew())
+    yield* Effect.addFinalizer(() => Effect.sync(stop))
+    return {
       transport: Transport.Transport.of({
         send: (request) => exchanges.send(request),
         open: (request) => exchanges.open(request)
@@ -174,9 +199,22 @@ export const make = (
         snapshot: Effect.sync(() => exchanges.pools.snapshot()),
         renew: Effect.sync(() => exchanges.pools.renew())
       })
-    })
-  )
+    }
+  })
 }
+
+/** Whether a proxy is itself spoken to with TLS. */
+const usesTls = (proxies: Proxy.Settings | undefined): boolean =>
+  proxies?.http?.scheme === "https" || proxies?.https?.scheme === "https"
+
+/** Of the options of TLS, what holds for whoever is spoken to. */
+const pick = ({ ca, ciphers, maxVersion, minVersion, systemCa }: Tls.Options<unknown> = {}): Tls.Options => ({
+  ca,
+  ciphers,
+  maxVersion,
+  minVersion,
+  systemCa
+})
 
 /**
  * A transport with a pool of its own, closed with the layer's scope.
@@ -208,7 +246,7 @@ export const make = (
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<Transport.Transport | ConnectionPools> =>
+export const layer = <E = never>(options: Options<E> = {}): Layer.Layer<Transport.Transport | ConnectionPools, E> =>
   Layer.effectContext(
     Effect.map(make(options), ({ pools, transport }) =>
       Context.make(Transport.Transport, transport).pipe(Context.add(ConnectionPools, pools))

@@ -174,10 +174,7 @@ describe("poolState", () => {
 
   it.prop(
     "whatever is taken and given back: no connection carries more than it can, and one with room is found",
-    [
-      int(1, 3),
-      Arbitrary.array(int(0, 5), { minLength: 1, maxLength: 80 })
-    ],
+    [int(1, 3), Arbitrary.array(int(0, 5), { minLength: 1, maxLength: 80 })],
     ([capacity, steps]) => {
       const state = pool({ connections: 3, mayMultiplex: true, keepAliveMillis: 1e9, maxAgeMillis: 1e9 })
       const all: Array<State.Member> = []

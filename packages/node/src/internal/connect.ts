@@ -1,45 +1,153 @@
 import type { Socket } from "node:net"
-import { buildConnector } from "undici"
-import type { Connected } from "./connection.ts"
-import { endWithAlert, isItself, refused, SelfConnectionError } from "./connector.ts"
-import type { Connect } from "./pool.ts"
 import { TLSSocket } from "node:tls"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { TransportReason } from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
+import * as FailureClassifier from "@holdfast/http/FailureClassifier"
+import type * as AddressPolicy from "../AddressPolicy.ts"
+import type * as NameResolver from "../NameResolver.ts"
+import * as Proxy from "../Proxy.ts"
+import { allowedOf, deniedHost } from "./allowedAddresses.ts"
+import type { Connected } from "./connection.ts"
+import { dial, dialUnix } from "./dial.ts"
+import { nowMillis } from "./monotonic.ts"
+import { reasonOfHandshake } from "./secure.ts"
+import type { TlsClient } from "./tlsClient.ts"
+import { ProxyError, proxyReason, tunnel } from "./tunnel.ts"
 
-export const makeConnect = (
-  origin: string,
-  settings: { readonly tls: object | undefined; readonly mayMultiplex: boolean }
-): Connect => {
+/** How long a connection may be idle before the system asks whether the peer is still there, as undici has it. */
+const keepAliveProbeMillis = 60_000
+
+/** What connections of one transport are made with. */
+export interface Means {
+  readonly resolver: NameResolver.NameResolver
+  readonly addresses: AddressPolicy.AddressPolicy | undefined
+  readonly tls: TlsClient
+  /** For a proxy that is itself spoken to with TLS: what is pinned, or shown of oneself, is between us and the endpoint. */
+  readonly proxyTls: TlsClient
+  readonly socketPath: string | undefined
+  readonly applicationProtocols: ReadonlyArray<"h2" | "http/1.1">
+}
+
+/** Where an origin is, and through what it is reached. */
+export interface Route {
+  readonly scheme: "http" | "https"
+  /** Name or address; an IPv6 address without brackets. */
+  readonly host: string
+  readonly port: number
+  /** Host and port, as errors name it. */
+  readonly endpoint: string
+  readonly proxy: Proxy.ProxyTarget | undefined
+}
+
+/** The route to an origin. */
+export const routeOf = (origin: string, endpoint: string, proxies: Proxy.Settings | undefined): Route => {
   const url = new URL(origin)
-  const open = buildConnector({ ...settings.tls, allowH2: settings.mayMultiplex, timeout: 0 })
-  return (done) => {
-    const begun = performance.now()
-    let socket: Socket | undefined
-    const later = (error: unknown, connected: Connected | undefined): void =>
-      queueMicrotask(() => done(error, connected))
-    try {
-      socket = open(
-        { hostname: url.hostname.replace(/^\[|\]$/g, ""), host: url.host, protocol: url.protocol, port: url.port },
-        (...[error, socket]) => {
-          if (error !== null) done(refused(error), undefined)
-          else if (isItself(socket)) {
-            socket.destroy()
-            done(new SelfConnectionError(), undefined)
-          } else {
-            if (socket instanceof TLSSocket) endWithAlert(socket)
-            done(undefined, {
-              socket,
-              protocol: "alpnProtocol" in socket && socket.alpnProtocol === "h2" ? "http/2" : "http/1.1",
-              peer: `${socket.remoteAddress}:${socket.remotePort}`,
-              dnsMillis: undefined,
-              connectMillis: performance.now() - begun,
-              tlsMillis: undefined
-            })
-          }
-        }
-      ) as unknown as Socket
-    } catch (error) {
-      later(error, undefined)
-    }
-    return { leave: () => void socket?.destroy() }
-  }
+  const scheme = url.protocol === "https:" ? "https" : "http"
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1")
+  const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port)
+  const proxy = proxies === undefined ? undefined : Proxy.proxyFor(proxies, { scheme, host, port })
+  return { scheme, host, port, endpoint, proxy }
+}
+
+/** Makes a connection on which HTTP can begin. Whatever of it exists is destroyed when it fails or is interrupted. */
+export const connect = (means: Means, route: Route): Effect.Effect<Connected, TransportReason> =>
+  Effect.suspend(() => {
+    const begun = nowMillis()
+    let resolvedAt: number | undefined
+    let connectedAt = begun
+    const opened = Effect.flatMap(
+      reached(means, route, () => (resolvedAt = nowMillis())),
+      (socket) => {
+        connectedAt = nowMillis()
+        return route.scheme === "https" ? secured(means, route, socket) : Effect.succeed(socket)
+      }
+    )
+    return Effect.map(opened, (socket) => ({
+      socket,
+      protocol: socket instanceof TLSSocket && socket.alpnProtocol === "h2" ? "http/2" : "http/1.1",
+      peer: peerOf(socket) ?? means.socketPath ?? route.endpoint,
+      dnsMillis: resolvedAt === undefined ? undefined : resolvedAt - begun,
+      connectMillis: connectedAt - (resolvedAt ?? begun),
+      tlsMillis: route.scheme === "https" ? nowMillis() - connectedAt : undefined
+    }))
+  })
+
+/** A socket to the endpoint: straight, through a proxy, or to the Unix socket that stands for every endpoint. */
+const reached = (means: Means, route: Route, onResolved: () => void): Effect.Effect<Socket, TransportReason> => {
+  const { endpoint, host, port, proxy } = route
+  const { addresses, resolver, socketPath } = means
+  if (socketPath !== undefined) return Effect.mapError(dialUnix(socketPath), classified(endpoint))
+  const denied = addresses === undefined ? undefined : deniedHost(addresses, host, port)
+  if (denied !== undefined) return Effect.fail(denied)
+  if (proxy !== undefined) return throughProxy(means, route, proxy, onResolved)
+  return Effect.flatMap(Effect.mapError(resolver.resolve(host), classified(endpoint)), (found) => {
+    onResolved()
+    const allowed = addresses === undefined ? found : allowedOf(addresses, host, port, found)
+    if ("_tag" in allowed) return Effect.fail(allowed)
+    return Effect.mapError(dial(allowed, port, { keepAliveProbeMillis }), classified(endpoint))
+  })
+}
+
+const throughProxy = (
+  { proxyTls, resolver }: Means,
+  { endpoint, host, port, scheme }: Route,
+  proxy: Proxy.ProxyTarget,
+  onResolved: () => void
+): Effect.Effect<Socket, TransportReason> => {
+  const failed = (cause: unknown): TransportReason =>
+    proxyReason(cause instanceof ProxyError ? cause : new ProxyError({ proxy: proxy.endpoint, cause }), endpoint)
+  const dialled = Effect.flatMap(resolver.resolve(proxy.host), (found) => {
+    onResolved()
+    return dial(found, proxy.port, { keepAliveProbeMillis })
+  })
+  const spoken: Effect.Effect<Socket, unknown> =
+    proxy.scheme === "http"
+      ? dialled
+      : held(dialled, (socket) =>
+          proxyTls.secure(socket, { host: proxy.host, port: proxy.port, applicationProtocols: ["http/1.1"] })
+        )
+  // what is not secured needs no tunnel: the proxy is asked for the whole URL
+  if (scheme === "http") return Effect.mapError(spoken, failed)
+  const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+  return Effect.mapError(
+    held(spoken, (socket) => tunnel(socket, { proxy, target })),
+    failed
+  )
+}
+
+const secured = (
+  means: Means,
+  { endpoint, host, port }: Route,
+  socket: Socket
+): Effect.Effect<Socket, TransportReason> =>
+  Effect.mapError(
+    held(Effect.succeed(socket), (held) =>
+      means.tls.secure(held, { host, port, applicationProtocols: means.applicationProtocols })
+    ),
+    (error) => reasonOfHandshake(error, endpoint)
+  )
+
+/** Goes on with a socket, which is destroyed when that does not come to a good end. */
+const held = <E, E2>(
+  made: Effect.Effect<Socket, E>,
+  use: (socket: Socket) => Effect.Effect<Socket, E2>
+): Effect.Effect<Socket, E | E2> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(made), (socket) =>
+      Effect.onExit(restore(use(socket)), (exit) =>
+        Exit.isSuccess(exit) ? Effect.void : Effect.sync(() => void socket.destroy())
+      )
+    )
+  )
+
+const classified =
+  (endpoint: string) =>
+  (error: unknown): TransportReason =>
+    stackless(() => FailureClassifier.classify(error, { endpoint, phase: "connect" }))
+
+const peerOf = ({ remoteAddress, remotePort }: Socket): string | undefined => {
+  if (remoteAddress === undefined || remotePort === undefined) return undefined
+  return remoteAddress.includes(":") ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`
 }

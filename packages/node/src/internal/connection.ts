@@ -1,5 +1,6 @@
 import type { Socket } from "node:net"
 import { Client } from "undici"
+import { claim } from "./dial.ts"
 import { nowMillis } from "./monotonic.ts"
 import type { Member } from "./poolState.ts"
 
@@ -52,7 +53,7 @@ export class Connection implements Member {
     this.openedAtMillis = nowMillis()
     this.idleSinceMillis = this.openedAtMillis
     // before undici's own listeners: when it asks for another connection, the error of this one is known
-    socket.on("error", (error) => {
+    claim(socket).on("error", (error) => {
       this.error ??= error
     })
     socket.once("close", () => {

@@ -6,12 +6,13 @@ import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as Transport from "@holdfast/http/Transport"
+import type { ProxyTarget } from "../Proxy.ts"
 import { type Connection, NotBegunError } from "./connection.ts"
-import { ClientRefusedError } from "./connector.ts"
 import { acceptedCodings, codingOf, makeDecoder } from "./decoding.ts"
 import { nowMillis } from "./monotonic.ts"
 import { OpenBody, type Source } from "./openBody.ts"
 import type { Waiting } from "./poolState.ts"
+import { absoluteForm, proxyHeaders } from "./tunnel.ts"
 import { type ReadyBody, type Upload, uploadOf } from "./upload.ts"
 
 /** Limits of the phases after the connection, in milliseconds. */
@@ -29,10 +30,8 @@ export interface Terms {
   readonly phases: PhaseLimits
   /** Whether codings are asked for and undone. */
   readonly decompress: boolean
-  /** What stands before the path: the origin, where a proxy is asked in the absolute form. */
-  readonly pathPrefix: string
-  /** What the proxy gets to know. */
-  readonly proxyHeaders: ReadonlyArray<readonly [name: string, value: string]>
+  /** The proxy that is asked for the whole URL, where there is one. */
+  readonly proxy: ProxyTarget | undefined
 }
 
 /** What an exchange asks of the pool that it is in. */
@@ -139,11 +138,17 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
       sent = this.#upload.body
     }
     try {
-      const { pathPrefix } = this.#terms
       const dispatcher: Dispatching = connection.client
       dispatcher.dispatch(
         // one connection has one peer: whatever the host header says, undici need not connect anew
-        { origin, path: pathPrefix + path, method, headers, body: sent, servername: "peer" },
+        {
+          origin,
+          path: this.#terms.proxy === undefined ? path : absoluteForm(origin, path),
+          method,
+          headers,
+          body: sent,
+          servername: "peer"
+        },
         this
       )
     } catch (error) {
@@ -169,7 +174,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   fail(error: unknown): void {
     if (this.#ended) return
     this.#cut()
-    this.#failWith(reasonOf(error, this.#terms.endpoint, this.#phase))
+    const at = { endpoint: this.#terms.endpoint, phase: this.#phase }
+    this.#failWith(stackless(() => FailureClassifier.classify(error, at)))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -500,14 +506,14 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   /** Names and values in turn, as undici reads them fastest. */
   #headersToSend(): Array<string> {
     const { headers } = this.#request
-    const { decompress, proxyHeaders } = this.#terms
+    const { decompress, proxy } = this.#terms
     const sent: Array<string> = []
     for (const name of Object.keys(headers)) {
       const value = headers[name]
       if (value !== undefined) sent.push(name, value)
     }
     if (decompress && headers["accept-encoding"] === undefined) sent.push("accept-encoding", acceptedCodings)
-    for (const [name, value] of proxyHeaders) sent.push(name, value)
+    if (proxy !== undefined) for (const [name, value] of Object.entries(proxyHeaders(proxy))) sent.push(name, value)
     return sent
   }
 }
@@ -528,13 +534,6 @@ const joined = (headers: NodeJS.Dict<string | Array<string>>): Record<string, st
 /** Whether the server says that it will close the connection (RFC 9112 §9.6). */
 const closes = ({ connection }: { readonly [name: string]: string }): boolean =>
   connection !== undefined && /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(connection)
-
-export const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
-  if (error instanceof ClientRefusedError) {
-    return stackless(() => new Reason.ClientCertificateRequired({ endpoint, phase: "connect", code: error.code }))
-  }
-  return stackless(() => FailureClassifier.classify(error, { endpoint, phase }))
-}
 
 /** undici's dispatcher by what it takes, which is any async iterable: its own type names only some of them. */
 interface Dispatching {

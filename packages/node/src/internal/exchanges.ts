@@ -5,7 +5,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Reason from "@holdfast/core/Reason"
 import * as Transport from "@holdfast/http/Transport"
-import { makeConnect } from "./connect.ts"
+import type * as Proxy from "../Proxy.ts"
+import { connect, type Means, routeOf } from "./connect.ts"
 import type { Answer, Exchange } from "./exchange.ts"
 import { closed, Pool, type PoolOptions } from "./pool.ts"
 import { Pools } from "./pools.ts"
@@ -15,34 +16,42 @@ export interface Settings extends Omit<PoolOptions, "origin" | "terms" | "connec
   readonly drainMillis: number
   readonly phases: PoolOptions["terms"]["phases"]
   readonly decompress: boolean
-  readonly tls: object | undefined
+  readonly proxies: Proxy.Settings | undefined
 }
 
 /** Every exchange of a transport: it makes them in the pools, counts them, and closes when they are done. */
 export class Exchanges {
-  readonly #pools: Pools
+  readonly pools: Pools
   readonly #drainMillis: number
   #running = 0
   #closing = false
   #onIdle: (() => void) | undefined
 
-  constructor(context: Context.Context<never>, settings: Settings) {
+  constructor(context: Context.Context<never>, settings: Settings, means: Means) {
     this.#drainMillis = settings.drainMillis
-    this.#pools = new Pools(context, (_, origin) => {
-      const terms = {
-        endpoint: Transport.endpointOf(origin),
-        phases: settings.phases,
-        decompress: settings.decompress,
-        pathPrefix: "",
-        proxyHeaders: []
-      }
-      const connect = makeConnect(origin, settings)
-      return new Pool({ ...settings, origin, terms, connect, released: () => this.#released() })
+    const fork = Effect.runForkWith(context)
+    this.pools = new Pools(context, (_, origin) => {
+      const endpoint = Transport.endpointOf(origin)
+      const route = routeOf(origin, endpoint, settings.proxies)
+      const making = connect(means, route)
+      return new Pool({
+        ...settings,
+        origin,
+        terms: {
+          endpoint,
+          phases: settings.phases,
+          decompress: settings.decompress,
+          proxy: route.scheme === "http" ? route.proxy : undefined
+        },
+        connect: (done) => {
+          const fiber = fork(making)
+          // later, because one that fails at once has failed by now
+          fiber.addObserver((exit) => queueMicrotask(() => done(exit)))
+          return () => fiber.interruptUnsafe()
+        },
+        released: () => this.#released()
+      })
     })
-  }
-
-  get pools(): Pools {
-    return this.#pools
   }
 
   /** One exchange, its body read whole. */
@@ -86,7 +95,7 @@ export class Exchanges {
       const cut = (): void => {
         clearTimeout(timer)
         this.#onIdle = undefined
-        void this.#pools.destroy().then(() => resume(Effect.void))
+        void this.pools.destroy().then(() => resume(Effect.void))
       }
       const timer = setTimeout(cut, this.#drainMillis)
       this.#onIdle = cut
@@ -110,7 +119,7 @@ export class Exchanges {
       return undefined
     }
     this.#running++
-    return this.#pools.of(request).begin(request, body, opens, resume)
+    return this.pools.of(request).begin(request, body, opens, resume)
   }
 }
 

@@ -1,20 +1,19 @@
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import type { Snapshot } from "../ConnectionPools.ts"
 import { type Connected, Connection } from "./connection.ts"
-import { Exchange, type Owner, reasonOf, type Settled, type Terms } from "./exchange.ts"
+import * as FailureClassifier from "@holdfast/http/FailureClassifier"
+import { Exchange, type Owner, type Settled, type Terms } from "./exchange.ts"
 import type * as Transport from "@holdfast/http/Transport"
 import { nowMillis } from "./monotonic.ts"
 import * as State from "./poolState.ts"
 import type { ReadyBody } from "./upload.ts"
 
-/** What makes one connection. Whoever left is not told how it ended. */
-export interface Opening {
-  readonly leave: () => void
-}
-
-export type Connect = (done: (error: unknown, connected: Connected | undefined) => void) => Opening
+/** Begins a connection; gives what leaves it. It is told how it ended, later, also when it was left. */
+export type Connect = (done: (exit: Exit.Exit<Connected, Reason.TransportReason>) => void) => () => void
 
 /** What a pool is made of. */
 export interface PoolOptions extends State.PoolShape {
@@ -192,7 +191,7 @@ export class Pool implements Owner {
       return this.#openings.delete(leave)
     }
     const leave = (): void => {
-      if (end()) opening.leave()
+      if (end()) stop()
     }
     const failed = (reason: () => Reason.TransportReason): void => {
       this.#state.opening--
@@ -204,17 +203,17 @@ export class Pool implements Owner {
       }
       this.#open()
     }
-    const opening = connect((error, connected) => {
+    const stop = connect((exit) => {
       if (!end()) {
-        connected?.socket.destroy()
+        if (Exit.isSuccess(exit)) exit.value.socket.destroy()
         return
       }
-      if (connected === undefined) {
-        failed(() => reasonOf(error, terms.endpoint, "connect"))
+      if (Exit.isFailure(exit)) {
+        failed(() => reasonOfCause(exit.cause, terms.endpoint))
         return
       }
       this.#opened++
-      const connection = new Connection(origin, connected, {
+      const connection = new Connection(origin, exit.value, {
         streams,
         // connections that were made together do not all end together
         ageFactor: 1 - 0.1 * ((this.#opened * golden) % 1),
@@ -235,9 +234,7 @@ export class Pool implements Owner {
     })
     const timer = setTimeout(() => {
       leave()
-      failed(() =>
-        stackless(() => new Reason.ConnectTimeout({ endpoint: terms.endpoint, limit: Duration.millis(connectMillis) }))
-      )
+      failed(() => new Reason.ConnectTimeout({ endpoint: terms.endpoint, limit: Duration.millis(connectMillis) }))
     }, connectMillis)
     this.#openings.add(leave)
   }
@@ -272,6 +269,12 @@ export class Pool implements Owner {
       ...(waitedMillis === undefined ? {} : { waited: Duration.millis(waitedMillis) })
     })
   }
+}
+
+/** A connection that could not even be tried is a mistake here, which the call is told like any other failure. */
+const reasonOfCause = (cause: Cause.Cause<Reason.TransportReason>, endpoint: string): Reason.TransportReason => {
+  const failure = cause.reasons.find(Cause.isFailReason)
+  return failure?.error ?? FailureClassifier.classify(Cause.squash(cause), { endpoint, phase: "connect" })
 }
 
 /** What an exchange fails with that the transport no longer makes. */
