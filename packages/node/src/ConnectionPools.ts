@@ -13,7 +13,7 @@
  */
 
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 
 /**
  * What one pool is doing.
