@@ -1,0 +1,17 @@
+import type * as Fiber from "effect/Fiber"
+
+/** What names the place where a fiber is. */
+export type Frame = NonNullable<Fiber.Fiber.Cache["stackFrame"]>
+
+/** A chain of frames that never ends would be a fault, and a report of a hundred lines is not read. */
+const mostFrames = 4
+
+/** The spans and the `Effect.fn` around a place, innermost first, with where they were written. */
+export const framesOf = (innermost: Frame | undefined): ReadonlyArray<string> => {
+  const places: Array<string> = []
+  for (let frame = innermost; frame !== undefined && places.length < mostFrames; frame = frame.parent) {
+    const place = frame.stack()?.trim()
+    places.push(place === undefined || place === "" ? `in ${frame.name}` : `in ${frame.name} ${place}`)
+  }
+  return places
+}

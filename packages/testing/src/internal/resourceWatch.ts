@@ -1,0 +1,181 @@
+/**
+ * The sockets, servers and timers that are made while it watches. Node tells of each when it is made and when it is gone
+ * (`node:async_hooks`), and in whose asynchronous context it was made, which Effect's fibers carry along: so what a test
+ * running beside this one makes is told apart.
+ */
+
+import { AsyncLocalStorage, createHook } from "node:async_hooks"
+import * as net from "node:net"
+import { fileURLToPath } from "node:url"
+import * as Duration from "effect/Duration"
+import * as Fiber from "effect/Fiber"
+import type { Frame } from "./effectFrames.ts"
+import { framesOf } from "./effectFrames.ts"
+import type { Kind } from "./leak.ts"
+import type { Left } from "./leakReport.ts"
+import { placesOf } from "./leakReport.ts"
+
+/** Node's names for what is watched. TLS is a layer on a socket; it is kept to say so, and is nothing of its own. */
+const kinds: ReadonlyMap<string, Kind | "tls"> = new Map([
+  ["TCPWRAP", "socket"],
+  ["PIPEWRAP", "socket"],
+  ["UDPWRAP", "socket"],
+  ["GETADDRINFOREQWRAP", "socket"],
+  ["TLSWRAP", "tls"],
+  ["TCPSERVERWRAP", "server"],
+  ["PIPESERVERWRAP", "server"],
+  ["Timeout", "timer"]
+] as const)
+
+interface Made {
+  readonly kind: Kind | "tls"
+  readonly type: string
+  /** What made it, for Node: of an accepted socket, that is the server. */
+  readonly triggerId: number
+  /** Weak, or what is only gone once it is collected would never be. */
+  readonly resource: WeakRef<object>
+  readonly stack: { readonly stack?: string } | undefined
+  readonly frame: Frame | undefined
+}
+
+export interface ResourceWatch {
+  /** Runs what is watched. */
+  readonly run: <A>(body: () => A) => A
+  /** Runs what is not, though everything else in the process may be. */
+  readonly apart: <A>(body: () => A) => A
+  /** What was made and is not gone. */
+  readonly left: () => ReadonlyArray<Left>
+  readonly stop: () => void
+}
+
+const thisFile = fileURLToPath(import.meta.url)
+
+/** Node's frames, Effect's run loop and a client's pool are deep: the ten frames of the default end before the program. */
+const framesKept = 60
+
+const stackHere = (above: (...given: never) => unknown): { readonly stack?: string } => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = framesKept
+  // Written out when it is read, which is when it is reported.
+  const holder: { readonly stack?: string } = {}
+  Error.captureStackTrace(holder, above)
+  Error.stackTraceLimit = limit
+  return holder
+}
+
+export const watchResources = (options: { readonly ofEveryone: boolean; readonly stacks: boolean }): ResourceWatch => {
+  const storage = new AsyncLocalStorage<true>()
+  const alive = new Map<number, Made>()
+  let isApart = false
+
+  // A throw in here ends the process, so it does no more than it must.
+  const init = (id: number, type: string, triggerId: number, resource: object): void => {
+    const kind = kinds.get(type)
+    if (kind === undefined || isApart) return
+    if (!options.ofEveryone && storage.getStore() === undefined) return
+    alive.set(id, {
+      kind,
+      type,
+      triggerId,
+      resource: new WeakRef(resource),
+      stack: options.stacks && kind !== "tls" ? stackHere(init) : undefined,
+      frame: options.stacks ? Fiber.getCurrent()?.cache.stackFrame : undefined
+    })
+  }
+  const hook = createHook({ init, destroy: (id) => void alive.delete(id), trackPromises: false }).enable()
+
+  return {
+    run: (body) => storage.run(true, body),
+    apart: (body) => {
+      isApart = true
+      try {
+        return body()
+      } finally {
+        isApart = false
+      }
+    },
+    left: () => {
+      const secured = new Set<unknown>()
+      for (const { kind, resource } of alive.values()) {
+        const layer = kind === "tls" ? resource.deref() : undefined
+        if (layer !== undefined) secured.add(Reflect.get(layer, "_parent"))
+      }
+      return [...alive.values()].flatMap((made): Left | [] => {
+        const resource = made.resource.deref()
+        if (resource === undefined || made.kind === "tls" || (made.kind === "timer" && !keepsAlive(resource))) return []
+        const isAccepted = alive.get(made.triggerId)?.kind === "server"
+        return {
+          kind: made.kind,
+          what: words(made.type, resource, { isAccepted, isSecured: secured.has(resource) }),
+          where: [...placesOf(made.stack?.stack, thisFile), ...framesOf(made.frame)]
+        }
+      })
+    },
+    stop: () => {
+      hook.disable()
+      storage.disable()
+      alive.clear()
+    }
+  }
+}
+
+/** Whether a timer keeps the process from ending: one that was `unref`ed does not. */
+const keepsAlive = (timer: object): boolean =>
+  !("hasRef" in timer && isFunction(timer.hasRef)) || timer.hasRef() !== false
+
+const isFunction = (value: unknown): value is (this: unknown) => unknown => typeof value === "function"
+
+/**
+ * What a resource is, in words. That it is left is known without this; for its address and its length there is only what
+ * Node does not document: the socket of a handle, and the fields of a timer. Where they are missing, less is said.
+ */
+const words = (
+  type: string,
+  resource: object,
+  { isAccepted, isSecured }: { readonly isAccepted: boolean; readonly isSecured: boolean }
+): string => {
+  switch (type) {
+    case "Timeout":
+      return timerWords(resource)
+    case "TCPSERVERWRAP":
+    case "PIPESERVERWRAP":
+      return `server${onAddress(ownerOf(resource))}`
+    case "GETADDRINFOREQWRAP":
+      return "name resolution"
+    case "UDPWRAP":
+      return "UDP socket"
+    case "PIPEWRAP":
+      return "pipe"
+    default:
+      return `${isSecured ? "TLS" : "TCP"} socket${toAddress(ownerOf(resource), isAccepted)}`
+  }
+}
+
+const timerWords = (timer: object): string => {
+  const millis: unknown = Reflect.get(timer, "_idleTimeout")
+  const repeats: unknown = Reflect.get(timer, "_repeat")
+  const name = typeof repeats === "number" ? "interval" : "timer"
+  return typeof millis === "number" && millis > 0 ? `${name} of ${Duration.format(Duration.millis(millis))}` : name
+}
+
+const ownerOf = (handle: object): unknown => {
+  const symbol = Object.getOwnPropertySymbols(handle).find(({ description }) => description === "owner_symbol")
+  return symbol === undefined ? undefined : Reflect.get(handle, symbol)
+}
+
+const onAddress = (server: unknown): string => {
+  const address = server instanceof net.Server ? server.address() : null
+  if (address === null) return ""
+  return typeof address === "string" ? ` on ${address}` : ` on ${hostPort(address.address, address.port)}`
+}
+
+const toAddress = (socket: unknown, isAccepted: boolean): string => {
+  if (!(socket instanceof net.Socket)) return ""
+  const { localAddress, localPort, remoteAddress, remotePort } = socket
+  // The port of a client is another each time: what was accepted is told by where.
+  if (isAccepted) return ` accepted on ${hostPort(localAddress, localPort)}`
+  return remotePort === undefined ? " without a connection" : ` to ${hostPort(remoteAddress, remotePort)}`
+}
+
+const hostPort = (host: string | undefined, port: number | undefined): string =>
+  host === undefined || port === undefined ? "an unknown address" : `${host.includes(":") ? `[${host}]` : host}:${port}`
