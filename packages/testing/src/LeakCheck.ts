@@ -45,6 +45,7 @@
  */
 
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -254,6 +255,7 @@ const checked = <A, E, R>(
     const held = heldBy(registry.list, settings.permits)
     const before = yield* held
     const scheduler = yield* Scheduler.Scheduler
+    const sleeper = yield* sleepingBefore
     return yield* Effect.acquireUseRelease(
       Effect.sync(() => ({ resources: watchResources(settings), fibers: watchFibers(scheduler) })),
       (watches) =>
@@ -273,12 +275,27 @@ const checked = <A, E, R>(
           return [exit, yield* settled(look, settings, watches.resources)] as const
         }),
       ({ fibers, resources }) =>
-        Effect.sync(() => {
+        Effect.suspend(() => {
           resources.stop()
           fibers.stop()
+          return Fiber.interrupt(sleeper)
         })
     )
   })
+
+const liveClock = Context.get(Context.empty(), Clock.Clock)
+
+/**
+ * A test clock starts a fiber and a timer of real time with the first sleep, to warn when nobody advances it. They belong to
+ * the test and not to the effect that happens to sleep first, so the first to sleep is this one.
+ */
+const sleepingBefore: Effect.Effect<Fiber.Fiber<void>> = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const sleep = clock === liveClock ? Effect.void : clock.sleep(Duration.infinity)
+  const sleeper = yield* Effect.forkChild(sleep, { startImmediately: true })
+  yield* turn
+  return sleeper
+})
 
 /** A fiber that begins in the context which is watched stays in it: Effect takes it up again whenever the fiber goes on. */
 const inItsOwnFiber = <A, E, R>(
@@ -318,6 +335,7 @@ const settled = (
     }
   })
 
+/** What was scheduled before has had its turn. */
 const turn: Effect.Effect<void> = Effect.callback((resume) => {
   const immediate = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(immediate))

@@ -35,21 +35,20 @@ export const pauseMillis = (looks: number): number => Math.min(2 ** looks, 100)
 
 const mostPlaces = 4
 
-/** Node's own frames and Effect's run loop stand in every stack, and say nothing about where something came from. */
-const isMachinery = (frame: string): boolean =>
-  /\bnode:|[\\/]node_modules[\\/](@effect[\\/]vitest|effect)[\\/]/.test(frame)
+/** Where Effect runs a fiber: what stands below has only resumed it, and says nothing about where something came from. */
+const isRunLoop = (frame: string): boolean => /[\\/]node_modules[\\/](@effect[\\/]vitest|effect)[\\/]/.test(frame)
 
 /**
  * The frames of a stack that say where something was made, innermost first: those of the program, or, where there are none,
- * those of the packages that it uses. What called the check is not part of it: the stack ends at `end`.
+ * those of the packages that it uses. What called the check is not part of it: the stack ends at `end`, too.
  */
 export const placesOf = (stack: string | undefined, end: string): ReadonlyArray<string> => {
   const frames = (stack ?? "").split("\n").flatMap((text) => {
     const frame = text.trim()
     return frame.startsWith("at ") ? [frame] : []
   })
-  const last = frames.findIndex((frame) => frame.includes(end))
-  const told = frames.slice(0, last === -1 ? frames.length : last).filter((frame) => !isMachinery(frame))
-  const own = told.filter((frame) => !/[\\/]node_modules[\\/]/.test(frame))
-  return (own.length === 0 ? told : own).slice(0, mostPlaces)
+  const last = frames.findIndex((frame) => isRunLoop(frame) || frame.includes(end))
+  const made = frames.slice(0, last === -1 ? frames.length : last).filter((frame) => !/\bnode:/.test(frame))
+  const own = made.filter((frame) => !/[\\/]node_modules[\\/]/.test(frame))
+  return (own.length === 0 ? made : own).slice(0, mostPlaces)
 }

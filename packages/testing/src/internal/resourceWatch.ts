@@ -72,7 +72,8 @@ export const watchResources = (options: { readonly ofEveryone: boolean; readonly
   const init = (id: number, type: string, triggerId: number, resource: object): void => {
     const kind = kinds.get(type)
     if (kind === undefined || isApart) return
-    if (!options.ofEveryone && storage.getStore() === undefined) return
+    // Node makes an accepted connection in no context, but says which server it is of.
+    if (!options.ofEveryone && storage.getStore() === undefined && !alive.has(triggerId)) return
     alive.set(id, {
       kind,
       type,
