@@ -1,6 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Redacted, Schema, Scope, Stream } from "effect"
 import type { HttpPolicy, Request } from "holdfast"
+import { LeakCheck } from "holdfast/testing"
 import { bounded, calling, callingThrough, failure, nodeTransport, pause, seen, timed } from "./support/calling.ts"
 import type { CallingOptions, Target } from "./support/calling.ts"
 import type { ConnectionFact } from "./support/upstream.ts"
@@ -205,7 +206,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("transport", (it) => {
       })
     )
 
-    it.effect("gives every timer and socket of the process back", () =>
+    it.effect("gives every timer, socket and fiber of the process back", () =>
       Effect.gen(function* () {
         const upstream = yield* TestUpstream
         const good = yield* upstream.listen(Behaviour.healthy)
@@ -214,7 +215,6 @@ layer(TestUpstream.layer, { excludeTestServices: true })("transport", (it) => {
         const slow = yield* upstream.listen(Behaviour.http([Behaviour.answer({ status: 503, delayMillis: 5 })]))
         const half = yield* upstream.listen(Behaviour.truncatedBody({ end: "silence" }))
         const unanswered = yield* upstream.unansweredPort
-        const before = resources()
         yield* Effect.scoped(
           Effect.gen(function* () {
             const options: CallingOptions = {
@@ -232,8 +232,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("transport", (it) => {
             yield* pause(20)
             yield* Fiber.interrupt(abandoned)
           })
-        )
-        yield* bounded("2 seconds")(until(() => resources() <= before))
+        ).pipe(LeakCheck.around({ within: "2 seconds", madeBy: "anyone" }))
         for (const listener of [good, secure, silent, slow, half]) yield* upstream.awaitNoOpenConnections(listener)
       })
     )
@@ -537,11 +536,3 @@ layer(TestUpstream.layer, { excludeTestServices: true })("transport", (it) => {
       })
   )
 })
-
-/** Timers and sockets that keep this process alive. */
-const resources = (): number =>
-  process.getActiveResourcesInfo().filter((kind) => /Timeout|TCP|TLS|Connect|GetAddrInfo/.test(kind)).length
-
-/** Looks again every few milliseconds; bound it. */
-const until = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(pause(5), until(holds))))

@@ -5,6 +5,7 @@
  */
 
 import { AsyncLocalStorage, createHook } from "node:async_hooks"
+import * as diagnostics from "node:diagnostics_channel"
 import * as net from "node:net"
 import { fileURLToPath } from "node:url"
 import * as Duration from "effect/Duration"
@@ -27,15 +28,22 @@ const kinds: ReadonlyMap<string, Kind | "tls"> = new Map([
   ["Timeout", "timer"]
 ] as const)
 
-interface Made {
+/** Node tells of a call of `listen`; the server itself it makes later, when the address is looked up. */
+const listenCalled = "tracing:net.server.listen:asyncStart"
+
+/** Where something was made. */
+interface Origin {
+  readonly stack: { readonly stack?: string } | undefined
+  readonly frame: Frame | undefined
+}
+
+interface Made extends Origin {
   readonly kind: Kind | "tls"
   readonly type: string
   /** What made it, for Node: of an accepted socket, that is the server. */
   readonly triggerId: number
   /** Weak, or what is only gone once it is collected would never be. */
   readonly resource: WeakRef<object>
-  readonly stack: { readonly stack?: string } | undefined
-  readonly frame: Frame | undefined
 }
 
 export interface ResourceWatch {
@@ -47,6 +55,8 @@ export interface ResourceWatch {
   readonly left: () => ReadonlyArray<Left>
   readonly stop: () => void
 }
+
+const nowhere: Origin = { stack: undefined, frame: undefined }
 
 const thisFile = fileURLToPath(import.meta.url)
 
@@ -66,8 +76,13 @@ const stackHere = (above: (...given: never) => unknown): { readonly stack?: stri
 export const watchResources = (options: { readonly ofEveryone: boolean; readonly stacks: boolean }): ResourceWatch => {
   const storage = new AsyncLocalStorage<true>()
   const alive = new Map<number, Made>()
+  const listened = new WeakMap<object, Origin>()
   let isApart = false
 
+  const originHere = (above: (...given: never) => unknown): Origin => ({
+    stack: options.stacks ? stackHere(above) : undefined,
+    frame: options.stacks ? Fiber.getCurrent()?.cache.stackFrame : undefined
+  })
   // A throw in here ends the process, so it does no more than it must.
   const init = (id: number, type: string, triggerId: number, resource: object): void => {
     const kind = kinds.get(type)
@@ -79,10 +94,14 @@ export const watchResources = (options: { readonly ofEveryone: boolean; readonly
       type,
       triggerId,
       resource: new WeakRef(resource),
-      stack: options.stacks && kind !== "tls" ? stackHere(init) : undefined,
-      frame: options.stacks ? Fiber.getCurrent()?.cache.stackFrame : undefined
+      ...(kind === "tls" ? nowhere : originHere(init))
     })
   }
+  const onListen = (message: unknown): void => {
+    const server: unknown = typeof message === "object" && message !== null ? Reflect.get(message, "server") : undefined
+    if (typeof server === "object" && server !== null) listened.set(server, originHere(onListen))
+  }
+  diagnostics.subscribe(listenCalled, onListen)
   const hook = createHook({ init, destroy: (id) => void alive.delete(id), trackPromises: false }).enable()
 
   return {
@@ -105,15 +124,18 @@ export const watchResources = (options: { readonly ofEveryone: boolean; readonly
         const resource = made.resource.deref()
         if (resource === undefined || made.kind === "tls" || (made.kind === "timer" && !keepsAlive(resource))) return []
         const isAccepted = alive.get(made.triggerId)?.kind === "server"
+        const owner = made.kind === "timer" ? undefined : ownerOf(resource)
+        const { frame, stack } = (owner instanceof net.Server ? listened.get(owner) : undefined) ?? made
         return {
           kind: made.kind,
-          what: words(made.type, resource, { isAccepted, isSecured: secured.has(resource) }),
-          where: [...placesOf(made.stack?.stack, thisFile), ...framesOf(made.frame)]
+          what: words(made.type, resource, owner, { isAccepted, isSecured: secured.has(resource) }),
+          where: [...placesOf(stack?.stack, thisFile), ...framesOf(frame)]
         }
       })
     },
     stop: () => {
       hook.disable()
+      diagnostics.unsubscribe(listenCalled, onListen)
       storage.disable()
       alive.clear()
     }
@@ -133,6 +155,7 @@ const isFunction = (value: unknown): value is (this: unknown) => unknown => type
 const words = (
   type: string,
   resource: object,
+  owner: unknown,
   { isAccepted, isSecured }: { readonly isAccepted: boolean; readonly isSecured: boolean }
 ): string => {
   switch (type) {
@@ -140,7 +163,7 @@ const words = (
       return timerWords(resource)
     case "TCPSERVERWRAP":
     case "PIPESERVERWRAP":
-      return `server${onAddress(ownerOf(resource))}`
+      return `server${onAddress(owner)}`
     case "GETADDRINFOREQWRAP":
       return "name resolution"
     case "UDPWRAP":
@@ -148,7 +171,7 @@ const words = (
     case "PIPEWRAP":
       return "pipe"
     default:
-      return `${isSecured ? "TLS" : "TCP"} socket${toAddress(ownerOf(resource), isAccepted)}`
+      return `${isSecured ? "TLS" : "TCP"} socket${toAddress(owner, isAccepted)}`
   }
 }
 
@@ -159,6 +182,7 @@ const timerWords = (timer: object): string => {
   return typeof millis === "number" && millis > 0 ? `${name} of ${Duration.format(Duration.millis(millis))}` : name
 }
 
+/** The socket or server whose handle it is. */
 const ownerOf = (handle: object): unknown => {
   const symbol = Object.getOwnPropertySymbols(handle).find(({ description }) => description === "owner_symbol")
   return symbol === undefined ? undefined : Reflect.get(handle, symbol)
