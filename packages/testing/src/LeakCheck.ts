@@ -325,9 +325,9 @@ const settled = (
 ): Effect.Effect<ReadonlyArray<Leak>> =>
   Effect.gen(function* () {
     const end = performance.now() + Duration.toMillis(within)
-    // Node tells of what has ended one turn later, and a fiber that was just forked has not begun.
-    yield* turn
     for (let looks = 0; ; looks++) {
+      // Node tells of what has ended one turn later, and a fiber that was just forked has not begun.
+      yield* turn
       const leaks = yield* look
       const millisLeft = end - performance.now()
       if (leaks.length === 0 || millisLeft <= 0) return leaks

@@ -432,6 +432,24 @@ describe("LeakCheck.around", () => {
     })
   )
 
+  it.live("looks at nothing when the effect interrupts itself", () =>
+    Effect.gen(function* () {
+      let timer: NodeJS.Timeout | undefined
+      const exit = yield* Effect.exit(
+        LeakCheck.around(
+          Effect.andThen(
+            Effect.sync(() => void (timer = setTimeout(() => {}, 9_000))),
+            Effect.interrupt
+          ),
+          soon
+        )
+      )
+      clearTimeout(timer)
+      if (Exit.isSuccess(exit)) throw new Error("it was not interrupted")
+      assert.isTrue(Cause.hasInterruptsOnly(exit.cause))
+    })
+  )
+
   it.effect("runs the effect on the clock and with the services that are there", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(LeakCheck.around(Effect.as(Effect.sleep("1 hour"), "slept")))
