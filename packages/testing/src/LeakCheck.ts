@@ -272,7 +272,7 @@ const checked = <A, E, R>(
           )
           if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return [exit, []] as const
           const look = Effect.map(held, (now) => leaksOf(watches, risen(before, now)).filter(settings.isLeak))
-          return [exit, yield* settled(look, settings, watches.resources)] as const
+          return [exit, yield* settled(look, settings)] as const
         }),
       ({ fibers, resources }) =>
         Effect.suspend(() => {
@@ -318,11 +318,7 @@ const leaksOf = (
 ]
 
 /** Looks until nothing is left, or `within` is over. In real time, because a test clock closes no socket. */
-const settled = (
-  look: Effect.Effect<ReadonlyArray<Leak>>,
-  { within }: Settings,
-  resources: ResourceWatch
-): Effect.Effect<ReadonlyArray<Leak>> =>
+const settled = (look: Effect.Effect<ReadonlyArray<Leak>>, { within }: Settings): Effect.Effect<ReadonlyArray<Leak>> =>
   Effect.gen(function* () {
     const end = performance.now() + Duration.toMillis(within)
     for (let looks = 0; ; looks++) {
@@ -331,7 +327,7 @@ const settled = (
       const leaks = yield* look
       const millisLeft = end - performance.now()
       if (leaks.length === 0 || millisLeft <= 0) return leaks
-      yield* pause(Math.min(pauseMillis(looks), Math.ceil(millisLeft)), resources)
+      yield* pause(Math.min(pauseMillis(looks), Math.ceil(millisLeft)))
     }
   })
 
@@ -341,8 +337,8 @@ const turn: Effect.Effect<void> = Effect.callback((resume) => {
   return Effect.sync(() => clearImmediate(immediate))
 })
 
-const pause = (millis: number, resources: ResourceWatch): Effect.Effect<void> =>
+const pause = (millis: number): Effect.Effect<void> =>
   Effect.callback((resume) => {
-    const timer = resources.apart(() => setTimeout(() => resume(Effect.void), millis))
+    const timer = setTimeout(() => resume(Effect.void), millis)
     return Effect.sync(() => clearTimeout(timer))
   })

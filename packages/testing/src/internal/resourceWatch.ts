@@ -49,8 +49,6 @@ interface Made extends Origin {
 export interface ResourceWatch {
   /** Runs what is watched. */
   readonly run: <A>(body: () => A) => A
-  /** Runs what is not, though everything else in the process may be. */
-  readonly apart: <A>(body: () => A) => A
   /** What was made and is not gone. */
   readonly left: () => ReadonlyArray<Left>
   readonly stop: () => void
@@ -77,7 +75,6 @@ export const watchResources = (options: { readonly ofEveryone: boolean; readonly
   const storage = new AsyncLocalStorage<true>()
   const alive = new Map<number, Made>()
   const listened = new WeakMap<object, Origin>()
-  let isApart = false
 
   const originHere = (above: (...given: never) => unknown): Origin => ({
     stack: options.stacks ? stackHere(above) : undefined,
@@ -86,7 +83,7 @@ export const watchResources = (options: { readonly ofEveryone: boolean; readonly
   // A throw in here ends the process, so it does no more than it must.
   const init = (id: number, type: string, triggerId: number, resource: object): void => {
     const kind = kinds.get(type)
-    if (kind === undefined || isApart) return
+    if (kind === undefined) return
     // Node makes an accepted connection in no context, but says which server it is of.
     if (!options.ofEveryone && storage.getStore() === undefined && !alive.has(triggerId)) return
     alive.set(id, {
@@ -106,14 +103,6 @@ export const watchResources = (options: { readonly ofEveryone: boolean; readonly
 
   return {
     run: (body) => storage.run(true, body),
-    apart: (body) => {
-      isApart = true
-      try {
-        return body()
-      } finally {
-        isApart = false
-      }
-    },
     left: () => {
       const secured = new Set<unknown>()
       for (const { kind, resource } of alive.values()) {
