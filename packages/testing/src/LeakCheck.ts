@@ -31,10 +31,10 @@
  *
  * const poll = Effect.acquireUseRelease(
  *   Effect.sync(() => setInterval(() => {}, 1_000)),
- *   () => Effect.succeed("polled"),
+ *   () => Effect.sync(() => console.log("polled")),
  *   (timer) => Effect.sync(() => clearInterval(timer))
  * )
- * console.log(await Effect.runPromise(LeakCheck.around(poll))) // => polled
+ * await Effect.runPromise(LeakCheck.around(poll)) // => polled
  *
  * const careless = Effect.sync(() => void setTimeout(() => {}, 300))
  * const [, leaks] = await Effect.runPromise(LeakCheck.find(careless, { within: "50 millis" }))
@@ -53,6 +53,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Scheduler from "effect/Scheduler"
+import { stackless } from "@holdfast/core/Stackless"
 import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
 import type { FiberWatch } from "./internal/fiberWatch.ts"
 import { watchFibers } from "./internal/fiberWatch.ts"
@@ -60,7 +61,7 @@ import type { Held, Kind, Leak } from "./internal/leak.ts"
 import { merged, pauseMillis, report } from "./internal/leakReport.ts"
 import { heldBy, remembering, risen } from "./internal/permitWatch.ts"
 import type { ResourceWatch } from "./internal/resourceWatch.ts"
-import { watchResources } from "./internal/resourceWatch.ts"
+import { openStandardStreams, watchResources } from "./internal/resourceWatch.ts"
 
 export type { Held, Kind, Leak } from "./internal/leak.ts"
 
@@ -165,7 +166,8 @@ export const around: {
     const settings = settingsOf(options)
     return Effect.flatMap(checked(self, settings), ([exit, leaks]): Effect.Effect<A, E> => {
       if (leaks.length === 0) return exit
-      const found = Cause.die(new LeaksFound(leaks, settings.within))
+      // its stack would be that of the check, which says nothing: the places are in the report
+      const found = Cause.die(stackless(() => new LeaksFound(leaks, settings.within)))
       return Effect.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, found) : found)
     })
   }
@@ -227,6 +229,7 @@ export interface Snapshot {
  * @since 0.1.0
  */
 export const snapshot: Effect.Effect<Snapshot> = Effect.map(heldBy(UpstreamRegistry.list, {}), (held) => {
+  openStandardStreams()
   const counts = new Map<string, number>()
   for (const kind of process.getActiveResourcesInfo()) {
     // It is gone in the next turn; Effect's own scheduler has one whenever it is asked.

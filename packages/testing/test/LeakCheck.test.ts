@@ -386,6 +386,8 @@ describe("LeakCheck.around", () => {
         defect.message,
         /^LeakCheck: 3 things are left 60ms after the effect ended\n {2}timer: 3 × timer of 9s\n {6}at .*LeakCheck\.test\.ts/
       )
+      assert.strictEqual(defect.name, "LeaksFound")
+      assert.notInclude(defect.stack, "LeakCheck.ts")
       assert.deepStrictEqual(told(defect.leaks), ["3 timer: timer of 9s"])
     })
   )

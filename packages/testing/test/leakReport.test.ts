@@ -13,6 +13,7 @@ describe("where a leak came from", () => {
           "connect (/app/node_modules/undici/lib/core/connect.js:1:1)",
           "open (/app/src/pool.ts:3:4)",
           "/app/src/main.ts:9:2",
+          "Generator.next (<anonymous>)",
           "FiberImpl.runLoop (/app/node_modules/effect/dist/internal/effect.js:1:1)",
           "Socket.resume (/app/src/other.ts:1:1)"
         ),

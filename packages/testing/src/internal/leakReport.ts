@@ -35,6 +35,9 @@ export const pauseMillis = (looks: number): number => Math.min(2 ** looks, 100)
 
 const mostPlaces = 4
 
+/** What is Node's own or the engine's is above everything that is made. */
+const isNodes = (frame: string): boolean => /\bnode:|<anonymous>\)$/.test(frame)
+
 /** Where Effect runs a fiber: what stands below has only resumed it, and says nothing about where something came from. */
 const isRunLoop = (frame: string): boolean => /[\\/]node_modules[\\/](@effect[\\/]vitest|effect)[\\/]/.test(frame)
 
@@ -48,7 +51,7 @@ export const placesOf = (stack: string | undefined, end: string): ReadonlyArray<
     return frame.startsWith("at ") ? [frame] : []
   })
   const last = frames.findIndex((frame) => isRunLoop(frame) || frame.includes(end))
-  const made = frames.slice(0, last === -1 ? frames.length : last).filter((frame) => !/\bnode:/.test(frame))
+  const made = frames.slice(0, last === -1 ? frames.length : last).filter((frame) => !isNodes(frame))
   const own = made.filter((frame) => !/[\\/]node_modules[\\/]/.test(frame))
   return (own.length === 0 ? made : own).slice(0, mostPlaces)
 }

@@ -71,7 +71,14 @@ const stackHere = (above: (...given: never) => unknown): { readonly stack?: stri
   return holder
 }
 
+/** Node makes them for whoever writes first, and keeps them: they are of the process, so they are there before. */
+export const openStandardStreams = (): void => {
+  // reading one makes it
+  void [process.stdout, process.stderr]
+}
+
 export const watchResources = (options: { readonly ofEveryone: boolean; readonly stacks: boolean }): ResourceWatch => {
+  openStandardStreams()
   const storage = new AsyncLocalStorage<true>()
   const alive = new Map<number, Made>()
   const listened = new WeakMap<object, Origin>()
