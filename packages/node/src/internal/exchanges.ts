@@ -1,6 +1,8 @@
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Reason from "@holdfast/core/Reason"
@@ -29,7 +31,6 @@ export class Exchanges {
 
   constructor(context: Context.Context<never>, settings: Settings, means: Means) {
     this.#drainMillis = settings.drainMillis
-    const fork = Effect.runForkWith(context)
     this.pools = new Pools(context, (_, origin) => {
       const endpoint = Transport.endpointOf(origin)
       const route = routeOf(origin, endpoint, settings.proxies)
@@ -44,7 +45,7 @@ export class Exchanges {
           proxy: route.scheme === "http" ? route.proxy : undefined
         },
         connect: (done) => {
-          const fiber = fork(making)
+          const fiber = Effect.runForkWith(forWhomAsks(context))(making)
           // later, because one that fails at once has failed by now
           fiber.addObserver((exit) => queueMicrotask(() => done(exit)))
           return () => fiber.interruptUnsafe()
@@ -122,6 +123,10 @@ export class Exchanges {
     return this.pools.of(request).begin(request, body, opens, resume)
   }
 }
+
+/** A connection outlives whoever asks for it, but its first stack says who that was. */
+const forWhomAsks = (context: Context.Context<never>): Context.Context<never> =>
+  Context.add(context, References.CurrentStackFrame, Fiber.getCurrent()?.cache.stackFrame)
 
 /** Runs with the body of the request, ready to be sent: a stream gets the context that it runs in. */
 const withBody = <A, R>(
