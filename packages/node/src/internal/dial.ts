@@ -19,6 +19,7 @@ export interface FailedAttempt {
   /** `127.0.0.1:8080`, or the path of a Unix socket. */
   readonly target: string
   readonly code: string
+  readonly error: Error
 }
 
 /**
@@ -44,12 +45,14 @@ const mostTelling = (attempts: ReadonlyArray<FailedAttempt>): string => {
   return telling.find((code) => codes.includes(code)) ?? codes[0] ?? "ENODATA"
 }
 
-/** No address took the connection. `errors` are those of the attempts, in the order in which they failed. */
+/**
+ * No address took the connection. The attempts are in the order in which they failed. Their errors are not in `errors` as those of
+ * an `AggregateError` are: whoever walks that finds any of the codes, and not the most telling one.
+ */
 export class DialError extends Error {
   readonly code: string
   readonly attempts: ReadonlyArray<FailedAttempt>
-  readonly errors: ReadonlyArray<Error>
-  constructor(attempts: ReadonlyArray<FailedAttempt>, errors: ReadonlyArray<Error>) {
+  constructor(attempts: ReadonlyArray<FailedAttempt>) {
     super(
       attempts.length === 0
         ? "there is no address to connect to"
@@ -58,7 +61,6 @@ export class DialError extends Error {
     this.name = "DialError"
     this.code = mostTelling(attempts)
     this.attempts = attempts
-    this.errors = errors
   }
 }
 
@@ -139,15 +141,15 @@ const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effe
     const connect = options.connect ?? connectOfNode
     const delayMillis = options.attemptDelayMillis ?? 250
     const attempts: Array<FailedAttempt> = []
-    const errors: Array<Error> = []
     /** The sockets that are connecting, with what takes our listeners off them. */
     const pending = new Map<Socket, () => void>()
     let next = 0
     let timer: NodeJS.Timeout | undefined
+    let isOver = false
 
     const stop = (): void => {
+      isOver = true
       clearTimeout(timer)
-      next = targets.length
       for (const [socket, detach] of pending) {
         detach()
         discard(socket)
@@ -155,10 +157,9 @@ const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effe
       pending.clear()
     }
     const onFailed = (target: Target, error: Error): void => {
-      attempts.push({ target: target.name, code: codeOf(error) })
-      errors.push(error)
+      attempts.push({ target: target.name, code: codeOf(error), error })
       if (next < targets.length) return begin()
-      if (pending.size === 0) resume(Effect.fail(new DialError(attempts, errors)))
+      if (pending.size === 0) resume(Effect.fail(new DialError(attempts)))
     }
     const begin = (): void => {
       clearTimeout(timer)
@@ -170,6 +171,8 @@ const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effe
       } catch (thrown) {
         return onFailed(target, asError(thrown))
       }
+      // whoever is told that a socket is opened may have ended all this
+      if (isOver) return discard(socket)
       const onError = (error: Error): void => {
         detach()
         pending.delete(socket)
@@ -194,7 +197,7 @@ const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effe
       pending.set(socket, detach)
       if (next < targets.length) timer = setTimeout(begin, delayMillis)
     }
-    if (targets.length === 0) resume(Effect.fail(new DialError([], [])))
+    if (targets.length === 0) resume(Effect.fail(new DialError([])))
     else begin()
     return Effect.sync(stop)
   })
