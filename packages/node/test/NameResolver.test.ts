@@ -453,7 +453,7 @@ describe("name servers", () => {
       assert.strictEqual(yield* codeOf(resolver, "gone.test"), "ENOTFOUND")
       server.reply = () => "NODATA"
       assert.strictEqual(yield* codeOf(resolver, "empty.test"), "ENODATA")
-      server.reply = (type) => (type === "A" ? "NODATA" : "SERVFAIL")
+      server.reply = (type) => (type === "A" ? "NXDOMAIN" : "SERVFAIL")
       assert.strictEqual(yield* codeOf(resolver, "half.test"), "ESERVFAIL")
       server.reply = () => "SERVFAIL"
       assert.strictEqual(yield* codeOf(resolver, "broken.test"), "ESERVFAIL")

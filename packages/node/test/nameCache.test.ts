@@ -147,6 +147,26 @@ describe("nameCache", () => {
     assert.deepStrictEqual(Cache.ask(state, "a", 180), { _tag: "Unknown", lookUp: true })
   })
 
+  it("a resolver that answers again is trusted again: its next answer is given for its time only", () => {
+    const state = Cache.makeNameCacheState(limitsOf(9))
+    Cache.answered(state, "a", one, undefined, 0)
+    Cache.ask(state, "a", 30)
+    Cache.failed(state, "a", 31)
+    assert.propertyVal(Cache.ask(state, "a", 56), "lookUp", true)
+    Cache.answered(state, "a", one, undefined, 57)
+    assert.propertyVal(Cache.ask(state, "a", 86), "_tag", "Known")
+    assert.propertyVal(Cache.ask(state, "a", 87), "_tag", "Unknown")
+  })
+
+  it("a new answer goes on where the last one stopped taking turns", () => {
+    const state = Cache.makeNameCacheState(limitsOf(9))
+    const two: ReadonlyArray<Address> = [...one, { address: "10.0.0.2", family: 4 }]
+    const firsts = [0, 30, 60, 90].map(
+      (nowMillis) => Cache.take(Cache.answered(state, "a", two, 0, nowMillis))[0]?.address
+    )
+    assert.deepStrictEqual(firsts, ["10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.2"])
+  })
+
   it("a name that is gone is no longer given from an old answer", () => {
     const state = Cache.makeNameCacheState(limitsOf(9))
     Cache.answered(state, "a", one, undefined, 0)
