@@ -74,6 +74,15 @@ describe("a pin", () => {
   })
 })
 
+describe("pins that are off", () => {
+  it("are not looked at", () => {
+    const { check, snapshot } = CertificatePin.make({ pins: nobody, mode: "off", onMismatch: () => assert.fail() })
+    const [root = ""] = rootCertificates
+    assert.isUndefined(check("payments.internal:443", [new X509Certificate(root)]))
+    assert.deepStrictEqual(Effect.runSync(snapshot), { matched: 0, mismatched: 0 })
+  })
+})
+
 describe("the chain that pins are held against", () => {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
   const keys = () => crypto.subtle.generateKey(algorithm, true, ["sign", "verify"])

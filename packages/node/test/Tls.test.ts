@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { certificates, type KeyAndChain, makeCertificates } from "../../../test/support/certificates.ts"
+import * as CertificatePin from "../src/CertificatePin.ts"
 import { reasonOfHandshake } from "../src/internal/secure.ts"
 import { makeTlsClient } from "../src/internal/tlsClient.ts"
 import * as Tls from "../src/Tls.ts"
@@ -321,9 +322,12 @@ describe("a certificate that rotates", () => {
       yield* write(key, first.key)
       yield* readings(2)
       assert.strictEqual(credentials.current(), before)
+      yield* Effect.promise(() => rm(key))
+      yield* readings(2)
+      assert.deepStrictEqual(lines.slice(2), [`${kept}the key in ${key} cannot be read [ENOENT]`])
       yield* write(key, second.key)
       yield* readings(2)
-      assert.deepStrictEqual(lines.slice(2), [
+      assert.deepStrictEqual(lines.slice(3), [
         `${kept}the key in ${key} does not fit the certificate in ${certificate}`
       ])
       yield* write(certificate, second.cert)
@@ -471,6 +475,19 @@ describe("a certificate that ends soon", () => {
       assert.include(lines.at(-1), "has expired")
       // three days lie in four days of the calendar, unless they begin with one
       assert.include([3, 4], lines.length)
+    }).pipe(Effect.provide(logged(lines)))
+  })
+
+  it.effect("of a pinned server is warned of as well", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      const { servers, trustedRoot } = yield* certificates
+      const server = yield* tlsServer(servers.good)
+      const pins = [trustedRoot, servers.good.cert].map(CertificatePin.ofCertificate)
+      const client = yield* makeTlsClient({ ca: trustedRoot, pins: { pins } })
+      yield* TestClock.setTime(endOf(servers.good.cert) - 86_400_000)
+      yield* client.secure(yield* tcpTo(server.port), target(server))
+      assert.include(lines.join(), "expires in 1 day")
     }).pipe(Effect.provide(logged(lines)))
   })
 

@@ -1,13 +1,15 @@
+import "reflect-metadata"
 import { Duplex } from "node:stream"
 import type { Socket } from "node:net"
 import { createSecureContext, type SecureContextOptions, type TLSSocket } from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
+import * as x509 from "@peculiar/x509"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { type CertificateCase, certificateCases, certificates } from "../../../test/support/certificates.ts"
 import type { CertificateFacts } from "../src/internal/certificateFacts.ts"
 import { reasonOfHandshake, secure, type Settings } from "../src/internal/secure.ts"
-import { makeSessionCache } from "../src/internal/sessionCache.ts"
+import { makeSessionCache, type SessionCache } from "../src/internal/sessionCache.ts"
 import { aMoment, eventually, plainServer, tcpTo, type TestServer, tlsServer } from "./support/tlsServer.ts"
 
 const versions = ["TLSv1.2", "TLSv1.3"] as const
@@ -141,6 +143,17 @@ describe("a handshake that fails is named", () => {
     })
   )
 
+  it.effect("a socket that somebody else destroys in the middle of it fails, too", () =>
+    Effect.gen(function* () {
+      const server = yield* plainServer(() => {})
+      const socket = yield* tcpTo(server.port)
+      const fiber = yield* Effect.forkChild(reasonFor(socket, settings(server, {})), { startImmediately: true })
+      yield* eventually("the server has the client's greeting", () => server.receivedBytes() > 0)
+      socket.destroy()
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectionClosed")
+    })
+  )
+
   it.effect("interrupted, it leaves no connection behind", () =>
     Effect.gen(function* () {
       const server = yield* plainServer(() => {})
@@ -153,6 +166,19 @@ describe("a handshake that fails is named", () => {
     })
   )
 })
+
+const selfSignedFor = async (address: string) => {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"])
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: "CN=address",
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: "ip", value: address }])]
+  })
+  const key = x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", keys.privateKey), "PRIVATE KEY")
+  return { cert: certificate.toString("pem"), key }
+}
 
 describe("what is asked for", () => {
   it.effect(
@@ -214,6 +240,26 @@ describe("what is asked for", () => {
       const sessions = makeSessionCache(4)
       yield* secure(yield* tcpTo(alone.port), settings(alone, { ca: servers.selfSigned.cert }, { sessions }))
       yield* secure(yield* tcpTo(whole.port), settings(whole, { ca: trustedRoot }, { sessions }))
+    })
+  )
+
+  it.effect("the address of a URL in brackets is held against the addresses of the certificate", () =>
+    Effect.gen(function* () {
+      const { cert, key } = yield* Effect.promise(() => selfSignedFor("::1"))
+      const server = yield* tlsServer({ cert, key })
+      const given = settings(server, { ca: cert }, { host: "[::1]" })
+      assert.isTrue((yield* secure(yield* tcpTo(server.port), given)).authorized)
+      const other = yield* reasonFor(yield* tcpTo(server.port), { ...given, host: "[::2]" })
+      assert.strictEqual(other._tag, "CertificateHostMismatch")
+    })
+  )
+
+  it.effect("the socket still has its certificate for who takes it", () =>
+    Effect.gen(function* () {
+      const { servers, trustedRoot } = yield* certificates
+      const server = yield* tlsServer(servers.good)
+      const tls = yield* secure(yield* tcpTo(server.port), settings(server, { ca: trustedRoot }))
+      assert.strictEqual(tls.getPeerX509Certificate()?.subject, "CN=localhost")
     })
   )
 
@@ -354,6 +400,32 @@ describe("sessions", () => {
       assert.deepStrictEqual((yield* connections(server, [given])).isResumed, [true])
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual((yield* connections(server, [given])).isResumed, [false])
+    })
+  )
+
+  it.effect("a ticket of a resumed handshake prolongs nothing", () =>
+    Effect.gen(function* () {
+      const { servers, trustedRoot } = yield* certificates
+      const server = yield* tlsServer(servers.good)
+      const kept = makeSessionCache(4)
+      const untilMillis: Array<number> = []
+      const sessions: SessionCache = {
+        ...kept,
+        set: (key, session) => {
+          untilMillis.push(session.untilMillis)
+          kept.set(key, session)
+        }
+      }
+      const given = settings(server, { ca: trustedRoot }, { sessions })
+      yield* connections(server, [given])
+      yield* TestClock.adjust("1 hour")
+      const tls = yield* secure(yield* tcpTo(server.port), given)
+      assert.isTrue(tls.isSessionReused())
+      const before = untilMillis.length
+      // Node's server sends none after a resumed handshake, others do
+      tls.emit("session", Buffer.from("another"))
+      assert.strictEqual(untilMillis.length, before + 1)
+      assert.deepStrictEqual(new Set(untilMillis), new Set([86_400_000]))
     })
   )
 

@@ -35,7 +35,10 @@ export const factsOf = (certificate: X509Certificate): CertificateFacts => ({
   pin: spkiPin(certificate)
 })
 
-/** The certificates that a peer sent, as they came over the wire. */
+/**
+ * The certificates that a peer sent, as they came over the wire, from what `getPeerX509Certificate` gives. That can be asked only
+ * once of a socket: on Node 24 the first call takes the certificate out of it.
+ */
 export const sentChain = (leaf: X509Certificate | undefined): Array<X509Certificate> => {
   const chain: Array<X509Certificate> = []
   for (let next = leaf; next !== undefined; next = next.issuerCertificate) chain.push(next)
@@ -50,8 +53,8 @@ export const sentChain = (leaf: X509Certificate | undefined): Array<X509Certific
 export const signedChain = (
   leaf: X509Certificate,
   candidates: ReadonlyArray<X509Certificate>
-): ReadonlyArray<X509Certificate> => {
-  const chain = [leaf]
+): readonly [X509Certificate, ...Array<X509Certificate>] => {
+  const chain: [X509Certificate, ...Array<X509Certificate>] = [leaf]
   const seen = new Set([leaf.fingerprint256])
   // what is found is looked at in its turn
   for (const child of chain) {

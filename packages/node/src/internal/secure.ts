@@ -14,7 +14,7 @@ import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as CertificatePin from "../CertificatePin.ts"
-import { type CertificateFacts, factsOf, sentChain, signedChain } from "./certificateFacts.ts"
+import { type CertificateFacts, factsOf, signedChain } from "./certificateFacts.ts"
 import type { SessionCache } from "./sessionCache.ts"
 
 /** The server ended the handshake when it had seen what the client shows of itself. */
@@ -100,16 +100,19 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
     const sessionKey = `${settings.generation} ${checkedName} ${host}:${settings.port} ${applicationProtocols.join()}`
     const session = sessions?.get(sessionKey, nowMillis)
     let observedMismatch: CertificatePin.Mismatch | undefined
-    /** Set once the server's certificate was accepted. */
+    /** The server's certificate and those behind it, once it was accepted in a full handshake. */
+    let accepted: Chain | undefined
     let believedUntilMillis: number | undefined
 
-    const judge = (_: string, certificate: DetailedPeerCertificate): Error | undefined => {
+    /** Not called for a resumed handshake: then there is no certificate to judge. */
+    const judge = (certificate: DetailedPeerCertificate): Error | undefined => {
       const refused = checkServerIdentity(checkedName, certificate)
-      if (refused !== undefined || pins === undefined) return refused
-      const mismatch = pins.check(`${settings.host}:${settings.port}`, chainBehind(tls, certificate))
-      if (mismatch === undefined) return undefined
-      if (!mismatch.observed) return new PinMismatchError(mismatch)
+      if (refused !== undefined) return refused
+      const chain = chainOf(certificate)
+      const mismatch = pins?.check(`${settings.host}:${settings.port}`, chain)
+      if (mismatch !== undefined && !mismatch.observed) return new PinMismatchError(mismatch)
       observedMismatch = mismatch
+      accepted = chain
       return undefined
     }
 
@@ -122,7 +125,7 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
         rejectUnauthorized: true,
         ALPNProtocols: [...applicationProtocols],
         // Node calls it with what a leaf's chain leads to, though its type names the leaf only
-        checkServerIdentity: (name, certificate) => judge(name, certificate as DetailedPeerCertificate),
+        checkServerIdentity: (_, certificate) => judge(certificate as DetailedPeerCertificate),
         ...(servername === undefined ? {} : { servername }),
         ...(session === undefined ? {} : { session: session.ticket })
       })
@@ -149,9 +152,8 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
     const onSecure = (): void => {
       forget()
       endWithAlert(tls)
-      const leaf = tls.isSessionReused() ? undefined : tls.getPeerX509Certificate()
-      believedUntilMillis = leaf === undefined ? session?.untilMillis : believedUntil(leaf, nowMillis)
-      if (leaf !== undefined) onPeer?.(factsOf(leaf))
+      believedUntilMillis = accepted === undefined ? session?.untilMillis : believedUntil(accepted, nowMillis)
+      if (accepted !== undefined) onPeer?.(factsOf(accepted[0]))
       if (observedMismatch !== undefined) onObservedMismatch?.(observedMismatch)
       resume(Effect.succeed(tls))
     }
@@ -167,24 +169,24 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
     tls.once("error", onError)
     tls.once("close", onClose)
     tls.once("secureConnect", onSecure)
-    return Effect.sync(() => {
-      forget()
-      tls.destroy()
-      socket.destroy()
-    })
+    return Effect.sync(forget)
   })
 
 const dayMillis = 86_400_000
 
+type Chain = readonly [X509Certificate, ...ReadonlyArray<X509Certificate>]
+
 /** A verdict is believed for a day, and not beyond the end of any certificate that it was made on. */
-const believedUntil = (leaf: X509Certificate, nowMillis: number): number =>
-  Math.min(nowMillis + dayMillis, ...sentChain(leaf).map(({ validToDate }) => validToDate.getTime()))
+const believedUntil = (chain: Chain, nowMillis: number): number =>
+  Math.min(nowMillis + dayMillis, ...chain.map(({ validToDate }) => validToDate.getTime()))
 
 /**
- * The certificates whose keys stand behind an accepted one. Those that were sent, and those that Node completes them with from
- * the trusted roots; which of them belong to the chain, their signatures tell.
+ * The server's certificate and those whose keys stand behind it: what was sent, completed from the trusted roots.
+ *
+ * Not from `getPeerX509Certificate`: on Node 24 the first call takes the certificate out of the socket, and every later one, of
+ * `getPeerCertificate` too, finds none.
  */
-const chainBehind = (tls: TLSSocket, certificate: DetailedPeerCertificate): ReadonlyArray<X509Certificate> => {
+const chainOf = (certificate: DetailedPeerCertificate): Chain => {
   const completed: Array<X509Certificate> = []
   const seen = new Set<string>()
   // a root is its own issuer
@@ -196,8 +198,7 @@ const chainBehind = (tls: TLSSocket, certificate: DetailedPeerCertificate): Read
     seen.add(next.fingerprint256)
     completed.push(new X509Certificate(next.raw))
   }
-  const [leaf] = completed
-  return leaf === undefined ? [] : signedChain(leaf, [...completed, ...sentChain(tls.getPeerX509Certificate())])
+  return signedChain(new X509Certificate(certificate.raw), completed)
 }
 
 /**
