@@ -241,6 +241,7 @@ describe("fixed", () => {
     [{ url: "http:proxy" }, "url must be http:// or https://"],
     [{ url: "http://proxy:port" }, 'got "http://proxy:port"'],
     [{ url: "http://shop:s3cret@proxy:port" }, 'got "http://<redacted>@proxy:port"'],
+    [{ url: "http://shop:p@s3cret@proxy:port" }, 'got "http://<redacted>@proxy:port"'],
     [
       { url: "http://shop:3#s3cret@proxy:3128" },
       'must have nothing behind the port, got "http://<redacted>@proxy:3128"'
@@ -261,9 +262,20 @@ describe("fixed", () => {
       { url, credentials: { username: "a", password }, headers: { "Proxy-Authorization": "Bearer s3cret" } },
       "got a second proxy-authorization"
     ],
-    ...["", "10.*", "192.168.", "10.0.0.0/33", "10.0.0.0/", "example.test/8", "http://x", "a:b", "[::1", "x:70000"].map(
-      (entry) => [{ url, noProxy: ["ok.test", entry] }, `or *, got ${JSON.stringify(entry)}`] as const
-    )
+    ...[
+      "",
+      "10.*",
+      "192.168.",
+      "10.0.0.0/33",
+      "10.0.0.0/",
+      "example.test/8",
+      "http://x",
+      "a:b",
+      "[::1",
+      "[ok.test]",
+      "fe80::1%eth0",
+      "x:70000"
+    ].map((entry) => [{ url, noProxy: ["ok.test", entry] }, `or *, got ${JSON.stringify(entry)}`] as const)
   ]
   for (const [options, words] of refused) {
     it(`refuses, and says: ${words}`, () => {

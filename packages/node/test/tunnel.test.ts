@@ -139,6 +139,21 @@ describe.each([{ security: "plain" }, { security: "TLS" }])("a tunnel through a 
     )
   }
 
+  it.live("an interruption in the turn in which it began destroys the socket", () =>
+    Effect.gen(function* () {
+      const { tls, trusted } = yield* prepared
+      const proxy = yield* testProxy(tls)
+      const socket = yield* connectTo(proxy.port, trusted)
+      const fiber = yield* tunnel(socket, { proxy: targetOf(proxy.port), target: "payments.test:443" }).pipe(
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(socket.destroyed)
+      yield* proxy.idle
+      assert.deepStrictEqual(proxy.asked, [])
+    })
+  )
+
   it.live.each(deeds.filter((deed) => deed !== "silence").map((deed) => ({ deed })))(
     "a proxy's $deed behind the tunnel is heard by who got the socket",
     ({ deed }) =>
@@ -217,7 +232,8 @@ describe("an answer that is no tunnel", () => {
 
   it.live("what cannot be read is not shown, since a proxy may repeat what it was sent", () =>
     Effect.gen(function* () {
-      const { code } = yield* failureOf({ answer: (headers) => `\0${headers["proxy-authorization"]}\r\n\r\n` })
+      const { code, error } = yield* failureOf({ answer: (headers) => `\0${headers["proxy-authorization"]}\r\n\r\n` })
+      assert.notProperty(error.cause, "rawPacket")
       assert.strictEqual(code, "HPE_INVALID_CONSTANT")
     })
   )
@@ -234,9 +250,14 @@ describe("a socket that has ended", () => {
   it.live("makes no tunnel, and nobody waits for one", () =>
     Effect.gen(function* () {
       const proxy = yield* testProxy()
-      for (const end of [(socket: Socket) => socket.destroy(), (socket: Socket) => socket.end()]) {
+      const ends: ReadonlyArray<(socket: Socket) => unknown> = [
+        (socket) => socket.destroy(),
+        (socket) => socket.end(),
+        (socket) => new Promise((resolve) => socket.once("close", resolve).destroy())
+      ]
+      for (const end of ends) {
         const socket = yield* connectTo(proxy.port)
-        end(socket)
+        yield* Effect.promise(async () => end(socket))
         const error = yield* tunnel(socket, { proxy: targetOf(proxy.port), target: "payments.test:443" }).pipe(
           Effect.flip,
           Effect.timeout("3 seconds")

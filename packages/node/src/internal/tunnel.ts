@@ -41,15 +41,12 @@ export interface TunnelOptions {
  */
 export const tunnel = (socket: Socket, { proxy, target }: TunnelOptions): Effect.Effect<Socket, ProxyError> =>
   Effect.callback((resume) => {
-    let settled = false
     const fail = (why: { readonly status?: number; readonly cause?: unknown }): void => {
-      if (settled) return
-      settled = true
       socket.destroy()
       resume(Effect.fail(stackless(() => new ProxyError({ proxy: proxy.endpoint, ...why }))))
     }
-    // it would never tell `request` that it has closed, because it has told already
-    if (socket.destroyed || socket.readableEnded || socket.writableEnded) {
+    // one that has closed says so once, and `request` would wait for it
+    if (socket.destroyed) {
       fail({})
       return undefined
     }
@@ -65,25 +62,19 @@ export const tunnel = (socket: Socket, { proxy, target }: TunnelOptions): Effect
     // `close` is what Node says for want of an agent, and what a proxy may take at its word when it has answered
     connect.removeHeader("connection")
     connect.once("connect", (response, _, head: Buffer) => {
-      if (settled) return
       const status = response.statusCode ?? 0
       // RFC 9110 §9.3.6: any success is a tunnel
       if (status < 200 || status > 299) {
         fail({ status })
         return
       }
-      settled = true
       if (head.length > 0) socket.unshift(head)
       resume(Effect.succeed(socket))
     })
-    // not `once`: a request that is destroyed says so, after whatever was said before
+    // it also hears what an interruption makes of the request, and nobody waits for that
     connect.on("error", (cause) => fail(isHangUp(cause) ? {} : { cause: withoutPacket(cause) }))
     connect.end()
-    return Effect.sync(() => {
-      settled = true
-      connect.destroy()
-      socket.destroy()
-    })
+    return Effect.sync(() => socket.destroy())
   })
 
 /**
