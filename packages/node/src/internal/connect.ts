@@ -2,7 +2,7 @@ import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { TransportReason } from "@holdfast/core/Reason"
+import { NameResolutionFailed, type TransportReason } from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import type * as AddressPolicy from "../AddressPolicy.ts"
@@ -82,7 +82,7 @@ const reached = (means: Means, route: Route, onResolved: () => void): Effect.Eff
   const denied = addresses === undefined ? undefined : deniedHost(addresses, host, port)
   if (denied !== undefined) return Effect.fail(denied)
   if (proxy !== undefined) return throughProxy(means, route, proxy, onResolved)
-  return Effect.flatMap(Effect.mapError(resolver.resolve(host), classified(endpoint)), (found) => {
+  return Effect.flatMap(Effect.mapError(resolver.resolve(host), unresolved(endpoint)), (found) => {
     onResolved()
     const allowed = addresses === undefined ? found : allowedOf(addresses, host, port, found)
     if ("_tag" in allowed) return Effect.fail(allowed)
@@ -141,6 +141,12 @@ const held = <E, E2>(
       )
     )
   )
+
+/** Not by its code alone: a name server that refuses is no refused connection. */
+const unresolved =
+  (endpoint: string) =>
+  ({ code }: NameResolver.NameResolutionError): TransportReason =>
+    stackless(() => new NameResolutionFailed({ endpoint, phase: "connect", code }))
 
 const classified =
   (endpoint: string) =>

@@ -7,6 +7,7 @@ import * as Redacted from "effect/Redacted"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
+import { NameResolutionError } from "../NameResolver.ts"
 import type { ProxyTarget } from "../Proxy.ts"
 
 /**
@@ -120,6 +121,7 @@ const whatHappened = (error: {
   }
   if (error.cause === undefined) return "closed the connection before it answered"
   if (codeOf(error.cause) === "HPE_HEADER_OVERFLOW") return "answered with a head that is too long"
+  if (error.cause instanceof NameResolutionError) return "could not be resolved"
   const { _tag } = FailureClassifier.classify(error.cause, { endpoint: error.proxy, phase: "connect" })
   switch (_tag) {
     case "NameResolutionFailed":
