@@ -90,7 +90,7 @@ const defaults = (groups: ReadonlyArray<readonly [string, object]>): string =>
     )
   )
 
-const { deadline, attemptTimeout, limits, nonIdempotent } = HttpPolicy.defaults
+const { deadline, attemptTimeout, limits, nonIdempotent, redirects } = HttpPolicy.defaults
 
 /** When a breaker opens, as `describe` says it. */
 const tripInWords = (trip: CircuitBreaker.Options["trip"]): string =>
@@ -151,6 +151,7 @@ const stages: ReadonlyArray<readonly [stage: string, figures: (policy: HttpPolic
           ? call.attemptTimeout && { "": call.attemptTimeout }
           : { "": "learned", ...AttemptTimeout.adaptiveDefaults, ...adaptiveTimeout, window: undefined }
     ],
+    ["redirects", ({ call }) => call.redirects && { ...call.redirects }],
     ["limits", ({ call }) => ({ ...call.limits })]
   ]
 
@@ -185,7 +186,8 @@ const optionalStages = (): string =>
   defaults([
     ["singleFlight.", SingleFlight.defaults],
     ["rateLimit.", RateLimit.defaults],
-    ["adaptiveConcurrency.", AdaptiveConcurrency.defaults]
+    ["adaptiveConcurrency.", AdaptiveConcurrency.defaults],
+    ["redirects.", redirects]
   ])
 
 const parts: { readonly [name: string]: () => string } = {

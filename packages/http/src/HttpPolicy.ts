@@ -37,6 +37,8 @@ import type {
   LimitOptions,
   Options,
   Overrides,
+  RedirectOptions,
+  RedirectPolicy,
   RetryOptions,
   RetryPolicy
 } from "./internal/policyModel.ts"
@@ -54,6 +56,8 @@ export type {
   NonIdempotent,
   Options,
   Overrides,
+  RedirectOptions,
+  RedirectPolicy,
   RetryOptions,
   RetryPolicy
 } from "./internal/policyModel.ts"
@@ -69,6 +73,7 @@ export const defaults = {
   attemptTimeout: Duration.seconds(10),
   nonIdempotent: "never",
   refusals: "fail",
+  redirects: { max: 5, insecure: "refuse", traceHeaders: "drop" },
   limits: {
     responseBytes: 16 * 1024 * 1024,
     errorBytes: 16 * 1024,
@@ -102,6 +107,16 @@ const limitsOf = (given: LimitOptions | undefined, base: Transport.Limits): Tran
   drainBytes: bytes("drainBytes", given?.drainBytes, base.drainBytes),
   drainTime: time("limits.drainTime", given?.drainTime) ?? base.drainTime
 })
+
+const redirectsOf = (given: RedirectOptions, base: RedirectPolicy): RedirectPolicy => {
+  const max = given.max ?? base.max
+  if (!(Number.isInteger(max) && max >= 1)) {
+    throw new RangeError(
+      `HttpPolicy: redirects.max must be a whole number of at least 1, got ${max}; none are followed with redirects: false`
+    )
+  }
+  return { max, insecure: given.insecure ?? base.insecure, traceHeaders: given.traceHeaders ?? base.traceHeaders }
+}
 
 const scheduleOf = (options: BackoffOptions): Retry.Retry["schedule"] => {
   const { base, cap, factor, jitter, shape = "exponential" } = options
@@ -158,7 +173,13 @@ const overridden = (base: CallPolicy, given: Overrides): CallPolicy => {
       given.retry === undefined ? base.retry : given.retry === false ? undefined : retryOf(given.retry, base.retry),
     hedge: base.hedge && given.hedge !== false,
     singleFlight: base.singleFlight && given.singleFlight !== false,
-    limits: given.limits === undefined ? base.limits : limitsOf(given.limits, base.limits)
+    limits: given.limits === undefined ? base.limits : limitsOf(given.limits, base.limits),
+    redirects:
+      given.redirects === undefined
+        ? base.redirects
+        : given.redirects === false
+          ? undefined
+          : redirectsOf(given.redirects, base.redirects ?? defaults.redirects)
   }
 }
 
@@ -202,6 +223,7 @@ const headerName = (given: string | false | undefined): string | undefined => {
 export const make = (options: Options): HttpPolicy => {
   const adaptiveTimeout = isAdaptive(options.attemptTimeout) ? options.attemptTimeout : undefined
   const retry = on(options.retry)
+  const redirects = on(options.redirects)
   const call: CallPolicy = {
     deadline: time("deadline", options.deadline),
     attemptTimeout: isAdaptive(options.attemptTimeout) ? undefined : time("attemptTimeout", options.attemptTimeout),
@@ -209,7 +231,8 @@ export const make = (options: Options): HttpPolicy => {
     retry: retry === undefined ? undefined : retryOf(retry, undefined),
     hedge: on(options.hedge) !== undefined,
     singleFlight: on(options.singleFlight) !== undefined,
-    limits: limitsOf(options.limits, defaults.limits)
+    limits: limitsOf(options.limits, defaults.limits),
+    redirects: redirects === undefined ? undefined : redirectsOf(redirects, defaults.redirects)
   }
   const policy: HttpPolicy = {
     options,

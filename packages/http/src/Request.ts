@@ -10,6 +10,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CallError } from "@holdfast/core/CallError"
 import type { Rejection } from "./Rejection.ts"
@@ -130,3 +131,67 @@ export type Method = <const Path extends string, Decode extends Decoder | undefi
   CallError,
   Decode extends Decoder ? Decode["DecodingServices"] : never
 >
+
+/**
+ * An answer whose body is read by who asked for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamedAnswer {
+  readonly status: number
+  /** Names in lower case. */
+  readonly headers: { readonly [name: string]: string }
+  /**
+   * The body, as it comes and no faster than it is read. It can be read once, while the scope is open. It fails when it is cut
+   * off, stalls, is longer than `maxBytes`, or when the deadline of the call passes.
+   */
+  readonly stream: Stream.Stream<Uint8Array, CallError>
+}
+
+/**
+ * What a request may have whose answer is streamed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamingOptions extends RequestOptions {
+  /** The most bytes that the body may have; with one more it fails with `ResponseTooLarge`. Default: no bound. */
+  readonly maxBytes?: number | undefined
+}
+
+/**
+ * What a streaming helper takes after the path.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StreamingOptionsOf<Path extends string> = [ParamNames<Path>] extends [never]
+  ? [options?: StreamingOptions & ParamsOf<Path>]
+  : [options: StreamingOptions & ParamsOf<Path>]
+
+/**
+ * A request helper of one method whose answer is given when its headers have come. Closing the scope aborts what was not read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StreamingMethod = <const Path extends string>(
+  path: Path,
+  ...options: StreamingOptionsOf<Path>
+) => Effect.Effect<StreamedAnswer, CallError, Scope.Scope>
+
+/**
+ * The request helpers whose answers are streamed. They are under the policy like all others, up to the headers of the answer;
+ * single flight is not for them, since a body can be read once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamingMethods {
+  readonly get: StreamingMethod
+  readonly post: StreamingMethod
+  readonly put: StreamingMethod
+  readonly patch: StreamingMethod
+  readonly delete: StreamingMethod
+}

@@ -149,7 +149,12 @@ const makeState = (options: Options): State => {
   for (const [stage, isThere, why] of [
     ["hedge", policy.call.hedge, "the response that loses could not be read and released"],
     ["singleFlight", policy.call.singleFlight, "one response cannot be read twice"],
-    ["deadlineHeader", policy.deadlineHeader !== undefined, "the request is made when the policy gets it"]
+    ["deadlineHeader", policy.deadlineHeader !== undefined, "the request is made when the policy gets it"],
+    [
+      "redirects",
+      [policy.call, ...policy.operations.values()].some(({ redirects }) => redirects !== undefined),
+      "the client follows them by its own rules"
+    ]
   ] as const) {
     if (isThere) throw new RangeError(`ResilientClient: ${stage} cannot be had over a client: ${why}; use an Upstream`)
   }

@@ -172,6 +172,11 @@ const plainHeaders = (
   return plain
 }
 
+const secretNames = (headers: Options["headers"]): ReadonlySet<string> =>
+  new Set(
+    Object.entries(headers ?? {}).flatMap(([name, value]) => (Redacted.isRedacted(value) ? [name.toLowerCase()] : []))
+  )
+
 /**
  * Makes an upstream that calls through the `Transport` in the context.
  *
@@ -197,6 +202,7 @@ export const make = (
       endpoint: Transport.endpointOf(url.origin),
       basePath: url.pathname.replace(/\/+$/, ""),
       headers,
+      secretHeaders: secretNames(options.headers),
       rejections: options.rejections ?? [],
       classify: options.classify,
       propagateTrace: options.propagateTrace ?? true,

@@ -17,24 +17,29 @@ import { bodyJson, bodyText, statusReason } from "./statusReason.ts"
 /** What the caller asked for, made of a response; or the reason why it is a failure. */
 export const answer = (
   runtime: Runtime,
+  endpoint: string,
   fiber: Fiber.Fiber<unknown, unknown>,
   given: Given,
-  expectedStatus: ReadonlyArray<number>,
-  response: Transport.Response
+  response: Transport.Response,
+  /** Redirects that led to it. */
+  followed: number
 ): Effect.Effect<unknown, Reason.Reason, unknown> => {
   const rejections = given.rejections === undefined ? runtime.rejections : [...given.rejections, ...runtime.rejections]
   if (rejections.length > 0) {
     const rejected = rejection(rejections, response)
     if (rejected !== undefined) return Effect.fail(rejected)
   }
-  const status = response.status
-  if ((status < 200 || status >= 300) && status !== 304 && !expectedStatus.includes(status)) {
+  if (!isAnswer(response.status, given.expectedStatus)) {
     const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-    return Effect.fail(statusReason(runtime.endpoint, response, now))
+    return Effect.fail(statusReason(endpoint, response, now, followed))
   }
   if (given.decode === undefined) return Effect.succeed(new WholeAnswer(response))
-  return decode(runtime.endpoint, given.decode, response)
+  return decode(endpoint, given.decode, response)
 }
+
+/** Whether a response with this status is what was asked for. */
+export const isAnswer = (status: number, expectedStatus: ReadonlyArray<number> | undefined): boolean =>
+  (status >= 200 && status < 300) || status === 304 || expectedStatus?.includes(status) === true
 
 /** A class, because an object with a getter of its own costs more than the rest of the answer. */
 class WholeAnswer implements Answer {

@@ -3,12 +3,12 @@ import type * as Bulkhead from "@holdfast/core/Bulkhead"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
-import { ignored, type Outcome } from "@holdfast/core/Outcome"
+import { ignored, type Outcome, success } from "@holdfast/core/Outcome"
 import type * as Reason from "@holdfast/core/Reason"
 import type * as Throttle from "@holdfast/core/Throttle"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { EndpointStages } from "./stages.ts"
@@ -33,6 +33,11 @@ export interface Guarded<A, E, R> {
   readonly send: (nowMillis: number) => Effect.Effect<A, E, R>
   /** What to think of its end, or of a refusal. */
   readonly outcomeOf: (exit: Exit.Exit<A, E | Reason.PolicyReason>) => Outcome
+  /**
+   * Set where a success goes on using the upstream, as an open body does: gets what gives its places back, which are kept
+   * until then. What is learned of the attempt is learned of its success alone.
+   */
+  readonly keepPlaces?: (value: A, release: () => void) => void
 }
 
 /**
@@ -66,6 +71,9 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>): Effect.Effect<A, E 
         try {
           // what was never sent says nothing of the upstream, whatever refused it
           if (held.isSent) outcome = subject.outcomeOf(exit)
+          if (subject.keepPlaces !== undefined && Exit.isSuccess(exit)) {
+            subject.keepPlaces(exit.value, placesOf(held, Deadline.nowMillisUnsafe(clock)))
+          }
         } finally {
           // a classifier that throws is a bug of whoever wrote it, and dies as one, but keeps no permit
           settle(subject.stages, held, Deadline.nowMillisUnsafe(clock), outcome)
@@ -117,6 +125,18 @@ const admit = (
     held.bulkhead = admitted
   }
   return undefined
+}
+
+/** Takes the places of an attempt out of what it holds, and gives what gives them back, once. */
+const placesOf = (held: Held, nowMillis: number): (() => void) => {
+  const { adaptiveConcurrency, bulkhead } = held
+  held.adaptiveConcurrency = undefined
+  held.bulkhead = undefined
+  return () => {
+    // settled late, with the time that the answer took: how long it is read says nothing of the upstream
+    adaptiveConcurrency?.settle(nowMillis, success)
+    bulkhead?.release()
+  }
 }
 
 const settle = (stages: EndpointStages, held: Held, nowMillis: number, outcome: Outcome): void => {

@@ -13,17 +13,22 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
 import type * as Tracer from "effect/Tracer"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
+import * as Redaction from "../Redaction.ts"
+import * as Transport from "../Transport.ts"
 import { answer } from "./answer.ts"
 import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
+import { type Arrived, follow, leadsOn } from "./follow.ts"
 import { type Guarded, guarded } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
 import { isIssue, type Issue } from "./pathTemplate.ts"
-import type { CallPolicy } from "./policyModel.ts"
+import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
+import type { Hop } from "./redirects.ts"
 import { mayRepeat, withRefusals } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
@@ -48,13 +53,13 @@ export const call = (
 
 const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
 
-type Attempt = Effect.Effect<unknown, Reason.Reason, unknown>
+export type Attempt = Effect.Effect<unknown, Reason.Reason, unknown>
 
 /**
  * A call under way: what it asks for, what it may do, and what has become of it. It is one object, and the loop and the stages ask
  * it for what they need: closures for each of their questions would be most of what a call in flight weighs.
  */
-class Call
+export class Call
   implements
     Retry.Loop<unknown, Reason.Reason, unknown, never, CallError, never>,
     Guarded<unknown, Reason.Reason, unknown>
@@ -77,8 +82,8 @@ class Call
   private sent = 0
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
-  private request: Encoded | undefined = undefined
-  private span: Tracer.Span | undefined = undefined
+  protected request: Encoded | undefined = undefined
+  protected span: Tracer.Span | undefined = undefined
 
   constructor(runtime: Runtime, fiber: Fiber.Fiber<unknown, unknown>, method: string, template: string, given: Given) {
     this.runtime = runtime
@@ -119,7 +124,7 @@ class Call
   }
 
   /** Joins an equal read that is under way, where the policy says so. */
-  private shared(
+  protected shared(
     request: Encoded,
     run: () => Effect.Effect<unknown, CallError, unknown>
   ): Effect.Effect<unknown, CallError, unknown> {
@@ -206,19 +211,25 @@ class Call
     const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
     const headers = this.headersOf(limitMillis, nowMillis)
     if (this.span === undefined) return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers))
-    return Spans.withAttemptSpan(
-      {
-        method: this.method,
-        template: this.template,
-        origin: this.runtime.origin,
-        shownPath: this.request?.shownPath ?? "",
-        resend
-      },
-      (span) => {
-        const traced = this.runtime.propagateTrace ? { ...headers, traceparent: Spans.traceparent(span) } : headers
-        return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, span))
-      }
-    )
+    return this.traced(resend, (span) => {
+      const traced = this.runtime.propagateTrace ? { ...headers, traceparent: Spans.traceparent(span) } : headers
+      return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, span))
+    })
+  }
+
+  /** Makes an attempt within its span. */
+  protected traced(resend: number, attempt: (span: Tracer.Span) => Attempt): Attempt {
+    return Spans.withAttemptSpan(this.attemptSpan(resend), attempt)
+  }
+
+  protected attemptSpan(resend: number): Spans.AttemptSpan {
+    return {
+      method: this.method,
+      template: this.template,
+      origin: this.runtime.origin,
+      shownPath: this.request?.shownPath ?? "",
+      resend
+    }
   }
 
   /** Bounds an attempt, and tells the learned limit what became of it. */
@@ -247,9 +258,27 @@ class Call
   }
 
   /** Sends, reads within bounds, and makes of the response what the caller asked for. */
-  private exchange(resend: number, headers: { readonly [name: string]: string }, span?: Tracer.Span): Attempt {
-    const { given, policy, request, runtime } = this
-    const sent = runtime.transport.send({
+  protected exchange(resend: number, headers: { readonly [name: string]: string }, span?: Tracer.Span): Attempt {
+    const { policy, runtime } = this
+    const request = this.wireRequest(resend, headers, policy.limits)
+    return Effect.flatMap(runtime.transport.send(request), (response) => {
+      const redirects = policy.redirects
+      if (redirects === undefined || !leadsOn(request, response)) return this.answered(request, response, 0, span)
+      const from = { request, response, followed: 0 }
+      return Effect.flatMap(
+        this.followed(redirects, from, (hop) => runtime.transport.send(hop), discardWhole, span),
+        (last) => this.answered(last.request, last.response, last.followed, span)
+      )
+    })
+  }
+
+  protected wireRequest(
+    resend: number,
+    headers: { readonly [name: string]: string },
+    limits: Transport.Limits
+  ): Transport.Request {
+    const { given, request, runtime } = this
+    return {
       upstream: runtime.name,
       operation: this.operation,
       resend,
@@ -259,18 +288,66 @@ class Call
       headers,
       body: request?.body.body,
       expectedStatus: given.expectedStatus ?? noStatus,
-      limits: policy.limits
-    })
-    return Effect.flatMap(sent, (response) => {
-      span?.attribute("http.response.status_code", response.status)
-      pace(this.live.stages.rateLimit, this.fiber.getRef(Clock.Clock), response.status, response.headers)
-      return answer(runtime, this.fiber, given, given.expectedStatus ?? noStatus, response)
-    })
+      limits
+    }
+  }
+
+  /** What the caller asked for, of a whole response. */
+  protected answered(
+    request: Transport.Request,
+    response: Transport.Response,
+    followed: number,
+    span: Tracer.Span | undefined
+  ): Attempt {
+    const { given, runtime } = this
+    span?.attribute("http.response.status_code", response.status)
+    this.paced(request, response)
+    const endpoint = followed === 0 ? runtime.endpoint : Transport.endpointOf(request.origin)
+    return answer(runtime, endpoint, this.fiber, given, response, followed)
+  }
+
+  /** Hears what the upstream says of its own limit; another origin, where a redirect led, has limits of its own. */
+  protected paced(
+    request: Transport.Request,
+    response: { readonly status: number; readonly headers: { readonly [name: string]: string } }
+  ): void {
+    if (request.origin !== this.runtime.origin) return
+    pace(this.live.stages.rateLimit, this.fiber.getRef(Clock.Clock), response.status, response.headers)
+  }
+
+  /** Follows a redirect to the response that is none. */
+  protected followed<R extends { readonly status: number; readonly headers: { readonly [name: string]: string } }>(
+    policy: RedirectPolicy,
+    from: Arrived<R>,
+    send: (request: Transport.Request) => Effect.Effect<R, Reason.Reason>,
+    discard: (response: R) => Effect.Effect<void>,
+    span: Tracer.Span | undefined
+  ): Effect.Effect<Arrived<R>, Reason.Reason> {
+    return follow(
+      {
+        policy,
+        replayable: () => this.request?.body.replayable() === true,
+        secretHeaders: this.secretHeaders(),
+        send,
+        discard,
+        onHop: (status, hop) => span?.event("holdfast.redirect", Spans.nowNanos(this.fiber), hopShown(status, hop))
+      },
+      from
+    )
+  }
+
+  /** Names of the headers that were declared as secrets, with the upstream or with this request. */
+  private secretHeaders(): ReadonlySet<string> {
+    const names = new Set(this.runtime.secretHeaders)
+    for (const [name, value] of Object.entries(this.given.headers ?? {})) {
+      if (Redacted.isRedacted(value)) names.add(name.toLowerCase())
+    }
+    return names
   }
 
   // -------------------------------------------------------------------------------------------------------------------
 
-  private nowMillis(): number {
+  protected nowMillis(): number {
     return Deadline.nowMillisUnsafe(this.fiber.getRef(Clock.Clock))
   }
 
@@ -279,7 +356,7 @@ class Call
     return Effect.fail(this.failed(reason, "not-retryable"))
   }
 
-  private failed(reason: Reason.Reason, stopped: RetryStopped): CallError {
+  protected failed(reason: Reason.Reason, stopped: RetryStopped): CallError {
     return stackless(
       () =>
         new CallError({
@@ -296,6 +373,16 @@ class Call
 }
 
 const noStatus: ReadonlyArray<number> = []
+
+/** A whole response holds nothing. */
+const discardWhole = (): Effect.Effect<void> => Effect.void
+
+/** A redirect as spans show it: its path may be the secret. */
+const hopShown = (status: number, hop: Hop) => ({
+  "http.response.status_code": status,
+  "http.request.method": hop.method,
+  "url.full": `${hop.origin}/${Redaction.redacted}`
+})
 
 const deadlineMillis = (policy: CallPolicy): number | undefined =>
   policy.deadline === undefined ? undefined : Duration.toMillis(policy.deadline)

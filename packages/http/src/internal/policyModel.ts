@@ -103,6 +103,36 @@ export interface LimitOptions {
 }
 
 /**
+ * How redirects are followed: 301, 302, 303, 307 and 308, within the attempt and its timeout.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RedirectOptions {
+  /** How many are followed one after the other; the next one fails the attempt. At least 1; default 5. */
+  readonly max?: number | undefined
+  /** What becomes of one that leads from `https` to `http`. Default `refuse`: the attempt fails. */
+  readonly insecure?: "refuse" | "follow" | undefined
+  /**
+   * Whether another origin is told the trace (`traceparent`, `tracestate`, `baggage`, `b3`). Default `drop`. What carries secrets
+   * is dropped in any case.
+   */
+  readonly traceHeaders?: "drop" | "keep" | undefined
+}
+
+/**
+ * A checked way to follow redirects.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RedirectPolicy {
+  readonly max: number
+  readonly insecure: "refuse" | "follow"
+  readonly traceHeaders: "drop" | "keep"
+}
+
+/**
  * What one operation, or one call, may have otherwise than its policy. Stages that keep state (budget, breaker, limits) are the
  * upstream's and stay.
  *
@@ -122,6 +152,8 @@ export interface Overrides {
   readonly singleFlight?: false | undefined
   /** How much of a response is read. */
   readonly limits?: LimitOptions | undefined
+  /** Which redirects are followed; `false` for none. Of calls of an upstream alone. */
+  readonly redirects?: RedirectOptions | false | undefined
 }
 
 /**
@@ -156,6 +188,8 @@ export interface Options {
   readonly adaptiveConcurrency?: AdaptiveConcurrency.Options | false | undefined
   /** One attempt, from the wait for a connection to the decoded answer: a time, or a limit that is learned. Default 10 s. */
   readonly attemptTimeout?: Duration.Input | AdaptiveTimeoutOptions | false | undefined
+  /** Redirects that are followed within an attempt. Default: none, and a redirect is a failure. */
+  readonly redirects?: RedirectOptions | false | undefined
   /** How much of a response is read. */
   readonly limits?: LimitOptions | undefined
   /** What single operations have otherwise: `{ "POST /charges": { retry: false } }`. */
@@ -192,6 +226,7 @@ export interface CallPolicy {
   readonly hedge: boolean
   readonly singleFlight: boolean
   readonly limits: Transport.Limits
+  readonly redirects: RedirectPolicy | undefined
 }
 
 /**

@@ -15,6 +15,7 @@ import type {
   LimitOptions,
   Options,
   Overrides,
+  RedirectOptions,
   RetryOptions
 } from "./policyModel.ts"
 
@@ -158,13 +159,18 @@ const loop = {
 
 const limits = fields<LimitOptions>({ responseBytes: number, errorBytes: number, drainBytes: number, drainTime: time })
 
+const redirects = orOff(
+  fields<RedirectOptions>({ max: number, insecure: word("refuse", "follow"), traceHeaders: word("drop", "keep") })
+)
+
 const overrides = fields<Overrides>({
   deadline: orOff(time),
   attemptTimeout: orOff(time),
   retry: orOff(fields<Omit<RetryOptions, "budget">>(loop)),
   hedge: { off: true },
   singleFlight: { off: true },
-  limits
+  limits,
+  redirects
 })
 
 const presets = ["standard", "aggressive", "gentle", "none"] as const
@@ -256,6 +262,7 @@ export const policyShape = fields<Declared>({
       ["limit"]
     )
   }),
+  redirects,
   limits,
   operations: { inside: { _tag: "Operations", of: overrides } }
 })

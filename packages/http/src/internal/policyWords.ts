@@ -10,7 +10,7 @@ import type { Mode } from "@holdfast/core/Mode"
 import * as RateLimit from "@holdfast/core/RateLimit"
 import * as RetryBudget from "@holdfast/core/RetryBudget"
 import * as Throttle from "@holdfast/core/Throttle"
-import type { CallPolicy, Finding, HttpPolicy, RetryPolicy } from "./policyModel.ts"
+import type { CallPolicy, Finding, HttpPolicy, RedirectPolicy, RetryPolicy } from "./policyModel.ts"
 
 // what a policy is in words, and what its numbers say together; both read the checked policy and nothing else
 
@@ -92,6 +92,11 @@ const attemptTimeoutInWords = (policy: HttpPolicy): string | undefined => {
   )
 }
 
+const redirectsInWords = ({ insecure, max, traceHeaders }: RedirectPolicy): string =>
+  `${max} ${max === 1 ? "redirect" : "redirects"}` +
+  (insecure === "follow" ? ", from https to http as well" : "") +
+  (traceHeaders === "keep" ? ", with trace headers" : "")
+
 /** The stages in the order in which they run. */
 export const describe = (policy: HttpPolicy): string => {
   const { adaptiveConcurrency, breaker, bulkhead, hedge, rateLimit, singleFlight, throttle } = policy
@@ -119,6 +124,7 @@ export const describe = (policy: HttpPolicy): string => {
         adaptiveConcurrency.mode
       ),
     attemptTimeoutInWords(policy),
+    policy.call.redirects && redirectsInWords(policy.call.redirects),
     policy.operations.size === 0
       ? undefined
       : `${policy.operations.size} ${policy.operations.size === 1 ? "operation" : "operations"} with settings of their own`
@@ -191,6 +197,12 @@ const callFindings = (policy: HttpPolicy, call: CallPolicy, prefix: string): Rea
   }
   if (deadline === undefined && attempt === undefined) {
     found.push({ severity: "warning", text: `${prefix}nothing bounds a call but its caller's own deadline` })
+  }
+  if (call.redirects?.insecure === "follow") {
+    found.push({
+      severity: "warning",
+      text: `${prefix}redirects from https to http are followed; whoever is on the way can read and change what is sent then`
+    })
   }
   if (retry?.nonIdempotent === "always") {
     found.push({

@@ -13,6 +13,8 @@ export interface Runtime {
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string
   readonly headers: { readonly [name: string]: string }
+  /** Names of those whose values were declared as secrets. */
+  readonly secretHeaders: ReadonlySet<string>
   readonly rejections: ReadonlyArray<Rejection<unknown>>
   readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
   readonly propagateTrace: boolean

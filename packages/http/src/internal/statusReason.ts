@@ -68,7 +68,9 @@ const problemOf = (contentType: string | undefined, text: string): ProblemDetail
 export const statusReason = (
   endpoint: string,
   response: Transport.Response,
-  nowEpochMillis: number
+  nowEpochMillis: number,
+  /** Redirects that led to the response. */
+  followed = 0
 ): Reason.StatusReason | Reason.TooManyRedirects => {
   const { status, headers } = response
   if (status < 400) {
@@ -80,7 +82,7 @@ export const statusReason = (
         new Reason.TooManyRedirects({
           endpoint,
           status,
-          followed: 0,
+          followed,
           ...(location === null ? {} : { location: location.origin })
         })
     )
