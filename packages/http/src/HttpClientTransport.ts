@@ -13,6 +13,8 @@
 
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
@@ -22,7 +24,7 @@ import type { HttpMethod } from "effect/http/HttpMethod"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "./FailureClassifier.ts"
-import { readBounded, readErrorBody } from "./internal/boundedBody.ts"
+import { hasNoBody, readBounded, readErrorBody } from "./internal/boundedBody.ts"
 import * as Transport from "./Transport.ts"
 
 const toRequest = (request: Transport.Request): HttpClientRequest.HttpClientRequest => {
@@ -67,23 +69,72 @@ const readBody = (
   })
 }
 
+/** Sends, and gives the response with its headers. */
+const execute = <E extends HttpClientError, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  request: Transport.Request,
+  endpoint: string
+): Effect.Effect<HttpClientResponse, Reason.TransportReason, R> =>
+  client.execute(toRequest(request)).pipe(
+    Effect.mapError((error) => stackless(() => FailureClassifier.classify(error, { endpoint, phase: "wait" }))),
+    Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
+    // fetch would follow redirects by itself, and take the request's secrets along; other clients do not read this
+    Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+  )
+
+/** The body as it comes. Whatever way its scope is closed, a body that was not read is aborted. */
+const openBody = (
+  request: Transport.Request,
+  endpoint: string,
+  response: HttpClientResponse
+): Effect.Effect<Transport.OpenResponse, Reason.TransportReason, Scope.Scope> => {
+  const limit = request.limits.responseBytes
+  const announced = request.method === "HEAD" ? 0 : Number(response.headers["content-length"] ?? 0)
+  if (announced > limit) {
+    return Effect.fail(stackless(() => new Reason.ResponseTooLarge({ endpoint, limit, size: announced })))
+  }
+  let isBegun = false
+  const bytes = Stream.suspend(() => {
+    isBegun = true
+    return response.stream.pipe(
+      Stream.catchIf(hasNoBody, () => Stream.empty),
+      Stream.mapError((error) => stackless(() => FailureClassifier.classify(error, { endpoint, phase: "receive" })))
+    )
+  })
+  // to begin a stream and leave it is how a body is given up that nobody has read
+  const givenUp = Effect.suspend(() => (isBegun ? Effect.void : Effect.scoped(Stream.toPull(bytes))))
+  return Effect.as(
+    Effect.addFinalizer(() => givenUp),
+    {
+      status: response.status,
+      headers: response.headers,
+      stream: request.method === "HEAD" ? Stream.empty : bytes
+    }
+  )
+}
+
 /**
  * Makes a transport of a client.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (client: HttpClient.HttpClient): Transport.Transport["Service"] =>
-  Transport.fromSend((request) => {
+export const make = (client: HttpClient.HttpClient): Transport.Transport["Service"] => ({
+  send: (request) => {
     const endpoint = Transport.endpointOf(request.origin)
-    return client.execute(toRequest(request)).pipe(
-      Effect.mapError((error) => stackless(() => FailureClassifier.classify(error, { endpoint, phase: "wait" }))),
-      Effect.flatMap((response) => readBody(request, endpoint, response)),
-      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-      // fetch would follow redirects by itself, and take the request's secrets along; other clients do not read this
-      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+    return Effect.flatMap(execute(client, request, endpoint), (response) => readBody(request, endpoint, response))
+  },
+  open: (request) => {
+    const endpoint = Transport.endpointOf(request.origin)
+    // the scope aborts the request, also while its response is on the way to who opened it
+    const answered = execute(HttpClient.withScope(client), request, endpoint)
+    return Effect.flatMap(answered, (response): ReturnType<Transport.Transport["Service"]["open"]> =>
+      Transport.isExpected(request, response.status)
+        ? openBody(request, endpoint, response)
+        : readBody(request, endpoint, response)
     )
-  })
+  }
+})
 
 /**
  * A transport over the `HttpClient` in the context.

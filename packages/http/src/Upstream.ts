@@ -6,7 +6,8 @@
  * **When to use**: one for each dependency. {@link Service} makes it a service with a layer; {@link make} gives the plain
  * value.
  *
- * **What it is not**: a general HTTP client. It buffers bodies within the policy's limits and follows no redirects.
+ * **What it is not**: a general HTTP client. Bodies are read whole within the policy's limits, but for those that are asked
+ * for under `streaming`; redirects are followed where the policy says so.
  *
  * **Gotchas**: the retry budget belongs to the upstream. Two layers of one upstream are two budgets.
  *
@@ -39,6 +40,7 @@
  */
 
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -56,13 +58,15 @@ import type * as SingleFlight from "@holdfast/core/SingleFlight"
 import type * as Throttle from "@holdfast/core/Throttle"
 import type * as Scope from "effect/Scope"
 import * as HttpPolicy from "./HttpPolicy.ts"
+import { whoAsks } from "./internal/asking.ts"
 import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/live.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, wrongHeader } from "./internal/encodeRequest.ts"
 import { call } from "./internal/pipeline.ts"
 import type { Runtime } from "./internal/runtime.ts"
+import { type GivenStreamed, streamed } from "./internal/streamedCall.ts"
 import type { Rejection } from "./Rejection.ts"
-import type { Method } from "./Request.ts"
+import type { Method, StreamingMethod, StreamingMethods } from "./Request.ts"
 import * as Transport from "./Transport.ts"
 
 /**
@@ -88,7 +92,23 @@ export interface Options {
   readonly propagateTrace?: boolean | undefined
   /** Names of query parameters whose values spans may show. Default: none. */
   readonly visibleQuery?: ReadonlyArray<string> | undefined
+  /**
+   * After how long an open body that nobody has begun to read is reported: it holds a connection, and its caller has probably
+   * forgotten it. `false` reports none. Default 30 s.
+   */
+  readonly unreadAfter?: Duration.Input | false | undefined
 }
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  propagateTrace: true,
+  unreadAfter: Duration.seconds(30)
+} as const satisfies Partial<Options>
 
 /**
  * What an upstream remembers; a stage that its policy does not have is `undefined`. Those of attempts are its base URL's. A reload
@@ -140,6 +160,8 @@ export interface Upstream {
   readonly patch: Method
   /** Removes. Repeated like `get`; a `404` at the second try may mean that the first one removed it. */
   readonly delete: Method
+  /** The same, for answers whose body is read as it comes: exports, downloads, events. */
+  readonly streaming: StreamingMethods
 }
 
 const parseBaseUrl = (name: string, baseUrl: string | URL): URL => {
@@ -177,10 +199,20 @@ const secretNames = (headers: Options["headers"]): ReadonlySet<string> =>
     Object.entries(headers ?? {}).flatMap(([name, value]) => (Redacted.isRedacted(value) ? [name.toLowerCase()] : []))
   )
 
+const unreadMillisOf = (name: string, given: Duration.Input | false): number => {
+  if (given === false) return Infinity
+  const millis = Duration.toMillis(Duration.fromInputUnsafe(given))
+  if (!(millis > 0)) {
+    throw new RangeError(`Upstream ${name}: unreadAfter must be longer than zero, or false, got ${String(given)}`)
+  }
+  return millis
+}
+
 /**
  * Makes an upstream that calls through the `Transport` in the context.
  *
- * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment.
+ * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment, and for an
+ * `unreadAfter` that is not longer than zero.
  *
  * @category constructors
  * @since 0.1.0
@@ -194,6 +226,7 @@ export const make = (
   const headers = plainHeaders(options.headers)
   const wrong = wrongHeader(headers)
   if (wrong !== undefined) throw new RangeError(`Upstream ${name}: ${wrong.path}: ${wrong.issue}`)
+  const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
   return Effect.gen(function* () {
     const runtime: Runtime = {
       name,
@@ -205,8 +238,10 @@ export const make = (
       secretHeaders: secretNames(options.headers),
       rejections: options.rejections ?? [],
       classify: options.classify,
-      propagateTrace: options.propagateTrace ?? true,
+      propagateTrace: options.propagateTrace ?? defaults.propagateTrace,
       visibleQuery: options.visibleQuery ?? [],
+      unreadMillis,
+      bodies: { open: 0, unread: 0, found: 0 },
       live: startLive(options.policy ?? HttpPolicy.standard())
     }
     const upstream = makeUpstream(runtime, options.version)
@@ -219,6 +254,10 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
   const method = (verb: string): Method =>
     // the schema decides what it gives, which only the type of `Method` says
     ((path: string, given?: Given) => call(runtime, verb, path, given ?? {})) as Method
+  const streaming = (verb: string): StreamingMethod => {
+    const helper = (path: string, given?: GivenStreamed) => streamed(runtime, verb, path, given ?? {}, whoAsks(helper))
+    return helper
+  }
   return {
     name: runtime.name,
     get policy() {
@@ -231,6 +270,7 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
       upstreamSnapshot(
         { name: runtime.name, version, origin: runtime.origin },
         runtime.live,
+        runtime.bodies,
         HttpPolicy.describe(runtime.live.policy)
       )
     ),
@@ -243,7 +283,14 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
     post: method("POST"),
     put: method("PUT"),
     patch: method("PATCH"),
-    delete: method("DELETE")
+    delete: method("DELETE"),
+    streaming: {
+      get: streaming("GET"),
+      post: streaming("POST"),
+      put: streaming("PUT"),
+      patch: streaming("PATCH"),
+      delete: streaming("DELETE")
+    }
   }
 }
 

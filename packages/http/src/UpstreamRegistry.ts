@@ -60,6 +60,21 @@ export interface EndpointSnapshot {
 }
 
 /**
+ * The bodies that callers of an upstream have taken over as streams.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BodiesSnapshot {
+  /** Given to a caller, and neither ended nor released. Each holds a connection. */
+  readonly open: number
+  /** Those of them that nobody has begun to read. */
+  readonly unread: number
+  /** How many were found unread after too long, since the upstream was made. */
+  readonly found: number
+}
+
+/**
  * What an upstream is like at one instant.
  *
  * @category models
@@ -74,6 +89,7 @@ export interface Snapshot {
   readonly budget?: RetryBudget.Snapshot | undefined
   readonly rateLimit?: RateLimit.Snapshot | undefined
   readonly singleFlight?: SingleFlight.Snapshot | undefined
+  readonly bodies: BodiesSnapshot
   /** The endpoint of its base URL, whether it was called or not. */
   readonly endpoints: ReadonlyArray<EndpointSnapshot>
 }

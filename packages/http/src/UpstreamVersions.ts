@@ -42,7 +42,9 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { CallError } from "@holdfast/core/CallError"
-import type { Method } from "./Request.ts"
+import { askingAs, whoAsks } from "./internal/asking.ts"
+import type { CallSite } from "./internal/callSite.ts"
+import type { Method, StreamedAnswer, StreamingMethod, StreamingMethods } from "./Request.ts"
 import * as Transport from "./Transport.ts"
 import * as Upstream from "./Upstream.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
@@ -239,6 +241,32 @@ const counted = <A, E, R>(
     )
   })
 
+/** The same for a call whose answer is streamed, which is counted until its body has ended. */
+const countedStream = <A, E, R>(
+  state: State,
+  site: CallSite,
+  call: (upstream: Upstream.Upstream) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let version: Version | undefined
+    const leave = (): void => {
+      const left = version
+      version = undefined
+      if (left !== undefined && --left.inFlight === 0) wake(left)
+    }
+    return Effect.onExitPrimitive(
+      Effect.suspend(() => {
+        const { upstream } = (version = state.active)
+        version.inFlight++
+        return askingAs({ site, onEnded: leave }, () => call(upstream))
+      }),
+      (exit) => {
+        if (Exit.isFailure(exit)) leave()
+        return undefined
+      }
+    )
+  })
+
 /** Waits until a version has no calls in flight. */
 const drained = (
   state: State,
@@ -275,6 +303,14 @@ const makeCurrent = (state: State): Upstream.Upstream => {
     // path and options are handed on as they came, and what they give only the type of `Method` says
     ((...request: Parameters<Untyped>) =>
       counted(state, (upstream) => (upstream[verb] as Untyped)(...request))) as Method
+  const streaming = (verb: keyof StreamingMethods): StreamingMethod => {
+    const helper = (...request: Parameters<UntypedStreaming>) => {
+      const { site } = whoAsks(helper)
+      // path and options are handed on as they came
+      return countedStream(state, site, ({ streaming }) => (streaming[verb] as UntypedStreaming)(...request))
+    }
+    return helper
+  }
   return {
     name: state.upstream,
     get policy() {
@@ -290,12 +326,22 @@ const makeCurrent = (state: State): Upstream.Upstream => {
     post: method("post"),
     put: method("put"),
     patch: method("patch"),
-    delete: method("delete")
+    delete: method("delete"),
+    streaming: {
+      get: streaming("get"),
+      post: streaming("post"),
+      put: streaming("put"),
+      patch: streaming("patch"),
+      delete: streaming("delete")
+    }
   }
 }
 
 /** A request helper, its types forgotten. */
 type Untyped = (path: string, options?: object) => Effect.Effect<unknown, CallError, unknown>
+
+/** A streaming helper, likewise. */
+type UntypedStreaming = (path: string, options?: object) => Effect.Effect<StreamedAnswer, CallError, Scope.Scope>
 
 /**
  * Makes an upstream with its first version, which is active. All versions close with the scope.

@@ -150,7 +150,7 @@ describe("HttpPolicyJson", () => {
           "retry.budget.tll is not an option; did you mean ttl?",
           "retry.backoff.bsae is not an option; did you mean base?",
           'operations["GET /a"].retry.bugdet is not an option; there are: maxAttempts, schedule, backoff, maxServerWait, serverWaitJitter, nonIdempotent, refusals',
-          'operations["GET /a"].bulkhead is not an option; there are: deadline, attemptTimeout, retry, hedge, singleFlight, limits',
+          'operations["GET /a"].bulkhead is not an option; there are: deadline, attemptTimeout, retry, hedge, singleFlight, limits, redirects',
           "breaker.trip[0].consecutiveFailure is not an option; did you mean consecutiveFailures?",
           "breaker.trip[0] must have one of consecutiveFailures, countWindow, timeWindow, got none"
         ]

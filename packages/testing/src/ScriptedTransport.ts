@@ -16,6 +16,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import * as Reason from "@holdfast/core/Reason"
 import type { TransportReason } from "@holdfast/core/Reason"
 import * as Transport from "@holdfast/http/Transport"
@@ -27,12 +28,28 @@ import * as Transport from "@holdfast/http/Transport"
  * @since 0.1.0
  */
 export type Reply =
+  | {
+      readonly _tag: "Stream"
+      readonly status: number
+      readonly headers: Record<string, string>
+      readonly parts: ReadonlyArray<Part>
+      readonly end: (request: Transport.Request) => Effect.Effect<void, TransportReason>
+      readonly delay: Duration.Duration
+    }
   | { readonly _tag: "Answer"; readonly response: Transport.Response; readonly delay: Duration.Duration }
   | {
       readonly _tag: "Failure"
       readonly reason: (request: Transport.Request) => TransportReason
       readonly delay: Duration.Duration
     }
+
+/**
+ * A part of a body that comes bit by bit: text (UTF-8), bytes, or a {@link pause} before the next part.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Part = string | Uint8Array | { readonly pause: Duration.Duration }
 
 /**
  * What an attempt meets: a reply, or silence.
@@ -127,9 +144,84 @@ export const reset: Reply = failWith(
  * @category steps
  * @since 0.1.0
  */
-export const truncated: Reply = failWith(
-  ({ origin }) => new Reason.ResponseTruncated({ endpoint: Transport.endpointOf(origin), phase: "receive" })
-)
+export const truncated: Reply = failWith((request) => cutOff(request))
+
+const cutOff = ({ origin }: Transport.Request): Reason.ResponseTruncated =>
+  new Reason.ResponseTruncated({ endpoint: Transport.endpointOf(origin), phase: "receive" })
+
+/**
+ * Answers with a body that comes bit by bit, for a test of what reads it: `stream(["first", pause("2 seconds"), "second"])`.
+ *
+ * - `status`, `headers`: default 200, and none
+ * - `end`: what follows the last part: `"complete"`, `"truncated"` (the connection is cut), `"hang"` (nothing more comes, and no
+ *   end), or the reason of a failure. Default `"complete"`
+ *
+ * A call that reads its answer whole gets the parts together, when the last one has come.
+ *
+ * ```ts
+ * import { Effect, Layer, Stream } from "effect"
+ * import { Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Exports extends Upstream.Service<Exports>()("exports", { baseUrl: "https://exports.internal" }) {}
+ *
+ * const script = ScriptedTransport.layer({
+ *   "GET /all": [ScriptedTransport.stream(["a,1\n", "b,2\n"], { end: "truncated" })]
+ * })
+ * const program = Effect.gen(function*() {
+ *   const exports = yield* Exports
+ *   const { stream } = yield* exports.streaming.get("/all")
+ *   return yield* stream.pipe(
+ *     Stream.decodeText(),
+ *     Stream.splitLines,
+ *     Stream.runForEach((line) => Effect.sync(() => console.log(line))),
+ *     Effect.flip
+ *   )
+ * })
+ *
+ * const error = await Effect.runPromise(
+ *   program.pipe(Effect.scoped, Effect.provide(Exports.layer.pipe(Layer.provide(script))))
+ * )
+ * console.log(error.reason._tag)
+ * // => a,1
+ * // => b,2
+ * // => ResponseTruncated
+ * ```
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const stream = (
+  parts: ReadonlyArray<Part>,
+  options?: {
+    readonly status?: number | undefined
+    readonly headers?: Record<string, string> | undefined
+    readonly end?: "complete" | "truncated" | "hang" | TransportReason | undefined
+  }
+): Reply => ({
+  _tag: "Stream",
+  status: options?.status ?? 200,
+  headers: options?.headers ?? {},
+  parts,
+  end: endOf(options?.end ?? "complete"),
+  delay: Duration.zero
+})
+
+const endOf = (
+  end: "complete" | "truncated" | "hang" | TransportReason
+): ((request: Transport.Request) => Effect.Effect<void, TransportReason>) => {
+  if (end === "complete") return () => Effect.void
+  if (end === "hang") return () => Effect.never
+  return (request) => Effect.fail(end === "truncated" ? cutOff(request) : end)
+}
+
+/**
+ * Time that passes between two parts of a body.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const pause = (time: Duration.Input): Part => ({ pause: Duration.fromInputUnsafe(time) })
 
 /**
  * Never answers.
@@ -161,6 +253,8 @@ export interface Seen {
   readonly requests: ReadonlyArray<Transport.Request>
   /** Requests that were interrupted before they were answered. */
   readonly interrupted: ReadonlyArray<Transport.Request>
+  /** Requests whose body was taken over as a stream, and was given up before its end. */
+  readonly aborted: ReadonlyArray<Transport.Request>
 }
 
 /**
@@ -217,6 +311,7 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
       const used = new Map<string, number>()
       const requests: Array<Transport.Request> = []
       const interrupted: Array<Transport.Request> = []
+      const aborted: Array<Transport.Request> = []
       const next = (request: Transport.Request): Step | undefined => {
         const key = [`${request.upstream} ${request.operation}`, request.operation, "*"].find((name) =>
           Object.hasOwn(script, name)
@@ -228,31 +323,106 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
         used.set(key, position + 1)
         return steps[Math.min(position, steps.length - 1)]
       }
-      const send = (request: Transport.Request) =>
+      const played = <A, R>(
+        request: Transport.Request,
+        use: (played: Played) => Effect.Effect<A, TransportReason, R>
+      ): Effect.Effect<A, TransportReason, R> =>
         Effect.suspend(() => {
           requests.push(request)
           const step = next(request)
           if (step === undefined) return Effect.die(unscripted(request, script))
-          return Effect.onInterrupt(play(step, request), () =>
+          return Effect.onInterrupt(Effect.flatMap(play(step, request), use), () =>
             Effect.sync(() => {
               interrupted.push(request)
             })
           )
         })
-      return Context.make(Transport.Transport, Transport.fromSend(send)).pipe(
+      const transport: Transport.Transport["Service"] = {
+        send: (request) => played(request, wholeOf),
+        open: (request) =>
+          played(request, (answer): ReturnType<Transport.Transport["Service"]["open"]> => {
+            const { headers, parts, status } = answer
+            if (!Transport.isExpected(request, status)) return wholeOf(answer)
+            let isAtEnd = false
+            const atEnd = Effect.sync(() => {
+              isAtEnd = true
+            })
+            const end = Effect.tapError(answer.end, () => atEnd).pipe(Effect.andThen(atEnd))
+            const givenUp = Effect.sync(() => {
+              if (!isAtEnd) aborted.push(request)
+            })
+            const stream = Stream.concat(parts, Stream.drain(Stream.fromEffect(end)))
+            return Effect.as(
+              Effect.addFinalizer(() => givenUp),
+              { status, headers, stream }
+            )
+          })
+      }
+      return Context.make(Transport.Transport, transport).pipe(
         Context.add(
           ScriptedRequests,
-          Effect.sync(() => ({ requests: requests.slice(), interrupted: interrupted.slice() }))
+          Effect.sync(() => ({
+            requests: requests.slice(),
+            interrupted: interrupted.slice(),
+            aborted: aborted.slice()
+          }))
         )
       )
     })
   )
 }
 
-const play = (step: Step, request: Transport.Request): Effect.Effect<Transport.Response, TransportReason> => {
+/** An answer whose headers have come. */
+interface Played {
+  readonly status: number
+  readonly headers: { readonly [name: string]: string }
+  readonly parts: Stream.Stream<Uint8Array>
+  readonly end: Effect.Effect<void, TransportReason>
+  readonly bodyComplete: boolean
+}
+
+const play = (step: Step, request: Transport.Request): Effect.Effect<Played, TransportReason> => {
   if (step._tag === "Hang") return Effect.never
-  const result = step._tag === "Answer" ? Effect.succeed(step.response) : Effect.fail(step.reason(request))
+  const result = step._tag === "Failure" ? Effect.fail(step.reason(request)) : Effect.succeed(playedOf(step, request))
   return Duration.toMillis(step.delay) > 0 ? Effect.delay(result, step.delay) : result
+}
+
+const playedOf = (reply: Exclude<Reply, { readonly _tag: "Failure" }>, request: Transport.Request): Played => {
+  if (reply._tag === "Answer") {
+    const { body, bodyComplete, headers, status } = reply.response
+    return { status, headers, parts: Stream.succeed(body), end: Effect.void, bodyComplete }
+  }
+  const parts = Stream.flatMap(Stream.fromIterable(reply.parts), bytesOf)
+  return { status: reply.status, headers: reply.headers, parts, end: reply.end(request), bodyComplete: true }
+}
+
+const wholeOf = ({
+  bodyComplete,
+  end,
+  headers,
+  parts,
+  status
+}: Played): Effect.Effect<Transport.Response, TransportReason> =>
+  Effect.flatMap(Stream.runCollect(parts), (chunks) =>
+    Effect.as(end, { status, headers, body: joined(chunks), bodyComplete })
+  )
+
+const bytesOf = (part: Part): Stream.Stream<Uint8Array> => {
+  if (typeof part === "string") return Stream.succeed(encoder.encode(part))
+  if (part instanceof Uint8Array) return Stream.succeed(part)
+  return Stream.drain(Stream.fromEffect(Effect.sleep(part.pause)))
+}
+
+const joined = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const [only] = chunks
+  if (chunks.length === 1 && only !== undefined) return only
+  const whole = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0))
+  let offset = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, offset)
+    offset += chunk.length
+  }
+  return whole
 }
 
 const unscripted = (request: Transport.Request, script: Script): Error =>

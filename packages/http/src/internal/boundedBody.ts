@@ -25,7 +25,8 @@ const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): Uint8Array<A
   return whole
 }
 
-const hasNoBody = (error: HttpClientError): boolean => error.reason._tag === "EmptyBodyError"
+/** A response without any body (a 204, by `fetch`) has no stream to read, which is no failure of the wire. */
+export const hasNoBody = (error: HttpClientError): boolean => error.reason._tag === "EmptyBodyError"
 
 /**
  * Reads a body, keeps `keep` bytes of it, and stops when more than `bound` have come. A body that is not read to its end is
@@ -51,7 +52,6 @@ export const readBounded = (
           return size <= bound
         })
       ),
-      // a response without any body (a 204, by `fetch`) has no stream to read, which is no failure of the wire
       Effect.catchIf(hasNoBody, () => Effect.void),
       Effect.map(() => ({ bytes: concat(chunks, kept), complete: size <= bound && kept === size, size }))
     )

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { EndpointSnapshot, Snapshot } from "../UpstreamRegistry.ts"
+import type { Bodies } from "./openBody.ts"
 import type { HttpPolicy } from "./policyModel.ts"
 import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./stages.ts"
 
@@ -46,6 +47,7 @@ const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect
 export const upstreamSnapshot = (
   upstream: { readonly name: string; readonly version: string | undefined; readonly origin: string },
   live: Live,
+  bodies: Bodies,
   policy: string
 ): Effect.Effect<Snapshot> =>
   Effect.map(
@@ -62,6 +64,7 @@ export const upstreamSnapshot = (
       budget,
       rateLimit,
       singleFlight,
+      bodies: { open: bodies.open, unread: bodies.unread, found: bodies.found },
       endpoints: [endpoint]
     })
   )

@@ -351,7 +351,7 @@ export class Call
     return Deadline.nowMillisUnsafe(this.fiber.getRef(Clock.Clock))
   }
 
-  private notEncoded(issue: Issue): Effect.Effect<never, CallError> {
+  protected notEncoded(issue: Issue): Effect.Effect<never, CallError> {
     const reason = stackless(() => new Reason.RequestEncodeFailed(issue))
     return Effect.fail(this.failed(reason, "not-retryable"))
   }

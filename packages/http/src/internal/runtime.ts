@@ -3,6 +3,7 @@ import type { Reason } from "@holdfast/core/Reason"
 import type { Rejection } from "../Rejection.ts"
 import type { Transport } from "../Transport.ts"
 import type { Live } from "./live.ts"
+import type { Bodies } from "./openBody.ts"
 
 /** What the pipeline knows of an upstream. */
 export interface Runtime {
@@ -19,6 +20,10 @@ export interface Runtime {
   readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
   readonly propagateTrace: boolean
   readonly visibleQuery: ReadonlyArray<string>
+  /** After how long an open body that nobody reads is reported; `Infinity` for never. */
+  readonly unreadMillis: number
+  /** The bodies that callers have taken over. */
+  readonly bodies: Bodies
   /** What a reload replaces, all at once: a call keeps the one that it began with. */
   live: Live
 }

@@ -1,0 +1,363 @@
+import { CallError } from "@holdfast/core/CallError"
+import * as Deadline from "@holdfast/core/Deadline"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
+import type { StreamedAnswer } from "../Request.ts"
+import { type CallSite, framesOf } from "./callSite.ts"
+import * as Spans from "./spans.ts"
+
+/** How many bodies of an upstream are in the hands of its callers. */
+export interface Bodies {
+  /** Given to a caller, and neither ended nor released. */
+  open: number
+  /** Those of them that nobody has begun to read. */
+  unread: number
+  /** How many were found unread after too long, since the upstream was made. */
+  found: number
+}
+
+/** The call that a body answers. */
+export interface Caller {
+  readonly upstream: string
+  readonly operation: string
+  readonly requestId: string
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly deadline: Deadline.Deadline | undefined
+  readonly bodies: Bodies
+  /** After how long a body that nobody reads is reported; `Infinity` for never. */
+  readonly unreadMillis: number
+  readonly maxBytes: number
+  readonly asked: CallSite
+  readonly failed: (reason: Reason.Reason) => CallError
+  readonly callSpan: () => Tracer.Span | undefined
+}
+
+/** How a body came to its end. */
+type Ending =
+  | { readonly _tag: "Read" }
+  /** Whoever read it wanted no more. */
+  | { readonly _tag: "Left" }
+  /** The scope of the call was closed. */
+  | { readonly _tag: "Released" }
+  /** The attempt failed, or another one won. */
+  | { readonly _tag: "Discarded" }
+  | { readonly _tag: "Failed"; readonly reason: Reason.Reason; readonly error: CallError }
+
+/** What a transport opened. */
+export interface Opened {
+  readonly status: number
+  readonly headers: { readonly [name: string]: string }
+  readonly stream: Stream.Stream<Uint8Array, Reason.TransportReason>
+  /** Host and port that answered. */
+  readonly endpoint: string
+}
+
+export const scopeClosed = "it can be read only while the scope of the call is open, and that was closed"
+
+type Chunk = NonEmptyReadonlyArray<Uint8Array>
+type Read = Pull.Pull<Chunk, CallError>
+
+/**
+ * The open body of one attempt, and all that is to be given back when it ends. It ends once, by whichever comes first: its last
+ * byte, a failure, a reader who leaves, the scope of the call, its deadline.
+ */
+export class OpenBody {
+  /** What the transport opens belongs to it. */
+  readonly scope: Scope.Closeable = Scope.makeUnsafe()
+  readonly #caller: Caller
+  #opened: Opened | undefined = undefined
+  #span: Tracer.Span | undefined = undefined
+  #ending: Ending | undefined = undefined
+  #isGiven = false
+  #isRun = false
+  #isPulled = false
+  #isFound = false
+  #openedMillis = 0
+  #bytes = 0
+  #pull: Pull.Pull<Chunk, Reason.TransportReason> | undefined = undefined
+  #reading: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  #watching: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  #givePlacesBack: (() => void) | undefined = undefined
+  #onEnded: Effect.Effect<void> = Effect.void
+
+  constructor(caller: Caller) {
+    this.#caller = caller
+  }
+
+  /** The headers have come. */
+  open(opened: Opened, span: Tracer.Span | undefined): void {
+    this.#opened = opened
+    this.#span = span
+    this.#openedMillis = this.#nowMillis()
+    span?.event("holdfast.headers", Spans.nowNanos(this.#caller.fiber))
+  }
+
+  /** Holds places of the upstream until the end. */
+  keepPlaces(giveBack: () => void): void {
+    if (this.#ending === undefined) this.#givePlacesBack = giveBack
+    else giveBack()
+  }
+
+  /** Gives the body to the caller. From now on it is watched, and `onEnded` runs at its end. */
+  give(onEnded: Effect.Effect<void>): Effect.Effect<StreamedAnswer> {
+    return Effect.suspend(() => {
+      const { bodies, callSpan, deadline, fiber, unreadMillis } = this.#caller
+      const { headers = {}, status = 0 } = this.#opened ?? {}
+      const answer = { status, headers, stream: this.#stream() }
+      if (this.#ending !== undefined) {
+        // its scope was closed before anybody had it
+        const span = callSpan()
+        if (span !== undefined) Spans.endCallSpan(fiber, span, Exit.void)
+        return Effect.as(onEnded, answer)
+      }
+      this.#isGiven = true
+      this.#onEnded = onEnded
+      bodies.open++
+      bodies.unread++
+      if (deadline !== undefined || Number.isFinite(unreadMillis)) {
+        this.#watching = Effect.runForkWith(fiber.context)(this.#watch())
+      }
+      return Effect.succeed(answer)
+    })
+  }
+
+  /** The attempt that opened it failed, or lost. */
+  readonly discard: Effect.Effect<void> = Effect.suspend(() => this.#end({ _tag: "Discarded" }))
+
+  /** The scope of the call was closed. */
+  readonly release: Effect.Effect<void> = Effect.suspend(() => this.#end({ _tag: "Released" }))
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // reading
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #stream(): Stream.Stream<Uint8Array, CallError> {
+    return Stream.suspend(() => {
+      if (this.#isRun) return Stream.die(this.misuse("it can be read once, and was read before"))
+      this.#isRun = true
+      return Stream.fromPull(Effect.succeed(this.#next)).pipe(
+        Stream.onExit(() => Effect.suspend(() => this.#end({ _tag: "Left" })))
+      )
+    })
+  }
+
+  /**
+   * The next bytes. They are read in a fiber of their own, so that whatever ends the body ends a read that waits, too, and no
+   * reader hangs on a transport that no longer answers.
+   */
+  readonly #next: Read = Effect.withFiber((reader) => {
+    if (this.#ending !== undefined) return this.#verdict(this.#ending)
+    const wait = Effect.callback<Chunk, CallError | Cause.Done>((resume) => {
+      const child = Effect.runForkWith(reader.context)(this.#pullSource())
+      const done = child.pollUnsafe()
+      if (done !== undefined) {
+        resume(this.#judge(done))
+        return undefined
+      }
+      this.#reading = child
+      child.addObserver((exit) => {
+        this.#reading = undefined
+        resume(this.#judge(exit))
+      })
+      return Fiber.interrupt(child)
+    })
+    return this.#isPulled ? wait : Effect.andThen(this.#begun(), wait)
+  })
+
+  #pullSource(): Pull.Pull<Chunk, Reason.TransportReason> {
+    if (this.#pull !== undefined) return this.#pull
+    const source = this.#opened?.stream ?? Stream.empty
+    return Effect.flatMap(Channel.toPullScoped(source.channel, this.scope), (pull) => {
+      this.#pull = pull
+      return pull
+    })
+  }
+
+  #begun(): Effect.Effect<void> {
+    this.#isPulled = true
+    this.#caller.bodies.unread--
+    return this.#isFound ? this.#cameBack("is read") : Effect.void
+  }
+
+  #judge(exit: Exit.Exit<Chunk, Reason.TransportReason | Cause.Done>): Read {
+    if (this.#ending !== undefined) return this.#verdict(this.#ending)
+    if (Exit.isSuccess(exit)) {
+      for (const bytes of exit.value) this.#bytes += bytes.length
+      return this.#bytes > this.#caller.maxBytes ? this.#fail(this.#tooLarge()) : Effect.succeed(exit.value)
+    }
+    const failure = exit.cause.reasons.find(Cause.isFailReason)
+    // a defect of the transport, which ends the stream and with it the body
+    if (failure === undefined) return Effect.failCause(Cause.fromReasons(exit.cause.reasons.filter(isNoFailure)))
+    if (Cause.isDone(failure.error)) return Effect.andThen(this.#end({ _tag: "Read" }), Cause.done())
+    return this.#fail(failure.error)
+  }
+
+  #fail(reason: Reason.Reason): Read {
+    const error = this.#caller.failed(reason)
+    return Effect.andThen(this.#end({ _tag: "Failed", reason, error }), Effect.fail(error))
+  }
+
+  #tooLarge(): Reason.Reason {
+    const { maxBytes } = this.#caller
+    return stackless(
+      () => new Reason.ResponseTooLarge({ endpoint: this.#opened?.endpoint ?? "", limit: maxBytes, size: this.#bytes })
+    )
+  }
+
+  /** What a read gets when the body has ended. */
+  #verdict(ending: Ending): Read {
+    switch (ending._tag) {
+      case "Failed":
+        return Effect.fail(ending.error)
+      case "Released":
+      case "Discarded":
+        return Effect.die(this.misuse(scopeClosed))
+      case "Read":
+      case "Left":
+        return Cause.done()
+    }
+  }
+
+  /** A mistake of the program, which no policy should retry. */
+  misuse(what: string): Error {
+    const { operation, requestId, upstream } = this.#caller
+    return new Error(`${upstream}: the body of ${operation} (request ${requestId}): ${what}`)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // the end
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #end(ending: Ending): Effect.Effect<void> {
+    if (this.#ending !== undefined) return Effect.void
+    this.#ending = ending
+    const { bodies } = this.#caller
+    const reading = this.#reading
+    const wasUnread = this.#isGiven && !this.#isPulled
+    if (this.#isGiven) bodies.open--
+    if (wasUnread) bodies.unread--
+    // only asked to end: this may be what it is doing
+    this.#watching?.interruptUnsafe()
+    // not waited for: a read that takes no interruption ends when its exchange is aborted
+    reading?.interruptUnsafe()
+    return Scope.close(this.scope, Exit.void).pipe(
+      Effect.ensuring(
+        Effect.suspend(() => {
+          this.#givePlacesBack?.()
+          this.#endSpans(ending)
+          return this.#onEnded
+        })
+      ),
+      Effect.andThen(
+        wasUnread && this.#isFound && ending._tag !== "Failed" ? this.#cameBack("is released unread") : Effect.void
+      ),
+      Effect.uninterruptible
+    )
+  }
+
+  #endSpans(ending: Ending): void {
+    const { callSpan, fiber } = this.#caller
+    const span = this.#span
+    if (span === undefined) return
+    if (ending._tag === "Read") span.attribute("http.response.body.size", this.#bytes)
+    else if (ending._tag !== "Failed") span.attribute("holdfast.body", ending._tag.toLowerCase())
+    Spans.endAttemptSpan(
+      fiber,
+      span,
+      ending._tag === "Failed"
+        ? Exit.fail(ending.reason)
+        : ending._tag === "Discarded"
+          ? Exit.interrupt(fiber.id)
+          : Exit.void
+    )
+    const around = callSpan()
+    if (around === undefined || !this.#isGiven) return
+    Spans.endCallSpan(fiber, around, ending._tag === "Failed" ? Exit.fail(ending.error) : Exit.void)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // who forgets it
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** Finds the body if nobody reads it, and ends it when the deadline passes, whether somebody reads it or not. */
+  #watch(): Effect.Effect<void> {
+    const { deadline, unreadMillis } = this.#caller
+    const leftMillis = (): number => (deadline?.atMillis ?? Infinity) - this.#nowMillis()
+    const expire = Effect.suspend(() =>
+      leftMillis() === Infinity ? Effect.void : Effect.andThen(sleep(leftMillis()), this.#expire)
+    )
+    if (unreadMillis >= leftMillis()) return expire
+    const find = Effect.suspend(() =>
+      this.#isPulled || this.#ending !== undefined
+        ? Effect.void
+        : this.#found((age) => `was opened ${age} ago, and is neither read nor released`)
+    )
+    return Effect.andThen(Effect.andThen(sleep(unreadMillis), find), expire)
+  }
+
+  readonly #expire: Effect.Effect<void> = Effect.suspend(() => {
+    const { deadline, failed, unreadMillis } = this.#caller
+    if (this.#ending !== undefined || deadline === undefined) return Effect.void
+    const budget = Duration.millis(deadline.budgetMillis)
+    const reason = stackless(() => new Reason.DeadlineExceeded({ budget }))
+    const isForgotten = !this.#isPulled && !this.#isFound && Number.isFinite(unreadMillis)
+    const wasFound = !this.#isPulled && this.#isFound
+    return this.#end({ _tag: "Failed", reason, error: failed(reason) }).pipe(
+      Effect.andThen(
+        isForgotten
+          ? this.#found((age) => `was not read before the deadline passed, and was aborted ${age} after it was opened`)
+          : wasFound
+            ? this.#cameBack("is aborted by the deadline")
+            : Effect.void
+      ),
+      // the end of the body ends the watch, which must not lose what it has to say
+      Effect.uninterruptible
+    )
+  })
+
+  #found(what: (age: string) => string): Effect.Effect<void> {
+    this.#isFound = true
+    this.#caller.bodies.found++
+    const frames = framesOf(this.#caller.asked)
+    const asked = frames === "" ? "" : `; it was asked for\n${frames}`
+    return this.#log(Effect.logWarning, what(this.#age()) + asked)
+  }
+
+  #cameBack(what: string): Effect.Effect<void> {
+    return this.#log(Effect.logInfo, `which was found unread, ${what} after ${this.#age()}`)
+  }
+
+  #log(log: (message: string) => Effect.Effect<void>, what: string): Effect.Effect<void> {
+    const { fiber, operation, requestId, upstream } = this.#caller
+    const age = Math.round(this.#nowMillis() - this.#openedMillis)
+    return log(`${upstream}: the body of ${operation} (request ${requestId}) ${what}`).pipe(
+      Effect.annotateLogs({ upstream, operation, requestId, ageMillis: age }),
+      // whoever ends the body may have other loggers than who asked for it
+      Effect.provideContext(fiber.context)
+    )
+  }
+
+  #age(): string {
+    return Duration.format(Duration.millis(Math.round(this.#nowMillis() - this.#openedMillis)))
+  }
+
+  #nowMillis(): number {
+    return Deadline.nowMillisUnsafe(this.#caller.fiber.getRef(Clock.Clock))
+  }
+}
+
+const sleep = (millis: number): Effect.Effect<void> => Effect.sleep(Duration.millis(Math.max(0, millis)))
+
+const isNoFailure = <E>(reason: Cause.Reason<E>): reason is Cause.Die | Cause.Interrupt => !Cause.isFailReason(reason)
