@@ -139,10 +139,11 @@ describe("UpstreamRegistry", () => {
         Object.entries({ ...snapshot, ...snapshot?.endpoints[0] })
           .flatMap(([name, value]) => (value === undefined ? [] : [name]))
           .toSorted()
-      assert.deepStrictEqual(present(none), ["endpoints", "name", "origin", "policy"])
+      assert.deepStrictEqual(present(none), ["bodies", "endpoints", "name", "origin", "policy"])
       assert.deepStrictEqual(present(all), [
         "adaptiveConcurrency",
         "attemptTimeout",
+        "bodies",
         "breaker",
         "budget",
         "bulkhead",

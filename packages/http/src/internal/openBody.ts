@@ -5,7 +5,8 @@ import { stackless } from "@holdfast/core/Stackless"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -33,7 +34,9 @@ export interface Caller {
   readonly upstream: string
   readonly operation: string
   readonly requestId: string
-  readonly fiber: Fiber.Fiber<unknown, unknown>
+  /** Of the fiber that asked, when it did: it may have ended, or go on with another, while the body is still open. */
+  readonly context: Context.Context<never>
+  readonly clock: Clock.Clock
   readonly deadline: Deadline.Deadline | undefined
   readonly bodies: Bodies
   /** After how long a body that nobody reads is reported; `Infinity` for never. */
@@ -101,7 +104,7 @@ export class OpenBody {
     this.#opened = opened
     this.#span = span
     this.#openedMillis = this.#nowMillis()
-    span?.event("holdfast.headers", Spans.nowNanos(this.#caller.fiber))
+    span?.event("holdfast.headers", this.#caller.clock.currentTimeNanosUnsafe())
   }
 
   /** Holds places of the upstream until the end. */
@@ -113,13 +116,13 @@ export class OpenBody {
   /** Gives the body to the caller. From now on it is watched, and `onEnded` runs at its end. */
   give(onEnded: Effect.Effect<void>): Effect.Effect<StreamedAnswer> {
     return Effect.suspend(() => {
-      const { bodies, callSpan, deadline, fiber, unreadMillis } = this.#caller
+      const { bodies, callSpan, context, deadline, unreadMillis } = this.#caller
       const { headers = {}, status = 0 } = this.#opened ?? {}
       const answer = { status, headers, stream: this.#stream() }
       if (this.#ending !== undefined) {
         // its scope was closed before anybody had it
         const span = callSpan()
-        if (span !== undefined) Spans.endCallSpan(fiber, span, Exit.void)
+        if (span !== undefined) Spans.endCallSpan(context, span, Exit.void)
         return Effect.as(onEnded, answer)
       }
       this.#isGiven = true
@@ -127,17 +130,17 @@ export class OpenBody {
       bodies.open++
       bodies.unread++
       if (deadline !== undefined || Number.isFinite(unreadMillis)) {
-        this.#watching = Effect.runForkWith(fiber.context)(this.#watch())
+        this.#watching = Effect.runForkWith(context)(this.#watch())
       }
       return Effect.succeed(answer)
     })
   }
 
   /** The attempt that opened it failed, or lost. */
-  readonly discard: Effect.Effect<void> = Effect.suspend(() => this.#end({ _tag: "Discarded" }))
+  readonly discard: Effect.Effect<void> = this.#end({ _tag: "Discarded" })
 
   /** The scope of the call was closed. */
-  readonly release: Effect.Effect<void> = Effect.suspend(() => this.#end({ _tag: "Released" }))
+  readonly release: Effect.Effect<void> = this.#end({ _tag: "Released" })
 
   // -------------------------------------------------------------------------------------------------------------------
   // reading
@@ -147,9 +150,7 @@ export class OpenBody {
     return Stream.suspend(() => {
       if (this.#isRun) return Stream.die(this.misuse("it can be read once, and was read before"))
       this.#isRun = true
-      return Stream.fromPull(Effect.succeed(this.#next)).pipe(
-        Stream.onExit(() => Effect.suspend(() => this.#end({ _tag: "Left" })))
-      )
+      return Stream.fromPull(Effect.succeed(this.#next)).pipe(Stream.onExit(() => this.#end({ _tag: "Left" })))
     })
   }
 
@@ -240,18 +241,22 @@ export class OpenBody {
   // the end
   // -------------------------------------------------------------------------------------------------------------------
 
+  /** Nothing is done before it runs, and then all of it: who is interrupted on the way to it leaves it to another. */
   #end(ending: Ending): Effect.Effect<void> {
+    return Effect.uninterruptible(Effect.suspend(() => this.#endNow(ending)))
+  }
+
+  #endNow(ending: Ending): Effect.Effect<void> {
     if (this.#ending !== undefined) return Effect.void
     this.#ending = ending
     const { bodies } = this.#caller
-    const reading = this.#reading
     const wasUnread = this.#isGiven && !this.#isPulled
     if (this.#isGiven) bodies.open--
     if (wasUnread) bodies.unread--
     // only asked to end: this may be what it is doing
     this.#watching?.interruptUnsafe()
     // not waited for: a read that takes no interruption ends when its exchange is aborted
-    reading?.interruptUnsafe()
+    this.#reading?.interruptUnsafe()
     return Scope.close(this.scope, Exit.void).pipe(
       Effect.ensuring(
         Effect.suspend(() => {
@@ -262,29 +267,24 @@ export class OpenBody {
       ),
       Effect.andThen(
         wasUnread && this.#isFound && ending._tag !== "Failed" ? this.#cameBack("is released unread") : Effect.void
-      ),
-      Effect.uninterruptible
+      )
     )
   }
 
   #endSpans(ending: Ending): void {
-    const { callSpan, fiber } = this.#caller
+    const { callSpan, context } = this.#caller
     const span = this.#span
     if (span === undefined) return
     if (ending._tag === "Read") span.attribute("http.response.body.size", this.#bytes)
     else if (ending._tag !== "Failed") span.attribute("holdfast.body", ending._tag.toLowerCase())
     Spans.endAttemptSpan(
-      fiber,
+      context,
       span,
-      ending._tag === "Failed"
-        ? Exit.fail(ending.reason)
-        : ending._tag === "Discarded"
-          ? Exit.interrupt(fiber.id)
-          : Exit.void
+      ending._tag === "Failed" ? Exit.fail(ending.reason) : ending._tag === "Discarded" ? Exit.interrupt() : Exit.void
     )
     const around = callSpan()
     if (around === undefined || !this.#isGiven) return
-    Spans.endCallSpan(fiber, around, ending._tag === "Failed" ? Exit.fail(ending.error) : Exit.void)
+    Spans.endCallSpan(context, around, ending._tag === "Failed" ? Exit.fail(ending.error) : Exit.void)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -307,25 +307,25 @@ export class OpenBody {
     return Effect.andThen(Effect.andThen(sleep(unreadMillis), find), expire)
   }
 
-  readonly #expire: Effect.Effect<void> = Effect.suspend(() => {
-    const { deadline, failed, unreadMillis } = this.#caller
-    if (this.#ending !== undefined || deadline === undefined) return Effect.void
-    const budget = Duration.millis(deadline.budgetMillis)
-    const reason = stackless(() => new Reason.DeadlineExceeded({ budget }))
-    const isForgotten = !this.#isPulled && !this.#isFound && Number.isFinite(unreadMillis)
-    const wasFound = !this.#isPulled && this.#isFound
-    return this.#end({ _tag: "Failed", reason, error: failed(reason) }).pipe(
-      Effect.andThen(
-        isForgotten
-          ? this.#found((age) => `was not read before the deadline passed, and was aborted ${age} after it was opened`)
-          : wasFound
-            ? this.#cameBack("is aborted by the deadline")
+  // not to be interrupted: the end of the body ends the watch, which must not lose what it has to say
+  readonly #expire: Effect.Effect<void> = Effect.uninterruptible(
+    Effect.suspend(() => {
+      const { deadline, failed, unreadMillis } = this.#caller
+      if (this.#ending !== undefined || deadline === undefined) return Effect.void
+      const budget = Duration.millis(deadline.budgetMillis)
+      const reason = stackless(() => new Reason.DeadlineExceeded({ budget }))
+      const said = this.#isPulled
+        ? Effect.void
+        : this.#isFound
+          ? this.#cameBack("is aborted by the deadline")
+          : Number.isFinite(unreadMillis)
+            ? this.#found(
+                (age) => `was not read before the deadline passed, and was aborted ${age} after it was opened`
+              )
             : Effect.void
-      ),
-      // the end of the body ends the watch, which must not lose what it has to say
-      Effect.uninterruptible
-    )
-  })
+      return Effect.andThen(this.#end({ _tag: "Failed", reason, error: failed(reason) }), said)
+    })
+  )
 
   #found(what: (age: string) => string): Effect.Effect<void> {
     this.#isFound = true
@@ -340,12 +340,12 @@ export class OpenBody {
   }
 
   #log(log: (message: string) => Effect.Effect<void>, what: string): Effect.Effect<void> {
-    const { fiber, operation, requestId, upstream } = this.#caller
+    const { context, operation, requestId, upstream } = this.#caller
     const age = Math.round(this.#nowMillis() - this.#openedMillis)
     return log(`${upstream}: the body of ${operation} (request ${requestId}) ${what}`).pipe(
       Effect.annotateLogs({ upstream, operation, requestId, ageMillis: age }),
       // whoever ends the body may have other loggers than who asked for it
-      Effect.provideContext(fiber.context)
+      Effect.provideContext(context)
     )
   }
 
@@ -354,7 +354,7 @@ export class OpenBody {
   }
 
   #nowMillis(): number {
-    return Deadline.nowMillisUnsafe(this.#caller.fiber.getRef(Clock.Clock))
+    return Deadline.nowMillisUnsafe(this.#caller.clock)
   }
 }
 

@@ -1,4 +1,5 @@
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -65,10 +66,10 @@ export const openCallSpan = <A, E, R>(
 
 /** Ends the span of a call, once. */
 export const endCallSpan = (
-  fiber: Fiber.Fiber<unknown, unknown>,
+  context: Context.Context<never>,
   span: Tracer.Span,
   exit: Exit.Exit<unknown, unknown>
-): void => endSpan(fiber, span, exit, noteCall)
+): void => endSpan(context, span, exit, noteCall)
 
 export interface AttemptSpan {
   readonly method: string
@@ -127,10 +128,10 @@ export const openAttemptSpan = <A, E extends Reason, R>(
 
 /** Ends the span of an attempt, once. */
 export const endAttemptSpan = (
-  fiber: Fiber.Fiber<unknown, unknown>,
+  context: Context.Context<never>,
   span: Tracer.Span,
   exit: Exit.Exit<unknown, Reason>
-): void => endSpan(fiber, span, exit, noteAttempt)
+): void => endSpan(context, span, exit, noteAttempt)
 
 /** A span that a failure ends, and a success does not. */
 const openSpan = <A, E, R>(
@@ -139,7 +140,7 @@ const openSpan = <A, E, R>(
   note: (span: Tracer.Span, exit: Exit.Exit<unknown, E>) => void,
   run: (span: Tracer.Span) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  Effect.withFiber((fiber) => {
+  Effect.withFiber(({ context }) => {
     let span: Tracer.Span | undefined
     // made inside of what ends it, so that no interruption can come between the two
     return Effect.onExitPrimitive(
@@ -148,21 +149,22 @@ const openSpan = <A, E, R>(
         return Effect.withParentSpan(run(made), made, { captureStackTrace: false })
       }),
       (exit) => {
-        if (span !== undefined && Exit.isFailure(exit)) endSpan(fiber, span, exit, note)
+        if (span !== undefined && Exit.isFailure(exit)) endSpan(context, span, exit, note)
         return undefined
       }
     )
   })
 
 const endSpan = <E>(
-  fiber: Fiber.Fiber<unknown, unknown>,
+  context: Context.Context<never>,
   span: Tracer.Span,
   exit: Exit.Exit<unknown, E>,
   note: (span: Tracer.Span, exit: Exit.Exit<unknown, E>) => void
 ): void => {
   if (span.status._tag === "Ended") return
   note(span, exit)
-  span.end(fiber.getRef(References.TracerTimingEnabled) ? nowNanos(fiber) : 0n, exit)
+  const isTimed = Context.get(context, References.TracerTimingEnabled)
+  span.end(isTimed ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe() : 0n, exit)
 }
 
 const failureOf = <A, E>(exit: Exit.Exit<A, E>): E | undefined => {

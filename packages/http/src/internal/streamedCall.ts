@@ -1,6 +1,8 @@
 import type { CallError } from "@holdfast/core/CallError"
+import * as Deadline from "@holdfast/core/Deadline"
 import type * as Reason from "@holdfast/core/Reason"
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -67,6 +69,8 @@ class StreamedCall extends Call {
   private readonly bodies = new Set<OpenBody>()
   private readonly maxBytes: number
   private readonly asking: Asking
+  private readonly context: Context.Context<never>
+  private readonly clock: Clock.Clock
   private isReleased = false
 
   constructor(
@@ -80,6 +84,8 @@ class StreamedCall extends Call {
     super(runtime, fiber, method, template, given)
     this.maxBytes = given.maxBytes ?? Infinity
     this.asking = asking
+    this.context = fiber.context
+    this.clock = fiber.getRef(Clock.Clock)
   }
 
   override run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
@@ -211,12 +217,18 @@ class StreamedCall extends Call {
     return Effect.andThen(this.left(step), Effect.fail(statusReason(endpoint, unread, now, followed)))
   }
 
+  /** The fiber may have ended by now, and has another clock then. */
+  protected override nowMillis(): number {
+    return Deadline.nowMillisUnsafe(this.clock ?? this.fiber.getRef(Clock.Clock))
+  }
+
   private caller(): Caller {
     return {
       upstream: this.runtime.name,
       operation: this.operation,
       requestId: this.requestId,
-      fiber: this.fiber,
+      context: this.context,
+      clock: this.clock,
       deadline: this.deadline,
       bodies: this.runtime.bodies,
       unreadMillis: this.runtime.unreadMillis,

@@ -64,6 +64,13 @@ const Figures = Schema.Struct({
       Schema.Struct({ limit: int(1000, 50_000), quantile: Schema.optionalKey(Schema.Literals([0.5, 0.9, 1])), mode })
     ])
   ),
+  redirects: stage(
+    Schema.Struct({
+      max: Schema.optionalKey(int(1, 9)),
+      insecure: Schema.optionalKey(Schema.Literals(["refuse", "follow"])),
+      traceHeaders: Schema.optionalKey(Schema.Literals(["drop", "keep"]))
+    })
+  ),
   limits: Schema.optionalKey(Schema.Struct({ errorBytes: int(0, 9999), drainTime: int(1, 9000) })),
   operations: Schema.optionalKey(
     Schema.Record(
@@ -71,6 +78,7 @@ const Figures = Schema.Struct({
       Schema.Struct({
         deadline: stage(int(60_000, 90_000)),
         retry: stage(Schema.Struct(retry)),
+        redirects: stage(Schema.Struct({ max: Schema.optionalKey(int(1, 9)) })),
         hedge: Schema.optionalKey(Schema.Literal(false))
       })
     )
