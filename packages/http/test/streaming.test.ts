@@ -668,10 +668,7 @@ describe("a streamed answer", () => {
         yield* Scope.close(released, Exit.void)
         yield* Fiber.join(unloading)
         assert.strictEqual((yield* stock.list).length, 1)
-        assert.strictEqual(
-          (yield* Effect.flip(stock.current.streaming.get("/fails"))).reason._tag,
-          "BadRequest"
-        )
+        assert.strictEqual((yield* Effect.flip(stock.current.streaming.get("/fails"))).reason._tag, "BadRequest")
         assert.deepStrictEqual(
           (yield* stock.list).map(({ inFlight }) => inFlight),
           [0]

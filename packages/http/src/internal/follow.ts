@@ -24,7 +24,7 @@ export interface Arrived<R> {
 }
 
 /** Whether a response is to be followed. A status that the caller expects is his answer. */
-export const leadsOn = (
+const leadsOn = (
   request: Transport.Request,
   response: { readonly status: number; readonly headers: { readonly [name: string]: string } }
 ): boolean => isRedirect(response.status, response.headers) && !request.expectedStatus.includes(response.status)

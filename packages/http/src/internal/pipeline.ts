@@ -21,7 +21,7 @@ import * as Transport from "../Transport.ts"
 import { answer } from "./answer.ts"
 import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
-import { type Arrived, follow, leadsOn } from "./follow.ts"
+import { type Arrived, follow } from "./follow.ts"
 import { type Guarded, guarded } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
@@ -260,16 +260,27 @@ export class Call
   /** Sends, reads within bounds, and makes of the response what the caller asked for. */
   protected exchange(resend: number, headers: { readonly [name: string]: string }, span?: Tracer.Span): Attempt {
     const { policy, runtime } = this
-    const request = this.wireRequest(resend, headers, policy.limits)
-    return Effect.flatMap(runtime.transport.send(request), (response) => {
-      const redirects = policy.redirects
-      if (redirects === undefined || !leadsOn(request, response)) return this.answered(request, response, 0, span)
-      const from = { request, response, followed: 0 }
-      return Effect.flatMap(
-        this.followed(redirects, from, (hop) => runtime.transport.send(hop), discardWhole, span),
-        (last) => this.answered(last.request, last.response, last.followed, span)
+    if (policy.redirects !== undefined) return this.exchangeOn(policy.redirects, resend, headers, span)
+    return Effect.flatMap(runtime.transport.send(this.wireRequest(resend, headers, policy.limits)), (response) =>
+      this.answered(response, span, runtime.endpoint, 0)
+    )
+  }
+
+  /** The same, wherever redirects lead. It is apart, so that who follows none does not keep a request in flight for it. */
+  private exchangeOn(
+    policy: RedirectPolicy,
+    resend: number,
+    headers: { readonly [name: string]: string },
+    span: Tracer.Span | undefined
+  ): Attempt {
+    const send = (request: Transport.Request) => this.runtime.transport.send(request)
+    const request = this.wireRequest(resend, headers, this.policy.limits)
+    return send(request).pipe(
+      Effect.flatMap((response) => this.followed(policy, { request, response, followed: 0 }, send, discardWhole, span)),
+      Effect.flatMap(({ followed, request, response }) =>
+        this.answered(response, span, Transport.endpointOf(request.origin), followed)
       )
-    })
+    )
   }
 
   protected wireRequest(
@@ -294,24 +305,23 @@ export class Call
 
   /** What the caller asked for, of a whole response. */
   protected answered(
-    request: Transport.Request,
     response: Transport.Response,
-    followed: number,
-    span: Tracer.Span | undefined
+    span: Tracer.Span | undefined,
+    endpoint: string,
+    followed: number
   ): Attempt {
     const { given, runtime } = this
     span?.attribute("http.response.status_code", response.status)
-    this.paced(request, response)
-    const endpoint = followed === 0 ? runtime.endpoint : Transport.endpointOf(request.origin)
+    this.paced(endpoint, response)
     return answer(runtime, endpoint, this.fiber, given, response, followed)
   }
 
-  /** Hears what the upstream says of its own limit; another origin, where a redirect led, has limits of its own. */
+  /** Hears what the upstream says of its own limit; another endpoint, where a redirect led, has limits of its own. */
   protected paced(
-    request: Transport.Request,
+    endpoint: string,
     response: { readonly status: number; readonly headers: { readonly [name: string]: string } }
   ): void {
-    if (request.origin !== this.runtime.origin) return
+    if (endpoint !== this.runtime.endpoint) return
     pace(this.live.stages.rateLimit, this.fiber.getRef(Clock.Clock), response.status, response.headers)
   }
 

@@ -200,14 +200,14 @@ class StreamedCall extends Call {
     const { headers, response, status } = step
     const endpoint = Transport.endpointOf(request.origin)
     if (!("stream" in response)) {
-      return Effect.map(this.answered(request, response, followed, span), () => {
+      return Effect.map(this.answered(response, span, endpoint, followed), () => {
         const stream = response.body.length === 0 ? Stream.empty : Stream.succeed(response.body)
         body.open({ status, headers, stream, endpoint }, span)
         return body
       })
     }
     span?.attribute("http.response.status_code", status)
-    this.paced(request, response)
+    this.paced(endpoint, response)
     if (isAnswer(status, request.expectedStatus)) {
       body.open({ status, headers, stream: response.stream, endpoint }, span)
       return Effect.succeed(body)
