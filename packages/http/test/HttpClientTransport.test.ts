@@ -1,4 +1,4 @@
-import { Context, Effect, Exit, Fiber, Layer, Option, Redacted, Stream, Tracer } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Queue, Redacted, Stream, Tracer } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
@@ -230,6 +230,122 @@ describe("HttpClientTransport", () => {
         const failure = answering(() => new Response(chunked(["1234", broken()], []), { status: 503 }))
         assert.deepInclude(yield* failure.transport.send(request()), { status: 503, bodyComplete: false })
       })
+    )
+  })
+
+  describe("the response that is opened", () => {
+    const streamed = (answer: Transport.Response | Transport.OpenResponse) =>
+      "stream" in answer ? answer : assert.fail("the answer is whole")
+
+    it.effect("is given with its headers, before its body has come, and read as it comes", () =>
+      Effect.gen(function* () {
+        let send: ReadableStreamDefaultController<Uint8Array> | undefined
+        const body = new ReadableStream<Uint8Array>({
+          start: (controller) => {
+            send = controller
+          }
+        })
+        const { transport } = answering(() => new Response(body, { status: 206, headers: { etag: "7" } }))
+        const answer = streamed(yield* transport.open(request()))
+        assert.deepStrictEqual([answer.status, answer.headers["etag"]], [206, "7"])
+        const read = yield* Queue.unbounded<string>()
+        const reading = yield* fork(Stream.runForEach(answer.stream, (bytes) => Queue.offer(read, text(bytes))))
+        for (const chunk of ["12", "34"]) {
+          send?.enqueue(new TextEncoder().encode(chunk))
+          assert.strictEqual(yield* Queue.take(read), chunk)
+        }
+        assert.isUndefined(reading.pollUnsafe())
+        send?.close()
+        yield* Fiber.join(reading)
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("is aborted by a reader who leaves, and by its scope when nobody reads", () =>
+      Effect.gen(function* () {
+        const ended: Array<string> = []
+        const signals: Array<AbortSignal> = []
+        const client = HttpClient.make((request, _url, signal) =>
+          Effect.sync(() => {
+            signals.push(signal)
+            return HttpClientResponse.fromWeb(request, new Response(chunked(["12", "34", "56"], ended)))
+          })
+        )
+        const transport = HttpClientTransport.make(client)
+        const left = streamed(yield* transport.open(request()))
+        assert.deepStrictEqual((yield* Stream.runCollect(Stream.take(left.stream, 1))).map(text), ["12"])
+        assert.deepStrictEqual(ended, ["left"])
+        yield* Effect.scoped(transport.open(request()))
+        assert.deepStrictEqual(ended, ["left", "left"])
+        assert.deepStrictEqual(
+          signals.map(({ aborted }) => aborted),
+          [false, true]
+        )
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("aborts the client's request when its caller goes before the headers", () =>
+      Effect.gen(function* () {
+        let aborted = false
+        const client = HttpClient.make((_request, _url, signal) => {
+          signal.addEventListener("abort", () => {
+            aborted = true
+          })
+          return Effect.never
+        })
+        const call = yield* fork(Effect.scoped(HttpClientTransport.make(client).open(request())))
+        yield* Fiber.interrupt(call)
+        assert.isTrue(aborted)
+      })
+    )
+
+    it.effect("without any body is an empty stream: 204, 304, HEAD", () =>
+      Effect.gen(function* () {
+        const { transport } = answering(() => new Response(null, { status: 204, headers: { "content-length": "99" } }))
+        for (const method of ["GET", "HEAD"]) {
+          const answer = streamed(yield* transport.open(request({ method })))
+          assert.deepStrictEqual(yield* Stream.runCollect(answer.stream), [])
+        }
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("that breaks in its body is a failure of receiving", () =>
+      Effect.gen(function* () {
+        const broken = Object.assign(new Error("terminated"), { code: "ECONNRESET" })
+        const { transport } = answering(() => new Response(chunked(["12", broken], [])))
+        const answer = streamed(yield* transport.open(request()))
+        const reason = yield* Effect.flip(Stream.runDrain(answer.stream))
+        assert.deepInclude(reason, { endpoint: "stock.internal:8443", phase: "receive" })
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("that announces more than it may have is refused, and left", () =>
+      Effect.gen(function* () {
+        const ended: Array<string> = []
+        const signals: Array<AbortSignal> = []
+        const client = HttpClient.make((request, _url, signal) =>
+          Effect.sync(() => {
+            signals.push(signal)
+            return HttpClientResponse.fromWeb(
+              request,
+              new Response(chunked(["123456"], ended), { headers: { "content-length": "6" } })
+            )
+          })
+        )
+        const limits = { ...HttpPolicy.defaults.limits, responseBytes: 5 }
+        const reason = yield* Effect.flip(Effect.scoped(HttpClientTransport.make(client).open(request({ limits }))))
+        assert.deepInclude(reason, { _tag: "ResponseTooLarge", limit: 5, size: 6 })
+        assert.isTrue(signals[0]?.aborted)
+      })
+    )
+
+    it.effect("with an error status comes whole, or what is kept of it; an expected one is a stream", () =>
+      Effect.gen(function* () {
+        const { transport } = answering(() => new Response("none", { status: 404 }))
+        const whole = yield* transport.open(request())
+        assert.strictEqual("body" in whole && text(whole.body), "none")
+        const answer = streamed(yield* transport.open(request({ expectedStatus: [404] })))
+        assert.deepStrictEqual((yield* Stream.runCollect(answer.stream)).map(text), ["none"])
+      }).pipe(Effect.scoped)
     )
   })
 

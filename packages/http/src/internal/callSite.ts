@@ -27,7 +27,7 @@ export const callSite = (below: Function): CallSite => {
 }
 
 /** Frames that say nothing of the program: those of the effect runtime that runs it, and of the platform. */
-const isNoise = (line: string): boolean => /[\\/]node_modules[\\/]effect[\\/]|\bnode:internal\b/.test(line)
+const isNoise = (line: string): boolean => /[\\/]node_modules[\\/]effect[\\/]|\bnode:|\(<anonymous>\)$/.test(line)
 
 /** The frames of the program, a line each. */
 export const framesOf = (site: CallSite): string =>
