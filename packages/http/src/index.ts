@@ -1,3 +1,4 @@
+export * as CallObserver from "./CallObserver.ts"
 export * as FailureClassifier from "./FailureClassifier.ts"
 export * as HttpClientTransport from "./HttpClientTransport.ts"
 export * as HttpPolicy from "./HttpPolicy.ts"

@@ -1,0 +1,156 @@
+/**
+ * What hears of every call: telemetry, a window of the last minutes, a report of failures. An observer is told what happened as
+ * plain facts, at once, by the call that it happened to; nothing is made or kept while there is none.
+ *
+ * **When to use**: to count, measure or log calls in a way that `@holdfast/telemetry` does not.
+ *
+ * **What it is not**: a stage. It cannot change, delay or refuse anything.
+ *
+ * **Gotchas**: an upstream asks once, when it is made, who observes: provide {@link layer} below the layers of upstreams. An
+ * observer runs inside the call; it must be quick, and what it throws is dropped.
+ *
+ * @since 0.1.0
+ */
+
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { AnySpan } from "effect/Tracer"
+import type { CallError } from "@holdfast/core/CallError"
+import type { PolicyReason, Reason } from "@holdfast/core/Reason"
+import type { PhaseTimings } from "./Transport.ts"
+
+/**
+ * The call that something happened to. The same object for all that is told of one call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ObservedCall {
+  readonly upstream: string
+  /** Method and path template. */
+  readonly operation: string
+  readonly method: string
+  /** The path template, below the base URL. */
+  readonly template: string
+  readonly requestId: string
+  /** Scheme, host and port of the base URL. */
+  readonly origin: string
+  /** When it began, in milliseconds on the clock of its fiber that only goes forward: only differences mean anything. */
+  readonly startMillis: number
+  /** Its span, while somebody traces. */
+  readonly span: AnySpan | undefined
+  /** The services of the fiber that called: tags, the request's identity, loggers. */
+  readonly context: Context.Context<never>
+}
+
+/**
+ * How a call ended. An interruption is no failure: its caller went away.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallEnd {
+  readonly outcome: "success" | "failure" | "interrupted"
+  readonly durationMillis: number
+  /** Attempts that were sent. */
+  readonly attempts: number
+  /** Of a failure. A defect has none. */
+  readonly error: CallError | undefined
+}
+
+/**
+ * How an attempt ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AttemptEnd {
+  /** 0 for the first attempt, 1 for the next of whatever kind. */
+  readonly resend: number
+  /** Whether it was sent beside one that still ran. */
+  readonly isHedge: boolean
+  readonly outcome: "success" | "failure" | "interrupted"
+  /** From the moment it had its turn; of an answer that is streamed, up to its headers. */
+  readonly durationMillis: number
+  /** Of the response, when one came. */
+  readonly status: number | undefined
+  /** Why it failed. */
+  readonly reason: Reason | undefined
+  /** What the transport measured, when it can. */
+  readonly timings: PhaseTimings | undefined
+  /** Bytes of the request's body, where they are known before it is sent. */
+  readonly requestBytes: number | undefined
+  /** Bytes of the response's body that were read. */
+  readonly responseBytes: number | undefined
+}
+
+/**
+ * What an observer wants to hear; what it leaves out costs nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallObserver {
+  readonly callStarted?: (call: ObservedCall) => void
+  readonly callEnded?: (call: ObservedCall, end: CallEnd) => void
+  /** The attempt has passed every stage, and goes to the transport. */
+  readonly attemptStarted?: (call: ObservedCall, attempt: { readonly resend: number; readonly isHedge: boolean }) => void
+  readonly attemptEnded?: (call: ObservedCall, end: AttemptEnd) => void
+  /** A further attempt is to follow the last one. */
+  readonly retryScheduled?: (
+    call: ObservedCall,
+    retry: { readonly reason: Reason; readonly delayMillis: number; readonly resend: number }
+  ) => void
+  /** A stage on this side refused an attempt, or the call: nothing was sent. */
+  readonly refused?: (call: ObservedCall, reason: PolicyReason) => void
+  /** An attempt had to wait for its turn, in a queue of this side. */
+  readonly waited?: (call: ObservedCall, wait: { readonly stage: "rateLimit" | "bulkhead"; readonly millis: number }) => void
+  /** A hedge was started, after so long. */
+  readonly hedgeStarted?: (call: ObservedCall, hedge: { readonly afterMillis: number }) => void
+  /** A call that was hedged has its answer; `isHedge` says whether a hedge gave it. */
+  readonly hedgeSettled?: (call: ObservedCall, settled: { readonly isHedge: boolean }) => void
+  /** The call joined another one that was under way. */
+  readonly joined?: (call: ObservedCall) => void
+}
+
+/**
+ * Who observes the upstreams that are made with this context.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<ReadonlyArray<CallObserver>> = Context.Reference<ReadonlyArray<CallObserver>>(
+  "@holdfast/http/CallObserver/Current",
+  { defaultValue: () => [] }
+)
+
+/**
+ * Adds an observer to those that there are.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { CallObserver, Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * const counting = CallObserver.layer({
+ *   callEnded: ({ operation, upstream }, { attempts, outcome }) =>
+ *     console.log(`${upstream} ${operation}: ${outcome} after ${attempts} attempts`)
+ * })
+ * const transport = ScriptedTransport.layer({ "*": [ScriptedTransport.status(503), ScriptedTransport.json({})] })
+ *
+ * const program = Effect.flatMap(Stock, (stock) => stock.get("/items"))
+ * await Effect.runPromise(program.pipe(Effect.provide(Stock.layer.pipe(Layer.provide([transport, counting])))))
+ * // => stock GET /items: success after 2 attempts
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (observer: CallObserver): Layer.Layer<never> =>
+  Layer.effect(
+    Current,
+    Effect.map(Current, (others) => [...others, observer])
+  )

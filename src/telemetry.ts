@@ -1,0 +1,7 @@
+/**
+ * What an operator sees: spans, metrics, logs, windows and reports.
+ *
+ * @since 0.1.0
+ */
+
+export * from "@holdfast/telemetry"
