@@ -1,6 +1,7 @@
 /**
- * What a listener of the test upstream does, as data: it crosses a process boundary as JSON. Two kinds: `Http` answers
- * whole requests through `node:http`; `Raw` writes bytes, for everything that an HTTP server would never do.
+ * What a listener of the test upstream does, as data: it crosses a process boundary as JSON. Three kinds: `Http` answers
+ * whole requests through `node:http` or `node:http2`; `Raw` writes bytes, for everything that an HTTP server would never do;
+ * `Relay` stands between a client and a server, and fails what passes through it.
  *
  * Scripts go by ordinal, and their last entry repeats: `http([status(503), json({ ok: true })])` fails once and is well
  * ever after.
@@ -102,6 +103,8 @@ export type Emission =
   | { readonly _tag: "WriteBase64"; readonly base64: string }
   | { readonly _tag: "WriteFiller"; readonly bytes: number }
   | { readonly _tag: "Sleep"; readonly millis: number }
+  /** Takes no further byte, so that the client's fill the buffers between; not even its leaving is noticed any more. */
+  | { readonly _tag: "StopReading" }
   | { readonly _tag: "End"; readonly end: End }
 
 /** One thing done on a connection. A wait for bytes ends when the client leaves. */
@@ -122,7 +125,43 @@ export interface Raw {
   readonly scheme?: "http" | "https"
 }
 
-export type Behaviour = Http | Raw
+/** Steps of an exchange, as a relay sees them pass. With HTTP/2 they are those of the first stream of a connection. */
+export type RelayStep =
+  | "afterRequestLine"
+  | "afterRequestHead"
+  | "withinRequestBody"
+  | "withinResponseHead"
+  | "afterResponseHead"
+  | "betweenChunks"
+  | "beforeLastByte"
+  | "afterLastByte"
+
+/** Steps before there is an exchange: with the first byte of a connection, and in the handshake of TLS. */
+export type EarlyStep = "onAccept" | "afterClientHello" | "afterServerHello"
+
+/**
+ * How a relay leaves a connection. All of them are done to the bytes on the wire, so that TLS sees an end without its
+ * farewell, and garbage that is no record of it; `sealedGarbage` is garbage within TLS. What comes after garbage is silence.
+ */
+export type RelayEnd = End | "garbage" | "sealedGarbage"
+
+export interface RelayFault {
+  readonly step: EarlyStep | RelayStep
+  readonly end: RelayEnd
+}
+
+/**
+ * Passes on the bytes of each connection, both ways, to another port of this machine, and fails it at a step: the fault of a
+ * network between a client and a server that are both well. TLS ends here, so that the steps of what it carries are seen;
+ * the port behind is spoken to without it.
+ */
+export interface Relay {
+  readonly _tag: "Relay"
+  readonly to: number
+  readonly fault?: RelayFault
+}
+
+export type Behaviour = Http | Raw | Relay
 
 /** What an `Echo` step answers. */
 export interface Echoed {
@@ -171,6 +210,7 @@ export const write = (text: string): Emission => ({ _tag: "Write", text })
 export const writeBase64 = (base64: string): Emission => ({ _tag: "WriteBase64", base64 })
 export const writeFiller = (bytes: number): Emission => ({ _tag: "WriteFiller", bytes })
 export const sleep = (millis: number): Emission => ({ _tag: "Sleep", millis })
+export const stopReading: Emission = { _tag: "StopReading" }
 export const end = (how: End): Emission => ({ _tag: "End", end: how })
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -187,6 +227,13 @@ export const http = (steps: ReadonlyArray<Step>, options: Omit<Http, "_tag" | "s
 export const healthy: Http = http([json({ ok: true })])
 
 export const raw = (...connections: ReadonlyArray<ReadonlyArray<Action>>): Raw => ({ _tag: "Raw", connections })
+
+/** Passes everything on to that port, and breaks off where the fault says. */
+export const relay = (to: number, fault?: RelayFault): Relay => ({
+  _tag: "Relay",
+  to,
+  ...(fault === undefined ? {} : { fault })
+})
 
 /** The fault on the first connections, then a healthy server on every later one: what a retry is to survive. */
 export const faultThen = (fault: Raw, healed: Http, faultyConnections = 1): Raw => ({

@@ -41,12 +41,14 @@ export interface TlsOptions {
   readonly maxVersion?: TlsVersion
   /** Default: `none`. `required` refuses a client without a certificate of the trusted root. */
   readonly clientCertificate?: "none" | "requested" | "required"
-  /** ALPN. Default: `http/1.1`. */
+  /** ALPN. Default: `http/1.1`, or `h2` with the option `http2`. What the client chooses is spoken. */
   readonly applicationProtocols?: ReadonlyArray<string>
 }
 
 export interface ListenOptions {
   readonly tls?: TlsOptions
+  /** HTTP/2: without TLS from the first byte on, and with it as the only protocol unless told otherwise. */
+  readonly http2?: boolean
   /** Default: an ephemeral port. Give the port of a stopped listener to come back on it. */
   readonly port?: number
 }
@@ -261,10 +263,12 @@ const makeUpstream = (running: Running): Upstream => {
 
   return {
     listen: Effect.fnUntraced(function* (behaviour, options = {}) {
-      const secure = options.tls === undefined ? undefined : yield* tlsMaterial(options.tls)
+      const offered = options.http2 === true ? { applicationProtocols: ["h2"] } : {}
+      const secure = options.tls === undefined ? undefined : yield* tlsMaterial({ ...offered, ...options.tls })
       const { id, port } = yield* ask(running, {
         _tag: "Listen",
         behaviour,
+        protocol: options.http2 === true ? "http/2" : "http/1.1",
         ...(secure === undefined ? {} : { tls: secure.material }),
         ...(options.port === undefined ? {} : { port: options.port })
       })

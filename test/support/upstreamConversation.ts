@@ -2,10 +2,12 @@
  * What the test upstream does on one connection: the bytes of a raw script, or the steps of an HTTP one.
  */
 import * as http from "node:http"
+import * as http2 from "node:http2"
 import type * as net from "node:net"
 import type { Action, Answer, Capacity, Echoed, Emission, End, Http, Step } from "./behaviour.ts"
 import type { Connection, Listener, RecordedRequest } from "./upstreamRecord.ts"
 import { changed, nowMillis, recordRequest } from "./upstreamRecord.ts"
+import { relay } from "./upstreamRelay.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Doing things on a connection
@@ -77,6 +79,9 @@ const emit = async (connection: Connection, emission: Emission): Promise<void> =
       return writeFiller(stream, stream, emission.bytes, { chunkBytes: 65_536, chunkDelayMillis: 0 })
     case "Sleep":
       return sleepWhileOpen(stream, emission.millis)
+    case "StopReading":
+      stream.pause()
+      return
     case "End":
       return endConnection(connection, emission.end)
   }
@@ -198,9 +203,19 @@ const runRaw = async (listener: Listener, connection: Connection, actions: Reado
 // HTTP connections
 // ---------------------------------------------------------------------------------------------------------------------
 
+type Response = http.ServerResponse | http2.Http2ServerResponse
+
 const connectionOf = new WeakMap<net.Socket, Connection>()
 
 const serveHttp = (listener: Listener, connection: Connection, script: Http): void => {
+  if (connection.protocol === "http/2") {
+    // One server a connection: those of HTTP/2 hide which socket a request came by.
+    http2
+      .createServer((request, response) => receive(listener, connection, script, request, response))
+      .emit("connection", connection.stream)
+    return
+  }
+  connectionOf.set(connection.stream, connection)
   const { httpServers } = listener.script
   const server = httpServers.get(script) ?? makeHttpServer(listener, script)
   httpServers.set(script, server)
@@ -212,7 +227,7 @@ const serveHttp = (listener: Listener, connection: Connection, script: Http): vo
 /** How many requests each list of steps has served. */
 const served = new WeakMap<ReadonlyArray<Step>, number>()
 
-const nextStep = (script: Http, request: http.IncomingMessage): Step => {
+const nextStep = (script: Http, request: Pick<http.IncomingMessage, "method" | "url">): Step => {
   const path = (request.url ?? "").split("?")[0]
   const route = script.routes?.find(
     (candidate) => candidate.path === path && (candidate.method ?? request.method) === request.method
@@ -252,33 +267,48 @@ const whenWorkedOn = (capacity: Capacity | undefined, done: () => void): void =>
   workers(done)
 }
 
+const headersOf = (request: http.IncomingMessage | http2.Http2ServerRequest): Readonly<Record<string, string>> => {
+  const values = request instanceof http.IncomingMessage ? request.headersDistinct : request.headers
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : (value ?? "")])
+  )
+}
+
+const receive = (
+  listener: Listener,
+  connection: Connection,
+  script: Http,
+  request: http.IncomingMessage | http2.Http2ServerRequest,
+  response: Response
+): void => {
+  // Chosen when the head is there, so that two requests get their steps in the order in which they arrived.
+  // A connection outlives the script it was accepted under: its next request belongs to the present one.
+  const { behaviour } = listener.script
+  const present = behaviour._tag === "Http" ? behaviour : script
+  const step = nextStep(present, request)
+  const recorded = recordRequest(listener, connection, {
+    method: request.method ?? "",
+    url: request.url ?? "",
+    headers: headersOf(request)
+  })
+  response.once("finish", () => {
+    recorded.answeredAtMillis = nowMillis()
+    listener.counts.responses += 1
+    changed(listener)
+  })
+  response.on("error", () => {})
+  request.on("data", (chunk: Buffer) => recorded.body.add(chunk))
+  request.on("error", () => {})
+  request.once("end", () => {
+    recorded.body.end()
+    whenWorkedOn(present.capacity, () => void takeStep(connection, recorded, response, step))
+  })
+}
+
 const makeHttpServer = (listener: Listener, script: Http): http.Server => {
   const server = http.createServer((request, response) => {
     const connection = connectionOf.get(request.socket)
-    if (connection === undefined) return
-    // Chosen when the head is there, so that two requests get their steps in the order in which they arrived.
-    // A connection outlives the script it was accepted under: its next request belongs to the present one.
-    const { behaviour } = listener.script
-    const present = behaviour._tag === "Http" ? behaviour : script
-    const step = nextStep(present, request)
-    const recorded = recordRequest(listener, connection, {
-      method: request.method ?? "",
-      url: request.url ?? "",
-      headers: Object.fromEntries(
-        Object.entries(request.headersDistinct).map(([name, values]) => [name, values?.join(", ") ?? ""])
-      )
-    })
-    response.once("finish", () => {
-      recorded.answeredAtMillis = nowMillis()
-      listener.counts.responses += 1
-      changed(listener)
-    })
-    request.on("data", (chunk: Buffer) => recorded.body.add(chunk))
-    request.on("error", () => {})
-    request.once("end", () => {
-      recorded.body.end()
-      whenWorkedOn(present.capacity, () => void takeStep(connection, recorded, response, step))
-    })
+    if (connection !== undefined) receive(listener, connection, script, request, response)
   })
   // The limits under test are the client's: none of the server's own may come first.
   server.keepAliveTimeout = script.keepAliveMillis ?? 60_000
@@ -291,7 +321,7 @@ const makeHttpServer = (listener: Listener, script: Http): http.Server => {
 const takeStep = async (
   connection: Connection,
   request: RecordedRequest,
-  response: http.ServerResponse,
+  response: Response,
   step: Step
 ): Promise<void> => {
   switch (step._tag) {
@@ -354,7 +384,7 @@ const delayOf = ({ delayMillis, delaysMillis }: Answer): number => {
   return deal()
 }
 
-const sendAnswer = async (connection: Connection, response: http.ServerResponse, answer: Answer): Promise<void> => {
+const sendAnswer = async (connection: Connection, response: Response, answer: Answer): Promise<void> => {
   const { stream } = connection
   await sleepWhileOpen(stream, delayOf(answer))
   if (stream.destroyed) return
@@ -367,7 +397,8 @@ const sendAnswer = async (connection: Connection, response: http.ServerResponse,
   for (const [name, value] of Object.entries(answer.headers ?? {})) {
     response.setHeader(name, typeof value === "string" ? value : [...value])
   }
-  response.flushHeaders()
+  if (response instanceof http.ServerResponse) response.flushHeaders()
+  else response.writeHead(status)
 
   const chunkBytes = answer.chunkBytes ?? 16_384
   const chunkDelayMillis = answer.chunkDelayMillis ?? 0
@@ -391,11 +422,11 @@ export const converse = (listener: Listener, connection: Connection): void => {
   const { script } = listener
   const { behaviour } = script
   const { stream } = connection
-  connectionOf.set(stream, connection)
   if (behaviour._tag === "Http") return serveHttp(listener, connection, behaviour)
 
   // Half-open connections are allowed for the HTTP server's sake; here, a client that leaves is let go.
   stream.once("end", () => stream.end())
+  if (behaviour._tag === "Relay") return relay(connection, behaviour)
   const actions = behaviour.connections[Math.min(script.connections, behaviour.connections.length - 1)] ?? []
   script.connections += 1
   void runRaw(listener, connection, actions)

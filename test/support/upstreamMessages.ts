@@ -3,6 +3,7 @@
  */
 import type { KeyAndChain } from "./certificates.ts"
 import type { Behaviour, End } from "./behaviour.ts"
+import type { Protocol } from "./relayCut.ts"
 
 export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3"
 
@@ -81,7 +82,13 @@ export interface FactCondition {
 }
 
 export type Command =
-  | { readonly _tag: "Listen"; readonly behaviour: Behaviour; readonly tls?: TlsMaterial; readonly port?: number }
+  | {
+      readonly _tag: "Listen"
+      readonly behaviour: Behaviour
+      readonly protocol: Protocol
+      readonly tls?: TlsMaterial
+      readonly port?: number
+    }
   | { readonly _tag: "Become"; readonly listener: number; readonly behaviour: Behaviour }
   | { readonly _tag: "EndConnections"; readonly listener: number; readonly end: End }
   | { readonly _tag: "Stop"; readonly listener: number }

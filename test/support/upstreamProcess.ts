@@ -13,6 +13,7 @@ import { converse, endConnection } from "./upstreamConversation.ts"
 import type { Command, CommandMessage, Replies, ReplyMessage, TlsMaterial } from "./upstreamMessages.ts"
 import type { Connection, Listener, Script } from "./upstreamRecord.ts"
 import { awaitFacts, changed, factsOf, nowMillis, remember } from "./upstreamRecord.ts"
+import { breakAfterFirstRecord, breakOnAccept, sendFirstRecord } from "./upstreamRelay.ts"
 
 const host = "127.0.0.1"
 const handshakeVerdictMillis = 200
@@ -30,6 +31,7 @@ const accept = (listener: Listener, socket: net.Socket): Connection => {
     openedAtMillis: nowMillis(),
     socket,
     stream: socket,
+    protocol: listener.protocol,
     tls: undefined,
     handshakeError: undefined,
     left: undefined,
@@ -87,19 +89,19 @@ const serverContext = (material: TlsMaterial): tls.TlsOptions => ({
     : {})
 })
 
+type Send = (chunk: Buffer, done: (error?: Error | null) => void) => void
+
 /**
  * The socket behind a stream of its own. TLS straight on a socket takes over its handle: then the socket no longer tells
  * of the client's FIN or RST, and to reset it crashes Node 24 (segmentation fault).
  */
-const inFrontOf = (socket: net.Socket): Duplex => {
+const inFrontOf = (socket: net.Socket, send: Send): Duplex => {
   const front = new Duplex({
     allowHalfOpen: false,
     read: () => {
       socket.resume()
     },
-    write: (chunk: Buffer, _encoding, done) => {
-      socket.write(chunk, done)
-    },
+    write: (chunk: Buffer, _encoding, done) => send(chunk, done),
     final: (done) => {
       socket.end(done)
     },
@@ -118,7 +120,12 @@ const inFrontOf = (socket: net.Socket): Duplex => {
 }
 
 /** Ends TLS for one connection, by a TLS server of its own: a shared one does not tell whose handshake it was. */
-const secure = (listener: Listener, connection: Connection, options: tls.TlsOptions): void => {
+const secure = (
+  listener: Listener,
+  connection: Connection,
+  options: tls.TlsOptions,
+  send: Send = (chunk, done) => void connection.socket.write(chunk, done)
+): void => {
   const terminator = tls.createServer(options)
   const handshake = Promise.withResolvers<void>()
   connection.handshake = handshake
@@ -130,6 +137,8 @@ const secure = (listener: Listener, connection: Connection, options: tls.TlsOpti
     handshakeEnded()
     const subject = stream.getPeerX509Certificate()?.subject
     connection.stream = stream
+    if (stream.alpnProtocol === "h2") connection.protocol = "http/2"
+    if (stream.alpnProtocol === "http/1.1") connection.protocol = "http/1.1"
     connection.tls = {
       version: stream.getProtocol() ?? "",
       ...(subject === undefined ? {} : { clientSubject: subject })
@@ -145,19 +154,30 @@ const secure = (listener: Listener, connection: Connection, options: tls.TlsOpti
     handshakeEnded()
   })
   // Documented: a connection may be given to a TLS server by emitting this event.
-  terminator.emit("connection", inFrontOf(connection.socket))
+  terminator.emit("connection", inFrontOf(connection.socket, send))
 }
 
-const makeServer = (material: TlsMaterial | undefined, listener: () => Listener): net.Server => {
+const makeServer = (
+  material: TlsMaterial | undefined,
+  protocol: Listener["protocol"],
+  listener: () => Listener
+): net.Server => {
   // One key for all terminators, so that a session of one connection can be resumed on another.
   const options = material === undefined ? undefined : { ...serverContext(material), ticketKeys: randomBytes(48) }
   // As Node's own servers have it: half-open for HTTP, not for HTTPS, where a client that leaves in the middle of the
-  // handshake would never be noticed.
-  const server = net.createServer({ allowHalfOpen: options === undefined, noDelay: true })
+  // handshake would never be noticed, and not for HTTP/2, whose sessions would not end.
+  const allowHalfOpen = options === undefined && protocol === "http/1.1"
+  const server = net.createServer({ allowHalfOpen, noDelay: true })
   server.on("connection", (socket) => {
     const connection = accept(listener(), socket)
-    if (options === undefined) converse(listener(), connection)
-    else secure(listener(), connection, options)
+    const { behaviour } = listener().script
+    const fault = behaviour._tag === "Relay" ? behaviour.fault : undefined
+    if (fault?.step === "onAccept") breakOnAccept(connection, fault.end)
+    else if (fault?.step === "afterClientHello") breakAfterFirstRecord(connection, fault.end)
+    else if (options === undefined) converse(listener(), connection)
+    else if (fault?.step === "afterServerHello") {
+      secure(listener(), connection, options, sendFirstRecord(connection, fault.end))
+    } else secure(listener(), connection, options)
   })
   return server
 }
@@ -179,7 +199,8 @@ const listenOn = (server: net.Server, port: number): Promise<number> =>
 const listen = async (command: Extract<Command, { _tag: "Listen" }>): Promise<Replies["Listen"]> => {
   const listener: Listener = {
     id: nextListener++,
-    server: makeServer(command.tls, () => listener),
+    server: makeServer(command.tls, command.protocol, () => listener),
+    protocol: command.protocol,
     script: makeScript(command.behaviour),
     counts: { opened: 0, closed: 0, requests: 0, bodies: 0, responses: 0 },
     open: new Set(),

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto"
 import type * as http from "node:http"
 import type * as net from "node:net"
 import type { Behaviour, Http } from "./behaviour.ts"
+import type { Protocol } from "./relayCut.ts"
 import type { ConnectionFact, FactCondition, Facts, RequestFact } from "./upstreamMessages.ts"
 
 const keptRecords = 10_000
@@ -20,6 +21,8 @@ export interface Connection {
   readonly socket: net.Socket
   /** What bytes are read from and written to: the socket itself, or TLS over it. */
   stream: net.Socket
+  /** What is spoken on it. */
+  protocol: Protocol
   tls: ConnectionFact["tls"]
   handshakeError: string | undefined
   /** Who left first. */
@@ -62,6 +65,8 @@ interface Waiter {
 export interface Listener {
   readonly id: number
   readonly server: net.Server
+  /** What is spoken without TLS, and with it when the client does not choose. */
+  readonly protocol: Protocol
   script: Script
   readonly counts: {
     opened: number

@@ -1,0 +1,152 @@
+/**
+ * One case of the fault drill: calls that meet a fault on the wire, and the calls after it, through the same transport.
+ */
+import { Effect, Layer } from "effect"
+import type { HttpPolicy, Upstream as Client } from "holdfast"
+import type { NodeTransport } from "holdfast/node"
+import type { RelayEnd } from "../support/behaviour.ts"
+import { busyPools, http2 } from "../support/abilities.ts"
+import { callingThrough, nodeTransport, seen } from "../support/calling.ts"
+import type { Seen, Target } from "../support/calling.ts"
+import { certificates } from "../support/certificates.ts"
+import { countingFibers, heldResources, leftBehind } from "../support/resources.ts"
+import type { Listener, ListenOptions, Upstream } from "../support/upstream.ts"
+import { Behaviour } from "../support/upstream.ts"
+import { isHandshake } from "./cases.ts"
+import type { Step, Wire } from "./cases.ts"
+
+/** The server, and the relay before it: a process each, and neither is that of the client. */
+export interface Stage {
+  readonly server: Upstream
+  readonly relay: Upstream
+}
+
+export interface Case {
+  readonly wire: Wire
+  readonly step: Step
+  readonly end: RelayEnd
+  /** Calls made at once. */
+  readonly calls: number
+}
+
+/** What came of a case. */
+export interface Rehearsed {
+  readonly outcomes: ReadonlyArray<Seen>
+  /** The calls after the fault was mended, in rounds of as many as before. */
+  readonly rounds: ReadonlyArray<ReadonlyArray<Seen>>
+  /** What was not given back, in words. */
+  readonly kept: ReadonlyArray<string>
+}
+
+/** Longer than anything takes that does not wait for a limit, on a busy machine. */
+const patientMillis = 5_000
+
+/**
+ * The limit that a silence runs into is short, and every other one is not in the way. Sixty-four handshakes are work: there
+ * the limit leaves room for those after the fault, which are to succeed within it.
+ */
+export const limitMillis = ({ calls, step, wire }: Case): number =>
+  calls === 1 ? 200 : isHandshake(wire, step) ? 1_000 : 400
+
+const phasesOf = (given: Case): NodeTransport.Options => {
+  const limit = limitMillis(given)
+  const silent = given.end === "silence"
+  const connecting = isHandshake(given.wire, given.step)
+  return {
+    connections: given.calls,
+    connectTimeout: silent && connecting ? limit : patientMillis,
+    headersTimeout: silent && !connecting ? limit : patientMillis,
+    bodyTimeout: silent && !connecting ? limit : patientMillis,
+    drainTimeout: 500,
+    ...(given.wire === "HTTP/2" ? http2 : {})
+  }
+}
+
+const policyOf = (calls: number): HttpPolicy.Options => ({
+  retry: false,
+  attemptTimeout: false,
+  deadline: false,
+  breaker: false,
+  bulkhead: { maxConcurrent: calls, maxQueue: 0 }
+})
+
+/** Three chunks and the end: there is something between chunks, and the last byte comes alone. */
+export const answering: Behaviour.Http = Behaviour.http([
+  Behaviour.answer({
+    body: "what was asked for, in three pieces: 48 bytes ..",
+    chunked: true,
+    chunkBytes: 16,
+    chunkDelayMillis: 2
+  })
+])
+
+export const listenOptionsOf = (wire: Wire): ListenOptions => ({
+  ...(wire === "HTTP/1.1" ? {} : { tls: {} }),
+  ...(wire === "HTTP/2" ? { http2: true } : {})
+})
+
+export const listenBehind = ({ server }: Stage, wire: Wire): Effect.Effect<Listener> =>
+  server.listen(answering, wire === "HTTP/2" ? { http2: true } : {})
+
+const allAtOnce = (count: number, call: Effect.Effect<Seen>): Effect.Effect<ReadonlyArray<Seen>> =>
+  Effect.all(
+    Array.from({ length: count }, () => call),
+    { concurrency: "unbounded" }
+  )
+
+/** Permits that are out, and exchanges that a pool still carries. */
+const stillBusy = (payments: Client.Upstream): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.gen(function* () {
+    const { endpoints } = yield* payments.snapshot
+    const permits = endpoints.flatMap(({ bulkhead }) =>
+      bulkhead === undefined || bulkhead.inFlight + bulkhead.queued === 0
+        ? []
+        : [`${bulkhead.inFlight} permits out, ${bulkhead.queued} calls waiting for one`]
+    )
+    return [...permits, ...(busyPools === undefined ? [] : yield* busyPools)]
+  })
+
+export interface Conduct {
+  readonly target: Target
+  /** Mends the wire, and waits for what a mended wire still needs. */
+  readonly heal: Effect.Effect<void>
+  /** Rounds of calls after it. */
+  readonly rounds: number
+  /** Waits for every connection to be closed. */
+  readonly cleared: Effect.Effect<unknown>
+}
+
+/** Makes the calls, mends the wire, makes as many again, closes the transport, and asks what is still there. */
+export const rehearse = Effect.fnUntraced(function* (given: Case, { cleared, heal, rounds, target }: Conduct) {
+  const { trustedRoot } = yield* certificates
+  const trusting = given.wire === "HTTP/1.1" ? target : { ...target, trustedRoot }
+  const before = heldResources()
+  const { fibersLeft, value } = yield* countingFibers(
+    Effect.scoped(
+      Effect.gen(function* () {
+        const context = yield* Layer.build(nodeTransport(trusting, phasesOf(given)))
+        const payments = yield* callingThrough(Layer.succeedContext(context), trusting, {
+          policy: policyOf(given.calls)
+        })
+        const call = seen(
+          given.step === "withinRequestBody" ? payments.put("/", { text: "x".repeat(100) }) : payments.get("/"),
+          "10 seconds"
+        )
+        const outcomes = yield* allAtOnce(given.calls, call)
+        const kept = [...(yield* stillBusy(payments))]
+        yield* heal
+        const after: Array<ReadonlyArray<Seen>> = []
+        for (let round = 0; round < rounds; round++) after.push(yield* allAtOnce(given.calls, call))
+        kept.push(...(yield* stillBusy(payments)))
+        return { outcomes, rounds: after, kept }
+      })
+    )
+  )
+  yield* cleared
+  const held = yield* leftBehind(before)
+  const fibers = yield* fibersLeft
+  return {
+    ...value,
+    kept: [...value.kept, ...(held === "" ? [] : [held]), ...(fibers === 0 ? [] : [`${fibers} fibers`])]
+  } satisfies Rehearsed
+})
