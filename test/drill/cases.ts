@@ -1,14 +1,16 @@
 /**
  * The cases of the fault drill, and what each of them is called: a reason for every step and end, over every protocol.
  */
+import { tellsDamagedRecords } from "../support/abilities.ts"
 import type { RelayEnd, RelayFault } from "../support/behaviour.ts"
 
 export type Wire = "HTTP/1.1" | "TLS" | "HTTP/2"
 
-export type Step = RelayFault["step"]
+export type Step = "beforeAccept" | RelayFault["step"]
 
 /** In the order in which an exchange comes by them. */
 export const steps: ReadonlyArray<{ readonly step: Step; readonly inWords: string; readonly needsTls?: true }> = [
+  { step: "beforeAccept", inWords: "before accept" },
   { step: "onAccept", inWords: "on accept" },
   { step: "afterClientHello", inWords: "after the ClientHello", needsTls: true },
   { step: "afterServerHello", inWords: "after the ServerHello", needsTls: true },
@@ -24,22 +26,65 @@ export const steps: ReadonlyArray<{ readonly step: Step; readonly inWords: strin
 
 const handshake: ReadonlySet<Step> = new Set(["onAccept", "afterClientHello", "afterServerHello"])
 
-export const isHandshake = (wire: Wire, step: Step): boolean => wire !== "HTTP/1.1" && handshake.has(step)
+/** Whether there is no connection yet that a request could be sent on. */
+export const isConnecting = (wire: Wire, step: Step): boolean =>
+  step === "beforeAccept" || (wire !== "HTTP/1.1" && handshake.has(step))
 
-const isBody = (step: Step): boolean =>
+export const isBody = (step: Step): boolean =>
   step === "afterResponseHead" || step === "betweenChunks" || step === "beforeLastByte"
 
-/** Garbage within TLS needs TLS, and a handshake that is done. */
-export const endsOf = (wire: Wire, step: Step): ReadonlyArray<RelayEnd> => [
-  "silence",
-  "close",
-  "reset",
-  "garbage",
-  ...(wire === "HTTP/1.1" || handshake.has(step) ? [] : (["sealedGarbage"] as const))
-]
+/** Before a connection is there, it can be refused or not answered. Garbage within TLS needs a handshake that is done. */
+export const endsOf = (wire: Wire, step: Step): ReadonlyArray<RelayEnd> => {
+  if (step === "beforeAccept") return ["silence", "reset"]
+  const sealed = wire !== "HTTP/1.1" && !handshake.has(step)
+  return ["silence", "close", "reset", "garbage", ...(sealed ? (["sealedGarbage"] as const) : [])]
+}
 
-/** Tags of the reasons, of which one must come; `Success` for none. */
-export const expectedOf = (wire: Wire, step: Step, end: RelayEnd): ReadonlyArray<string> => {
-  if (step === "afterLastByte") return ["Success"]
-  return ["?"]
+const inHandshake: Readonly<Record<RelayEnd, string>> = {
+  silence: "ConnectTimeout",
+  close: "ConnectionClosed",
+  reset: "ConnectionReset",
+  garbage: "TlsHandshakeFailed",
+  sealedGarbage: "TlsHandshakeFailed"
+}
+
+const beforeResponse: Readonly<Record<RelayEnd, string>> = {
+  silence: "HeadersTimeout",
+  close: "ConnectionClosed",
+  reset: "ConnectionReset",
+  garbage: "MalformedResponse",
+  sealedGarbage: "MalformedResponse"
+}
+
+/** A cut is a cut, however it was made. */
+const withinBody: Readonly<Record<RelayEnd, string>> = {
+  silence: "BodyTimeout",
+  close: "ResponseTruncated",
+  reset: "ResponseTruncated",
+  garbage: "MalformedResponse",
+  sealedGarbage: "MalformedResponse"
+}
+
+/** Tags of reasons, `Success` for none: what a call at its own step ends with, and what one may that has come less or more far. */
+export interface Expected {
+  readonly atStep: ReadonlyArray<string>
+  readonly beside: ReadonlyArray<string>
+}
+
+export const expectedOf = (wire: Wire, step: Step, end: RelayEnd): Expected => {
+  const damaged = end === "garbage" && wire !== "HTTP/1.1" && !tellsDamagedRecords ? ["TlsHandshakeFailed"] : []
+  if (step === "beforeAccept") {
+    return { atStep: [end === "reset" ? "ConnectionRefused" : "ConnectTimeout"], beside: [] }
+  }
+  if (isConnecting(wire, step)) {
+    // Whether a client that is left at once is told by its connect or by its first read is chance.
+    const either = step === "onAccept" && end === "reset" ? ["ConnectionClosed"] : []
+    return { atStep: [inHandshake[end], ...either], beside: [] }
+  }
+  const before = [beforeResponse[end], ...damaged]
+  const within = [withinBody[end], ...damaged]
+  // One connection of HTTP/2 carries all calls, and its fault comes at the step of the first: the others are elsewhere.
+  const beside = wire === "HTTP/2" ? ["Success", ...before, ...within] : []
+  if (step === "afterLastByte") return { atStep: ["Success"], beside }
+  return { atStep: isBody(step) ? within : before, beside }
 }

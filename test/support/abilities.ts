@@ -18,3 +18,15 @@ export const transferTimeout: WithLimit | undefined = undefined
 
 /** Exchanges that the pools of the process still carry, or that still wait for a connection, in words; none at rest. */
 export const busyPools: Effect.Effect<ReadonlyArray<string>> | undefined = undefined
+
+/**
+ * A record of TLS that is damaged after the handshake is told from a handshake that failed. Until it is, such a call ends with
+ * `TlsHandshakeFailed` in phase `connect`, which says that nothing was sent, and that is not so.
+ */
+export const tellsDamagedRecords: boolean = false
+
+/**
+ * Connections to one endpoint over TLS are made at once. Until they are, each waits for the one before it, and so does its
+ * `connectTimeout`: a silent endpoint holds the last of 64 calls for 64 limits.
+ */
+export const connectsTlsAtOnce: boolean = false
