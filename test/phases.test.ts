@@ -177,7 +177,7 @@ const verdict = ({ tag }: Phase, limit: number, measured: ReadonlyArray<Round>):
     ...(earliest >= limit - clockMillis ? [] : [`one ended after ${earliest.toFixed(1)} ms`]),
     ...(last !== undefined && isOnTime(last)
       ? []
-      : [`${measured.length} rounds were late: ${measured.map((round) => inWords(round)).join("; ")}`])
+      : [`${measured.length} rounds were late, the last by ${measured.slice(-3).map(inWords).join("; ")} ms`])
   ]
 }
 

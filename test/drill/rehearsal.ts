@@ -76,6 +76,8 @@ const phasesOf = (given: Case): NodeTransport.Options => {
   const shared = wire === "HTTP/2" && calls > 1 && !connecting
   return {
     connections: calls,
+    // What is closed in the end is closed by the end of the transport, and not because it was not used for a while.
+    keepAlive: "1 minute",
     connectTimeout: whenSilent(connecting),
     headersTimeout: whenSilent(shared || !(connecting || isBody(step))),
     bodyTimeout: whenSilent(shared || isBody(step)),
