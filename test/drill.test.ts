@@ -9,7 +9,7 @@
  * is then ended by a limit that it does not expect, and shows by its reason.
  */
 import { afterAll, assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Cause, Context, Effect, Exit, Layer } from "effect"
 import type { RelayEnd } from "./support/behaviour.ts"
 import { endsOf, expectedOf, isConnecting, steps } from "./drill/cases.ts"
 import type { Step, Wire } from "./drill/cases.ts"
@@ -176,13 +176,17 @@ const stage = Effect.fnUntraced(function* ({ end, step, wire }: Case) {
   }
 })
 
+const unfinished: Rehearsed = { outcomes: [], rounds: [], kept: [] }
+
 /** What went wrong with one case, in words. */
 const drill = Effect.fnUntraced(function* (given: Case) {
   const { end, step, wire } = given
   const { stop, ...conduct } = yield* stage(given)
-  const rehearsed = yield* rehearse(given, conduct)
+  // What does not end, or does not close, is a fault of this case: the ones after it are still drilled.
+  const exit = yield* Effect.exit(rehearse(given, conduct))
   yield* stop
-  const wrong = judge(given, rehearsed)
+  const rehearsed = Exit.isSuccess(exit) ? exit.value : unfinished
+  const wrong = Exit.isSuccess(exit) ? judge(given, rehearsed) : [Cause.pretty(exit.cause)]
   rows.push({
     wire,
     step,
