@@ -441,7 +441,10 @@ describe("a redirect", () => {
 
     it.effect("that is not followed leaves none open either", () =>
       upstream(
-        { "*": [stream(["moved"], { status: 302, headers: { location: "/again" }, end: "hang" })] },
+        {
+          "GET /short": [stream(["moved"], { status: 302, headers: { location: "/again" } })],
+          "*": [stream(["moved"], { status: 302, headers: { location: "/again" }, end: "hang" })]
+        },
         { redirects: { max: 1 } }
       )((api) =>
         Effect.gen(function* () {
@@ -450,6 +453,8 @@ describe("a redirect", () => {
           assert.deepInclude((yield* Fiber.join(call)).reason, { _tag: "TooManyRedirects", followed: 1 })
           assert.strictEqual((yield* ScriptedTransport.seen).aborted.length, 2)
           assert.strictEqual((yield* api.snapshot).bodies.open, 0)
+          yield* Effect.flip(api.streaming.get("/short"))
+          assert.strictEqual((yield* ScriptedTransport.seen).aborted.length, 2)
         })
       )
     )

@@ -181,7 +181,12 @@ describe("a streamed answer", () => {
 
     it.effect("a redirect that is not followed is a failure, and its body is not left open", () =>
       upstream(
-        { "*": [stream(["moved"], { status: 302, headers: { location: "/b" }, end: "hang" })] },
+        {
+          "*": [
+            stream(["moved"], { status: 302, headers: { location: "/b" }, end: "hang" }),
+            stream(["moved"], { status: 302, headers: { location: "/b" } })
+          ]
+        },
         {}
       )((api) =>
         Effect.gen(function* () {
@@ -189,6 +194,9 @@ describe("a streamed answer", () => {
           // longer than draining may take
           yield* TestClock.adjust("2 seconds")
           assert.strictEqual(failedWith(yield* Fiber.join(call)).reason._tag, "TooManyRedirects")
+          assert.deepStrictEqual(yield* aborted, [0])
+          // a short one is read, so that its connection lives
+          assert.strictEqual((yield* Effect.flip(api.streaming.get("/exports"))).reason._tag, "TooManyRedirects")
           assert.deepStrictEqual(yield* aborted, [0])
         })
       )
@@ -250,28 +258,94 @@ describe("a streamed answer", () => {
       )
     )
 
-    it.effect("a loser that opened in the same instant is aborted, and gives its place back", () =>
-      upstream(
-        { "*": [after("2 seconds", stream(["one"])), after("1 second", stream(["two"]))] },
-        hedged
-      )((api) =>
-        Effect.gen(function* () {
-          const call = yield* fork(api.streaming.get("/exports"))
-          yield* TestClock.adjust("1 second")
-          yield* TestClock.adjust("1 second")
-          const answer = yield* Fiber.join(call)
-          const losers = [
-            ...(yield* aborted),
-            ...(yield* ScriptedTransport.seen).interrupted.map(({ resend }) => resend)
-          ]
-          assert.strictEqual(losers.length, 1)
-          assert.strictEqual((yield* stage(api.stages.bulkhead).snapshot).inFlight, 1)
-          assert.deepStrictEqual(yield* whole(answer), [losers[0] === 0 ? "two" : "one"])
-          assert.strictEqual((yield* stage(api.stages.bulkhead).snapshot).inFlight, 0)
-        })
-      )
+    it.effect("whatever the loser had done when the other won, nothing of it stays open and no place taken", () =>
+      Effect.gen(function* () {
+        let twoWereOpen = 0
+        // a fiber gives way after 2048 steps: the loser is stopped at each step around the opening of its body
+        for (let steps = 980; steps < 1060; steps++) {
+          const gate = yield* Deferred.make<void>()
+          const open = { now: 0, most: 0 }
+          const opened = Effect.acquireRelease(
+            Effect.sync((): Transport.OpenResponse => {
+              open.most = Math.max(open.most, ++open.now)
+              return { status: 200, headers: {}, stream: Stream.never }
+            }),
+            () => Effect.sync(() => void open.now--)
+          )
+          const slowly = Array.from({ length: steps }).reduce<Effect.Effect<void>>(
+            (before) => Effect.andThen(before, Effect.void),
+            Effect.void
+          )
+          const transport: Transport.Transport["Service"] = {
+            send: () => Effect.die("not asked for"),
+            open: ({ resend }) =>
+              Effect.andThen(Deferred.await(gate), resend === 0 ? Effect.andThen(slowly, opened) : opened)
+          }
+          yield* Effect.gen(function* () {
+            const api = yield* Upstream.make("stock", {
+              baseUrl: "https://stock.internal",
+              policy: HttpPolicy.make(hedged)
+            })
+            const scope = yield* Scope.make()
+            const call = yield* fork(Scope.provide(api.streaming.get("/exports"), scope))
+            yield* TestClock.adjust("1 second")
+            yield* Deferred.succeed(gate, undefined)
+            yield* Fiber.join(call)
+            if (open.most === 2) twoWereOpen++
+            const { bulkhead } = api.stages
+            assert.strictEqual(open.now, 1, `after ${steps} steps`)
+            assert.strictEqual((yield* stage(bulkhead).snapshot).inFlight, 1)
+            yield* Scope.close(scope, Exit.void)
+            assert.strictEqual(open.now, 0)
+            assert.strictEqual((yield* stage(bulkhead).snapshot).inFlight, 0)
+          }).pipe(Effect.scoped, Effect.provide(Layer.succeed(Transport.Transport, transport)))
+        }
+        assert.isAbove(twoWereOpen, 0)
+      })
     )
   })
+
+  it.effect("what a failed attempt opened is released before the next one waits for its turn", () =>
+    Effect.gen(function* () {
+      let open = 0
+      const transport: Transport.Transport["Service"] = {
+        send: () => Effect.die("not asked for"),
+        open: () =>
+          Effect.acquireRelease(
+            Effect.sync((): Transport.Response => {
+              open++
+              return { status: 503, headers: {}, body: new Uint8Array(0), bodyComplete: true }
+            }),
+            () => Effect.sync(() => void open--)
+          )
+      }
+      yield* Effect.gen(function* () {
+        const api = yield* Upstream.make("stock", {
+          baseUrl: "https://stock.internal",
+          policy: HttpPolicy.make({ retry: everySecond })
+        })
+        const call = yield* fork(Effect.exit(api.streaming.get("/exports")))
+        assert.isUndefined(call.pollUnsafe())
+        assert.strictEqual(open, 0)
+        yield* Fiber.interrupt(call)
+      }).pipe(Effect.scoped, Effect.provide(Layer.succeed(Transport.Transport, transport)))
+    })
+  )
+
+  it.live("leaves no timer behind when it ends", () =>
+    upstream(
+      { "*": [stream(["one"])] },
+      { deadline: "1 hour" }
+    )((api) =>
+      Effect.gen(function* () {
+        const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
+        const before = timers()
+        for (let call = 0; call < 50; call++) yield* whole(yield* api.streaming.get("/exports"))
+        yield* Effect.yieldNow
+        assert.isBelow(timers() - before, 25)
+      })
+    )
+  )
 
   describe("fails while it is read", () => {
     it.effect("with what the wire did, as the one error of a call", () =>
@@ -329,6 +403,23 @@ describe("a streamed answer", () => {
             "67890",
             "more"
           ])
+        })
+      )
+    )
+
+    it.effect("by a transport that knows maxBytes, and no other bound", () =>
+      upstream(
+        { "*": [stream(["1"])] },
+        { limits: { responseBytes: 5 } }
+      )((api) =>
+        Effect.gen(function* () {
+          yield* api.streaming.get("/exports", { maxBytes: 9 })
+          yield* api.streaming.get("/exports")
+          const { requests } = yield* ScriptedTransport.seen
+          assert.deepStrictEqual(
+            requests.map(({ limits }) => limits.responseBytes),
+            [9, Infinity]
+          )
         })
       )
     )
