@@ -3,7 +3,9 @@ import type { CallError } from "@holdfast/core/CallError"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type { Answer } from "../src/Request.ts"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Answer, StreamedAnswer } from "../src/Request.ts"
 import type { Transport } from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
 
@@ -21,6 +23,20 @@ describe("what a user sees in the types", () => {
     expectTypeOf(Payments.use((payments) => payments.get("/charges"))).toEqualTypeOf<
       Effect.Effect<Answer, CallError, Payments>
     >()
+  })
+
+  it("a streamed answer needs a scope, takes no schema, and wants the places of its path", () => {
+    const call = Payments.use((payments) => payments.streaming.get("/charges", { maxBytes: 1 }))
+    expectTypeOf(call).toEqualTypeOf<Effect.Effect<StreamedAnswer, CallError, Payments | Scope.Scope>>()
+    expectTypeOf<StreamedAnswer["stream"]>().toEqualTypeOf<Stream.Stream<Uint8Array, CallError>>()
+    const calls = ({ streaming }: Upstream.Upstream) => [
+      // @ts-expect-error params are missing
+      streaming.get("/charges/{id}"),
+      // @ts-expect-error what is streamed is not decoded
+      streaming.get("/charges", { decode: Charge }),
+      streaming.post("/charges/{id}", { params: { id: 1 }, json: {} })
+    ]
+    expectTypeOf(calls).toBeFunction()
   })
 
   it("an upstream needs a transport and nothing else", () => {

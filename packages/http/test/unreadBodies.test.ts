@@ -164,7 +164,7 @@ describe("an open body that nobody reads", () => {
         const stock = yield* UpstreamVersions.make("stock", { version: "1", baseUrl: "https://stock.internal" })
         yield* asked(stock.current)
         yield* TestClock.adjust("30 seconds")
-      }).pipe(Effect.scoped, Effect.provide(ScriptedTransport.layer(script)), Effect.provide(Logger.layer([logger])))
+      }).pipe(Effect.scoped, Effect.provide([ScriptedTransport.layer(script), Logger.layer([logger])]))
       assert.match(lines[0]?.split("\n")[1] ?? "", /\basked\b.*unreadBodies\.test\.ts/)
       assert.notMatch(lines[0] ?? "", /UpstreamVersions\.ts/)
     })

@@ -1,4 +1,4 @@
-import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, type Layer, Scope, Stream } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Reason from "@holdfast/core/Reason"

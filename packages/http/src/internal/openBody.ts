@@ -1,4 +1,4 @@
-import { CallError } from "@holdfast/core/CallError"
+import type { CallError } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
