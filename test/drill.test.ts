@@ -15,7 +15,6 @@ import { endsOf, expectedOf, isConnecting, steps } from "./drill/cases.ts"
 import type { Step, Wire } from "./drill/cases.ts"
 import { limitMillis, listenBehind, listenOptionsOf, rehearse } from "./drill/rehearsal.ts"
 import type { Case, Rehearsed, Stage } from "./drill/rehearsal.ts"
-import { connectsTlsAtOnce, http2 } from "./support/abilities.ts"
 import { pause } from "./support/calling.ts"
 import type { Seen } from "./support/calling.ts"
 import { heldResources, leftBehind } from "./support/resources.ts"
@@ -208,18 +207,10 @@ const drillAll = (cases: ReadonlyArray<Case>): Effect.Effect<void, never, Drill>
     assert.deepStrictEqual([...wrong, ...(held === "" ? [] : [`not given back: ${held}`])], [])
   })
 
-const isSkipped = ({ calls, end, step, wire }: Case): boolean =>
-  !connectsTlsAtOnce && calls > 1 && wire !== "HTTP/1.1" && isConnecting(wire, step) && end === "silence"
-
-const wires: ReadonlyArray<Wire> = ["HTTP/1.1", "TLS", ...(http2 === undefined ? [] : (["HTTP/2"] as const))]
-
-if (http2 === undefined) console.log("skipped: the drill over HTTP/2, which the transport does not speak")
-if (!connectsTlsAtOnce) console.log("skipped: silence in 64 handshakes, which the transport makes one after another")
+const wires: ReadonlyArray<Wire> = ["HTTP/1.1", "TLS", "HTTP/2"]
 
 const casesOf = (wire: Wire, step: Step, calls: number): ReadonlyArray<Case> =>
-  endsOf(wire, step)
-    .map((end): Case => ({ wire, step, end, calls }))
-    .filter((given) => !isSkipped(given))
+  endsOf(wire, step).map((end) => ({ wire, step, end, calls }))
 
 layer(Drill.layer, { excludeTestServices: true })("fault drill", (it) => {
   describe.each(wires.map((wire) => ({ wire })))("over $wire", ({ wire }) => {

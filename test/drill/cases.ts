@@ -1,7 +1,6 @@
 /**
  * The cases of the fault drill, and what each of them is called: a reason for every step and end, over every protocol.
  */
-import { tellsDamagedRecords } from "../support/abilities.ts"
 import type { RelayEnd, RelayFault } from "../support/behaviour.ts"
 
 export type Wire = "HTTP/1.1" | "TLS" | "HTTP/2"
@@ -72,7 +71,6 @@ export interface Expected {
 }
 
 export const expectedOf = (wire: Wire, step: Step, end: RelayEnd): Expected => {
-  const damaged = end === "garbage" && wire !== "HTTP/1.1" && !tellsDamagedRecords ? ["TlsHandshakeFailed"] : []
   if (step === "beforeAccept") {
     return { atStep: [end === "reset" ? "ConnectionRefused" : "ConnectTimeout"], beside: [] }
   }
@@ -81,8 +79,8 @@ export const expectedOf = (wire: Wire, step: Step, end: RelayEnd): Expected => {
     const either = step === "onAccept" && end === "reset" ? ["ConnectionClosed"] : []
     return { atStep: [inHandshake[end], ...either], beside: [] }
   }
-  const before = [beforeResponse[end], ...damaged]
-  const within = [withinBody[end], ...damaged]
+  const before = [beforeResponse[end]]
+  const within = [withinBody[end]]
   // One connection of HTTP/2 carries all calls, and its fault comes at the step of the first: the others are elsewhere.
   const beside = wire === "HTTP/2" ? ["Success", ...before, ...within] : []
   if (step === "afterLastByte") return { atStep: ["Success"], beside }

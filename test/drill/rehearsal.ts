@@ -1,11 +1,10 @@
 /**
  * One case of the fault drill: calls that meet a fault on the wire, and the calls after it, through the same transport.
  */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Metric } from "effect"
 import type { HttpPolicy, Upstream as Client } from "holdfast"
 import type { NodeTransport } from "holdfast/node"
 import type { RelayEnd } from "../support/behaviour.ts"
-import { busyPools, http2 } from "../support/abilities.ts"
 import { callingThrough, nodeTransport, seen } from "../support/calling.ts"
 import type { Seen, Target } from "../support/calling.ts"
 import { certificates } from "../support/certificates.ts"
@@ -82,7 +81,7 @@ const phasesOf = (given: Case): NodeTransport.Options => {
     headersTimeout: whenSilent(shared || !(connecting || isBody(step))),
     bodyTimeout: whenSilent(shared || isBody(step)),
     drainTimeout: 500,
-    ...(wire === "HTTP/2" ? http2 : {})
+    ...(wire === "HTTP/2" ? { http2: true } : {})
   }
 }
 
@@ -101,7 +100,7 @@ const allAtOnce = (count: number, call: Effect.Effect<Seen>): Effect.Effect<Read
   )
 
 /** Permits that are out, and exchanges that a pool still carries. */
-const stillBusy = (payments: Client.Upstream): Effect.Effect<ReadonlyArray<string>> =>
+const stillBusy = (payments: Client.Upstream, { url }: Target): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
     const { endpoints } = yield* payments.snapshot
     const permits = endpoints.flatMap(({ bulkhead }) =>
@@ -109,7 +108,16 @@ const stillBusy = (payments: Client.Upstream): Effect.Effect<ReadonlyArray<strin
         ? []
         : [`${bulkhead.inFlight} permits out, ${bulkhead.queued} calls waiting for one`]
     )
-    return [...permits, ...(busyPools === undefined ? [] : yield* busyPools)]
+    const { port } = new URL(url)
+    const pools = (yield* Metric.snapshot).flatMap(({ attributes, id, state }) =>
+      ["holdfast.pool.in_flight", "holdfast.pool.waiting"].includes(id) &&
+      attributes?.["server.port"] === port &&
+      "value" in state &&
+      state.value !== 0
+        ? [`${id} is ${String(state.value)}`]
+        : []
+    )
+    return [...permits, ...pools]
   })
 
 export interface Conduct {
@@ -141,11 +149,11 @@ export const rehearse = Effect.fnUntraced(function* (given: Case, { cleared, hea
           "15 seconds"
         )
         const outcomes = yield* allAtOnce(given.calls, call)
-        const kept = [...(yield* stillBusy(payments))]
+        const kept = [...(yield* stillBusy(payments, target))]
         yield* heal
         const after: Array<ReadonlyArray<Seen>> = []
         for (let round = 0; round < rounds; round++) after.push(yield* allAtOnce(given.calls, call))
-        kept.push(...(yield* stillBusy(payments)))
+        kept.push(...(yield* stillBusy(payments, target)))
         return { outcomes, rounds: after, kept }
       })
     )

@@ -174,8 +174,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   fail(error: unknown): void {
     if (this.#ended) return
     this.#cut()
-    const at = { endpoint: this.#terms.endpoint, phase: this.#phase }
-    this.#failWith(stackless(() => FailureClassifier.classify(error, at)))
+    this.#failWith(stackless(() => reasonOf(error, this.#terms.endpoint, this.#phase)))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -534,6 +533,17 @@ const joined = (headers: NodeJS.Dict<string | Array<string>>): Record<string, st
 /** Whether the server says that it will close the connection (RFC 9112 §9.6). */
 const closes = ({ connection }: { readonly [name: string]: string }): boolean =>
   connection !== undefined && /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(connection)
+
+/**
+ * The reason that an error stands for. TLS that breaks after its handshake is a damaged record: the classifier, which knows no
+ * transport's phases for sure, would say that the handshake failed, and so that nothing was sent.
+ */
+const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
+  const reason = FailureClassifier.classify(error, { endpoint, phase })
+  if (reason._tag !== "TlsHandshakeFailed" || phase === "connect") return reason
+  const code = reason.code === undefined ? {} : { code: reason.code }
+  return new Reason.MalformedResponse({ endpoint, phase, ...code, detail: "a record of TLS is damaged" })
+}
 
 /** undici's dispatcher by what it takes, which is any async iterable: its own type names only some of them. */
 interface Dispatching {
