@@ -103,7 +103,13 @@ const byCode: { readonly [code: string]: TransportTag } = {
   UNABLE_TO_GET_CRL: "CertificateRevoked",
   CRL_HAS_EXPIRED: "CertificateRevoked",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "ResponseTruncated",
-  UND_ERR_HEADERS_OVERFLOW: "MalformedResponse"
+  UND_ERR_HEADERS_OVERFLOW: "MalformedResponse",
+  ERR_HTTP2_ERROR: "MalformedResponse",
+  ERR_HTTP2_SESSION_ERROR: "ConnectionReset",
+  ERR_HTTP2_STREAM_ERROR: "ConnectionReset",
+  ERR_HTTP2_STREAM_CANCEL: "ConnectionReset",
+  ERR_HTTP2_INVALID_SESSION: "ConnectionClosed",
+  ERR_HTTP2_GOAWAY_SESSION: "ConnectionClosed"
 }
 
 /** TLS alerts (RFC 8446 §6.2) that a client gets from a server. */

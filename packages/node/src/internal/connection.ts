@@ -18,9 +18,18 @@ export interface Connected {
   readonly tlsMillis: number | undefined
 }
 
-/** The connection was closed before the request was begun on it: nothing was sent, and it may go to another one. */
-export class NotBegunError extends Error {
+/**
+ * The connection was closed before the request was begun on it: nothing was sent, and it may go to another one. It must not have
+ * the code of a socket's error: undici would ask for another connection at once, and again, without end.
+ */
+export class NotBegunError extends Error {}
+
+/** A connection that ended, and of which nothing more is known. */
+export class ConnectionEndedError extends Error {
   readonly code = "UND_ERR_SOCKET"
+  constructor() {
+    super("the connection was closed before anything was sent on it")
+  }
 }
 
 /**
@@ -36,10 +45,12 @@ export class Connection implements Member {
   inFlight = 0
   served = 0
   idleSinceMillis: number
-  reusable = true
+  /** Exchanges in a row that were left before anything of their response had come. */
+  unanswered = 0
   /** What broke it. */
   error: Error | undefined = undefined
   #adopted = false
+  #reusable = true
 
   constructor(
     origin: string,
@@ -83,6 +94,15 @@ export class Connection implements Member {
     // until undici has it, nobody reads it, and a socket that nobody reads does not tell that its peer has left
     socket.unref()
     if (protocol === "http/1.1") socket.on("readable", this.#lookForEnd)
+  }
+
+  /** A socket is destroyed some time before it says that it is closed. */
+  get reusable(): boolean {
+    return this.#reusable && !this.connected.socket.destroyed
+  }
+
+  set reusable(reusable: boolean) {
+    this.#reusable = reusable
   }
 
   readonly #lookForEnd = (): void => {

@@ -7,7 +7,7 @@ import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as Transport from "@holdfast/http/Transport"
 import type { ProxyTarget } from "../Proxy.ts"
-import { type Connection, NotBegunError } from "./connection.ts"
+import { type Connection, ConnectionEndedError, NotBegunError } from "./connection.ts"
 import { acceptedCodings, codingOf, makeDecoder } from "./decoding.ts"
 import { nowMillis } from "./monotonic.ts"
 import { OpenBody, type Source } from "./openBody.ts"
@@ -215,7 +215,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     this.#headers = joined(headers)
     this.#wanted = Transport.isExpected(this.#request, status)
     if (this.#marks !== undefined) this.#marks.headers = nowMillis()
-    if (this.connection !== undefined && closes(this.#headers)) this.connection.reusable = false
+    if (this.connection !== undefined) {
+      this.connection.unanswered = 0
+      if (closes(this.#headers)) this.connection.reusable = false
+    }
     this.#awaitBody()
     const bodiless = this.#request.method === "HEAD" || status === 204 || status === 304
     const announced = bodiless ? 0 : Number(this.#headers["content-length"] ?? 0)
@@ -269,7 +272,13 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
       this.#answerUnread()
       return
     }
-    this.fail(error instanceof NotBegunError ? (error.cause ?? error) : error)
+    if (error instanceof NotBegunError) {
+      this.fail(error.cause ?? new ConnectionEndedError())
+      return
+    }
+    // the end of a stream is that exchange's alone; whatever else happens to a connection that carries many, happens to it
+    if (this.connection !== undefined && !endsStream(error)) this.connection.reusable = false
+    this.fail(error)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -427,6 +436,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     millis: number,
     reason: (given: { readonly endpoint: string; readonly limit: Duration.Duration }) => Reason.TransportReason
   ): void {
+    if (this.connection !== undefined) this.connection.reusable = false
     this.giveUp(() => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) }))
   }
 
@@ -445,8 +455,17 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     if (this.#offWire) return
     const begun = this.#controller !== undefined
     this.#leaveWire()
-    if (begun && this.connection?.connected.protocol === "http/1.1") this.connection.reusable = false
+    if (begun && this.connection !== undefined) this.#judge(this.connection)
     this.#controller?.abort(notRead)
+  }
+
+  /**
+   * What a cut exchange says of its connection. One of HTTP/1.1 is of no use after it. One that carries many goes on, unless it
+   * has fallen silent, which nothing else would tell for a while: a limit has passed on it, or nobody got an answer for some time.
+   */
+  #judge(connection: Connection): void {
+    if (connection.connected.protocol === "http/1.1") connection.reusable = false
+    else if (this.#phase !== "receive" && ++connection.unanswered >= silentAfter) connection.reusable = false
   }
 
   #leaveWire(): void {
@@ -517,9 +536,14 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   }
 }
 
+/** After so many exchanges without an answer a connection that carries many counts as silent. */
+const silentAfter = 3
+
 // made once: an abort needs an error, and nobody reads it
 const callerLeft = stackless(() => new Error("the caller no longer wants the response"))
 const notRead = stackless(() => new Error("the response is not read to its end"))
+
+const endsStream = (error: NodeJS.ErrnoException): boolean => error.code === "ERR_HTTP2_STREAM_ERROR"
 
 const joined = (headers: NodeJS.Dict<string | Array<string>>): Record<string, string> => {
   const joined: Record<string, string> = {}

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import type { Snapshot } from "../ConnectionPools.ts"
-import { type Connected, Connection, NotBegunError } from "./connection.ts"
+import { type Connected, Connection, ConnectionEndedError } from "./connection.ts"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import { Exchange, type Owner, type Settled, type Terms } from "./exchange.ts"
 import type * as Transport from "@holdfast/http/Transport"
@@ -215,7 +215,7 @@ export class Pool implements Owner {
       const { socket } = exit.value
       if (socket.destroyed) {
         // its peer left between the end of the handshake and now
-        const error = socket.errored ?? new NotBegunError("the connection was closed as soon as it was made")
+        const error = socket.errored ?? new ConnectionEndedError()
         failed(() => FailureClassifier.classify(error, { endpoint: terms.endpoint, phase: "connect" }))
         return
       }
