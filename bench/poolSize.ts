@@ -34,9 +34,15 @@ async function measure(millis: number): Promise<void> {
   const upstream = fork(fileURLToPath(import.meta.url), ["upstream"])
   const [port]: Array<number> = await once(upstream, "message")
   const origin = `http://127.0.0.1:${port}`
-  console.log(`${perSecond} calls/s at random, ${upstreamMillis} ms each: ${(perSecond * upstreamMillis) / 1000} busy at a time\n`)
-  console.log("| connections | p50 ms | p99 ms | waited for one | p99 of the wait, ms | most waiting | opened | refused |")
-  console.log("| ----------: | -----: | -----: | -------------: | ------------------: | -----------: | -----: | ------: |")
+  console.log(
+    `${perSecond} calls/s at random, ${upstreamMillis} ms each: ${(perSecond * upstreamMillis) / 1000} busy at a time\n`
+  )
+  console.log(
+    "| connections | p50 ms | p99 ms | waited for one | p99 of the wait, ms | most waiting | opened | refused |"
+  )
+  console.log(
+    "| ----------: | -----: | -----: | -------------: | ------------------: | -----------: | -----: | ------: |"
+  )
   for (const connections of sizes) console.log(row(connections, await sample(origin, connections, millis)))
   upstream.disconnect()
 }

@@ -129,6 +129,8 @@ export interface RunOptions<in A, in E> {
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
   /** When the caller no longer wants the answer: no hedge is planned beyond it. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
+  /** Hears what the hedge does for this call. It is called on the spot, and must not throw. */
+  readonly onEvent?: ((event: Event) => void) | undefined
 }
 
 /**
@@ -412,6 +414,14 @@ const alone = <A, E, R>(race: Race<A, E, R>, delayMillis: number | undefined): E
   })
 }
 
+const isHeard = <A, E, R>({ given, shared }: Race<A, E, R>): boolean => given.onEvent !== undefined || shared.isHeard()
+
+/** Tells the call, and whoever listens to all of them. */
+const tell = <A, E, R>({ given, shared }: Race<A, E, R>, event: Event): void => {
+  given.onEvent?.(event)
+  shared.emit(event)
+}
+
 const startAttempt = <A, E, R>(race: Race<A, E, R>): void => {
   const ordinal = race.children.length
   race.running++
@@ -471,14 +481,14 @@ const hedgeDue = <A, E, R>(race: Race<A, E, R>, delayMillis: number): void => {
   const denial = deny(race, nowMillis)
   if (denial !== undefined) {
     shared.denied[denial]++
-    if (shared.isHeard()) shared.emit({ _tag: "HedgeDenied", why: denial, after: after() })
+    if (isHeard(race)) tell(race, { _tag: "HedgeDenied", why: denial, after: after() })
     return
   }
   State.takeToken(shared.state)
   shared.hedges++
-  if (shared.isHeard()) {
+  if (isHeard(race)) {
     const ordinal = shared.isObserving ? 1 : race.children.length
-    shared.emit({ _tag: "HedgeStarted", ordinal, after: after(), observed: shared.isObserving })
+    tell(race, { _tag: "HedgeStarted", ordinal, after: after(), observed: shared.isObserving })
   }
   if (shared.isObserving) return
   shared.budget?.retryStarted()
@@ -513,9 +523,9 @@ const endRace = <A, E, R>(race: Race<A, E, R>, exit: Exit.Exit<A, E>): Effect.Ef
     nowMillis
   )
   if (race.winner !== undefined && race.winner > 0) shared.won++
-  if (children.length > 1 && shared.isHeard()) {
+  if (children.length > 1 && isHeard(race)) {
     const elapsed = Duration.millis(nowMillis - race.startMillis)
-    shared.emit({ _tag: "HedgeSettled", winner: race.winner, hedges: children.length - 1, elapsed })
+    tell(race, { _tag: "HedgeSettled", winner: race.winner, hedges: children.length - 1, elapsed })
   }
   const running = children.filter((child) => child.pollUnsafe() === undefined)
   return running.length === 0 ? undefined : Fiber.interruptAll(running)

@@ -68,6 +68,20 @@ export const defaults = {
 } as const satisfies Options
 
 /**
+ * What is known of one call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions {
+  /**
+   * Hears that the call waits for the run of another, and gets the services which that run has: its span, for one. It is called
+   * on the spot, and must not throw.
+   */
+  readonly onJoined?: ((run: Context.Context<never>) => void) | undefined
+}
+
+/**
  * How a shared run ended: `interrupted` when its last caller left before its end, or when it interrupted itself.
  *
  * @category models
@@ -130,7 +144,11 @@ export interface SingleFlight<in out K, in out A, in out E> {
    *
    * A call from inside the run with the same key would wait for itself; it is run by itself instead.
    */
-  readonly run: <R>(key: K, self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
+  readonly run: <R>(
+    key: K,
+    self: Effect.Effect<A, E, R>,
+    options?: RunOptions
+  ) => Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
   /** What is in flight now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event<K>>
@@ -141,6 +159,8 @@ interface Flight<A, E> extends State.Flight {
   /** Whether the caller that came first was counted. */
   isStarted: boolean
   fiber: Fiber.Fiber<A, E> | undefined
+  /** What the run was started with. */
+  context: Context.Context<never>
   /** In the order in which they came. */
   readonly listeners: Set<(exit: Exit.Exit<A, E>) => void>
 }
@@ -187,6 +207,7 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
     isOver: false,
     isStarted: false,
     fiber: undefined,
+    context: Context.empty(),
     listeners: new Set()
   })
 
@@ -218,6 +239,7 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
     // the caller holds what `self` requires, or `run` could not have been run in its place
     let context = Context.add(caller.context as Context.Context<R>, InsideRun, inside)
     if (caller.getRef(Deadline.Current) !== undefined) context = Context.add(context, Deadline.Current, undefined)
+    flight.context = context
     tellStarted(key, flight)
     const fiber = Effect.runForkWith(context)(self)
     flight.fiber = fiber
@@ -241,7 +263,8 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
   const shared = <R>(
     caller: Fiber.Fiber<unknown, unknown>,
     key: K,
-    self: Effect.Effect<A, E, R>
+    self: Effect.Effect<A, E, R>,
+    options: RunOptions | undefined
   ): Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R> => {
     const running = state.flights.get(key)
     if (running !== undefined && isInside(running, caller.getRef(InsideRun))) return self
@@ -264,8 +287,10 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
         joined = flight
         listener = (exit) => resume(exit)
         flight.listeners.add(listener)
-        if (flight.isStarted) tellJoined(key, flight)
-        else start(caller, key, flight, self)
+        if (flight.isStarted) {
+          tellJoined(key, flight)
+          options?.onJoined?.(flight.context)
+        } else start(caller, key, flight, self)
         if (remainingMillis !== Infinity && !flight.isOver) {
           cancel = startTimer(caller, remainingMillis, () => resume(Effect.fail(exceeded())))
         }
@@ -302,12 +327,12 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
 
   return {
     mode,
-    run: (key, self) =>
+    run: (key, self, options) =>
       mode === "off"
         ? self
         : mode === "observe"
           ? Effect.suspend(() => observed(key, self))
-          : Effect.withFiber((caller) => shared(caller, key, self)),
+          : Effect.withFiber((caller) => shared(caller, key, self, options)),
     snapshot: Effect.sync(() => ({ inFlight: state.flights.size, waiting: State.waiting(state), ...counts })),
     events
   }

@@ -7,7 +7,8 @@
  * **What it is not**: a stage. It cannot change, delay or refuse anything.
  *
  * **Gotchas**: an upstream asks once, when it is made, who observes: provide {@link layer} below the layers of upstreams. An
- * observer runs inside the call; it must be quick, and what it throws is dropped.
+ * observer runs inside the call; it must be quick, and what it throws is dropped. Attempts that other calls joined may be heard of
+ * after the end of the call that began them, whose caller left.
  *
  * @since 0.1.0
  */
@@ -17,7 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { AnySpan } from "effect/Tracer"
 import type { CallError } from "@holdfast/core/CallError"
-import type { PolicyReason, Reason } from "@holdfast/core/Reason"
+import type { DeadlineExceeded, PolicyReason, Reason } from "@holdfast/core/Reason"
 import type { PhaseTimings } from "./Transport.ts"
 
 /**
@@ -31,7 +32,7 @@ export interface ObservedCall {
   /** Method and path template. */
   readonly operation: string
   readonly method: string
-  /** The path template, below the base URL. */
+  /** The path template, below the base URL; empty for the calls of a `ResilientClient`, which have none. */
   readonly template: string
   readonly requestId: string
   /** Scheme, host and port of the base URL. */
@@ -45,17 +46,19 @@ export interface ObservedCall {
 }
 
 /**
- * How a call ended. An interruption is no failure: its caller went away.
+ * How a call ended. An interruption is no failure: its caller went away. A call whose answer is streamed ends with its body: a
+ * reader who wants no more of it makes it a success, and one who is interrupted does not.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CallEnd {
+  /** A response that a `ResilientClient` gives although its status is an error is a failure. */
   readonly outcome: "success" | "failure" | "interrupted"
   readonly durationMillis: number
-  /** Attempts that were sent. */
+  /** Attempts that were sent; none by a call that joined another one. */
   readonly attempts: number
-  /** Of a failure. A defect has none. */
+  /** Of a failure. A defect has none, and neither has an error of a client's own. */
   readonly error: CallError | undefined
 }
 
@@ -68,7 +71,7 @@ export interface CallEnd {
 export interface AttemptEnd {
   /** 0 for the first attempt, 1 for the next of whatever kind. */
   readonly resend: number
-  /** Whether it was sent beside one that still ran. */
+  /** Whether the hedge started it, beside one that still ran. */
   readonly isHedge: boolean
   readonly outcome: "success" | "failure" | "interrupted"
   /** From the moment it had its turn; of an answer that is streamed, up to its headers. */
@@ -77,11 +80,14 @@ export interface AttemptEnd {
   readonly status: number | undefined
   /** Why it failed. */
   readonly reason: Reason | undefined
-  /** What the transport measured, when it can. */
+  /**
+   * What the transport measured, when it can: of the last exchange, where redirects were followed. None of an answer that is
+   * streamed, which is measured when its body has ended.
+   */
   readonly timings: PhaseTimings | undefined
-  /** Bytes of the request's body, where they are known before it is sent. */
+  /** Bytes of the request's body, where they are known before it is sent: 0 for none. */
   readonly requestBytes: number | undefined
-  /** Bytes of the response's body that were read. */
+  /** Bytes of the response's body that were read, where all of them were read within the attempt. */
   readonly responseBytes: number | undefined
 }
 
@@ -95,20 +101,26 @@ export interface CallObserver {
   readonly callStarted?: (call: ObservedCall) => void
   readonly callEnded?: (call: ObservedCall, end: CallEnd) => void
   /** The attempt has passed every stage, and goes to the transport. */
-  readonly attemptStarted?: (call: ObservedCall, attempt: { readonly resend: number; readonly isHedge: boolean }) => void
+  readonly attemptStarted?: (
+    call: ObservedCall,
+    attempt: { readonly resend: number; readonly isHedge: boolean }
+  ) => void
   readonly attemptEnded?: (call: ObservedCall, end: AttemptEnd) => void
-  /** A further attempt is to follow the last one. */
+  /** A further attempt is to follow the last one, after so long. */
   readonly retryScheduled?: (
     call: ObservedCall,
     retry: { readonly reason: Reason; readonly delayMillis: number; readonly resend: number }
   ) => void
-  /** A stage on this side refused an attempt, or the call: nothing was sent. */
-  readonly refused?: (call: ObservedCall, reason: PolicyReason) => void
-  /** An attempt had to wait for its turn, in a queue of this side. */
-  readonly waited?: (call: ObservedCall, wait: { readonly stage: "rateLimit" | "bulkhead"; readonly millis: number }) => void
-  /** A hedge was started, after so long. */
+  /** A stage on this side refused an attempt, or the call, or its deadline was spent: nothing was sent. */
+  readonly refused?: (call: ObservedCall, reason: PolicyReason | DeadlineExceeded) => void
+  /** A call or an attempt has waited for its turn, in a queue of this side; whether or not its turn came. */
+  readonly waited?: (
+    call: ObservedCall,
+    wait: { readonly stage: "rateLimit" | "bulkhead"; readonly millis: number }
+  ) => void
+  /** A hedge was started, so long after the attempt that it is beside. */
   readonly hedgeStarted?: (call: ObservedCall, hedge: { readonly afterMillis: number }) => void
-  /** A call that was hedged has its answer; `isHedge` says whether a hedge gave it. */
+  /** A call that was hedged has its answer, good or bad; `isHedge` says whether a hedge gave it. */
   readonly hedgeSettled?: (call: ObservedCall, settled: { readonly isHedge: boolean }) => void
   /** The call joined another one that was under way. */
   readonly joined?: (call: ObservedCall) => void

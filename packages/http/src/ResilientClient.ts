@@ -11,7 +11,8 @@
  * **Gotchas**: what `HttpClient.mapRequest` adds above the policy runs once a call; put it below (on the inner client) to
  * have it run for every attempt. When retries end on an error status, the last response is given as it is, because that
  * is what the code above expects of a client; `failOnStatus` changes that. Effect's client sends its own trace headers
- * (`traceparent`, `b3`) even without a tracer; `HttpClient.TracerPropagationEnabled` turns them off.
+ * (`traceparent`, `b3`) even without a tracer; `HttpClient.TracerPropagationEnabled` turns them off. {@link layer} asks once who
+ * observes its calls, like an upstream; a client from one of the combinators asks where a call is made.
  *
  * @since 0.1.0
  */
@@ -24,6 +25,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type { AnySpan } from "effect/Tracer"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
@@ -38,10 +40,12 @@ import type * as RateLimit from "@holdfast/core/RateLimit"
 import type * as RetryBudget from "@holdfast/core/RetryBudget"
 import * as KeyedState from "@holdfast/core/KeyedState"
 import { stackless } from "@holdfast/core/Stackless"
+import * as CallObserver from "./CallObserver.ts"
 import * as FailureClassifier from "./FailureClassifier.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { discard, readBounded } from "./internal/boundedBody.ts"
-import { guarded } from "./internal/guard.ts"
+import { guarded, type Refusal } from "./internal/guard.ts"
+import { callEnd, combined, type Observer } from "./internal/observing.ts"
 import { pace } from "./internal/pace.ts"
 import { isIdempotent, mayRepeat, withRefusals } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
@@ -49,6 +53,7 @@ import { inTurn } from "./internal/inTurn.ts"
 import * as Spans from "./internal/spans.ts"
 import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./internal/stages.ts"
 import { statusReason } from "./internal/statusReason.ts"
+import { type Hearing, heardAttempt, WatchedAttempt } from "./internal/watchedAttempt.ts"
 import { endpointOf } from "./Transport.ts"
 
 /**
@@ -121,21 +126,63 @@ const foreign = Outcome.failure({ cause: "permanent" })
 export const withPolicy = (
   options: Options = {}
 ): (<E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
+  let observers: ReadonlyArray<CallObserver.CallObserver> | undefined
+  let observer: Observer | undefined
+  // a combinator is no effect, so that who observes is asked where a call is made; mostly they are those of the call before
+  return policyOf(options)((fiber) => {
+    const found = fiber.getRef(CallObserver.Current)
+    if (found !== observers) {
+      observers = found
+      observer = combined(found)
+    }
+    return observer
+  })
+}
+
+const policyOf = (
+  options: Options
+): ((
+  observerOf: (fiber: Fiber.Fiber<unknown, unknown>) => Observer | undefined
+) => <E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
   const state = makeState(options)
-  return (self) =>
+  return (observerOf) => (self) =>
     HttpClient.transform(self, (send, request) =>
       Effect.withFiber((fiber) => {
-        const call = makeCall(options, state, request, fiber)
-        const run = rateLimited(call, state.stages.rateLimit, loop(call, state.stages.budget, send))
-        return Spans.isTracing(fiber)
-          ? Spans.withCallSpan(
-              { upstream: call.upstream, operation: call.operation, requestId: call.requestId },
-              () => run
-            )
-          : run
+        const call = makeCall(options, state, request, fiber, observerOf(fiber))
+        const run = heard(call, () => rateLimited(call, state.stages.rateLimit, loop(call, state.stages.budget, send)))
+        if (!Spans.isTracing(fiber)) return run
+        return Spans.withCallSpan(
+          { upstream: call.upstream, operation: call.operation, requestId: call.requestId },
+          (span) => {
+            call.span = span
+            return run
+          }
+        )
       })
     )
 }
+
+/** Tells of the call's begin and end. */
+const heard = <A, E, R>(call: Call, run: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  if (call.observer === undefined) return run()
+  const { callEnded, callStarted } = call.observer
+  let isStarted = false
+  return Effect.onExitPrimitive(
+    Effect.suspend(() => {
+      isStarted = true
+      callStarted?.(call)
+      return run()
+    }),
+    (exit) => {
+      // a response that stands for a failure is none to the code above, but it is one of the upstream
+      const ended = call.gaveUp === undefined || Exit.isFailure(exit) ? exit : Exit.fail(call.gaveUp())
+      if (isStarted) callEnded?.(call, callEnd(ended, nowMillis(call) - call.startMillis, call.sent))
+      return undefined
+    }
+  )
+}
+
+const nowMillis = (call: Call): number => Deadline.nowMillisUnsafe(call.fiber.getRef(Clock.Clock))
 
 /** What a client remembers: of its calls, and of each origin that it calls. */
 interface State {
@@ -174,11 +221,20 @@ const rateLimited = <A, E, R>(
 ): Effect.Effect<A, E | CallError, R> =>
   limit === undefined
     ? run
-    : inTurn(limit, call.fiber.getRef(Clock.Clock), call.deadline, run, (refused) =>
-        callErrorOf(call, refused, "not-retryable")
+    : inTurn(
+        limit,
+        call.fiber.getRef(Clock.Clock),
+        call.deadline,
+        run,
+        (refused) => {
+          call.observer?.refused?.(call, refused)
+          return callErrorOf(call, refused, "not-retryable")
+        },
+        (stage, millis) => call.observer?.waited?.(call, { stage, millis })
       )
 
-interface Call {
+interface Call extends CallObserver.ObservedCall {
+  readonly observer: Observer | undefined
   readonly options: Options
   readonly policy: HttpPolicy.CallPolicy
   readonly stages: EndpointStages
@@ -186,11 +242,10 @@ interface Call {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly request: HttpClientRequest
   readonly endpoint: string
-  readonly upstream: string
-  readonly operation: string
-  readonly requestId: string
-  readonly startMillis: number
   readonly deadline: Deadline.Deadline | undefined
+  span: AnySpan | undefined
+  /** Makes the error that an error response stands for which was given as it is. */
+  gaveUp: (() => CallError) | undefined
   /** Attempts that were sent; what a stage refused is none. */
   sent: number
 }
@@ -199,7 +254,8 @@ const makeCall = (
   options: Options,
   state: State,
   request: HttpClientRequest,
-  fiber: Fiber.Fiber<unknown, unknown>
+  fiber: Fiber.Fiber<unknown, unknown>,
+  observer: Observer | undefined
 ): Call => {
   const startMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
   const url = URL.parse(request.url)
@@ -212,10 +268,18 @@ const makeCall = (
     stages: state.endpoints.get(endpoint, startMillis),
     rateLimit: state.stages.rateLimit,
     fiber,
+    observer,
+    context: fiber.context,
+    span: undefined,
+    gaveUp: undefined,
     request,
     endpoint,
+    origin: url?.origin ?? "unknown",
     upstream: options.name ?? endpoint,
     operation,
+    method: request.method,
+    // a client's request has its path only
+    template: "",
     requestId: request.headers["x-request-id"] ?? randomHex(fiber),
     startMillis,
     deadline: Deadline.tighten(
@@ -244,19 +308,28 @@ const loop = <E, R>(
     classify: (failed: Failed<E>) => judge(call, failed),
     replayable: (outcome) =>
       mayRepeat(repeatable, policy.retry?.nonIdempotent ?? "never", outcome) && isReplayable(request.body),
-    onRetry: (failed) =>
-      failed._tag === "Responded"
+    onRetry: (failed, { delay }) => {
+      if (failed._tag === "Foreign") return Effect.void
+      call.observer?.retryScheduled?.(call, {
+        reason: failed.reason,
+        delayMillis: Duration.toMillis(delay),
+        resend: call.sent
+      })
+      return failed._tag === "Responded"
         ? discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime)
-        : Effect.void,
+        : Effect.void
+    },
     onGiveUp: (failed, { stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
       switch (failed._tag) {
         case "Responded":
-          return call.options.failOnStatus === true
-            ? Effect.andThen(
-                discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime),
-                Effect.fail(callErrorOf(call, failed.reason, stopped))
-              )
-            : Effect.succeed(failed.response)
+          if (call.options.failOnStatus !== true) {
+            call.gaveUp = () => callErrorOf(call, failed.reason, stopped)
+            return Effect.succeed(failed.response)
+          }
+          return Effect.andThen(
+            discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime),
+            Effect.fail(callErrorOf(call, failed.reason, stopped))
+          )
         case "Foreign":
           return Effect.fail(failed.error)
         case "Broken":
@@ -285,28 +358,36 @@ const attempt = <E, R>(
   send: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>, R> => {
   const { endpoint, policy } = call
-  const exchange = send.pipe(
-    Effect.mapError((error) => failedOf(call, error, "wait")),
-    Effect.flatMap((response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>> => {
-      pace(call.rateLimit, call.fiber.getRef(Clock.Clock), response.status, response.headers)
-      if (response.status < 400) return buffered(call, response)
-      const now = call.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-      const unread = { status: response.status, headers: response.headers, body: noBytes, bodyComplete: false }
-      return Effect.fail({ _tag: "Responded", reason: statusReason(endpoint, unread, now), response })
-    })
-  )
+  const exchange = (watched: WatchedAttempt | undefined) =>
+    send.pipe(
+      Effect.mapError((error) => failedOf(call, error, "wait")),
+      Effect.flatMap((response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>> => {
+        watched?.answered(response.status)
+        pace(call.rateLimit, call.fiber.getRef(Clock.Clock), response.status, response.headers)
+        if (response.status < 400) return buffered(call, response, watched)
+        const now = call.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        const unread = { status: response.status, headers: response.headers, body: noBytes, bodyComplete: false }
+        return Effect.fail({ _tag: "Responded", reason: statusReason(endpoint, unread, now), response })
+      })
+    )
   const learned = policy.learnsTimeout ? call.stages.adaptiveTimeout : undefined
   const timed = (startMillis: number) => {
     const resend = call.sent++
-    const counted = resend === 0 ? exchange : Effect.annotateSpans(exchange, "http.request.resend_count", resend)
+    const watched = call.observer === undefined ? undefined : new WatchedAttempt(resend, false, startMillis)
+    const once = exchange(watched)
+    const counted = resend === 0 ? once : Effect.annotateSpans(once, "http.request.resend_count", resend)
     const clock = call.fiber.getRef(Clock.Clock)
     const limitMillis =
       learned?.limitMillis(startMillis) ??
       (policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout))
-    const within = Effect.mapError(
+    const bounded = Effect.mapError(
       AttemptTimeout.bounded(counted, limitMillis, call.deadline, startMillis),
       (failed): Failed<E> => (isTimeReason(failed) ? { _tag: "Broken", reason: failed } : failed)
     )
+    const within =
+      call.observer === undefined || watched === undefined
+        ? bounded
+        : heardAttempt(call.observer, call, watched, hearing(call), bounded)
     if (learned === undefined) return within
     return Effect.onExitPrimitive(within, (exit) => {
       const nowMillis = Deadline.nowMillisUnsafe(clock)
@@ -315,19 +396,31 @@ const attempt = <E, R>(
     })
   }
   return Effect.mapError(
-    guarded({
-      stages: call.stages,
-      fiber: call.fiber,
-      deadline: call.deadline,
-      send: timed,
-      outcomeOf: (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, Failed<E> | Reason.PolicyReason>) =>
-        outcomeOf(call, exit)
-    }),
+    guarded(
+      {
+        stages: call.stages,
+        fiber: call.fiber,
+        deadline: call.deadline,
+        send: timed,
+        outcomeOf: (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, Failed<E> | Refusal>) =>
+          outcomeOf(call, exit),
+        onWaited: (stage, millis) => call.observer?.waited?.(call, { stage, millis }),
+        onRefused: (reason) => call.observer?.refused?.(call, reason)
+      },
+      0
+    ),
     (failed): Failed<E> => (isRefusal(failed) ? { _tag: "Broken", reason: failed } : failed)
   )
 }
 
-const isRefusal = <E>(failed: Failed<E> | Reason.PolicyReason): failed is Reason.PolicyReason =>
+/** What is asked at the end of an attempt that somebody hears of. */
+const hearing = (call: Call): Hearing<Failed<unknown>> => ({
+  nowMillis: () => nowMillis(call),
+  reasonOf: (failed) => (failed._tag === "Foreign" ? undefined : failed.reason),
+  requestBytes: () => (call.request.body._tag === "Empty" ? 0 : call.request.body.contentLength)
+})
+
+const isRefusal = <E>(failed: Failed<E> | Refusal): failed is Refusal =>
   failed._tag !== "Broken" && failed._tag !== "Foreign" && failed._tag !== "Responded"
 
 const judge = <E>(call: Call, failed: Failed<E>): Outcome.Failure => {
@@ -337,7 +430,7 @@ const judge = <E>(call: Call, failed: Failed<E>): Outcome.Failure => {
 }
 
 /** What every stage is told of an attempt. */
-const outcomeOf = <A, E>(call: Call, exit: Exit.Exit<A, Failed<E> | Reason.PolicyReason>): Outcome.Outcome => {
+const outcomeOf = <A, E>(call: Call, exit: Exit.Exit<A, Failed<E> | Refusal>): Outcome.Outcome => {
   if (Exit.isSuccess(exit)) return Outcome.success
   if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
   const failure = exit.cause.reasons.find(Cause.isFailReason)
@@ -371,7 +464,8 @@ const failedOf = <E>(call: Call, error: E, phase: Reason.Phase): Failed<E> => {
 /** A response whose body is in memory, when it is short enough by its own account. */
 const buffered = <E>(
   call: Call,
-  response: HttpClientResponse.HttpClientResponse
+  response: HttpClientResponse.HttpClientResponse,
+  watched: WatchedAttempt | undefined
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>> => {
   const bound = call.options.bufferBytes ?? defaults.bufferBytes
   const announced = Number(response.headers["content-length"] ?? "NaN")
@@ -380,13 +474,15 @@ const buffered = <E>(
   return Effect.matchEffect(readBounded(response, Infinity, Infinity), {
     // only the client's own errors come out of its stream
     onFailure: (error) => Effect.fail(failedOf(call, error, "receive") as Failed<E>),
-    onSuccess: ({ bytes }) =>
-      Effect.succeed(
+    onSuccess: ({ bytes }) => {
+      watched?.answered(response.status, bytes.length)
+      return Effect.succeed(
         HttpClientResponse.fromWeb(
           response.request,
           new Response(bytes, { status: response.status, headers: response.headers })
         )
       )
+    }
   })
 }
 
@@ -411,9 +507,13 @@ export const callError = (error: HttpClientError.HttpClientError): Option.Option
  * @category combinators
  * @since 0.1.0
  */
-export const transformClient = (options: Options = {}): ((self: HttpClient.HttpClient) => HttpClient.HttpClient) => {
-  const resilient = withPolicy(options)
-  return (self) =>
+export const transformClient = (options: Options = {}): ((self: HttpClient.HttpClient) => HttpClient.HttpClient) =>
+  asHttpClient(withPolicy(options))
+
+/** A call error carried as the cause of an error that a client may have. */
+const asHttpClient =
+  (resilient: ReturnType<typeof withPolicy>) =>
+  (self: HttpClient.HttpClient): HttpClient.HttpClient =>
     HttpClient.transform(resilient(self), (send, request) =>
       Effect.mapError(send, (error) =>
         error instanceof CallError
@@ -423,7 +523,6 @@ export const transformClient = (options: Options = {}): ((self: HttpClient.HttpC
           : error
       )
     ) as HttpClient.HttpClient
-}
 
 /**
  * A policy over the `HttpClient` in the context. Provide it between the program and its client.
@@ -456,5 +555,13 @@ export const transformClient = (options: Options = {}): ((self: HttpClient.HttpC
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> =>
-  Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, transformClient(options)))
+export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> => {
+  const policy = policyOf(options)
+  return Layer.effect(
+    HttpClient.HttpClient,
+    Effect.gen(function* () {
+      const observer = combined(yield* CallObserver.Current)
+      return asHttpClient(policy(() => observer))(yield* HttpClient.HttpClient)
+    })
+  )
+}

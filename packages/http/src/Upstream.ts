@@ -57,12 +57,14 @@ import type * as RetryBudget from "@holdfast/core/RetryBudget"
 import type * as SingleFlight from "@holdfast/core/SingleFlight"
 import type * as Throttle from "@holdfast/core/Throttle"
 import type * as Scope from "effect/Scope"
+import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { whoAsks } from "./internal/asking.ts"
 import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/live.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, wrongHeader } from "./internal/encodeRequest.ts"
 import { call } from "./internal/pipeline.ts"
+import { combined } from "./internal/observing.ts"
 import type { Runtime } from "./internal/runtime.ts"
 import { type GivenStreamed, streamed } from "./internal/streamedCall.ts"
 import type { Rejection } from "./Rejection.ts"
@@ -242,6 +244,7 @@ export const make = (
       visibleQuery: options.visibleQuery ?? [],
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },
+      observer: combined(yield* CallObserver.Current),
       live: startLive(options.policy ?? HttpPolicy.standard())
     }
     const upstream = makeUpstream(runtime, options.version)

@@ -4,9 +4,12 @@ import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
 import { ignored, type Outcome, success } from "@holdfast/core/Outcome"
-import type * as Reason from "@holdfast/core/Reason"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
 import type * as Throttle from "@holdfast/core/Throttle"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -24,15 +27,25 @@ interface Held {
   isSent: boolean
 }
 
+/** Why an attempt was not sent. */
+export type Refusal = Reason.PolicyReason | Reason.DeadlineExceeded
+
 /** An attempt, as the stages that guard it see it. */
 export interface Guarded<A, E, R> {
   readonly stages: EndpointStages
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly deadline: Deadline.Deadline | undefined
-  /** Makes the attempt; `nowMillis` is the monotonic time at which the stages let it through. */
-  readonly send: (nowMillis: number) => Effect.Effect<A, E, R>
+  /**
+   * Makes the attempt; `nowMillis` is the monotonic time at which the stages let it through, and `ordinal` what it was guarded as:
+   * others may have been sent while it waited.
+   */
+  readonly send: (nowMillis: number, ordinal: number) => Effect.Effect<A, E, R>
   /** What to think of its end, or of a refusal. */
-  readonly outcomeOf: (exit: Exit.Exit<A, E | Reason.PolicyReason>) => Outcome
+  readonly outcomeOf: (exit: Exit.Exit<A, E | Refusal>) => Outcome
+  /** Hears how long it waited in the bulkhead's queue, whether or not its turn came. */
+  readonly onWaited: (stage: "bulkhead", millis: number) => void
+  /** Hears why it was not sent. */
+  readonly onRefused: (reason: Refusal) => void
   /**
    * Set where a success goes on using the upstream, as an open body does: gets what gives its places back, which are kept
    * until then. What is learned of the attempt is learned of its success alone.
@@ -44,9 +57,17 @@ export interface Guarded<A, E, R> {
  * Asks breaker, throttle, bulkhead and adaptive limit, in this order, and tells them afterwards what became of the attempt. One
  * protected region for all of them: whatever was taken is given back, however the attempt ends.
  */
-export const guarded = <A, E, R>(subject: Guarded<A, E, R>): Effect.Effect<A, E | Reason.PolicyReason, R> => {
+export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Effect.Effect<A, E | Refusal, R> => {
   const clock = subject.fiber.getRef(Clock.Clock)
-  if (!subject.stages.isGuarded) return Effect.suspend(() => subject.send(Deadline.nowMillisUnsafe(clock)))
+  if (!subject.stages.isGuarded) {
+    return Effect.suspend((): Effect.Effect<A, E | Refusal, R> => {
+      const nowMillis = Deadline.nowMillisUnsafe(clock)
+      if (!isTooLate(subject.deadline, nowMillis)) return subject.send(nowMillis, ordinal)
+      const reason = spent(subject.deadline)
+      subject.onRefused(reason)
+      return Effect.fail(reason)
+    })
+  }
   // made anew for every run: what is run twice holds twice
   return Effect.suspend(() => {
     const held: Held = {
@@ -58,19 +79,25 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>): Effect.Effect<A, E 
       isSent: false
     }
     return Effect.onExitPrimitive(
-      Effect.suspend((): Effect.Effect<A, E | Reason.PolicyReason, R> => {
+      Effect.suspend((): Effect.Effect<A, E | Refusal, R> => {
         const nowMillis = Deadline.nowMillisUnsafe(clock)
+        if (isTooLate(subject.deadline, nowMillis)) return Effect.fail(spent(subject.deadline))
         const refusal = admit(subject.stages, held, nowMillis, subject.fiber, subject.deadline)
         if (refusal !== undefined) return Effect.fail(refusal)
         const ready = held.bulkhead?.ready
-        if (ready === undefined) return inTurn(subject, held, nowMillis)
-        return Effect.flatMap(ready, () => inTurn(subject, held, Deadline.nowMillisUnsafe(clock)))
+        if (ready === undefined) return inTurn(subject, ordinal, held, nowMillis)
+        const waited = Effect.onExitPrimitive(ready, () => {
+          subject.onWaited("bulkhead", Deadline.nowMillisUnsafe(clock) - nowMillis)
+          return undefined
+        })
+        return Effect.flatMap(waited, () => inTurn(subject, ordinal, held, Deadline.nowMillisUnsafe(clock)))
       }),
       (exit) => {
         let outcome = ignored
         try {
           // what was never sent says nothing of the upstream, whatever refused it
           if (held.isSent) outcome = subject.outcomeOf(exit)
+          else tellRefusal(subject, exit)
           if (subject.keepPlaces !== undefined && Exit.isSuccess(exit)) {
             subject.keepPlaces(exit.value, placesOf(held, Deadline.nowMillisUnsafe(clock)))
           }
@@ -84,9 +111,24 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>): Effect.Effect<A, E 
   })
 }
 
+/** Whether there is no time left to do anything in. */
+const isTooLate = (deadline: Deadline.Deadline | undefined, nowMillis: number): boolean =>
+  deadline !== undefined && deadline.atMillis <= nowMillis
+
+const spent = (deadline: Deadline.Deadline | undefined): Reason.DeadlineExceeded =>
+  stackless(() => new Reason.DeadlineExceeded({ budget: Duration.millis(deadline?.budgetMillis ?? 0) }))
+
+const tellRefusal = <A, E, R>(subject: Guarded<A, E, R>, exit: Exit.Exit<A, E | Refusal>): void => {
+  if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return
+  const failure = exit.cause.reasons.find(Cause.isFailReason)
+  // nothing but a stage can have failed what was not sent
+  if (failure !== undefined) subject.onRefused(failure.error as Refusal)
+}
+
 /** Asks the adaptive limit, once the attempt has its turn: one that waits in a queue is no load, and its wait no latency. */
 const inTurn = <A, E, R>(
   subject: Guarded<A, E, R>,
+  ordinal: number,
   held: Held,
   nowMillis: number
 ): Effect.Effect<A, E | Reason.PolicyReason, R> => {
@@ -98,7 +140,7 @@ const inTurn = <A, E, R>(
   }
   held.sentMillis = nowMillis
   held.isSent = true
-  return subject.send(nowMillis)
+  return subject.send(nowMillis, ordinal)
 }
 
 const admit = (

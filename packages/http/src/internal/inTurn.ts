@@ -10,17 +10,24 @@ export const inTurn = <A, E, R, E2>(
   clock: Clock.Clock,
   deadline: Deadline.Deadline | undefined,
   run: Effect.Effect<A, E, R>,
-  refused: (reason: RateLimited) => E2
+  refused: (reason: RateLimited) => E2,
+  /** Hears how long it waited, whether or not its turn came. */
+  onWaited: (stage: "rateLimit", millis: number) => void
 ): Effect.Effect<A, E | E2, R> =>
   Effect.suspend(() => {
     let permit: RateLimit.Permit | undefined
     return Effect.onExitPrimitive(
       Effect.suspend((): Effect.Effect<A, E | E2, R> => {
-        const admitted = limit.admit(Deadline.nowMillisUnsafe(clock), { deadline })
+        const nowMillis = Deadline.nowMillisUnsafe(clock)
+        const admitted = limit.admit(nowMillis, { deadline })
         if (admitted._tag === "RateLimited") return Effect.fail(refused(admitted))
         permit = admitted
         if (admitted.ready === undefined) return run
-        return Effect.andThen(Effect.mapError(admitted.ready, refused), run)
+        const waited = Effect.onExitPrimitive(admitted.ready, () => {
+          onWaited("rateLimit", Deadline.nowMillisUnsafe(clock) - nowMillis)
+          return undefined
+        })
+        return Effect.andThen(Effect.mapError(waited, refused), run)
       }),
       () => {
         permit?.release(Deadline.nowMillisUnsafe(clock))

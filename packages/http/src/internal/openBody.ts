@@ -44,14 +44,15 @@ export interface Caller {
   readonly maxBytes: number
   readonly asked: CallSite
   readonly failed: (reason: Reason.Reason) => CallError
-  readonly callSpan: () => Tracer.Span | undefined
+  /** Hears how the call ended whose body was given to its caller. */
+  readonly ended: (exit: Exit.Exit<void, CallError>) => void
 }
 
 /** How a body came to its end. */
 type Ending =
   | { readonly _tag: "Read" }
   /** Whoever read it wanted no more. */
-  | { readonly _tag: "Left" }
+  | { readonly _tag: "Left"; readonly isInterrupted: boolean }
   /** The scope of the call was closed. */
   | { readonly _tag: "Released" }
   /** The attempt failed, or another one won. */
@@ -116,13 +117,12 @@ export class OpenBody {
   /** Gives the body to the caller. From now on it is watched, and `onEnded` runs at its end. */
   give(onEnded: Effect.Effect<void>): Effect.Effect<StreamedAnswer> {
     return Effect.suspend(() => {
-      const { bodies, callSpan, context, deadline, unreadMillis } = this.#caller
+      const { bodies, context, deadline, ended, unreadMillis } = this.#caller
       const { headers = {}, status = 0 } = this.#opened ?? {}
       const answer = { status, headers, stream: this.#stream() }
       if (this.#ending !== undefined) {
         // its scope was closed before anybody had it
-        const span = callSpan()
-        if (span !== undefined) Spans.endCallSpan(context, span, Exit.void)
+        ended(Exit.void)
         return Effect.as(onEnded, answer)
       }
       this.#isGiven = true
@@ -150,7 +150,9 @@ export class OpenBody {
     return Stream.suspend(() => {
       if (this.#isRun) return Stream.die(this.misuse("it can be read once, and was read before"))
       this.#isRun = true
-      return Stream.fromPull(Effect.succeed(this.#next)).pipe(Stream.onExit(() => this.#end({ _tag: "Left" })))
+      return Stream.fromPull(Effect.succeed(this.#next)).pipe(
+        Stream.onExit((exit) => this.#end({ _tag: "Left", isInterrupted: Exit.hasInterrupts(exit) }))
+      )
     })
   }
 
@@ -261,7 +263,7 @@ export class OpenBody {
       Effect.ensuring(
         Effect.suspend(() => {
           this.#givePlacesBack?.()
-          this.#endSpans(ending)
+          this.#tellEnd(ending)
           return this.#onEnded
         })
       ),
@@ -271,20 +273,28 @@ export class OpenBody {
     )
   }
 
-  #endSpans(ending: Ending): void {
-    const { callSpan, context } = this.#caller
+  #tellEnd(ending: Ending): void {
+    this.#endSpan(ending)
+    if (!this.#isGiven) return
+    this.#caller.ended(
+      ending._tag === "Failed"
+        ? Exit.fail(ending.error)
+        : ending._tag === "Left" && ending.isInterrupted
+          ? Exit.interrupt()
+          : Exit.void
+    )
+  }
+
+  #endSpan(ending: Ending): void {
     const span = this.#span
     if (span === undefined) return
     if (ending._tag === "Read") span.attribute("http.response.body.size", this.#bytes)
     else if (ending._tag !== "Failed") span.attribute("holdfast.body", ending._tag.toLowerCase())
     Spans.endAttemptSpan(
-      context,
+      this.#caller.context,
       span,
       ending._tag === "Failed" ? Exit.fail(ending.reason) : ending._tag === "Discarded" ? Exit.interrupt() : Exit.void
     )
-    const around = callSpan()
-    if (around === undefined || !this.#isGiven) return
-    Spans.endCallSpan(context, around, ending._tag === "Failed" ? Exit.fail(ending.error) : Exit.void)
   }
 
   // -------------------------------------------------------------------------------------------------------------------

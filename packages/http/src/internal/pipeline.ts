@@ -2,6 +2,7 @@ import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
+import type * as Hedge from "@holdfast/core/Hedge"
 import * as Outcome from "@holdfast/core/Outcome"
 import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
@@ -9,12 +10,14 @@ import type { RetryBudget } from "@holdfast/core/RetryBudget"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import type * as Tracer from "effect/Tracer"
+import type { ObservedCall } from "../CallObserver.ts"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as Redaction from "../Redaction.ts"
 import * as Transport from "../Transport.ts"
@@ -22,11 +25,12 @@ import { answer } from "./answer.ts"
 import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "./follow.ts"
-import { type Guarded, guarded } from "./guard.ts"
+import { type Guarded, guarded, type Refusal } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
 import { isIssue, type Issue } from "./pathTemplate.ts"
+import { callEnd, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import type { Hop } from "./redirects.ts"
 import { mayRepeat, withRefusals } from "./replay.ts"
@@ -34,6 +38,7 @@ import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
 import type { EndpointStages } from "./stages.ts"
+import { bytesOf, heardAttempt, WatchedAttempt } from "./watchedAttempt.ts"
 
 /** One call, through its stages: request → call stage → attempts → outcome → answer. */
 export const call = (
@@ -62,12 +67,14 @@ export type Attempt = Effect.Effect<unknown, Reason.Reason, unknown>
 export class Call
   implements
     Retry.Loop<unknown, Reason.Reason, unknown, never, CallError, never>,
-    Guarded<unknown, Reason.Reason, unknown>
+    Guarded<unknown, Reason.Reason, unknown>,
+    ObservedCall
 {
   readonly runtime: Runtime
   readonly live: Live
   readonly policy: CallPolicy
   readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly context: Context.Context<never>
   readonly method: string
   readonly template: string
   readonly operation: string
@@ -83,12 +90,13 @@ export class Call
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   protected request: Encoded | undefined = undefined
-  protected span: Tracer.Span | undefined = undefined
+  span: Tracer.Span | undefined = undefined
 
   constructor(runtime: Runtime, fiber: Fiber.Fiber<unknown, unknown>, method: string, template: string, given: Given) {
     this.runtime = runtime
     this.live = runtime.live
     this.fiber = fiber
+    this.context = fiber.context
     this.method = method
     this.template = template
     this.operation = `${method} ${template}`
@@ -102,8 +110,47 @@ export class Call
     this.stages = this.live.endpoint
   }
 
+  get upstream(): string {
+    return this.runtime.name
+  }
+
+  get origin(): string {
+    return this.runtime.origin
+  }
+
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
     this.span = span
+    return this.runtime.observer === undefined ? this.asked() : this.heard()
+  }
+
+  /** Tells of the call's begin and end. */
+  private heard(): Effect.Effect<unknown, CallError, unknown> {
+    let isStarted = false
+    // begun inside of what ends it, so that no interruption can come between the two
+    return Effect.onExitPrimitive(
+      Effect.suspend(() => {
+        isStarted = true
+        this.runtime.observer?.callStarted?.(this)
+        return this.asked()
+      }),
+      (exit) => {
+        if (isStarted && this.isOver(exit)) this.tellEnded(exit)
+        return undefined
+      }
+    )
+  }
+
+  /** Whether the call has ended with this exit. */
+  protected isOver(_: Exit.Exit<unknown, CallError>): boolean {
+    return true
+  }
+
+  protected tellEnded(exit: Exit.Exit<unknown, CallError>): void {
+    const { callEnded } = this.runtime.observer ?? nobody
+    callEnded?.(this, callEnd(exit, this.nowMillis() - this.startMillis, this.sent))
+  }
+
+  private asked(): Effect.Effect<unknown, CallError, unknown> {
     const request = encodeRequest(this, this.given)
     if (Effect.isEffect(request)) {
       return Effect.matchEffect(request, {
@@ -134,20 +181,33 @@ export class Call
     // a run has the policy's time, and each who waits for it his own: who has little must not end it for the others
     this.deadline = Deadline.tighten(undefined, this.startMillis, deadlineMillis(this.policy))
     const overrides = this.fiber.getRef(CurrentOverrides)
-    return Effect.mapError(flights.run(flightKey(this.method, request, this.given, overrides), run()), (error) =>
-      error instanceof CallError
-        ? error
-        : this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
-    )
+    const key = flightKey(this.method, request, this.given, overrides)
+    let isUnderWay = false
+    const own = Effect.suspend(() => {
+      isUnderWay = true
+      return run()
+    })
+    const onJoined = () => {
+      isUnderWay = true
+      this.runtime.observer?.joined?.(this)
+    }
+    return Effect.mapError(flights.run(key, own, { onJoined }), (error) => {
+      if (error instanceof CallError) return error
+      if (!isUnderWay) this.onRefused(error)
+      return this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
+    })
   }
 
   /** Waits for the call's turn in the rate limit, within the deadline. */
   private rateLimited(run: Effect.Effect<unknown, CallError, unknown>): Effect.Effect<unknown, CallError, unknown> {
     const limit = this.live.stages.rateLimit
     if (limit === undefined) return run
-    return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, run, (refused) =>
-      this.failed(refused, "not-retryable")
-    )
+    const refused = (reason: Reason.RateLimited) => {
+      this.onRefused(reason)
+      return this.failed(reason, "not-retryable")
+    }
+    const waited = (stage: "rateLimit", millis: number) => this.onWaited(stage, millis)
+    return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, run, refused, waited)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -156,12 +216,29 @@ export class Call
 
   attempt(): Attempt {
     const hedge = this.policy.hedge && this.request?.repeatable === true ? this.stages.hedge : undefined
-    if (hedge === undefined) return guarded<unknown, Reason.Reason, unknown>(this)
-    return hedge.run(() => guarded<unknown, Reason.Reason, unknown>(this), {
+    if (hedge === undefined) return guarded<unknown, Reason.Reason, unknown>(this, 0)
+    return hedge.run((ordinal) => guarded<unknown, Reason.Reason, unknown>(this, ordinal), {
       repeatable: () => this.request?.body.replayable() === true,
       classify: (exit) => this.outcomeOf(exit),
-      deadline: this.deadline
+      deadline: this.deadline,
+      onEvent:
+        this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
     })
+  }
+
+  private onHedge(event: Hedge.Event): void {
+    const { hedgeSettled, hedgeStarted } = this.runtime.observer ?? nobody
+    switch (event._tag) {
+      case "HedgeStarted":
+        if (!event.observed) hedgeStarted?.(this, { afterMillis: Duration.toMillis(event.after) })
+        return
+      case "HedgeSettled":
+        // without a winner its caller has left
+        if (event.winner !== undefined) hedgeSettled?.(this, { isHedge: event.winner > 0 })
+        return
+      case "HedgeDenied":
+        return
+    }
   }
 
   classify(reason: Reason.Reason): Outcome.Failure {
@@ -186,6 +263,11 @@ export class Call
       "holdfast.retry.delay": Duration.toSeconds(scheduled.delay),
       "error.type": ErrorCatalog.of(reason).code
     })
+    this.runtime.observer?.retryScheduled?.(this, {
+      reason,
+      delayMillis: Duration.toMillis(scheduled.delay),
+      resend: this.sent
+    })
     return Effect.void
   }
 
@@ -205,16 +287,39 @@ export class Call
     return failure === undefined ? Outcome.ignored : this.classify(failure.error)
   }
 
-  send(nowMillis: number): Attempt {
+  onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
+    this.runtime.observer?.waited?.(this, { stage, millis })
+  }
+
+  onRefused(reason: Refusal): void {
+    this.runtime.observer?.refused?.(this, reason)
+  }
+
+  send(nowMillis: number, ordinal: number): Attempt {
     const resend = this.sent++
     const learned = this.policy.learnsTimeout ? this.stages.adaptiveTimeout : undefined
     const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
     const headers = this.headersOf(limitMillis, nowMillis)
-    if (this.span === undefined) return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers))
-    return this.traced(resend, (span) => {
-      const traced = this.runtime.propagateTrace ? { ...headers, traceparent: Spans.traceparent(span) } : headers
-      return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, span))
-    })
+    const { observer, propagateTrace } = this.runtime
+    if (this.span === undefined && observer === undefined) {
+      return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers))
+    }
+    const attempt = new WatchedAttempt(resend, ordinal > 0, nowMillis)
+    const run =
+      this.span === undefined
+        ? this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers, attempt))
+        : this.traced(resend, (span) => {
+            attempt.span = span
+            const traced = propagateTrace ? { ...headers, traceparent: Spans.traceparent(span) } : headers
+            return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, attempt))
+          })
+    if (observer === undefined) return run
+    const hearing = {
+      nowMillis: () => this.nowMillis(),
+      reasonOf: (reason: Reason.Reason) => reason,
+      requestBytes: () => bytesOf(this.request?.body.body)
+    }
+    return heardAttempt(observer, this, attempt, hearing, run)
   }
 
   /** Makes an attempt within its span. */
@@ -258,11 +363,12 @@ export class Call
   }
 
   /** Sends, reads within bounds, and makes of the response what the caller asked for. */
-  protected exchange(resend: number, headers: { readonly [name: string]: string }, span?: Tracer.Span): Attempt {
+  protected exchange(resend: number, headers: { readonly [name: string]: string }, attempt?: WatchedAttempt): Attempt {
     const { policy, runtime } = this
-    if (policy.redirects !== undefined) return this.exchangeOn(policy.redirects, resend, headers, span)
-    return Effect.flatMap(runtime.transport.send(this.wireRequest(resend, headers, policy.limits)), (response) =>
-      this.answered(response, span, runtime.endpoint, 0)
+    if (policy.redirects !== undefined) return this.exchangeOn(policy.redirects, resend, headers, attempt)
+    const request = this.wireRequest(resend, headers, policy.limits, attempt)
+    return Effect.flatMap(runtime.transport.send(request), (response) =>
+      this.answered(response, attempt, runtime.endpoint, 0)
     )
   }
 
@@ -271,14 +377,16 @@ export class Call
     policy: RedirectPolicy,
     resend: number,
     headers: { readonly [name: string]: string },
-    span: Tracer.Span | undefined
+    attempt: WatchedAttempt | undefined
   ): Attempt {
     const send = (request: Transport.Request) => this.runtime.transport.send(request)
-    const request = this.wireRequest(resend, headers, this.policy.limits)
+    const request = this.wireRequest(resend, headers, this.policy.limits, attempt)
     return send(request).pipe(
-      Effect.flatMap((response) => this.followed(policy, { request, response, followed: 0 }, send, discardWhole, span)),
+      Effect.flatMap((response) =>
+        this.followed(policy, { request, response, followed: 0 }, send, discardWhole, attempt?.span)
+      ),
       Effect.flatMap(({ followed, request, response }) =>
-        this.answered(response, span, Transport.endpointOf(request.origin), followed)
+        this.answered(response, attempt, Transport.endpointOf(request.origin), followed)
       )
     )
   }
@@ -286,10 +394,11 @@ export class Call
   protected wireRequest(
     resend: number,
     headers: { readonly [name: string]: string },
-    limits: Transport.Limits
+    limits: Transport.Limits,
+    attempt: WatchedAttempt | undefined
   ): Transport.Request {
     const { given, request, runtime } = this
-    return {
+    const wire: Transport.Request = {
       upstream: runtime.name,
       operation: this.operation,
       resend,
@@ -301,17 +410,20 @@ export class Call
       expectedStatus: given.expectedStatus ?? noStatus,
       limits
     }
+    if (attempt === undefined) return wire
+    const isMeasured = attempt.span !== undefined || runtime.observer?.attemptEnded !== undefined
+    return isMeasured ? { ...wire, onTimings: attempt.onTimings } : wire
   }
 
   /** What the caller asked for, of a whole response. */
   protected answered(
     response: Transport.Response,
-    span: Tracer.Span | undefined,
+    attempt: WatchedAttempt | undefined,
     endpoint: string,
     followed: number
   ): Attempt {
     const { given, runtime } = this
-    span?.attribute("http.response.status_code", response.status)
+    attempt?.answered(response.status, response.body.length)
     this.paced(endpoint, response)
     return answer(runtime, endpoint, this.fiber, given, response, followed)
   }
@@ -381,6 +493,9 @@ export class Call
     )
   }
 }
+
+/** Who hears nothing. */
+const nobody: Partial<Observer> = {}
 
 const noStatus: ReadonlyArray<number> = []
 

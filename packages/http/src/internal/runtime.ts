@@ -3,6 +3,7 @@ import type { Reason } from "@holdfast/core/Reason"
 import type { Rejection } from "../Rejection.ts"
 import type { Transport } from "../Transport.ts"
 import type { Live } from "./live.ts"
+import type { Observer } from "./observing.ts"
 import type { Bodies } from "./openBody.ts"
 
 /** What the pipeline knows of an upstream. */
@@ -24,6 +25,8 @@ export interface Runtime {
   readonly unreadMillis: number
   /** The bodies that callers have taken over. */
   readonly bodies: Bodies
+  /** Who observes its calls; `undefined` for nobody. */
+  readonly observer: Observer | undefined
   /** What a reload replaces, all at once: a call keeps the one that it began with. */
   live: Live
 }

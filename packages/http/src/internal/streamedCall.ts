@@ -2,7 +2,6 @@ import type { CallError } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
 import type * as Reason from "@holdfast/core/Reason"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -18,6 +17,7 @@ import { type Caller, OpenBody, scopeClosed } from "./openBody.ts"
 import { type Attempt, Call } from "./pipeline.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
+import type { WatchedAttempt } from "./watchedAttempt.ts"
 import { statusReason } from "./statusReason.ts"
 
 /** A request whose answer is streamed, its types forgotten. */
@@ -69,7 +69,6 @@ class StreamedCall extends Call {
   private readonly bodies = new Set<OpenBody>()
   private readonly maxBytes: number
   private readonly asking: Asking
-  private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
   private isReleased = false
 
@@ -84,7 +83,6 @@ class StreamedCall extends Call {
     super(runtime, fiber, method, template, given)
     this.maxBytes = given.maxBytes ?? Infinity
     this.asking = asking
-    this.context = fiber.context
     this.clock = fiber.getRef(Clock.Clock)
   }
 
@@ -95,6 +93,11 @@ class StreamedCall extends Call {
       path: "maxBytes",
       issue: `must be a whole number of bytes of at least 0, got ${maxBytes}`
     })
+  }
+
+  /** A success is over when its body has ended. */
+  protected override isOver(exit: Exit.Exit<unknown, CallError>): boolean {
+    return Exit.isFailure(exit)
   }
 
   /** The scope of the call was closed, while it ran or after it. */
@@ -132,24 +135,25 @@ class StreamedCall extends Call {
   protected override exchange(
     resend: number,
     headers: { readonly [name: string]: string },
-    span?: Tracer.Span
+    attempt?: WatchedAttempt
   ): Attempt {
     return Effect.suspend(() => {
       const body = new OpenBody(this.caller())
       this.bodies.add(body)
       if (this.isReleased) return Effect.andThen(body.release, Effect.die(body.misuse(scopeClosed)))
-      const request = this.wireRequest(resend, headers, { ...this.policy.limits, responseBytes: this.maxBytes })
+      const limits = { ...this.policy.limits, responseBytes: this.maxBytes }
+      const request = this.wireRequest(resend, headers, limits, attempt)
       const send = (request: Transport.Request) => this.step(request, body.scope)
       const arrived = Effect.flatMap(send(request), (response) => {
         const first = { request, response, followed: 0 }
         const { redirects } = this.policy
         return redirects === undefined
           ? Effect.succeed(first)
-          : this.followed(redirects, first, send, (step) => this.left(step), span)
+          : this.followed(redirects, first, send, (step) => this.left(step), attempt?.span)
       })
       return Effect.onExitPrimitive(
         Effect.flatMap(arrived, ({ followed, request, response }) =>
-          this.opened(body, request, response, followed, span)
+          this.opened(body, request, response, followed, attempt)
         ),
         (exit) => (Exit.isFailure(exit) ? this.discarded(body) : undefined)
       )
@@ -195,18 +199,19 @@ class StreamedCall extends Call {
     request: Transport.Request,
     step: Step,
     followed: number,
-    span: Tracer.Span | undefined
+    attempt: WatchedAttempt | undefined
   ): Attempt {
     const { headers, response, status } = step
+    const span = attempt?.span
     const endpoint = Transport.endpointOf(request.origin)
     if (!("stream" in response)) {
-      return Effect.map(this.answered(response, span, endpoint, followed), () => {
+      return Effect.map(this.answered(response, attempt, endpoint, followed), () => {
         const stream = response.body.length === 0 ? Stream.empty : Stream.succeed(response.body)
         body.open({ status, headers, stream, endpoint }, span)
         return body
       })
     }
-    span?.attribute("http.response.status_code", status)
+    attempt?.answered(status)
     this.paced(endpoint, response)
     if (isAnswer(status, request.expectedStatus)) {
       body.open({ status, headers, stream: response.stream, endpoint }, span)
@@ -222,6 +227,12 @@ class StreamedCall extends Call {
     return Deadline.nowMillisUnsafe(this.clock ?? this.fiber.getRef(Clock.Clock))
   }
 
+  /** The body that the caller was given has ended. */
+  private ended(exit: Exit.Exit<void, CallError>): void {
+    if (this.span !== undefined) Spans.endCallSpan(this.context, this.span, exit)
+    this.tellEnded(exit)
+  }
+
   private caller(): Caller {
     return {
       upstream: this.runtime.name,
@@ -235,7 +246,7 @@ class StreamedCall extends Call {
       maxBytes: this.maxBytes,
       asked: this.asking.site,
       failed: (reason) => this.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable"),
-      callSpan: () => this.span
+      ended: (exit) => this.ended(exit)
     }
   }
 }
