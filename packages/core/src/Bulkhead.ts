@@ -499,11 +499,14 @@ const waiting = (place: HeldPlace): Effect.Effect<void, BulkheadFull> =>
               State.leave(shared.state, place)
               resume(Effect.fail(refusal(shared, why, place.priority, waitedMillis())))
             })
-      place.wake = () => {
+      const wake = (): void => {
         cancel()
         // not on the stack of who gives the permit back: a long queue of short calls would overflow it
         fiber.currentDispatcher.scheduleTask(() => resume(Effect.suspend(settled)), 0)
       }
+      place.wake = wake
+      // a fiber gives way to others after so many steps, and may have done so since it looked: they found nobody to wake
+      if (place.status !== "waiting") wake()
       return Effect.sync(() => {
         place.wake = undefined
         cancel()

@@ -1,9 +1,12 @@
-import { Arbitrary, Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Arbitrary, Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Scheduler, Schema, Stream } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Bulkhead from "../src/Bulkhead.ts"
 import * as Criticality from "../src/Criticality.ts"
 import * as Deadline from "../src/Deadline.ts"
+import type { BulkheadFull } from "../src/Reason.ts"
+import { countingClock, sleepers } from "./support/countingClock.ts"
+import { atEveryStep } from "../../../test/support/atEveryStep.ts"
 
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
 
@@ -287,7 +290,9 @@ describe("Bulkhead", () => {
           Schema.Struct({
             event: Schema.Literals(["call", "call", "instant", "end", "interrupt", "tick", "interruptNow"]),
             who: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 })),
-            priority: Schema.Literals([0, 1, 2])
+            priority: Schema.Literals([0, 1, 2]),
+            // after so many operations the call gives way to others, in the middle of whatever it does
+            operations: Schema.Literals([2048, 4, 5, 6, 7])
           })
         ),
         { maxLength: 60 }
@@ -299,7 +304,7 @@ describe("Bulkhead", () => {
         let running = 0
         const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
         const ends: Array<Deferred.Deferred<void>> = []
-        for (const { event, priority, who } of events) {
+        for (const { event, operations, priority, who } of events) {
           const fiber = fibers[who % Math.max(1, fibers.length)]
           const end = ends[who % Math.max(1, ends.length)]
           if (event === "call" || event === "instant") {
@@ -307,14 +312,20 @@ describe("Bulkhead", () => {
             if (event === "instant") yield* Deferred.succeed(end, undefined)
             ends.push(end)
             const self = Effect.suspend(() => {
-              running++
-              assert.isTrue(running <= 2)
+              let runs = false
+              // counted inside of what counts it back, as no interruption may come between the two
               return Effect.ensuring(
-                Deferred.await(end),
-                Effect.sync(() => running--)
+                Effect.suspend(() => {
+                  runs = true
+                  running++
+                  assert.isTrue(running <= 2)
+                  return Deferred.await(end)
+                }),
+                Effect.sync(() => void (runs && running--))
               )
             })
-            fibers.push(yield* Effect.forkChild(bulkhead.run(self, { priority })))
+            const call = Effect.provideService(bulkhead.run(self, { priority }), Scheduler.MaxOpsBeforeYield, operations)
+            fibers.push(yield* Effect.forkChild(call))
           } else if (event === "end" && end !== undefined) yield* Deferred.succeed(end, undefined)
           else if (event === "interrupt" && fiber !== undefined) yield* Fiber.interrupt(fiber)
           else if (event === "interruptNow" && fiber !== undefined) fiber.interruptUnsafe()
@@ -323,7 +334,10 @@ describe("Bulkhead", () => {
           assert.isTrue(inFlight <= 2 && queued <= 3 && (queued === 0 || inFlight === 2))
         }
         for (const end of ends) yield* Deferred.succeed(end, undefined)
-        yield* TestClock.adjust("1 second")
+        // no time has to pass, but turns: a permit that goes from one call to the next takes some each time
+        const haveEnded = () => fibers.every((fiber) => fiber.pollUnsafe() !== undefined)
+        for (let turns = 0; !haveEnded() && turns < 20 * fibers.length; turns++) yield* settle
+        assert.isTrue(haveEnded())
         const snapshot = yield* bulkhead.snapshot
         assert.deepInclude(snapshot, { inFlight: 0, queued: 0 })
         assert.isTrue(snapshot.admitted + snapshot.refused + snapshot.abandoned <= fibers.length)
@@ -332,18 +346,126 @@ describe("Bulkhead", () => {
     { arbitrary: { runs: 150 } }
   )
 
+  /** Work of a few steps, with a turn of others among them. */
+  const work = Effect.andThen(Effect.void, Effect.andThen(Effect.yieldNow, Effect.void))
+
+  const release = (held: Bulkhead.Permit | BulkheadFull) => (held._tag === "Permit" ? held.release() : assert.fail())
+
+  /** How a call ended for which nobody has to let time pass. */
+  const ended = <A, E>(call: Fiber.Fiber<A, E>, name: string) =>
+    Effect.gen(function* () {
+      for (let turns = 0; turns < 20; turns++) {
+        const exit = call.pollUnsafe()
+        if (exit !== undefined) return exit
+        yield* settle
+      }
+      return assert.fail(`${name}: it hangs`)
+    })
+
+  it.effect("wherever a call is interrupted, its permit or its place in the queue comes back, and it leaves no timer", () =>
+    Effect.gen(function* () {
+      for (const options of [{ maxConcurrent: 1 }, { maxConcurrent: 1, mode: "observe" }] as const) {
+        for (const isFree of [true, false]) {
+          let interrupted = 0
+          const runs = yield* atEveryStep(({ fork, name }) =>
+            Effect.gen(function* () {
+              const bulkhead = Bulkhead.make(options)
+              const held = bulkhead.admit(0)
+              if (isFree) release(held)
+              const call = yield* fork(bulkhead.run(work))
+              // the others' calls come and go between its steps
+              const other = yield* Effect.forkChild(bulkhead.run(work))
+              yield* settle
+              release(held)
+              if (Exit.isFailure(yield* ended(call, name))) interrupted++
+              assert.isTrue(Exit.isSuccess(yield* ended(other, name)), name)
+              assert.deepInclude(yield* bulkhead.snapshot, { inFlight: 0, queued: 0, refused: 0 }, name)
+              assert.strictEqual(sleepers.now, 0, name)
+            })
+          )
+          assert.isTrue(interrupted >= 8 && interrupted <= runs, `${interrupted} of ${runs}`)
+        }
+      }
+    }).pipe(Effect.provide(countingClock))
+  )
+
+  it.effect("a permit that comes free between any two steps of a call that wants it is not lost, nor is the call", () =>
+    Effect.gen(function* () {
+      const waited: Array<number> = []
+      yield* atEveryStep(({ fork, name }) =>
+        Effect.gen(function* () {
+          const bulkhead = Bulkhead.make({ maxConcurrent: 1 })
+          const held = bulkhead.admit(0)
+          const call = yield* fork(bulkhead.run(work), () => release(held))
+          yield* settle
+          release(held)
+          assert.isTrue(Exit.isSuccess(yield* ended(call, name)), name)
+          const { delayed, ...snapshot } = yield* bulkhead.snapshot
+          assert.deepInclude(snapshot, { inFlight: 0, queued: 0, admitted: 2, refused: 0 }, name)
+          assert.strictEqual(sleepers.now, 0, name)
+          waited.push(delayed)
+        })
+      )
+      assert.includeMembers(waited, [0, 1])
+    }).pipe(Effect.provide(countingClock))
+  )
+
+  it.effect("a call that loses its place in the queue between any two of its steps is refused at once", () =>
+    Effect.gen(function* () {
+      let displaced = 0
+      yield* atEveryStep(({ fork, name }) =>
+        Effect.gen(function* () {
+          const bulkhead = Bulkhead.make({ maxConcurrent: 1, maxQueue: 1 })
+          const held = bulkhead.admit(0)
+          let other: Bulkhead.Permit | BulkheadFull | undefined
+          const call = yield* fork(bulkhead.run(work, { priority: 0 }), () => {
+            other = bulkhead.admit(0, { priority: 1 })
+          })
+          yield* settle
+          if (other === undefined) release(held)
+          const exit = yield* ended(call, name)
+          if (Exit.isFailure(exit)) displaced++
+          release(held)
+          if (other !== undefined) release(other)
+          assert.deepInclude(yield* bulkhead.snapshot, { inFlight: 0, queued: 0, abandoned: 0 }, name)
+          assert.strictEqual(sleepers.now, 0, name)
+        })
+      )
+      assert.isAbove(displaced, 8)
+    }).pipe(Effect.provide(countingClock))
+  )
+
+  it.effect("in two steps: a permit that comes free between any two steps of who waits for it wakes him", () =>
+    Effect.gen(function* () {
+      yield* atEveryStep(({ fork, name }) =>
+        Effect.gen(function* () {
+          const bulkhead = Bulkhead.make({ maxConcurrent: 1 })
+          const held = bulkhead.admit(0)
+          const waiting = bulkhead.admit(0)
+          if (waiting._tag !== "Permit" || waiting.ready === undefined) return assert.fail()
+          const ready = yield* fork(waiting.ready, () => release(held))
+          yield* settle
+          release(held)
+          assert.isTrue(Exit.isSuccess(yield* ended(ready, name)), name)
+          release(waiting)
+          yield* isIdle(bulkhead)
+        })
+      )
+    })
+  )
+
   it.effect("a queue of thousands of calls that end at once does not overflow the stack", () =>
     Effect.gen(function* () {
-      const bulkhead = Bulkhead.make({ maxConcurrent: 1, maxQueue: 20_000 })
+      const bulkhead = Bulkhead.make({ maxConcurrent: 1, maxQueue: 5000 })
       const held = bulkhead.admit(0)
       const all = yield* Effect.forkChild(
         Effect.all(
-          Array.from({ length: 20_000 }, () => bulkhead.run(Effect.void)),
+          Array.from({ length: 5000 }, () => bulkhead.run(Effect.void)),
           { concurrency: "unbounded", discard: true }
         )
       )
       yield* settle
-      assert.deepInclude(yield* bulkhead.snapshot, { queued: 20_000 })
+      assert.deepInclude(yield* bulkhead.snapshot, { queued: 5000 })
       if (held._tag === "Permit") held.release()
       yield* Fiber.join(all)
       yield* isIdle(bulkhead)
