@@ -18,6 +18,8 @@ export interface Run {
     call: Effect.Effect<A, E, R>,
     act?: (call: Fiber.Fiber<unknown, unknown>) => void
   ) => Effect.Effect<Fiber.Fiber<A, E>, never, R>
+  /** The fibers of the call, its own and those that it forked, that have not ended. */
+  readonly running: () => number
 }
 
 const interrupt = (call: Fiber.Fiber<unknown, unknown>): void => call.interruptUnsafe()
@@ -38,6 +40,8 @@ export const atEveryStep = <E, R>(
       for (let step = 1; ; step++) {
         if (step > mostSteps) return yield* Effect.die(new Error(`the call does not end within ${mostSteps} steps`))
         let hasCome = false
+        const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+        const running = () => [...fibers].filter((fiber) => fiber.pollUnsafe() === undefined).length
         const fork: Run["fork"] = (call, act = interrupt) =>
           Effect.gen(function* () {
             const ambient = yield* Scheduler.Scheduler
@@ -48,6 +52,7 @@ export const atEveryStep = <E, R>(
               makeDispatcher: () => ambient.makeDispatcher(),
               shouldYield: (fiber) => {
                 own ??= fiber
+                fibers.add(fiber)
                 if (++made !== step) return false
                 hasCome = true
                 const call = own
@@ -59,7 +64,7 @@ export const atEveryStep = <E, R>(
             }
             return yield* Effect.forkChild(Effect.provideService(call, Scheduler.Scheduler, scheduler))
           })
-        yield* scenario({ name: `before step ${step}${givesWay ? ", which gives way" : ""}`, fork })
+        yield* scenario({ name: `before step ${step}${givesWay ? ", which gives way" : ""}`, fork, running })
         if (!hasCome) break
         runs++
       }

@@ -470,7 +470,8 @@ describe("Bulkhead", () => {
       if (held._tag === "Permit") held.release()
       yield* Fiber.join(all)
       yield* isIdle(bulkhead)
-    })
+    }),
+    20_000
   )
 
   it.effect("a greater limit lets in who waits; a smaller one lets finish who runs", () =>

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Random, Scheduler, Stream } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Random, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Reason from "../src/Reason.ts"
+import { atEveryStep } from "../../../test/support/atEveryStep.ts"
 
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
 
@@ -44,18 +45,6 @@ const always = (number: number): Random.Random => ({
   nextDoubleUnsafe: () => number,
   nextIntUnsafe: () => 0
 })
-
-/** Interrupts the fiber that it runs before its n-th operation. */
-const interruptingAt = (step: number): Scheduler.Scheduler => {
-  const scheduler = new Scheduler.MixedScheduler()
-  let steps = 0
-  scheduler.shouldYield = (fiber) => {
-    if (++steps !== step) return false
-    fiber.interruptUnsafe()
-    return true
-  }
-  return scheduler
-}
 
 describe("CircuitBreaker", () => {
   it.effect("it opens, refuses for its open time with the figures and the time left, probes, and closes", () =>
@@ -324,22 +313,21 @@ describe("CircuitBreaker", () => {
     it.effect("a probe that is interrupted between any two operations leaks no place", () =>
       Effect.gen(function* () {
         const ends: Array<string> = []
-        for (let step = 1; step <= 30; step++) {
-          const breaker = eager()
-          yield* fail(breaker)
-          yield* TestClock.adjust("10 seconds")
-          const probe = yield* CircuitBreaker.run(breaker)(Effect.andThen(Effect.yieldNow, Effect.yieldNow)).pipe(
-            Effect.provideService(Scheduler.Scheduler, interruptingAt(step)),
-            Effect.forkChild
-          )
-          const exit = yield* Fiber.await(probe)
-          const { admitted, ignored, probesOut, state, succeeded } = yield* breaker.snapshot
-          assert.strictEqual(probesOut, 0, `at step ${step}`)
-          // the failure that opened it, and then the probe if it came that far
-          assert.strictEqual(ignored + succeeded, admitted - 1, `at step ${step}`)
-          assert.strictEqual(state, succeeded === 1 ? "Closed" : "HalfOpen", `at step ${step}`)
-          ends.push(Exit.isSuccess(exit) ? "done" : admitted === 1 ? "before" : succeeded === 1 ? "after" : "within")
-        }
+        yield* atEveryStep(({ fork, name }) =>
+          Effect.gen(function* () {
+            const breaker = eager()
+            yield* fail(breaker)
+            yield* TestClock.adjust("10 seconds")
+            const probe = yield* fork(CircuitBreaker.run(breaker)(Effect.andThen(Effect.yieldNow, Effect.yieldNow)))
+            const exit = yield* Fiber.await(probe)
+            const { admitted, ignored, probesOut, state, succeeded } = yield* breaker.snapshot
+            assert.strictEqual(probesOut, 0, name)
+            // the failure that opened it, and then the probe if it came that far
+            assert.strictEqual(ignored + succeeded, admitted - 1, name)
+            assert.strictEqual(state, succeeded === 1 ? "Closed" : "HalfOpen", name)
+            ends.push(Exit.isSuccess(exit) ? "done" : admitted === 1 ? "before" : succeeded === 1 ? "after" : "within")
+          })
+        )
         assert.includeMembers(ends, ["before", "within", "done"])
       })
     )
