@@ -68,7 +68,7 @@ const interruptedAtEveryStep = <E, R>(scenario: (run: Run) => Effect.Effect<Exit
     return interrupted
   }).pipe(Effect.provide(countingClock))
 
-describe("a call that is interrupted, at whichever of its steps,", () => {
+describe("a call that is interrupted, at whichever of its steps,", { timeout: 20_000 }, () => {
   for (const algorithm of ["token-bucket", "sliding-window"] as const) {
     it.effect(`gives the time back that it waited for (${algorithm})`, () =>
       Effect.gen(function* () {
