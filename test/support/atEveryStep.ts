@@ -12,11 +12,13 @@ export interface Run {
   readonly name: string
   /**
    * Forks the call that the scenario is about, once. At its step, `act` is run with the fiber of the call, which it interrupts
-   * when nothing else is given. The steps of the fibers that the call forks are steps too.
+   * when nothing else is given. The steps of the fibers that the call forks are steps too. A fiber that is `uninterruptible` can
+   * be interrupted where the call itself says so.
    */
   readonly fork: <A, E, R>(
     call: Effect.Effect<A, E, R>,
-    act?: (call: Fiber.Fiber<unknown, unknown>) => void
+    act?: (call: Fiber.Fiber<unknown, unknown>) => void,
+    options?: { readonly uninterruptible: boolean }
   ) => Effect.Effect<Fiber.Fiber<A, E>, never, R>
   /** The fibers of the call, its own and those that it forked, that have not ended. */
   readonly running: () => number
@@ -31,9 +33,7 @@ const mostSteps = 2000
  * and the step is made after it; or the fiber gives way, another does it, and the step may never be made. Gives how many runs that
  * were.
  */
-export const atEveryStep = <E, R>(
-  scenario: (run: Run) => Effect.Effect<unknown, E, R>
-): Effect.Effect<number, E, R> =>
+export const atEveryStep = <E, R>(scenario: (run: Run) => Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R> =>
   Effect.gen(function* () {
     let runs = 0
     for (const givesWay of [false, true]) {
@@ -42,7 +42,7 @@ export const atEveryStep = <E, R>(
         let hasCome = false
         const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
         const running = () => [...fibers].filter((fiber) => fiber.pollUnsafe() === undefined).length
-        const fork: Run["fork"] = (call, act = interrupt) =>
+        const fork: Run["fork"] = (call, act = interrupt, options) =>
           Effect.gen(function* () {
             const ambient = yield* Scheduler.Scheduler
             let made = 0
@@ -62,7 +62,7 @@ export const atEveryStep = <E, R>(
                 return givesWay
               }
             }
-            return yield* Effect.forkChild(Effect.provideService(call, Scheduler.Scheduler, scheduler))
+            return yield* Effect.forkChild(Effect.provideService(call, Scheduler.Scheduler, scheduler), options)
           })
         yield* scenario({ name: `before step ${step}${givesWay ? ", which gives way" : ""}`, fork, running })
         if (!hasCome) break

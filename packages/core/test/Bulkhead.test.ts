@@ -324,7 +324,11 @@ describe("Bulkhead", () => {
                 Effect.sync(() => void (runs && running--))
               )
             })
-            const call = Effect.provideService(bulkhead.run(self, { priority }), Scheduler.MaxOpsBeforeYield, operations)
+            const call = Effect.provideService(
+              bulkhead.run(self, { priority }),
+              Scheduler.MaxOpsBeforeYield,
+              operations
+            )
             fibers.push(yield* Effect.forkChild(call))
           } else if (event === "end" && end !== undefined) yield* Deferred.succeed(end, undefined)
           else if (event === "interrupt" && fiber !== undefined) yield* Fiber.interrupt(fiber)
@@ -363,31 +367,33 @@ describe("Bulkhead", () => {
       return assert.fail(`${name}: it hangs`)
     })
 
-  it.effect("wherever a call is interrupted, its permit or its place in the queue comes back, and it leaves no timer", () =>
-    Effect.gen(function* () {
-      for (const options of [{ maxConcurrent: 1 }, { maxConcurrent: 1, mode: "observe" }] as const) {
-        for (const isFree of [true, false]) {
-          let interrupted = 0
-          const runs = yield* atEveryStep(({ fork, name }) =>
-            Effect.gen(function* () {
-              const bulkhead = Bulkhead.make(options)
-              const held = bulkhead.admit(0)
-              if (isFree) release(held)
-              const call = yield* fork(bulkhead.run(work))
-              // the others' calls come and go between its steps
-              const other = yield* Effect.forkChild(bulkhead.run(work))
-              yield* settle
-              release(held)
-              if (Exit.isFailure(yield* ended(call, name))) interrupted++
-              assert.isTrue(Exit.isSuccess(yield* ended(other, name)), name)
-              assert.deepInclude(yield* bulkhead.snapshot, { inFlight: 0, queued: 0, refused: 0 }, name)
-              assert.strictEqual(sleepers.now, 0, name)
-            })
-          )
-          assert.isTrue(interrupted >= 8 && interrupted <= runs, `${interrupted} of ${runs}`)
+  it.effect(
+    "wherever a call is interrupted, its permit or its place in the queue comes back, and it leaves no timer",
+    () =>
+      Effect.gen(function* () {
+        for (const options of [{ maxConcurrent: 1 }, { maxConcurrent: 1, mode: "observe" }] as const) {
+          for (const isFree of [true, false]) {
+            let interrupted = 0
+            const runs = yield* atEveryStep(({ fork, name }) =>
+              Effect.gen(function* () {
+                const bulkhead = Bulkhead.make(options)
+                const held = bulkhead.admit(0)
+                if (isFree) release(held)
+                const call = yield* fork(bulkhead.run(work))
+                // the others' calls come and go between its steps
+                const other = yield* Effect.forkChild(bulkhead.run(work))
+                yield* settle
+                release(held)
+                if (Exit.isFailure(yield* ended(call, name))) interrupted++
+                assert.isTrue(Exit.isSuccess(yield* ended(other, name)), name)
+                assert.deepInclude(yield* bulkhead.snapshot, { inFlight: 0, queued: 0, refused: 0 }, name)
+                assert.strictEqual(sleepers.now, 0, name)
+              })
+            )
+            assert.isTrue(interrupted >= 8 && interrupted <= runs, `${interrupted} of ${runs}`)
+          }
         }
-      }
-    }).pipe(Effect.provide(countingClock))
+      }).pipe(Effect.provide(countingClock))
   )
 
   it.effect("a permit that comes free between any two steps of a call that wants it is not lost, nor is the call", () =>
@@ -455,22 +461,24 @@ describe("Bulkhead", () => {
     })
   )
 
-  it.effect("a queue of thousands of calls that end at once does not overflow the stack", () =>
-    Effect.gen(function* () {
-      const bulkhead = Bulkhead.make({ maxConcurrent: 1, maxQueue: 5000 })
-      const held = bulkhead.admit(0)
-      const all = yield* Effect.forkChild(
-        Effect.all(
-          Array.from({ length: 5000 }, () => bulkhead.run(Effect.void)),
-          { concurrency: "unbounded", discard: true }
+  it.effect(
+    "a queue of thousands of calls that end at once does not overflow the stack",
+    () =>
+      Effect.gen(function* () {
+        const bulkhead = Bulkhead.make({ maxConcurrent: 1, maxQueue: 5000 })
+        const held = bulkhead.admit(0)
+        const all = yield* Effect.forkChild(
+          Effect.all(
+            Array.from({ length: 5000 }, () => bulkhead.run(Effect.void)),
+            { concurrency: "unbounded", discard: true }
+          )
         )
-      )
-      yield* settle
-      assert.deepInclude(yield* bulkhead.snapshot, { queued: 5000 })
-      if (held._tag === "Permit") held.release()
-      yield* Fiber.join(all)
-      yield* isIdle(bulkhead)
-    }),
+        yield* settle
+        assert.deepInclude(yield* bulkhead.snapshot, { queued: 5000 })
+        if (held._tag === "Permit") held.release()
+        yield* Fiber.join(all)
+        yield* isIdle(bulkhead)
+      }),
     20_000
   )
 

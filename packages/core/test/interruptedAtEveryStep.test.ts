@@ -102,7 +102,12 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
       const given: Array<number> = []
       yield* interruptedAtEveryStep(({ fork, name }) =>
         Effect.gen(function* () {
-          const limiter = yield* SharedRateLimit.make({ key: "payments", limit: 1, window: "10 seconds", maxWait: "1 minute" })
+          const limiter = yield* SharedRateLimit.make({
+            key: "payments",
+            limit: 1,
+            window: "10 seconds",
+            maxWait: "1 minute"
+          })
           yield* limiter.run(Effect.void)
           const { counts, work } = makeWork(0)
           const call = yield* fork(limiter.run(work))

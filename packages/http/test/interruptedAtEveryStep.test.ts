@@ -56,37 +56,43 @@ const limited = (limit: Upstream.Upstream["stages"]["adaptiveConcurrency"]) =>
 const nothing = { callsInFlight: 0, retriesInFlight: 0, inFlight: 0, queued: 0, probesOut: 0, limited: 0 }
 
 describe("a call that is interrupted, at whichever of its steps,", { timeout: 20_000 }, () => {
-  it.effect("gives back what it holds of breaker, bulkhead, adaptive limit and budget, retried and queued as it is", () =>
-    Effect.gen(function* () {
-      const sent: Array<number> = []
-      const probes: Array<number> = []
-      let interrupted = 0
-      yield* atEveryStep(({ fork, name, running }) =>
-        upstream(
-          { "GET /bad": [status(503)], "GET /a": [status(503), status(200)], "GET /slow": [after("1500 millis", status(200))] },
-          policy
-        )((api) =>
-          Effect.gen(function* () {
-            yield* Effect.exit(api.get("/bad").pipe(HttpPolicy.override({ retry: false })))
-            yield* TestClock.adjust("1 second")
-            // two probes, of which one waits for the other in the queue
-            const slow = yield* Effect.forkChild(api.get("/slow"))
-            yield* settle
-            const call = yield* fork(api.get("/a"))
-            const exit = yield* ended(call, name, 1500, 1000, 1000, 1000)
-            if (Exit.hasInterrupts(exit)) interrupted++
-            assert.strictEqual(running(), 0, name)
-            assert.isTrue(Exit.isSuccess(yield* ended(slow, name, 1500)), name)
-            assert.deepStrictEqual(yield* held(api), nothing, name)
-            probes.push((yield* stage(api.stages.breaker).snapshot).admitted)
-            sent.push((yield* ScriptedTransport.seen).requests.length)
-          })
+  it.effect(
+    "gives back what it holds of breaker, bulkhead, adaptive limit and budget, retried and queued as it is",
+    () =>
+      Effect.gen(function* () {
+        const sent: Array<number> = []
+        const probes: Array<number> = []
+        let interrupted = 0
+        yield* atEveryStep(({ fork, name, running }) =>
+          upstream(
+            {
+              "GET /bad": [status(503)],
+              "GET /a": [status(503), status(200)],
+              "GET /slow": [after("1500 millis", status(200))]
+            },
+            policy
+          )((api) =>
+            Effect.gen(function* () {
+              yield* Effect.exit(api.get("/bad").pipe(HttpPolicy.override({ retry: false })))
+              yield* TestClock.adjust("1 second")
+              // two probes, of which one waits for the other in the queue
+              const slow = yield* Effect.forkChild(api.get("/slow"))
+              yield* settle
+              const call = yield* fork(api.get("/a"))
+              const exit = yield* ended(call, name, 1500, 1000, 1000, 1000)
+              if (Exit.hasInterrupts(exit)) interrupted++
+              assert.strictEqual(running(), 0, name)
+              assert.isTrue(Exit.isSuccess(yield* ended(slow, name, 1500)), name)
+              assert.deepStrictEqual(yield* held(api), nothing, name)
+              probes.push((yield* stage(api.stages.breaker).snapshot).admitted)
+              sent.push((yield* ScriptedTransport.seen).requests.length)
+            })
+          )
         )
-      )
-      assert.isAbove(interrupted, 100)
-      assert.includeMembers(probes, [2, 3, 4])
-      assert.includeMembers(sent, [2, 3, 4])
-    }).pipe(drawing(0.99))
+        assert.isAbove(interrupted, 100)
+        assert.includeMembers(probes, [2, 3, 4])
+        assert.includeMembers(sent, [2, 3, 4])
+      }).pipe(drawing(0.99))
   )
 
   it.effect("gives back its turn in the rate limit, its flight and its hedges", () =>

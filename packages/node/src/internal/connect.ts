@@ -1,4 +1,4 @@
-import type { Socket } from "node:net"
+import { connect as connectOfNode, type Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,7 +10,7 @@ import type * as NameResolver from "../NameResolver.ts"
 import * as Proxy from "../Proxy.ts"
 import { allowedOf, deniedHost } from "./allowedAddresses.ts"
 import type { Connected } from "./connection.ts"
-import { dial, dialUnix } from "./dial.ts"
+import { type Connect, dial, dialUnix } from "./dial.ts"
 import { nowMillis } from "./monotonic.ts"
 import { reasonOfHandshake } from "./secure.ts"
 import type { TlsClient } from "./tlsClient.ts"
@@ -51,20 +51,31 @@ export const routeOf = (origin: string, endpoint: string, proxies: Proxy.Setting
   return { scheme, host, port, endpoint, proxy }
 }
 
-/** Makes a connection on which HTTP can begin. Whatever of it exists is destroyed when it fails or is interrupted. */
+/**
+ * Makes a connection on which HTTP can begin. Whatever of it exists is destroyed when it fails or is interrupted.
+ *
+ * It is to be run by a fiber that is uninterruptible, and can be interrupted all the same for as long as it makes the connection:
+ * in any other, an interruption that comes between its last step and the end of the fiber loses a connection that is made.
+ */
 export const connect = (means: Means, route: Route): Effect.Effect<Connected, TransportReason> =>
   Effect.suspend(() => {
     const begun = nowMillis()
     let resolvedAt: number | undefined
     let connectedAt = begun
-    const opened = Effect.flatMap(
-      reached(means, route, () => (resolvedAt = nowMillis())),
-      (socket) => {
-        connectedAt = nowMillis()
-        return route.scheme === "https" ? secured(means, route, socket) : Effect.succeed(socket)
+    const sockets: Array<Socket> = []
+    const begin: Begin = {
+      onResolved: () => (resolvedAt = nowMillis()),
+      open: (options) => {
+        const socket = connectOfNode(options)
+        sockets.push(socket)
+        return socket
       }
-    )
-    return Effect.map(opened, (socket) => ({
+    }
+    const opened = Effect.flatMap(reached(means, route, begin), (socket) => {
+      connectedAt = nowMillis()
+      return route.scheme === "https" ? secured(means, route, socket) : Effect.succeed(socket)
+    })
+    const connected = Effect.map(opened, (socket): Connected => ({
       socket,
       protocol: socket instanceof TLSSocket && socket.alpnProtocol === "h2" ? "http/2" : "http/1.1",
       peer: peerOf(socket) ?? means.socketPath ?? route.endpoint,
@@ -72,21 +83,35 @@ export const connect = (means: Means, route: Route): Effect.Effect<Connected, Tr
       connectMillis: connectedAt - (resolvedAt ?? begun),
       tlsMillis: route.scheme === "https" ? nowMillis() - connectedAt : undefined
     }))
+    // known here from the moment it is opened, because a socket that goes from one step to the next is nobody's in between; what
+    // is spoken over it closes with it
+    return Effect.onExitPrimitive(Effect.interruptible(connected), (exit) => {
+      if (Exit.isFailure(exit)) for (const socket of sockets) socket.destroy()
+      return undefined
+    })
   })
 
+/** How a connection is begun. */
+interface Begin {
+  readonly onResolved: () => void
+  readonly open: Connect
+}
+
 /** A socket to the endpoint: straight, through a proxy, or to the Unix socket that stands for every endpoint. */
-const reached = (means: Means, route: Route, onResolved: () => void): Effect.Effect<Socket, TransportReason> => {
+const reached = (means: Means, route: Route, begin: Begin): Effect.Effect<Socket, TransportReason> => {
   const { endpoint, host, port, proxy } = route
   const { addresses, resolver, socketPath } = means
-  if (socketPath !== undefined) return Effect.mapError(dialUnix(socketPath), classified(endpoint))
+  if (socketPath !== undefined) {
+    return Effect.mapError(dialUnix(socketPath, { connect: begin.open }), classified(endpoint))
+  }
   const denied = addresses === undefined ? undefined : deniedHost(addresses, host, port)
   if (denied !== undefined) return Effect.fail(denied)
-  if (proxy !== undefined) return throughProxy(means, route, proxy, onResolved)
+  if (proxy !== undefined) return throughProxy(means, route, proxy, begin)
   return Effect.flatMap(Effect.mapError(resolver.resolve(host), unresolved(endpoint)), (found) => {
-    onResolved()
+    begin.onResolved()
     const allowed = addresses === undefined ? found : allowedOf(addresses, host, port, found)
     if ("_tag" in allowed) return Effect.fail(allowed)
-    return Effect.mapError(dial(allowed, port, { keepAliveProbeMillis }), classified(endpoint))
+    return Effect.mapError(dial(allowed, port, { keepAliveProbeMillis, connect: begin.open }), classified(endpoint))
   })
 }
 
@@ -94,25 +119,25 @@ const throughProxy = (
   { proxyTls, resolver }: Means,
   { endpoint, host, port, scheme }: Route,
   proxy: Proxy.ProxyTarget,
-  onResolved: () => void
+  begin: Begin
 ): Effect.Effect<Socket, TransportReason> => {
   const failed = (cause: unknown): TransportReason =>
     proxyReason(cause instanceof ProxyError ? cause : new ProxyError({ proxy: proxy.endpoint, cause }), endpoint)
   const dialled = Effect.flatMap(resolver.resolve(proxy.host), (found) => {
-    onResolved()
-    return dial(found, proxy.port, { keepAliveProbeMillis })
+    begin.onResolved()
+    return dial(found, proxy.port, { keepAliveProbeMillis, connect: begin.open })
   })
   const spoken: Effect.Effect<Socket, unknown> =
     proxy.scheme === "http"
       ? dialled
-      : held(dialled, (socket) =>
+      : Effect.flatMap(dialled, (socket) =>
           proxyTls.secure(socket, { host: proxy.host, port: proxy.port, applicationProtocols: ["http/1.1"] })
         )
   // what is not secured needs no tunnel: the proxy is asked for the whole URL
   if (scheme === "http") return Effect.mapError(spoken, failed)
   const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
   return Effect.mapError(
-    held(spoken, (socket) => tunnel(socket, { proxy, target })),
+    Effect.flatMap(spoken, (socket) => tunnel(socket, { proxy, target })),
     failed
   )
 }
@@ -122,24 +147,8 @@ const secured = (
   { endpoint, host, port }: Route,
   socket: Socket
 ): Effect.Effect<Socket, TransportReason> =>
-  Effect.mapError(
-    held(Effect.succeed(socket), (held) =>
-      means.tls.secure(held, { host, port, applicationProtocols: means.applicationProtocols })
-    ),
-    (error) => reasonOfHandshake(error, endpoint)
-  )
-
-/** Goes on with a socket, which is destroyed when that does not come to a good end. */
-const held = <E, E2>(
-  made: Effect.Effect<Socket, E>,
-  use: (socket: Socket) => Effect.Effect<Socket, E2>
-): Effect.Effect<Socket, E | E2> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(made), (socket) =>
-      Effect.onExit(restore(use(socket)), (exit) =>
-        Exit.isSuccess(exit) ? Effect.void : Effect.sync(() => void socket.destroy())
-      )
-    )
+  Effect.mapError(means.tls.secure(socket, { host, port, applicationProtocols: means.applicationProtocols }), (error) =>
+    reasonOfHandshake(error, endpoint)
   )
 
 /** Not by its code alone: a name server that refuses is no refused connection. */

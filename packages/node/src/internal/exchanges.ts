@@ -45,7 +45,7 @@ export class Exchanges {
           proxy: route.scheme === "http" ? route.proxy : undefined
         },
         connect: (done) => {
-          const fiber = Effect.runForkWith(forWhomAsks(context))(making)
+          const fiber = Effect.runForkWith(forWhomAsks(context))(making, { uninterruptible: true })
           // later, because one that fails at once has failed by now
           fiber.addObserver((exit) => queueMicrotask(() => done(exit)))
           return () => fiber.interruptUnsafe()

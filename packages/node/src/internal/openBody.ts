@@ -26,6 +26,7 @@ export class OpenBody {
   #chunks: Array<Uint8Array> = []
   #held = 0
   #reader: ((pulled: Pulled) => void) | undefined
+  #serving = false
   #end: Pulled | undefined
   #begun = false
 
@@ -57,10 +58,16 @@ export class OpenBody {
 
   /** A fiber goes on at once, and must not do so from inside undici's callbacks: see the exchange. */
   #serve(): void {
-    const reader = this.#reader
-    if (reader === undefined) return
-    this.#reader = undefined
-    queueMicrotask(() => reader(this.#next() ?? this.#pull))
+    if (this.#reader === undefined || this.#serving) return
+    this.#serving = true
+    queueMicrotask(() => {
+      this.#serving = false
+      const reader = this.#reader
+      // one that has left meanwhile takes nothing along: it is for who reads next
+      if (reader === undefined) return
+      this.#reader = undefined
+      reader(this.#next() ?? this.#pull)
+    })
   }
 
   #next(): Pulled | undefined {
