@@ -99,7 +99,8 @@ const phases: ReadonlyArray<Phase> = [
     options: (sendTimeout) => ({ sendTimeout }),
     target: listen(Behaviour.raw([Behaviour.waitForRequestHead, Behaviour.stopReading])),
     // more than the buffers of both sides hold
-    call: (upstream) => upstream.put("/", { stream: Stream.fromIterable(Array.from({ length: 12 }, () => twoMegabytes)) }),
+    call: (upstream) =>
+      upstream.put("/", { stream: Stream.fromIterable(Array.from({ length: 12 }, () => twoMegabytes)) }),
     warm: false,
     heavy: true
   },

@@ -4,7 +4,7 @@
  * lost. Here a scheduler lets it come at every one of them in turn, so that nothing depends on how busy a machine is.
  */
 
-import { Effect, Fiber, Scheduler } from "effect"
+import { Effect, type Fiber, Scheduler } from "effect"
 
 /** One run of a scenario. */
 export interface Run {

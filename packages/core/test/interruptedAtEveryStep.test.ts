@@ -1,4 +1,4 @@
-import { Duration, Effect, Exit, Fiber, Schedule } from "effect"
+import { Duration, Effect, Exit, type Fiber, Schedule } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreaker as CircuitStore, RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"

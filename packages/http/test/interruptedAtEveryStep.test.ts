@@ -1,4 +1,4 @@
-import { Effect, Exit, Fiber, Random } from "effect"
+import { Effect, Exit, type Fiber, Random } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
