@@ -54,6 +54,7 @@ import * as Spans from "./internal/spans.ts"
 import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./internal/stages.ts"
 import { statusReason } from "./internal/statusReason.ts"
 import { type Hearing, heardAttempt, WatchedAttempt } from "./internal/watchedAttempt.ts"
+import * as RequestIdentity from "./RequestIdentity.ts"
 import { endpointOf } from "./Transport.ts"
 
 /**
@@ -280,7 +281,7 @@ const makeCall = (
     method: request.method,
     // a client's request has its path only
     template: "",
-    requestId: request.headers["x-request-id"] ?? randomHex(fiber),
+    requestId: request.headers["x-request-id"] ?? fiber.getRef(RequestIdentity.Current)?.id ?? randomHex(fiber),
     startMillis,
     deadline: Deadline.tighten(
       fiber.getRef(Deadline.Current),

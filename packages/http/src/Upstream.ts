@@ -67,6 +67,7 @@ import { call } from "./internal/pipeline.ts"
 import { combined } from "./internal/observing.ts"
 import type { Runtime } from "./internal/runtime.ts"
 import { type GivenStreamed, streamed } from "./internal/streamedCall.ts"
+import { tagNames } from "./internal/tagNames.ts"
 import type { Rejection } from "./Rejection.ts"
 import type { Method, StreamingMethod, StreamingMethods } from "./Request.ts"
 import * as Transport from "./Transport.ts"
@@ -92,6 +93,13 @@ export interface Options {
   readonly classify?: ((reason: Reason, usual: Failure) => Failure) | undefined
   /** Whether the upstream is told the trace: the `traceparent` header. Say `false` for a third party. Default `true`. */
   readonly propagateTrace?: boolean | undefined
+  /**
+   * Whether the upstream is told the identifier of the request, as `x-request-id`. Say `false` for a third party; errors,
+   * spans and logs have it in any case. Default `true`.
+   */
+  readonly propagateRequestId?: boolean | undefined
+  /** Names of the tags of `RequestIdentity` that the upstream is told, each as the header of its name. Default: none. */
+  readonly propagateTags?: ReadonlyArray<string> | undefined
   /** Names of query parameters whose values spans may show. Default: none. */
   readonly visibleQuery?: ReadonlyArray<string> | undefined
   /**
@@ -109,6 +117,7 @@ export interface Options {
  */
 export const defaults = {
   propagateTrace: true,
+  propagateRequestId: true,
   unreadAfter: Duration.seconds(30)
 } as const satisfies Partial<Options>
 
@@ -213,8 +222,8 @@ const unreadMillisOf = (name: string, given: Duration.Input | false): number => 
 /**
  * Makes an upstream that calls through the `Transport` in the context.
  *
- * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment, and for an
- * `unreadAfter` that is not longer than zero.
+ * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment, for an
+ * `unreadAfter` that is not longer than zero, and for a name in `propagateTags` that cannot be a tag.
  *
  * @category constructors
  * @since 0.1.0
@@ -229,6 +238,7 @@ export const make = (
   const wrong = wrongHeader(headers)
   if (wrong !== undefined) throw new RangeError(`Upstream ${name}: ${wrong.path}: ${wrong.issue}`)
   const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
+  const propagateTags = tagNames(`Upstream ${name}`, "propagateTags", options.propagateTags ?? [])
   return Effect.gen(function* () {
     const runtime: Runtime = {
       name,
@@ -241,6 +251,8 @@ export const make = (
       rejections: options.rejections ?? [],
       classify: options.classify,
       propagateTrace: options.propagateTrace ?? defaults.propagateTrace,
+      propagateRequestId: options.propagateRequestId ?? defaults.propagateRequestId,
+      propagateTags,
       visibleQuery: options.visibleQuery ?? [],
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },

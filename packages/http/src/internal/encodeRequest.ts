@@ -3,6 +3,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import * as Redaction from "../Redaction.ts"
+import * as RequestIdentity from "../RequestIdentity.ts"
 import type { ParamsOf, RequestOptions } from "../Request.ts"
 import { fillPath, isIssue, type Issue, queryString } from "./pathTemplate.ts"
 import { isIdempotent } from "./replay.ts"
@@ -35,14 +36,21 @@ export interface Origin {
   readonly requestId: string
 }
 
-/** The identifier that the caller gave: its own header wins over a new one, so that one id goes through a chain of services. */
-export const requestIdOf = (runtime: Runtime, given: Given): string | undefined => {
+/**
+ * The identifier that the caller gave: its own header wins over that of the request that it works for, and that over a new
+ * one, so that one id goes through a chain of services.
+ */
+export const requestIdOf = (
+  runtime: Runtime,
+  given: Given,
+  fiber: Fiber.Fiber<unknown, unknown>
+): string | undefined => {
   if (given.headers !== undefined) {
     for (const [name, value] of Object.entries(given.headers)) {
       if (typeof value === "string" && name.toLowerCase() === "x-request-id") return value
     }
   }
-  return runtime.headers["x-request-id"]
+  return runtime.headers["x-request-id"] ?? fiber.getRef(RequestIdentity.Current)?.id
 }
 
 /**
@@ -90,7 +98,14 @@ const shown = (runtime: Runtime, template: string, given: Given): string =>
 
 const headersOf = (origin: Origin, given: Given): Record<string, string> | Issue => {
   const headers = { ...origin.runtime.headers }
-  headers["x-request-id"] = origin.requestId
+  if (origin.runtime.propagateRequestId) headers["x-request-id"] = origin.requestId
+  if (origin.runtime.propagateTags.length > 0) {
+    const tags = origin.fiber.getRef(RequestIdentity.Current)?.tags ?? {}
+    for (const name of origin.runtime.propagateTags) {
+      const value = tags[name]
+      if (value !== undefined) headers[name] = value
+    }
+  }
   if (given.decode !== undefined) headers["accept"] ??= "application/json"
   if (given.contentType !== undefined) headers["content-type"] = given.contentType
   if (given.headers !== undefined) {

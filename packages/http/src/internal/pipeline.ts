@@ -101,7 +101,7 @@ export class Call
     this.template = template
     this.operation = `${method} ${template}`
     this.policy = callPolicy(this.live.policy, this.operation, fiber.getRef(CurrentOverrides))
-    this.requestId = requestIdOf(runtime, given) ?? randomHex(fiber)
+    this.requestId = requestIdOf(runtime, given, fiber) ?? randomHex(fiber)
     this.given = given
     this.startMillis = this.nowMillis()
     this.deadline = Deadline.tighten(fiber.getRef(Deadline.Current), this.startMillis, deadlineMillis(this.policy))

@@ -20,6 +20,9 @@ export interface Runtime {
   readonly rejections: ReadonlyArray<Rejection<unknown>>
   readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
   readonly propagateTrace: boolean
+  readonly propagateRequestId: boolean
+  /** Names of the tags that the upstream is told, in lower case. */
+  readonly propagateTags: ReadonlyArray<string>
   readonly visibleQuery: ReadonlyArray<string>
   /** After how long an open body that nobody reads is reported; `Infinity` for never. */
   readonly unreadMillis: number

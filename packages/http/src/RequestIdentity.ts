@@ -1,0 +1,300 @@
+/**
+ * Whose request it is, all the way through: the identifier under which an incoming request is known, and its tags. Both are
+ * taken over or made once, at the edge; from there every call that the request causes has the same identifier, in its header,
+ * its spans, its errors and its log lines.
+ *
+ * **When to use**: in a service that answers requests and calls upstreams to do so: {@link edge}, with its middleware for
+ * Effect's servers. For work that comes in another way (a message of a queue, a job) read its headers with
+ * `edge(…).fromHeaders`, or make an identity with {@link make}, and run the work within {@link provide}.
+ *
+ * **What it is not**: trace context. A trace says what caused what, and is sampled; an identifier is what a person quotes in a
+ * ticket. Nor is it proof of anything: whoever calls can choose both the identifier and the tags.
+ *
+ * **Gotchas**: a tag goes only to the upstreams that ask for it (`propagateTags`), the identifier to all but those that refuse
+ * it (`propagateRequestId: false`). What is longer than allowed, or has other characters than letters, digits and
+ * `-._~:+/=@`, is not cut or mended: an identifier is replaced by a new one, a tag is left out. A request that gives its own
+ * `x-request-id` header keeps it.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { CallError, HttpPolicy, RequestIdentity, Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", {
+ *   baseUrl: "https://stock.internal",
+ *   policy: HttpPolicy.make({ deadline: "5 seconds" }),
+ *   propagateTags: ["x-gray-tag"]
+ * }) {}
+ *
+ * const edge = RequestIdentity.edge({ tags: ["x-gray-tag"] })
+ *
+ * const handler = Effect.gen(function*() {
+ *   const stock = yield* Stock
+ *   const error = yield* Effect.flip(stock.get("/items"))
+ *   console.log(error.requestId, yield* RequestIdentity.tags) // => order-4711 { 'x-gray-tag': 'canary' }
+ * })
+ *
+ * const program = Effect.flatMap(
+ *   edge.fromHeaders({ "x-request-id": "order-4711", "x-gray-tag": "canary", "x-other": "1" }),
+ *   (identity) => RequestIdentity.provide(handler, identity)
+ * )
+ * const transport = ScriptedTransport.layer({ "*": [ScriptedTransport.status(503)] })
+ * await Effect.runPromise(program.pipe(Effect.provide(Stock.layer.pipe(Layer.provide(transport)))))
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
+import * as HttpEffect from "effect/http/HttpEffect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Layer from "effect/Layer"
+import * as References from "effect/References"
+import { randomHex } from "./internal/requestId.ts"
+import { tagNames } from "./internal/tagNames.ts"
+
+/**
+ * What a request is told apart by, beside its identifier: a canary, a tenant. Names in lower case.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Tags = { readonly [name: string]: string }
+
+/**
+ * Under what a request is known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RequestIdentity {
+  readonly id: string
+  readonly tags: Tags
+}
+
+/**
+ * The identity of the request that the fiber works for; `undefined` outside of one, where every call has an identifier of its
+ * own.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<RequestIdentity | undefined> = Context.Reference<RequestIdentity | undefined>(
+  "@holdfast/http/RequestIdentity/Current",
+  { defaultValue: () => undefined }
+)
+
+const noTags: Tags = {}
+
+/**
+ * The tags of the request that the fiber works for. None outside of a request.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const tags: Effect.Effect<Tags> = Effect.map(Current, (identity) => identity?.tags ?? noTags)
+
+/**
+ * What an edge takes over.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * Names of the headers that are taken over as tags; 16 at most, and none that carries a secret or that HTTP or tracing uses.
+   * Default: none.
+   */
+  readonly tags?: ReadonlyArray<string> | undefined
+  /**
+   * Whether the identifier of an incoming request is taken over. Say `false` where strangers call, who could make one look
+   * like another's. Default `true`.
+   */
+  readonly takeOverId?: boolean | undefined
+  /** The longest identifier that is taken over, in characters. A whole number between 1 and 1024; default 128. */
+  readonly maxIdLength?: number | undefined
+  /** The longest value of a tag, in characters. A whole number between 1 and 1024; default 128. */
+  readonly maxTagLength?: number | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  tags: [],
+  takeOverId: true,
+  maxIdLength: 128,
+  maxTagLength: 128
+} as const satisfies Options
+
+/**
+ * Where requests come in: what is taken over from them is declared once, for whatever brings them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Edge {
+  /** The identity that headers tell of, made where they do not. Names of headers in lower case. */
+  readonly fromHeaders: (headers: { readonly [name: string]: string | undefined }) => Effect.Effect<RequestIdentity>
+  /**
+   * Runs the handler of a server with the identity of its request, and answers with the identifier in `x-request-id`, errors
+   * included. For `HttpServer.serve`, and the `middleware` option of `HttpRouter.serve`, where it covers the access log too.
+   */
+  readonly middleware: <E, R>(
+    handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
+  /** The same for all routes of an `HttpRouter`. */
+  readonly layer: Layer.Layer<never, never, HttpRouter.HttpRouter>
+}
+
+const length = (option: string, given: number): number => {
+  if (!(Number.isInteger(given) && given >= 1 && given <= 1024)) {
+    throw new RangeError(`RequestIdentity: ${option} must be a whole number between 1 and 1024, got ${given}`)
+  }
+  return given
+}
+
+/** Enough for a UUID, a ULID, hexadecimal and both kinds of base64, and nothing that could forge a line or a header. */
+const isPlain = (value: string): boolean => /^[A-Za-z0-9\-._~:+/=@]+$/.test(value)
+
+/** What every log line says of the identity. Spans use the same names. */
+const shown = (identity: RequestIdentity): Record<string, string> => {
+  const attributes: Record<string, string> = { "holdfast.request_id": identity.id }
+  for (const name of Object.keys(identity.tags)) attributes[`holdfast.tag.${name}`] = identity.tags[name] ?? ""
+  return attributes
+}
+
+const within = (fiber: Fiber.Fiber<unknown, unknown>, identity: RequestIdentity): Context.Context<never> =>
+  Context.add(Context.make(Current, identity), References.CurrentLogAnnotations, {
+    ...fiber.getRef(References.CurrentLogAnnotations),
+    ...shown(identity)
+  })
+
+/**
+ * Runs an effect for a request: calls have its identifier, and so has every line that it logs (`holdfast.request_id`,
+ * `holdfast.tag.…`).
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { RequestIdentity } from "holdfast"
+ *
+ * const program = Effect.map(RequestIdentity.Current, (identity) => identity?.id)
+ * const identity = await Effect.runPromise(RequestIdentity.make({ id: "job-17" }))
+ * console.log(await Effect.runPromise(program.pipe(RequestIdentity.provide(identity)))) // => job-17
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const provide: {
+  (identity: RequestIdentity): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, identity: RequestIdentity): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, identity: RequestIdentity): Effect.Effect<A, E, R> =>
+    Effect.withFiber((fiber) => Effect.provideContext(self, within(fiber, identity)))
+)
+
+/**
+ * Makes an identity, with a new identifier unless one is given. Dies with a `RangeError` when the identifier or a tag is
+ * empty, longer than 1024 characters, or has a character that none may have, and when a name is none for a tag.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  identity: { readonly id?: string | undefined; readonly tags?: Tags | undefined } = {}
+): Effect.Effect<RequestIdentity> =>
+  Effect.withFiber((fiber) => {
+    const tags: Record<string, string> = {}
+    const given = identity.tags ?? {}
+    tagNames("RequestIdentity", "tags", Object.keys(given))
+    for (const name of Object.keys(given)) tags[name.toLowerCase()] = plain(`the tag ${name}`, given[name] ?? "")
+    return Effect.succeed({
+      id: identity.id === undefined ? randomHex(fiber) : plain("the identifier", identity.id),
+      tags
+    })
+  })
+
+const plain = (what: string, value: string): string => {
+  if (value.length > 1024 || !isPlain(value)) {
+    throw new RangeError(
+      `RequestIdentity: ${what} must be 1 to 1024 letters, digits and -._~:+/=@, got ${JSON.stringify(value.slice(0, 64))}`
+    )
+  }
+  return value
+}
+
+/**
+ * Declares what is taken over from requests that come in. Throws a `RangeError` for a name that cannot be a tag, and for a
+ * length that is out of range.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ * import { RequestIdentity } from "holdfast"
+ *
+ * const identity = RequestIdentity.edge({ tags: ["x-gray-tag"] })
+ * const hello = HttpRouter.add("GET", "/", Effect.map(RequestIdentity.tags, (tags) => HttpServerResponse.text(JSON.stringify(tags))))
+ *
+ * const { dispose, handler } = HttpRouter.toWebHandler(Layer.mergeAll(hello, identity.layer), { disableLogger: true })
+ * const headers = { "x-request-id": "order-4711", "x-gray-tag": "canary" }
+ * const response = await handler(new Request("http://localhost/", { headers }))
+ * console.log(response.headers.get("x-request-id"), await response.text()) // => order-4711 {"x-gray-tag":"canary"}
+ * await dispose()
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const edge = (options: Options = {}): Edge => {
+  const names = tagNames("RequestIdentity", "tags", options.tags ?? defaults.tags)
+  const takeOverId = options.takeOverId ?? defaults.takeOverId
+  const maxIdLength = length("maxIdLength", options.maxIdLength ?? defaults.maxIdLength)
+  const maxTagLength = length("maxTagLength", options.maxTagLength ?? defaults.maxTagLength)
+
+  const identityOf = (
+    headers: { readonly [name: string]: string | undefined },
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): RequestIdentity => {
+    const id = takeOverId ? headers["x-request-id"] : undefined
+    const tags: Record<string, string> = {}
+    for (const name of names) {
+      const value = headers[name]
+      if (value !== undefined && value.length <= maxTagLength && isPlain(value)) tags[name] = value
+    }
+    return { id: id !== undefined && id.length <= maxIdLength && isPlain(id) ? id : randomHex(fiber), tags }
+  }
+
+  const middleware = <E, R>(
+    handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest> =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+      Effect.withFiber((fiber) => {
+        const identity = identityOf(request.headers, fiber)
+        // what a handler fails with is made an answer above of any middleware; only this comes after that
+        HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_, response) =>
+          Effect.succeed(HttpServerResponse.setHeader(response, "x-request-id", identity.id))
+        )
+        const span = fiber.cache.span
+        if (span?._tag === "Span") {
+          for (const [name, value] of Object.entries(shown(identity))) span.attribute(name, value)
+        }
+        return Effect.provideContext(handler, within(fiber, identity))
+      })
+    )
+
+  return {
+    fromHeaders: (headers) => Effect.withFiber((fiber) => Effect.succeed(identityOf(headers, fiber))),
+    middleware,
+    layer: HttpRouter.middleware(middleware, { global: true })
+  }
+}
