@@ -1,1 +1,1 @@
-export {}
+export * as Windows from "./Windows.ts"
