@@ -1,1 +1,2 @@
+export * as ErrorReport from "./ErrorReport.ts"
 export * as Windows from "./Windows.ts"

@@ -115,8 +115,8 @@ describe("Windows", () => {
         ["1 minute", [0, 0, 0]]
       ] as const) {
         yield* TestClock.adjust(adjust)
-        assert.deepStrictEqual(yield* counts, expected)
-        assert.deepStrictEqual(yield* counts, expected)
+        assert.deepStrictEqual(yield* counts, [...expected])
+        assert.deepStrictEqual(yield* counts, [...expected])
       }
     }).pipe(Effect.provide(Windows.layer()))
   )
@@ -152,6 +152,10 @@ describe("Windows", () => {
       assert.deepStrictEqual(yield* names, ["a *", "a GET /1", "b *", "b GET /1"])
       used("b", "/2")
       assert.deepStrictEqual(yield* names, ["a *", "b *", "b GET /1", "b GET /2"])
+      used("a", "/3")
+      assert.deepStrictEqual(yield* names, ["a *", "a GET /3", "b *", "b GET /2"])
+      used("b", "/1")
+      used("b", "/2")
       used("b", "/3")
       assert.deepStrictEqual(yield* names, ["b *", "b GET /1", "b GET /2", "b GET /3"])
       for (let index = 0; index < 1000; index++) {

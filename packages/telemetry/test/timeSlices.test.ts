@@ -60,6 +60,19 @@ describe("the slices of time", () => {
     { arbitrary: { runs: 300 } }
   )
 
+  it("a slice that is pushed out late, after younger ones of its place were, does not take their place", () => {
+    const slices = makeTimeSlices(1)
+    const countAt = (number: number): void => {
+      const counters = countersAt(slices, number * 2000)
+      counters[0] = (counters[0] ?? 0) + 1
+    }
+    // 101 stays in its place of the first ring until 226 wants it; 220 has come into the same place of the next one by then
+    for (const number of [101, 220, 225, 226]) countAt(number)
+    assert.deepStrictEqual([...totalAt(slices, "lastMinute", 226 * 2000).counters], [3])
+    assert.deepStrictEqual([...totalAt(slices, "last5Minutes", 226 * 2000).counters], [4])
+    assert.deepStrictEqual([...totalAt(slices, "last5Minutes", 300 * 2000).counters], [3])
+  })
+
   it("there are as many slices as are said, and each is made when it is first used", () => {
     const slices = makeTimeSlices(2)
     const made = () => slices.rings.flat().filter(({ counters }) => counters !== undefined).length
