@@ -1,0 +1,198 @@
+/**
+ * Figures of every call and every upstream, in Effect's metric registry: from there any exporter takes them, `Prometheus` of this
+ * package or Effect's OTLP exporter. HTTP metrics have the names, units, buckets and attributes of OpenTelemetry's conventions;
+ * the toolkit's own begin with `holdfast.`. {@link catalogue} lists them all.
+ *
+ * **When to use**: in every program that somebody runs for others. Provide {@link layer} once, below the layers of upstreams.
+ *
+ * **What it is not**: an exporter. Without one the figures stay in the process, where `Metric.snapshot` shows them.
+ *
+ * **Gotchas**: the number of series is bounded. What is beyond a bound is counted all the same, in series with the attribute
+ * `otel.metric.overflow`: an operation too many loses its name, and nothing else. A program whose series overflow should name its
+ * operations by templates.
+ *
+ * The metrics of an upstream that has left are removed, once whoever exports has had time to take the last of them. An upstream
+ * is known to have left by the registry that its layer found: provide another `UpstreamRegistry` below this layer, not above.
+ *
+ * @since 0.1.0
+ */
+
+import * as Deadline from "@holdfast/core/Deadline"
+import * as CallObserver from "@holdfast/http/CallObserver"
+import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Catalogue from "./internal/catalogue.ts"
+import { makeRecorder } from "./internal/recorder.ts"
+import { makeTable } from "./internal/series.ts"
+import { makeUpstreamGauges, type UpstreamGauges } from "./internal/upstreamGauges.ts"
+
+/**
+ * What is bounded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * Series of one metric at most, the one for the rest among them. A whole number of at least 2; default 2000, which is what
+   * OpenTelemetry's SDK allows.
+   */
+  readonly maxSeries?: number | undefined
+  /**
+   * Operations of one upstream that have series of their own; those that come later share one for each method. A whole number;
+   * default 100.
+   */
+  readonly maxOperations?: number | undefined
+  /**
+   * How long the metrics of an upstream that has left can still be read, so that the last export has them. Longer than exports
+   * are apart. Default 1 minute.
+   */
+  readonly keepFor?: Duration.Input | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  maxSeries: 2000,
+  maxOperations: 100,
+  keepFor: Duration.minutes(1)
+} as const satisfies Options
+
+/**
+ * What is said of one metric.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Definition extends Catalogue.Definition {}
+
+/**
+ * Name of a metric.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Name = Catalogue.MetricName
+
+/**
+ * Every metric of the toolkit, by name. Those with the source `pools` are there when `NodeTransport` is.
+ *
+ * ```ts
+ * import { Metrics } from "holdfast/telemetry"
+ *
+ * const { boundaries, kind, unit } = Metrics.catalogue["http.client.request.duration"]
+ * console.log(kind, unit, boundaries.length) // => histogram s 14
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const catalogue: typeof Catalogue.catalogue = Catalogue.catalogue
+
+/**
+ * What each attribute of the metrics means, by name.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const attributes: typeof Catalogue.attributes = Catalogue.attributes
+
+const whole = (name: string, value: number, minimum: number): number => {
+  if (!(Number.isInteger(value) && value >= minimum)) {
+    throw new RangeError(`Metrics: ${name} must be a whole number of at least ${minimum}, got ${value}`)
+  }
+  return value
+}
+
+const millis = (name: string, given: Duration.Input): number => {
+  const value = Duration.toMillis(Duration.fromInputUnsafe(given))
+  if (!(value >= 0 && value < Infinity)) throw new RangeError(`Metrics: ${name} must be finite, got ${value}ms`)
+  return value
+}
+
+/** Tells of the upstreams that come to another registry, and leave it. */
+const watched = (
+  outer: UpstreamRegistry.UpstreamRegistry,
+  gauges: UpstreamGauges,
+  seen: { readonly arrived: (upstream: string) => void; readonly left: (upstream: string) => void }
+): UpstreamRegistry.UpstreamRegistry => ({
+  list: outer.list,
+  register: (upstream) =>
+    Effect.andThen(
+      outer.register(upstream),
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const name = gauges.add(upstream)
+          if (name !== undefined) seen.arrived(name)
+          return name
+        }),
+        (name) =>
+          Effect.sync(() => {
+            gauges.remove(upstream)
+            if (name !== undefined) seen.left(name)
+          })
+      )
+    )
+})
+
+/**
+ * Records metrics of the upstreams that are made above it, in the metric registry that is in force where it is provided. Throws a
+ * `RangeError` when an option makes no sense.
+ *
+ * ```ts
+ * import { Effect, Layer, Metric } from "effect"
+ * import { Upstream } from "holdfast"
+ * import { Metrics } from "holdfast/telemetry"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const figures = yield* Metric.snapshot
+ *   console.log(figures.find(({ id }) => id === "holdfast.circuit.share")?.state)
+ * })
+ *
+ * const transport = ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] })
+ * const stock = Stock.layer.pipe(Layer.provide([transport, Metrics.layer()]))
+ * await Effect.runPromise(program.pipe(Effect.provide(stock))) // => { value: 1 }
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<never> => {
+  const maxSeries = whole("maxSeries", options.maxSeries ?? defaults.maxSeries, 2)
+  const maxOperations = whole("maxOperations", options.maxOperations ?? defaults.maxOperations, 0)
+  const keepMillis = millis("keepFor", options.keepFor ?? defaults.keepFor)
+  return Layer.effectContext(
+    Effect.gen(function* () {
+      const context = yield* Effect.context<never>()
+      const clock = yield* Clock.Clock
+      const table = makeTable(context, maxSeries)
+      const gauges = makeUpstreamGauges(context, maxSeries)
+      const recorder = makeRecorder(table, {
+        maxOperations,
+        maxUpstreams: maxSeries,
+        keepMillis,
+        nowMillis: () => Deadline.nowMillisUnsafe(clock)
+      })
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          gauges.close()
+          table.close()
+        })
+      )
+      return Context.make(CallObserver.Current, [...(yield* CallObserver.Current), recorder.observer]).pipe(
+        Context.add(UpstreamRegistry.Current, watched(yield* UpstreamRegistry.Current, gauges, recorder))
+      )
+    })
+  )
+}

@@ -1,0 +1,108 @@
+/**
+ * The page that Prometheus scrapes: everything in Effect's metric registry as text, the metrics of this toolkit among it.
+ *
+ * **When to use**: where something comes to fetch metrics: Prometheus, its agent, a collector's Prometheus receiver. Mount
+ * {@link layer} on the router that the program has, or on one of its own at another port.
+ *
+ * **What it is not**: a push exporter, and no server. Who can reach the page can read the names of upstreams and operations.
+ *
+ * Names follow OpenTelemetry's specification for Prometheus, so that queries do not care which way the metrics came:
+ * `http.client.request.duration` in `s` is `http_client_request_duration_seconds`, a counter ends in `_total`, a gauge of unit `1`
+ * in `_ratio`, dots in names of attributes become `_`.
+ *
+ * **Gotchas**: Effect's own `PrometheusMetrics` does not do that: it leaves names as they are, without unit and `_total`, and calls
+ * what goes up and down a counter. Mount one of the two.
+ *
+ * ```ts
+ * import { Effect, Metric } from "effect"
+ * import { Prometheus } from "holdfast/telemetry"
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Metric.update(Metric.counter("cups", { description: "Cups of tea", incremental: true }), 2)
+ *   console.log((yield* Prometheus.page).trimEnd())
+ * })
+ *
+ * await Effect.runPromise(Effect.provideService(program, Metric.MetricRegistry, new Map()))
+ * // => # HELP cups_total Cups of tea
+ * // => # TYPE cups_total counter
+ * // => cups_total 2
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { prometheusText } from "./internal/prometheusText.ts"
+
+/**
+ * Where the page is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Default `/metrics`. */
+  readonly path?: HttpRouter.PathInput | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = { path: "/metrics" } as const satisfies Options
+
+/**
+ * The metrics of the registry in force, as text.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const page: Effect.Effect<string> = Effect.map(Metric.snapshot, prometheusText)
+
+/**
+ * The page as an answer, for a route of one's own.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const response: Effect.Effect<HttpServerResponse.HttpServerResponse> = Effect.map(page, (text) =>
+  HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+)
+
+/**
+ * Puts the page on a router. It shows the registry that is in force where this layer is provided, whatever the request's is.
+ *
+ * ```ts
+ * import { Effect, Layer, Metric } from "effect"
+ * import { HttpRouter } from "effect/http"
+ * import { Prometheus } from "holdfast/telemetry"
+ *
+ * // a server of the platform, such as NodeHttpServer.layer, takes the place of toWebHandler
+ * const { handler, dispose } = HttpRouter.toWebHandler(Prometheus.layer(), { disableLogger: true })
+ * const response = await handler(new Request("http://127.0.0.1/metrics"))
+ * console.log(response.status, response.headers.get("content-type"))
+ * // => 200 text/plain; version=0.0.4; charset=utf-8
+ * await dispose()
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const router = yield* HttpRouter.HttpRouter
+      const registry = yield* Metric.MetricRegistry
+      yield* router.add(
+        "GET",
+        options.path ?? defaults.path,
+        Effect.provideService(response, Metric.MetricRegistry, registry)
+      )
+    })
+  )

@@ -1,0 +1,402 @@
+/** What a metric measures with. An up-down counter goes both ways, and is summed like a counter. */
+export type Kind = "counter" | "upDownCounter" | "histogram" | "gauge"
+
+/**
+ * Who records it: `calls` hears what becomes of calls, `upstreams` reads what their stages remember when somebody exports,
+ * `pools` are read from the connection pools of `@holdfast/node`.
+ */
+export type Source = "calls" | "upstreams" | "pools"
+
+/** What every attribute means. */
+export const attributes = {
+  "holdfast.upstream": "Name of the upstream",
+  "holdfast.upstream.version": "Which of its versions, where it has several",
+  "holdfast.operation": "Method and path template, never a path",
+  "holdfast.outcome": "`success`, `failure` or `interrupted`: who called went away",
+  "holdfast.attempt.kind": "`first`, `retry` or `hedge`",
+  "holdfast.retry_stopped": "Why no further attempt was made: see `CallError.RetryStopped`",
+  "holdfast.stage": "Stage of the policy: `breaker`, `rateLimit`, `bulkhead`, …",
+  "holdfast.circuit.state": "State that the series stands for: 1 while the circuit is in it, 0 otherwise",
+  "holdfast.criticality": "How much a call matters: `critical-plus` to `sheddable`",
+  "http.request.method": "Method; `_OTHER` when it is none that is known",
+  "http.response.status_code": "Status that was answered",
+  "http.connection.state": "`active` or `idle`",
+  "server.address": "Host of the base URL",
+  "server.port": "Port of the base URL",
+  "url.scheme": "`http` or `https`",
+  "url.template": "Path template, below the base URL",
+  "network.protocol.version": "`1.1` or `2`, where the transport can tell",
+  "error.type":
+    "Status where that is the failure of an attempt, code of the error catalogue otherwise; none without a failure",
+  "otel.metric.overflow": "`true` on the series that takes what is beyond a bound; it lacks what had no room"
+} as const
+
+export type Attribute = keyof typeof attributes
+
+/** One metric, and everything that is said of it anywhere. */
+export interface Definition {
+  readonly kind: Kind
+  /** By UCUM, as OpenTelemetry writes units: `s`, `By`, `{call}`. */
+  readonly unit: string
+  readonly description: string
+  readonly attributes: ReadonlyArray<Attribute>
+  /** Upper bounds of the buckets of a histogram. */
+  readonly boundaries?: ReadonlyArray<number>
+  readonly source: Source
+}
+
+/** The boundaries of OpenTelemetry's conventions for HTTP metrics. */
+const requestSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+
+/** A call has several attempts and the waits between them. */
+const callSeconds = [...requestSeconds, 30, 60]
+
+/** The conventions leave these open; powers of four from a small header-like body to 64 MiB. */
+const bodyBytes = [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864]
+
+const perOperation = ["holdfast.upstream", "holdfast.operation"] as const
+
+const perEndpoint = ["holdfast.upstream", "holdfast.upstream.version", "server.address", "server.port"] as const
+
+const perUpstream = ["holdfast.upstream", "holdfast.upstream.version"] as const
+
+const perPool = ["holdfast.upstream", "server.address", "server.port"] as const
+
+const perRequest = [
+  "holdfast.upstream",
+  "http.request.method",
+  "http.response.status_code",
+  "error.type",
+  "network.protocol.version",
+  "server.address",
+  "server.port",
+  "url.scheme",
+  "url.template"
+] as const
+
+/** Every metric of the toolkit. They are made from it, and so are the documentation, the dashboard and the rules. */
+export const catalogue = {
+  "http.client.request.duration": {
+    kind: "histogram",
+    unit: "s",
+    description: "Duration of HTTP client requests, each attempt for itself",
+    attributes: perRequest,
+    boundaries: requestSeconds,
+    source: "calls"
+  },
+  "http.client.active_requests": {
+    kind: "upDownCounter",
+    unit: "{request}",
+    description: "Number of active HTTP requests",
+    attributes: ["holdfast.upstream", "http.request.method", "server.address", "server.port", "url.scheme"],
+    source: "calls"
+  },
+  "http.client.request.body.size": {
+    kind: "histogram",
+    unit: "By",
+    description: "Size of HTTP client request bodies, where it is known before they are sent",
+    attributes: perRequest,
+    boundaries: bodyBytes,
+    source: "calls"
+  },
+  "http.client.response.body.size": {
+    kind: "histogram",
+    unit: "By",
+    description: "Size of HTTP client response bodies, as far as they were read",
+    attributes: perRequest,
+    boundaries: bodyBytes,
+    source: "calls"
+  },
+  "http.client.open_connections": {
+    kind: "gauge",
+    unit: "{connection}",
+    description: "Connections that are open",
+    attributes: [...perPool, "http.connection.state"],
+    source: "pools"
+  },
+  "holdfast.calls": {
+    kind: "counter",
+    unit: "{call}",
+    description: "Calls that ended",
+    attributes: [...perOperation, "holdfast.outcome", "error.type"],
+    source: "calls"
+  },
+  "holdfast.call.duration": {
+    kind: "histogram",
+    unit: "s",
+    description: "Duration of calls, with all their attempts and waits",
+    attributes: [...perOperation, "holdfast.outcome"],
+    boundaries: callSeconds,
+    source: "calls"
+  },
+  "holdfast.call.in_flight": {
+    kind: "upDownCounter",
+    unit: "{call}",
+    description: "Calls that are under way, those that wait among them",
+    attributes: ["holdfast.upstream"],
+    source: "calls"
+  },
+  "holdfast.attempts": {
+    kind: "counter",
+    unit: "{attempt}",
+    description: "Attempts that ended",
+    attributes: [...perOperation, "holdfast.attempt.kind", "holdfast.outcome", "error.type"],
+    source: "calls"
+  },
+  "holdfast.retries": {
+    kind: "counter",
+    unit: "{retry}",
+    description: "Further attempts that were decided on, by what made them necessary",
+    attributes: [...perOperation, "error.type"],
+    source: "calls"
+  },
+  "holdfast.retry.delay": {
+    kind: "histogram",
+    unit: "s",
+    description: "Waits before further attempts",
+    attributes: perOperation,
+    boundaries: callSeconds,
+    source: "calls"
+  },
+  "holdfast.retry.stops": {
+    kind: "counter",
+    unit: "{call}",
+    description: "Calls that failed, by why no further attempt was made",
+    attributes: [...perOperation, "holdfast.retry_stopped"],
+    source: "calls"
+  },
+  "holdfast.retry_budget.balance": {
+    kind: "gauge",
+    unit: "{retry}",
+    description: "Retries that the budget would pay for now",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.retry_budget.in_flight": {
+    kind: "gauge",
+    unit: "{retry}",
+    description: "Retries that are being made",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.hedges": {
+    kind: "counter",
+    unit: "{hedge}",
+    description: "Hedges that were sent",
+    attributes: perOperation,
+    source: "calls"
+  },
+  "holdfast.hedge.wins": {
+    kind: "counter",
+    unit: "{call}",
+    description: "Calls that a hedge answered",
+    attributes: perOperation,
+    source: "calls"
+  },
+  "holdfast.hedge.delay": {
+    kind: "gauge",
+    unit: "s",
+    description: "After how long a hedge is sent; none as long as too little is known",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.refusals": {
+    kind: "counter",
+    unit: "{refusal}",
+    description: "Attempts and calls that a stage on this side refused: nothing was sent",
+    attributes: [...perOperation, "holdfast.stage", "error.type"],
+    source: "calls"
+  },
+  "holdfast.deadline.misses": {
+    kind: "counter",
+    unit: "{call}",
+    description: "Calls that failed because their deadline had come, or left no time for another attempt",
+    attributes: perOperation,
+    source: "calls"
+  },
+  "holdfast.queue.duration": {
+    kind: "histogram",
+    unit: "s",
+    description: "Waits for a turn in a queue of this side",
+    attributes: [...perOperation, "holdfast.stage"],
+    boundaries: requestSeconds,
+    source: "calls"
+  },
+  "holdfast.single_flight.joins": {
+    kind: "counter",
+    unit: "{call}",
+    description: "Calls that joined an equal one under way",
+    attributes: perOperation,
+    source: "calls"
+  },
+  "holdfast.single_flight.in_flight": {
+    kind: "gauge",
+    unit: "{call}",
+    description: "Runs under way that calls can join",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.single_flight.waiting": {
+    kind: "gauge",
+    unit: "{call}",
+    description: "Calls that wait for a run",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.stage.admitted": {
+    kind: "counter",
+    unit: "{request}",
+    description: "What a stage let through",
+    attributes: [...perEndpoint, "holdfast.stage"],
+    source: "upstreams"
+  },
+  "holdfast.stage.refused": {
+    kind: "counter",
+    unit: "{request}",
+    description: "What a stage refused; in mode observe, what it would have refused",
+    attributes: [...perEndpoint, "holdfast.stage"],
+    source: "upstreams"
+  },
+  "holdfast.circuit.state": {
+    kind: "gauge",
+    unit: "{circuit}",
+    description: "State of the circuit: 1 for the one it is in, 0 for the others",
+    attributes: [...perEndpoint, "holdfast.circuit.state"],
+    source: "upstreams"
+  },
+  "holdfast.circuit.share": {
+    kind: "gauge",
+    unit: "1",
+    description: "Share of the attempts that the circuit lets through",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.throttle.probability": {
+    kind: "gauge",
+    unit: "1",
+    description: "How likely an attempt is shed",
+    attributes: [...perEndpoint, "holdfast.criticality"],
+    source: "upstreams"
+  },
+  "holdfast.bulkhead.limit": {
+    kind: "gauge",
+    unit: "{request}",
+    description: "Attempts that may run at once",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.bulkhead.in_flight": {
+    kind: "gauge",
+    unit: "{request}",
+    description: "Attempts that hold a place in the bulkhead",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.bulkhead.waiting": {
+    kind: "gauge",
+    unit: "{request}",
+    description: "Attempts that wait for a place in the bulkhead",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.adaptive_concurrency.limit": {
+    kind: "gauge",
+    unit: "{request}",
+    description: "Attempts that may run at once, as it was learned",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.adaptive_concurrency.in_flight": {
+    kind: "gauge",
+    unit: "{request}",
+    description: "Attempts that hold a place in the adaptive limit",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.rate_limit.limit": {
+    kind: "gauge",
+    unit: "{call}",
+    description: "Calls that a window of the rate limit allows",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.rate_limit.remaining": {
+    kind: "gauge",
+    unit: "{call}",
+    description: "Calls that could go now without waiting",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.rate_limit.waiting": {
+    kind: "gauge",
+    unit: "{call}",
+    description: "Calls that wait for their time",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.attempt_timeout.limit": {
+    kind: "gauge",
+    unit: "s",
+    description: "Time that an attempt gets, as it was learned",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.body.open": {
+    kind: "gauge",
+    unit: "{body}",
+    description: "Streamed bodies that a caller holds; each holds a connection",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.body.unread": {
+    kind: "gauge",
+    unit: "{body}",
+    description: "Streamed bodies that nobody has begun to read",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.body.forgotten": {
+    kind: "counter",
+    unit: "{body}",
+    description: "Streamed bodies that were found unread after too long",
+    attributes: perUpstream,
+    source: "upstreams"
+  },
+  "holdfast.pool.limit": {
+    kind: "gauge",
+    unit: "{connection}",
+    description: "Connections at most",
+    attributes: perPool,
+    source: "pools"
+  },
+  "holdfast.pool.opening": {
+    kind: "gauge",
+    unit: "{connection}",
+    description: "Connections that are being made",
+    attributes: perPool,
+    source: "pools"
+  },
+  "holdfast.pool.retiring": {
+    kind: "gauge",
+    unit: "{connection}",
+    description: "Connections that finish what they carry, and take nothing new",
+    attributes: perPool,
+    source: "pools"
+  },
+  "holdfast.pool.in_flight": {
+    kind: "gauge",
+    unit: "{request}",
+    description: "Exchanges that have a connection",
+    attributes: perPool,
+    source: "pools"
+  },
+  "holdfast.pool.waiting": {
+    kind: "gauge",
+    unit: "{request}",
+    description: "Exchanges that wait for a connection",
+    attributes: perPool,
+    source: "pools"
+  }
+} as const satisfies { readonly [name: string]: Definition }
+
+export type MetricName = keyof typeof catalogue

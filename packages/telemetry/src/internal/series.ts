@@ -1,0 +1,207 @@
+import type * as Context from "effect/Context"
+import * as Metric from "effect/Metric"
+import { type Attribute, catalogue, type Definition, type MetricName } from "./catalogue.ts"
+
+/** What tells one series of a metric from another. */
+export type Labels = { readonly [A in Attribute]?: string }
+
+/** The names of the metrics of some kinds. */
+export type NamesOf<Kind extends Definition["kind"]> = {
+  [N in MetricName]: (typeof catalogue)[N]["kind"] extends Kind ? N : never
+}[MetricName]
+
+export type SumName = NamesOf<"counter" | "upDownCounter">
+export type HistogramName = NamesOf<"histogram">
+
+/** A sum of one label set. Its owner adds to it, and the registry reads it when somebody exports. */
+export class Sum {
+  value = 0
+  readonly isMonotonic: boolean
+
+  constructor(isMonotonic: boolean) {
+    this.isMonotonic = isMonotonic
+  }
+
+  state(): Metric.CounterState<number> {
+    return { count: this.value, incremental: this.isMonotonic }
+  }
+}
+
+/** A histogram of one label set. */
+export class Distribution {
+  private readonly boundaries: ReadonlyArray<number>
+  private readonly counts: Array<number>
+  private count = 0
+  private sum = 0
+  private min = Infinity
+  private max = -Infinity
+
+  constructor(boundaries: ReadonlyArray<number>) {
+    this.boundaries = boundaries
+    this.counts = boundaries.map(() => 0)
+  }
+
+  /** Takes what is no number, or below zero, for a fault of a clock: it would spoil the sum for ever. */
+  record(value: number): void {
+    if (!(value >= 0 && value < Infinity)) return
+    const { boundaries, counts } = this
+    const last = boundaries.length
+    let low = 0
+    let high = last
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (value <= (boundaries[middle] ?? Infinity)) high = middle
+      else low = middle + 1
+    }
+    if (low < last) counts[low] = (counts[low] ?? 0) + 1
+    this.count++
+    this.sum += value
+    if (value < this.min) this.min = value
+    if (value > this.max) this.max = value
+  }
+
+  /** Buckets are cumulative, as the registry has them. */
+  state(): Metric.HistogramState {
+    let cumulated = 0
+    const buckets = this.boundaries.map((boundary, index): [number, number] => {
+      cumulated += this.counts[index] ?? 0
+      return [boundary, cumulated]
+    })
+    const isEmpty = this.count === 0
+    return { buckets, count: this.count, sum: this.sum, min: isEmpty ? 0 : this.min, max: isEmpty ? 0 : this.max }
+  }
+}
+
+/** A series, and whether it stands for its label set alone. */
+export interface Opened<S> {
+  readonly series: S
+  readonly isOwn: boolean
+}
+
+/** Whom series belong to: they leave with it. */
+export interface Owner {
+  /** One of the many that have no room: all that it asks for is the series for the rest. */
+  readonly isBeyond: boolean
+  /** Called with what takes a series out of the registry. */
+  readonly holds: (remove: () => void) => void
+  /** Called when a series was read. */
+  readonly wasRead: () => void
+}
+
+/** The series of the metrics, each metric with a bound. */
+export interface Table {
+  /** The sum of this label set, or the one that takes what is beyond the bound. */
+  readonly sum: (name: SumName, labels: Labels, owner: Owner) => Opened<Sum>
+  readonly histogram: (name: HistogramName, labels: Labels, owner: Owner) => Opened<Distribution>
+  /** From now on a series leaves the registry once it has been read. */
+  readonly close: () => void
+}
+
+const nothing = (): void => {}
+
+const nobody: Owner = { isBeyond: true, holds: nothing, wasRead: nothing }
+
+const overflow: Labels = { "otel.metric.overflow": "true" }
+
+/** The series of one metric. */
+class Family<S> {
+  private readonly known = new Map<string, S>()
+  private rest: S | undefined = undefined
+  private readonly maxSeries: number
+  private readonly register: (labels: Labels, owner: Owner) => readonly [S, Metric.Registration]
+
+  constructor(maxSeries: number, register: (labels: Labels, owner: Owner) => readonly [S, Metric.Registration]) {
+    this.maxSeries = maxSeries
+    this.register = register
+  }
+
+  open(labels: Labels, owner: Owner): Opened<S> {
+    const key = JSON.stringify(Object.entries(labels).sort())
+    const known = this.known.get(key)
+    if (known !== undefined) return { series: known, isOwn: true }
+    // the series for the rest is one of them
+    if (owner.isBeyond || this.known.size >= this.maxSeries - 1) {
+      this.rest ??= this.register(overflow, nobody)[0]
+      return { series: this.rest, isOwn: false }
+    }
+    const [series, registration] = this.register(labels, owner)
+    this.known.set(key, series)
+    owner.holds(() => {
+      this.known.delete(key)
+      registration.remove()
+    })
+    return { series, isOwn: true }
+  }
+}
+
+/**
+ * The series of a metric registry. A metric has at most `maxSeries` of them, the one for the rest among them, as
+ * OpenTelemetry's SDK counts.
+ *
+ * They are registered with state of their own and not updated through the registry: an update there looks its key up in the
+ * registry's map each time, and one that comes late would bring back a series that has left.
+ */
+export const makeTable = (context: Context.Context<never>, maxSeries: number): Table => {
+  const sums = new Map<SumName, Family<Sum>>()
+  const histograms = new Map<HistogramName, Family<Distribution>>()
+  let isClosed = false
+
+  const register = <State>(
+    metric: Metric.Metric<number, State>,
+    series: { readonly state: () => State },
+    owner: Owner
+  ): Metric.Registration => {
+    const registration = Metric.registerUnsafe(metric, context, {
+      get: () => {
+        // the last export comes when everything is closed, and is to have it
+        if (isClosed) registration.remove()
+        else owner.wasRead()
+        return series.state()
+      },
+      update: nothing,
+      modify: nothing
+    })
+    return registration
+  }
+
+  const sumFamily = (name: SumName): Family<Sum> => {
+    const { description, kind } = catalogue[name]
+    const incremental = kind === "counter"
+    return new Family(maxSeries, (labels, owner) => {
+      const series = new Sum(incremental)
+      const metric = Metric.counter(name, { description, attributes: attributesOf(name, labels), incremental })
+      return [series, register(metric, series, owner)]
+    })
+  }
+
+  const histogramFamily = (name: HistogramName): Family<Distribution> => {
+    const { boundaries, description } = catalogue[name]
+    return new Family(maxSeries, (labels, owner) => {
+      const series = new Distribution(boundaries)
+      const metric = Metric.histogram(name, { description, attributes: attributesOf(name, labels), boundaries })
+      return [series, register(metric, series, owner)]
+    })
+  }
+
+  return {
+    sum: (name, labels, owner) => familyIn(sums, name, sumFamily).open(labels, owner),
+    histogram: (name, labels, owner) => familyIn(histograms, name, histogramFamily).open(labels, owner),
+    close: () => {
+      isClosed = true
+    }
+  }
+}
+
+const familyIn = <N, F>(families: Map<N, F>, name: N, make: (name: N) => F): F => {
+  const known = families.get(name)
+  if (known !== undefined) return known
+  const family = make(name)
+  families.set(name, family)
+  return family
+}
+
+/** Exporters read the unit from an attribute. */
+export const attributesOf = (name: MetricName, labels: Labels): Record<string, string> => ({
+  ...labels,
+  unit: catalogue[name].unit
+})

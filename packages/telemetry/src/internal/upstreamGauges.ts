@@ -1,0 +1,126 @@
+import type { Registered } from "@holdfast/http/UpstreamRegistry"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import { catalogue } from "./catalogue.ts"
+import { attributesOf } from "./series.ts"
+import { type Reading, upstreamReadings } from "./upstreamReadings.ts"
+
+/** A figure that is in the registry. */
+interface Gauge {
+  readonly registration: Metric.Registration
+  value: number
+  /** The round that it was last read in. */
+  readIn: number
+}
+
+const nothing = (): void => {}
+
+/** The figures that living upstreams have, in the metric registry: they are read from the upstreams when somebody exports. */
+export interface UpstreamGauges {
+  /** Adds an upstream; gives its name, or nothing when it cannot be read, and then it is not added. */
+  readonly add: (upstream: Registered) => string | undefined
+  readonly remove: (upstream: Registered) => void
+  readonly close: () => void
+}
+
+/**
+ * An export reads many figures, and one look at the upstreams serves them all: it holds until a figure is read a second time,
+ * or the export's turn is over. What a new policy adds or takes away shows from the next export on.
+ */
+export const makeUpstreamGauges = (context: Context.Context<never>, maxSeries: number): UpstreamGauges => {
+  const living = new Set<Registered>()
+  const gauges = new Map<string, Gauge>()
+  const runSync = Effect.runSyncExitWith(context)
+  let round = 0
+  let isFresh = false
+
+  const look = (upstream: Registered) => {
+    const exit = runSync(upstream.snapshot)
+    return Exit.isSuccess(exit) ? exit.value : undefined
+  }
+
+  const readAll = (): Map<string, Reading> => {
+    const found = new Map<string, Reading>()
+    const counts = new Map<string, number>()
+    for (const upstream of living) {
+      const snapshot = look(upstream)
+      if (snapshot === undefined) continue
+      for (const reading of upstreamReadings(snapshot)) {
+        const key = JSON.stringify([reading.name, reading.labels])
+        const count = counts.get(reading.name) ?? 0
+        // of two that are the same to a reader, the one that came first counts
+        if (count >= maxSeries || found.has(key)) continue
+        counts.set(reading.name, count + 1)
+        found.set(key, reading)
+      }
+    }
+    return found
+  }
+
+  const refresh = (): void => {
+    const found = readAll()
+    for (const [key, { registration }] of gauges) {
+      if (found.has(key)) continue
+      registration.remove()
+      gauges.delete(key)
+    }
+    for (const [key, reading] of found) {
+      const known = gauges.get(key)
+      if (known === undefined) gauges.set(key, register(reading))
+      else known.value = reading.value
+    }
+    round++
+  }
+
+  const refreshForRound = (): void => {
+    refresh()
+    isFresh = true
+    queueMicrotask(() => {
+      isFresh = false
+    })
+  }
+
+  const register = ({ labels, name, value }: Reading): Gauge => {
+    const { description, kind } = catalogue[name]
+    const attributes = attributesOf(name, labels)
+    const current = (): number => {
+      if (!isFresh || gauge.readIn === round) refreshForRound()
+      gauge.readIn = round
+      return gauge.value
+    }
+    const registration =
+      kind === "counter"
+        ? Metric.registerUnsafe(Metric.counter(name, { description, attributes, incremental: true }), context, {
+            get: () => ({ count: current(), incremental: true }),
+            update: nothing,
+            modify: nothing
+          })
+        : Metric.registerUnsafe(Metric.gauge(name, { description, attributes }), context, {
+            get: () => ({ value: current() }),
+            update: nothing,
+            modify: nothing
+          })
+    const gauge: Gauge = { registration, value, readIn: round }
+    return gauge
+  }
+
+  return {
+    add: (upstream) => {
+      const name = look(upstream)?.name
+      if (name === undefined) return undefined
+      living.add(upstream)
+      isFresh = false
+      refresh()
+      return name
+    },
+    remove: (upstream) => {
+      if (living.delete(upstream)) refresh()
+    },
+    close: () => {
+      living.clear()
+      refresh()
+    }
+  }
+}
