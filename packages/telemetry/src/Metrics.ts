@@ -44,7 +44,7 @@ export interface Options {
   readonly maxSeries?: number | undefined
   /**
    * Operations of one upstream that have series of their own; those that come later share one for each method. A whole number;
-   * default 100.
+   * default 100. No more than `maxSeries` in any case.
    */
   readonly maxOperations?: number | undefined
   /**
@@ -179,7 +179,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
       const table = makeTable(context, maxSeries)
       const gauges = makeUpstreamGauges(context, maxSeries)
       const recorder = makeRecorder(table, {
-        maxOperations,
+        maxOperations: Math.min(maxOperations, maxSeries),
         maxUpstreams: maxSeries,
         keepMillis,
         nowMillis: () => Deadline.nowMillisUnsafe(clock)
