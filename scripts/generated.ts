@@ -1,8 +1,8 @@
 // The parts of the documents that are made from the code, so that they cannot lie. A document marks such a part with
-// `<!-- generated: name -->` and `<!-- /generated -->`; what stands between is this module's.
+// `<!-- generated: name -->` and `<!-- /generated -->`; what stands between is this module's. Some files are made whole.
 
-import { globSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import {
   AdaptiveConcurrency,
   AttemptTimeout,
@@ -19,7 +19,10 @@ import {
   Throttle
 } from "holdfast"
 import { NodeTransport } from "holdfast/node"
+import { Metrics, Prometheus } from "holdfast/telemetry"
 import { Duration } from "effect"
+import { alertRules } from "./alertRules.ts"
+import { dashboard } from "./dashboard.ts"
 import { table } from "./markdownTable.ts"
 
 const errorRow = ([tag, entry]: readonly [string, ErrorCatalog.Entry]): ReadonlyArray<string> => [
@@ -190,6 +193,41 @@ const optionalStages = (): string =>
     ["redirects.", redirects]
   ])
 
+type MetricEntry = readonly [Metrics.Name, Metrics.Definition]
+
+// what `Object.entries` gives of a record that says all its keys
+const metricEntries = Object.entries(Metrics.catalogue) as ReadonlyArray<MetricEntry>
+
+const kinds: { readonly [K in Metrics.Definition["kind"]]: string } = {
+  counter: "counter",
+  upDownCounter: "up-down counter",
+  histogram: "histogram",
+  gauge: "gauge"
+}
+
+const metricsOf = (sources: ReadonlyArray<Metrics.Definition["source"]>): string =>
+  table(
+    ["metric", "kind", "unit", "in Prometheus", "what it is", "attributes"],
+    metricEntries
+      .filter(([, { source }]) => sources.includes(source))
+      .map(([name, { attributes, description, kind, unit }]) => [
+        `\`${name}\``,
+        kinds[kind],
+        `\`${unit}\``,
+        `\`${Prometheus.nameOf(name)}\``,
+        description,
+        attributes.map((attribute) => `\`${attribute}\``).join(", ")
+      ])
+  )
+
+const metricBuckets = (): string =>
+  table(
+    ["metric", "upper bounds of its buckets"],
+    metricEntries.flatMap(([name, { boundaries }]) =>
+      boundaries === undefined ? [] : [[`\`${name}\``, boundaries.join(", ")]]
+    )
+  )
+
 const parts: { readonly [name: string]: () => string } = {
   errors,
   "error-sample": errorSample,
@@ -203,7 +241,17 @@ const parts: { readonly [name: string]: () => string } = {
     ]),
   "policy-presets": presets,
   "policy-optional-stages": optionalStages,
-  "transport-defaults": () => defaults([["", NodeTransport.defaults]])
+  "transport-defaults": () => defaults([["", NodeTransport.defaults]]),
+  "metrics-of-calls": () => metricsOf(["calls"]),
+  "metrics-of-upstreams": () => metricsOf(["upstreams"]),
+  "metrics-of-pools": () => metricsOf(["pools"]),
+  "metric-buckets": metricBuckets,
+  "metric-attributes": () =>
+    table(
+      ["attribute", "what it says"],
+      Object.entries(Metrics.attributes).map(([name, what]) => [`\`${name}\``, what])
+    ),
+  "metrics-defaults": () => defaults([["", Metrics.defaults]])
 }
 
 const part = /(<!-- generated: ([a-z-]+) -->\n)[\s\S]*?(<!-- \/generated -->)/g
@@ -221,7 +269,13 @@ export const regenerate = (text: string): { readonly text: string; readonly part
   return { text: fresh, parts: count }
 }
 
-/** The documents whose generated parts are not what the code says; they are mended when `fix` is set. */
+/** Files that are made whole, by their path. */
+export const wholeFiles: { readonly [path: string]: () => string } = {
+  "packages/telemetry/dashboards/holdfast.json": dashboard,
+  "packages/telemetry/rules/holdfast.rules.yml": alertRules
+}
+
+/** The documents and files of which a part is not what the code says; they are mended when `fix` is set. */
 export const staleDocuments = (
   root: string,
   fix: boolean
@@ -237,6 +291,16 @@ export const staleDocuments = (
     if (fresh.text === text) continue
     stale.push(file)
     if (fix) writeFileSync(path, fresh.text)
+  }
+  for (const [file, make] of Object.entries(wholeFiles)) {
+    const path = join(root, file)
+    const fresh = make()
+    count++
+    if (existsSync(path) && readFileSync(path, "utf8") === fresh) continue
+    stale.push(file)
+    if (!fix) continue
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, fresh)
   }
   return { stale, parts: count }
 }

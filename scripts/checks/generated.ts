@@ -5,7 +5,7 @@ import { count, verdict } from "./report.ts"
 /** `npm run generated` looks, `npm run generated:fix` mends. */
 export const generated: Check = {
   name: "generated",
-  promise: "tables in the documents say what the code says",
+  promise: "tables in the documents, dashboards and rules say what the code says",
   alone: false,
   run: async (args) => {
     // loaded when it is needed: it loads the whole toolkit

@@ -36,6 +36,9 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Metrics from "./Metrics.ts"
+import { catalogue } from "./internal/catalogue.ts"
+import { prometheusName } from "./internal/prometheusNames.ts"
 import { prometheusText } from "./internal/prometheusText.ts"
 
 /**
@@ -56,6 +59,23 @@ export interface Options {
  * @since 0.1.0
  */
 export const defaults = { path: "/metrics" } as const satisfies Options
+
+/**
+ * What a metric of the toolkit is called on the page. A histogram's series end in `_bucket`, `_sum` and `_count`.
+ *
+ * ```ts
+ * import { Prometheus } from "holdfast/telemetry"
+ *
+ * console.log(Prometheus.nameOf("holdfast.calls")) // => holdfast_calls_total
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const nameOf = (name: Metrics.Name): string => {
+  const { kind, unit } = catalogue[name]
+  return prometheusName(name, kind, unit)
+}
 
 /**
  * The metrics of the registry in force, as text.

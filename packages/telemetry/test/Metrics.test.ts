@@ -343,8 +343,16 @@ describe("bounds", () => {
   )
 
   it("options that make no sense are refused in words", () => {
-    assert.throws(() => Metrics.layer({ maxSeries: 1 }), RangeError, "Metrics: maxSeries must be a whole number of at least 2, got 1")
-    assert.throws(() => Metrics.layer({ maxOperations: -1 }), RangeError, "Metrics: maxOperations must be a whole number of at least 0, got -1")
+    assert.throws(
+      () => Metrics.layer({ maxSeries: 1 }),
+      RangeError,
+      "Metrics: maxSeries must be a whole number of at least 2, got 1"
+    )
+    assert.throws(
+      () => Metrics.layer({ maxOperations: -1 }),
+      RangeError,
+      "Metrics: maxOperations must be a whole number of at least 0, got -1"
+    )
     assert.throws(() => Metrics.layer({ keepFor: Infinity }), RangeError, "Metrics: keepFor must be finite")
   })
 })
@@ -437,31 +445,33 @@ describe("upstreams", () => {
     )
   )
 
-  it.effect("an upstream that has left takes its gauges at once, and its metrics when the last export has had its time", () =>
-    withMetrics({ keepFor: "1 minute" })(
-      Effect.gen(function* () {
-        const scope = yield* Scope.make()
-        yield* Scope.provide(upstream("stock"), scope)
-        yield* upstream("orders")
-        const heard = yield* observer
-        succeed(heard, observed())
-        succeed(heard, observed({ upstream: "orders" }))
-        yield* Scope.close(scope, Exit.void)
-        const of = (name: string) =>
-          Effect.map(Metric.snapshot, (snapshots) =>
-            snapshots.filter(({ attributes }) => attributes?.["holdfast.upstream"] === name).map(({ id }) => id)
-          )
-        const ids = yield* of("stock")
-        assert.include(ids, "holdfast.calls")
-        assert.notInclude(ids, "holdfast.body.open")
-        yield* TestClock.adjust("1 minute")
-        // the export that finds them due is the last that has them
-        assert.include(yield* of("stock"), "holdfast.calls")
-        assert.deepStrictEqual(yield* of("stock"), [])
-        const others = yield* of("orders")
-        assert.includeMembers(others, ["holdfast.calls", "holdfast.body.open"])
-      })
-    )
+  it.effect(
+    "an upstream that has left takes its gauges at once, and its metrics when the last export has had its time",
+    () =>
+      withMetrics({ keepFor: "1 minute" })(
+        Effect.gen(function* () {
+          const scope = yield* Scope.make()
+          yield* Scope.provide(upstream("stock"), scope)
+          yield* upstream("orders")
+          const heard = yield* observer
+          succeed(heard, observed())
+          succeed(heard, observed({ upstream: "orders" }))
+          yield* Scope.close(scope, Exit.void)
+          const of = (name: string) =>
+            Effect.map(Metric.snapshot, (snapshots) =>
+              snapshots.filter(({ attributes }) => attributes?.["holdfast.upstream"] === name).map(({ id }) => id)
+            )
+          const ids = yield* of("stock")
+          assert.include(ids, "holdfast.calls")
+          assert.notInclude(ids, "holdfast.body.open")
+          yield* TestClock.adjust("1 minute")
+          // the export that finds them due is the last that has them
+          assert.include(yield* of("stock"), "holdfast.calls")
+          assert.deepStrictEqual(yield* of("stock"), [])
+          const others = yield* of("orders")
+          assert.includeMembers(others, ["holdfast.calls", "holdfast.body.open"])
+        })
+      )
   )
 
   it.effect("an upstream that comes back before that goes on counting", () =>

@@ -85,7 +85,7 @@ tea_total{key="green"} 1
 
   it.effect("a line break, a quote or a backslash in a label or a description cannot forge a line", () =>
     Effect.gen(function* () {
-      const attributes = { "who\n": 'a"b\\c\nforged 1', "__name__": "x" }
+      const attributes = { "who\n": 'a"b\\c\nforged 1', __name__: "x" }
       const page = yield* pageAfter(
         Metric.update(Metric.gauge("seen", { attributes, description: "one\ntwo \\ three" }), 1)
       )
@@ -112,7 +112,15 @@ tea_total{key="green"} 1
       )
       assert.deepStrictEqual(
         page.split("\n").filter((line) => line !== "" && !line.startsWith("#")),
-        ['both{a_b="one;two"} 1', "kind 1", 'sized_bucket{le="1"} 0', 'sized_bucket{le="+Inf"} 1', "sized_sum 2", "sized_count 1", "twice 1"]
+        [
+          'both{a_b="one;two"} 1',
+          "kind 1",
+          'sized_bucket{le="1"} 0',
+          'sized_bucket{le="+Inf"} 1',
+          "sized_sum 2",
+          "sized_count 1",
+          "twice 1"
+        ]
       )
     })
   )
@@ -127,7 +135,10 @@ tea_total{key="green"} 1
         yield* Metric.update(Metric.gauge("cups"), 3)
         const registry = yield* Metric.MetricRegistry
         const { dispose, handler } = HttpRouter.toWebHandler(
-          Layer.provide(Prometheus.layer({ path: "/internal/metrics" }), Layer.succeed(Metric.MetricRegistry, registry)),
+          Layer.provide(
+            Prometheus.layer({ path: "/internal/metrics" }),
+            Layer.succeed(Metric.MetricRegistry, registry)
+          ),
           { disableLogger: true }
         )
         const [found, missing] = yield* Effect.promise(() =>

@@ -42,10 +42,7 @@ export const callEnd = (given: Partial<CallObserver.CallEnd> = {}): CallObserver
   ...given
 })
 
-export const callError = (
-  reason: Reason.Reason,
-  retryStopped: RetryStopped = "attempts"
-): CallError =>
+export const callError = (reason: Reason.Reason, retryStopped: RetryStopped = "attempts"): CallError =>
   new CallError({
     upstream: "stock",
     operation: "GET /items/{id}",
@@ -78,10 +75,12 @@ export const isolated = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A
 /** The series of a metric, by their attributes without the unit. */
 export const seriesOf = (id: string) =>
   Effect.map(Metric.snapshot, (snapshots) =>
-    snapshots.filter((snapshot) => snapshot.id === id).map(({ attributes = {}, state }) => {
-      const { unit: _, ...labels } = attributes
-      return { labels, state }
-    })
+    snapshots
+      .filter((snapshot) => snapshot.id === id)
+      .map(({ attributes = {}, state }) => {
+        const { unit: _, ...labels } = attributes
+        return { labels, state }
+      })
   )
 
 /** The observer that the layers below give. */
