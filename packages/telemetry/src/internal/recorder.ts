@@ -28,13 +28,14 @@ const knownMethods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PA
 
 const other = "_OTHER"
 
-const stages: { readonly [T in PolicyReason["_tag"]]: string } = {
+const stages: { readonly [T in PolicyReason["_tag"] | "DeadlineExceeded"]: string } = {
   CircuitOpen: "breaker",
   RateLimited: "rateLimit",
   BulkheadFull: "bulkhead",
   ConcurrencyLimited: "adaptiveConcurrency",
   Throttled: "throttle",
-  NoEndpointAvailable: "endpoint"
+  NoEndpointAvailable: "endpoint",
+  DeadlineExceeded: "deadline"
 }
 
 /** As spans have it: the status where that is the failure, the catalogue's code otherwise. */
