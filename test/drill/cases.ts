@@ -82,7 +82,8 @@ export const expectedOf = (wire: Wire, step: Step, end: RelayEnd): Expected => {
   const before = [beforeResponse[end]]
   const within = [withinBody[end]]
   // One connection of HTTP/2 carries all calls, and its fault comes at the step of the first: the others are elsewhere.
-  const beside = wire === "HTTP/2" ? ["Success", ...before, ...within] : []
+  // Nothing was sent of those whose turn on it had not come: for them it was closed.
+  const beside = wire === "HTTP/2" ? ["Success", "ConnectionClosed", ...before, ...within] : []
   if (step === "afterLastByte") return { atStep: ["Success"], beside }
   return { atStep: isBody(step) ? within : before, beside }
 }

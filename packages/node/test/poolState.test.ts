@@ -6,7 +6,7 @@ interface Place extends State.Waiting<Place> {
   readonly name: number
 }
 
-const place = (name: number): Place => ({ name, queued: false, previous: undefined, next: undefined })
+const place = (name: number): Place => ({ name, queued: false, arrival: 0, previous: undefined, next: undefined })
 
 const member = (given: Partial<State.Member> = {}): State.Member => ({
   capacity: 1,
@@ -129,6 +129,18 @@ describe("poolState", () => {
     for (const name of [1, 2, 3]) State.enqueue(wide, place(name), "last")
     opened(wide, { capacity: 1_000 })
     assert.strictEqual(State.wanted(wide), 1)
+  })
+
+  it("a connection that cannot be made is told to the first in the queue; where one is for all, to all that waited for it", () => {
+    const one = pool()
+    const many = pool({ mayMultiplex: true })
+    for (const state of [one, many]) for (const name of [1, 2]) State.enqueue(state, place(name), "last")
+    const begunAt = many.arrivals
+    for (const state of [one, many]) State.enqueue(state, place(3), "last")
+    State.enqueue(many, place(0), "first")
+    const names = (state: ReturnType<typeof pool>) => State.served(state, begunAt).map(({ name }) => name)
+    assert.deepStrictEqual(names(one), [1])
+    assert.deepStrictEqual(names(many), [0, 1, 2])
   })
 
   it("the queue takes those for whom a connection can be made, and maxQueue more", () => {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net"
 import { Client } from "undici"
+import type * as Reason from "@holdfast/core/Reason"
 import { claim } from "./dial.ts"
 import { nowMillis } from "./monotonic.ts"
 import type { Member } from "./poolState.ts"
@@ -47,6 +48,10 @@ export class Connection implements Member {
   idleSinceMillis: number
   /** Exchanges in a row that were left before anything of their response had come. */
   unanswered = 0
+  /** Whether anything of a response has ever come. */
+  answered = false
+  /** Why it was closed here, for those whose turn on it had not come. */
+  closedFor: (() => Reason.TransportReason) | undefined = undefined
   /** What broke it. */
   error: Error | undefined = undefined
   #adopted = false

@@ -64,6 +64,7 @@ interface Marks {
 export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, Source {
   // its place in the pool's queue
   queued = false
+  arrival = 0
   previous: Exchange | undefined = undefined
   next: Exchange | undefined = undefined
   connection: Connection | undefined = undefined
@@ -80,6 +81,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   #offWire = false
   #ended = false
   #cutShort = false
+  #triedAgain = false
   #status = 0
   #headers: Record<string, string> = {}
   #wanted = true
@@ -217,6 +219,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     if (this.#marks !== undefined) this.#marks.headers = nowMillis()
     if (this.connection !== undefined) {
       this.connection.unanswered = 0
+      this.connection.answered = true
       if (closes(this.#headers)) this.connection.reusable = false
     }
     this.#awaitBody()
@@ -266,19 +269,21 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
     if (this.#offWire) return
-    if (this.#phase === "connect" && error instanceof NotBegunError && this.#tryAgain()) return
+    const { connection } = this
+    if (connection !== undefined && !endsStream(error)) {
+      // the end of a stream is that exchange's alone; whatever else happens to a connection, happens to all on it
+      connection.reusable = false
+      if (!(error instanceof NotBegunError)) connection.error ??= error
+    }
+    if (this.#phase === "connect") {
+      if (this.#tryAgain()) return
+      if (connection?.closedFor === undefined) this.fail(connection?.error ?? new ConnectionEndedError())
+      else this.giveUp(connection.closedFor)
+      return
+    }
     // the status is known and says more than a body that was cut
-    if (this.#phase === "receive" && !this.#wanted) {
-      this.#answerUnread()
-      return
-    }
-    if (error instanceof NotBegunError) {
-      this.fail(error.cause ?? new ConnectionEndedError())
-      return
-    }
-    // the end of a stream is that exchange's alone; whatever else happens to a connection that carries many, happens to it
-    if (this.connection !== undefined && !endsStream(error)) this.connection.reusable = false
-    this.fail(error)
+    if (this.#phase === "receive" && !this.#wanted) this.#answerUnread()
+    else this.fail(error)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -436,8 +441,16 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     millis: number,
     reason: (given: { readonly endpoint: string; readonly limit: Duration.Duration }) => Reason.TransportReason
   ): void {
-    if (this.connection !== undefined) this.connection.reusable = false
-    this.giveUp(() => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) }))
+    const { connection } = this
+    const why = (): Reason.TransportReason =>
+      reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) })
+    this.giveUp(why)
+    if (connection === undefined) return
+    connection.reusable = false
+    if (connection.capacity === 1 || connection.answered) return
+    // nothing has ever come over it, and others may wait for their turn on it
+    connection.closedFor = why
+    void connection.close()
   }
 
   #awaitBody(): void {
@@ -480,10 +493,11 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     queueMicrotask(() => this.#settle(exit))
   }
 
+  /** Once, and not where the connection was made for it: that says enough of the endpoint. */
   #tryAgain(): boolean {
-    if (this.connection === undefined || this.connection.served < 2) return false
+    if (this.#triedAgain || this.connection === undefined || this.connection.served < 2) return false
+    this.#triedAgain = true
     this.#upload?.end()
-    this.connection.reusable = false
     this.#owner.again(this)
     return true
   }
@@ -559,12 +573,13 @@ const closes = ({ connection }: { readonly [name: string]: string }): boolean =>
   connection !== undefined && /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(connection)
 
 /**
- * The reason that an error stands for. TLS that breaks after its handshake is a damaged record: the classifier, which knows no
- * transport's phases for sure, would say that the handshake failed, and so that nothing was sent.
+ * The reason that an error stands for. An exchange has a connection whose handshake is done, so that TLS which breaks is a damaged
+ * record: the classifier, which knows no transport's phases for sure, would say that the handshake failed, and so that nothing was
+ * sent.
  */
 const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
   const reason = FailureClassifier.classify(error, { endpoint, phase })
-  if (reason._tag !== "TlsHandshakeFailed" || phase === "connect") return reason
+  if (reason._tag !== "TlsHandshakeFailed") return reason
   const code = reason.code === undefined ? {} : { code: reason.code }
   return new Reason.MalformedResponse({ endpoint, phase, ...code, detail: "a record of TLS is damaged" })
 }

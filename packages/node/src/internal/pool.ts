@@ -184,6 +184,7 @@ export class Pool implements Owner {
   #openOne(): void {
     const { connect, connectMillis, origin, streams, terms } = this.#options
     const generation = this.#generation
+    const begunAt = this.#state.arrivals
     this.#state.opening++
     /** Whether it was still under way. */
     const end = (): boolean => {
@@ -196,10 +197,9 @@ export class Pool implements Owner {
     const failed = (reason: () => Reason.TransportReason): void => {
       this.#state.opening--
       this.#failed++
-      const first = this.#state.first
-      if (first !== undefined) {
-        State.dequeue(this.#state, first)
-        first.giveUp(reason)
+      for (const waiting of State.served(this.#state, begunAt)) {
+        State.dequeue(this.#state, waiting)
+        waiting.giveUp(reason)
       }
       this.#open()
     }

@@ -19,6 +19,8 @@ export interface PoolState<M extends Member, W extends Waiting<W>> {
   /** Whether this endpoint speaks a protocol that carries many exchanges at once; unknown before the first connection. */
   multiplexed: boolean | undefined
   queued: number
+  /** Exchanges that have come to the queue so far. */
+  arrivals: number
   first: W | undefined
   last: W | undefined
 }
@@ -54,6 +56,8 @@ export interface Member {
 /** An exchange's place in the queue, which is linked through its places. */
 export interface Waiting<W> {
   queued: boolean
+  /** Which arrival it was. */
+  arrival: number
   previous: W | undefined
   next: W | undefined
 }
@@ -66,6 +70,7 @@ export const makePoolState = <M extends Member, W extends Waiting<W>>(shape: Poo
   opening: 0,
   multiplexed: shape.mayMultiplex ? undefined : false,
   queued: 0,
+  arrivals: 0,
   first: undefined,
   last: undefined
 })
@@ -174,7 +179,24 @@ export const enqueue = <M extends Member, W extends Waiting<W>>(
   if (after === undefined) state.last = waiting
   else after.previous = waiting
   waiting.queued = true
+  waiting.arrival = where === "last" ? ++state.arrivals : 0
   state.queued++
+}
+
+/**
+ * Who is told that a connection could not be made, which was begun after so many arrivals: the first in the queue, because one is
+ * begun for each. Where one may be enough for all, everybody who waited for it.
+ */
+export const served = <M extends Member, W extends Waiting<W>>(
+  state: PoolState<M, W>,
+  begunAt: number
+): ReadonlyArray<W> => {
+  if (state.multiplexed === false) return state.first === undefined ? [] : [state.first]
+  const waited: Array<W> = []
+  for (let waiting = state.first; waiting !== undefined; waiting = waiting.next) {
+    if (waiting.arrival <= begunAt) waited.push(waiting)
+  }
+  return waited
 }
 
 /** Takes an exchange out of the queue, if it is in it. */
