@@ -86,7 +86,10 @@ export class Connection implements Member {
         socket.off("readable", this.#lookForEnd)
         socket.ref()
         // later, because undici begins nothing on a connection that it is given while it asks for it
-        queueMicrotask(() => callback(null, socket))
+        queueMicrotask(() => {
+          if (this.reusable) callback(null, socket)
+          else callback(new NotBegunError("the connection was closed"), null)
+        })
       },
       pipelining: 1,
       ...(protocol === "http/2" ? { allowH2: true, maxConcurrentStreams: options.streams } : { allowH2: false }),
@@ -101,9 +104,13 @@ export class Connection implements Member {
     if (protocol === "http/1.1") socket.on("readable", this.#lookForEnd)
   }
 
-  /** A socket is destroyed some time before it says that it is closed. */
+  /**
+   * A socket has ended, and is destroyed, some time before it says that it is closed; and it says that it has ended once, perhaps
+   * before undici listens.
+   */
   get reusable(): boolean {
-    return this.#reusable && !this.connected.socket.destroyed
+    const { socket } = this.connected
+    return this.#reusable && !socket.destroyed && !socket.readableEnded && socket.writable
   }
 
   set reusable(reusable: boolean) {
