@@ -229,15 +229,20 @@ export const table: { readonly [K in Tag]: Entry } = {
  * The entry of a reason. A `BusinessRejected` brings its own, from the user's catalogue.
  *
  * A connection that failed before the request was sent cannot have applied it, so `applied` is `no` there whatever the
- * row says in general.
+ * row says in general. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or
+ * our credentials: such a `ProxyFailed` is `permanent`, and not worth another try.
  *
  * ```ts
  * import { ErrorCatalog, Reason } from "holdfast"
  *
- * const reset = (phase: Reason.Phase) => new Reason.ConnectionReset({ endpoint: "payments.internal:443", phase })
+ * const endpoint = "payments.internal:443"
+ * const reset = (phase: Reason.Phase) => new Reason.ConnectionReset({ endpoint, phase })
+ * const proxy = (code: string) => new Reason.ProxyFailed({ endpoint, phase: "connect", code })
  *
  * console.log(ErrorCatalog.of(reset("receive")).applied) // => maybe
  * console.log(ErrorCatalog.of(reset("connect")).applied) // => no
+ * console.log(ErrorCatalog.of(proxy("502")).retryable) // => true
+ * console.log(ErrorCatalog.of(proxy("407")).retryable) // => false
  * ```
  *
  * @category getters
@@ -245,11 +250,17 @@ export const table: { readonly [K in Tag]: Entry } = {
  */
 export const of = (reason: Reason): Entry => {
   if (reason._tag === "BusinessRejected") return reason.entry
+  if (reason._tag === "ProxyFailed" && refusingProxyCodes.has(reason.code)) return refusedByProxy
   const entry = table[reason._tag]
   return entry.applied === "maybe" && "phase" in reason && reason.phase === "connect"
     ? { ...entry, applied: "no" }
     : entry
 }
+
+/** Who we are, or where we want to go, is not to the proxy's liking: that does not pass by itself. */
+const refusingProxyCodes: ReadonlySet<string | undefined> = new Set(["401", "403", "407"])
+
+const refusedByProxy: Entry = { ...table.ProxyFailed, nature: "permanent", retryable: false }
 
 /**
  * Whether the upstream is in trouble, or too busy, or out of reach: the failures from which a caller recovers with a default, a

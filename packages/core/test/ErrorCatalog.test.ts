@@ -87,6 +87,20 @@ describe("ErrorCatalog", () => {
     assert.strictEqual(ErrorCatalog.table.ConnectionReset.applied, "maybe")
   })
 
+  it("a proxy that refuses who asks, or what for, is not asked again; one in trouble is", () => {
+    const proxy = (code?: string) =>
+      new Reason.ProxyFailed({ endpoint: "a:443", phase: "connect", ...(code === undefined ? {} : { code }) })
+    for (const code of ["401", "403", "407"]) {
+      const { nature, retryable } = ErrorCatalog.of(proxy(code))
+      assert.deepStrictEqual([nature, retryable], ["permanent", false], code)
+      assert.isFalse(ErrorCatalog.isOutage(proxy(code)))
+      assert.deepInclude(Outcome.fromReason(proxy(code)), { cause: "permanent", retryable: false, applied: "no" })
+    }
+    for (const code of [undefined, "ECONNREFUSED", "404", "500", "502", "504"]) {
+      assert.deepStrictEqual(ErrorCatalog.of(proxy(code)), ErrorCatalog.table.ProxyFailed)
+    }
+  })
+
   it("an outage is what passes or is mended elsewhere; what the caller or the set-up got wrong is none", () => {
     const status = { endpoint: "a:80", headers: {}, body: "", bodyComplete: true }
     assert.isTrue(ErrorCatalog.isOutage(new Reason.ServiceUnavailable(status)))

@@ -12,7 +12,7 @@ import { acceptedCodings, codingOf, makeDecoder } from "./decoding.ts"
 import { nowMillis } from "./monotonic.ts"
 import { OpenBody, type Source } from "./openBody.ts"
 import type { Waiting } from "./poolState.ts"
-import { absoluteForm, proxyHeaders } from "./tunnel.ts"
+import { absoluteForm, ProxyError, proxyHeaders, proxyReason } from "./tunnel.ts"
 import { type ReadyBody, type Upload, uploadOf } from "./upload.ts"
 
 /** Limits of the phases after the connection, in milliseconds. */
@@ -212,6 +212,12 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     headers: NodeJS.Dict<string | Array<string>>
   ): void {
     if (status < 200 || this.#offWire) return // 100 and 103 come before the response
+    const { endpoint, proxy } = this.#terms
+    // only a proxy says so (RFC 9110 §15.5.8), and a tunnel would not have been made: the request went no further
+    if (status === 407 && proxy !== undefined) {
+      this.giveUp(() => proxyReason(new ProxyError({ proxy: proxy.endpoint, status }), endpoint))
+      return
+    }
     this.#phase = "receive"
     this.#status = status
     this.#headers = joined(headers)
