@@ -70,6 +70,32 @@ describe("pool", () => {
     })
   )
 
+  it.live("who leaves the queue makes room in the same turn, and no connection is made for him", () =>
+    Effect.gen(function* () {
+      const server = onCue()
+      const { connections, origin } = yield* serve(server.handler)
+      const { pools, send } = yield* direct({ connections: 2, maxQueue: 1 })
+      /** Without a turn in between. */
+      const begin = (path: string) => Effect.forkChild(send(origin, { path }), { startImmediately: true })
+      // the connection that was begun for the one who leaves is for the one who comes
+      yield* Fiber.interrupt(yield* begin("/left"))
+      const calls = [yield* begin("/first")]
+      yield* server.arrived(1)
+      assert.strictEqual(connections(), 1)
+      calls.push(yield* begin("/second"))
+      yield* server.arrived(2)
+      yield* Fiber.interrupt(yield* begin("/left"))
+      calls.push(yield* begin("/third"))
+      assert.strictEqual((yield* pools)[0]?.refused, 0)
+      for (let count = 1; count <= 3; count++) {
+        yield* server.arrived(count)
+        yield* server.answer
+      }
+      for (const call of calls) yield* bounded("2 seconds")(Fiber.join(call))
+      assert.deepStrictEqual(server.seen, ["/first", "/second", "/third"])
+    })
+  )
+
   it.live("whoever waits gets the connection that comes free first, made or given back", () =>
     Effect.gen(function* () {
       const server = onCue()

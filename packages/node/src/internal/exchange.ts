@@ -36,6 +36,8 @@ export interface Terms {
 
 /** What an exchange asks of the pool that it is in. */
 export interface Owner {
+  /** It waits for a connection no more. */
+  readonly leaveQueue: (exchange: Exchange) => void
   /** It needs its connection no more, or never got one. */
   readonly release: (exchange: Exchange) => void
   /** Its connection was dead before anything was sent: it wants another one. */
@@ -489,6 +491,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
 
   #leaveWire(): void {
     this.#offWire = true
+    // at once: who comes in this turn must not wait behind one that has left, or find his place taken
+    if (this.queued) this.#owner.leaveQueue(this)
     // Later: the pool gives the connection to the next one, which must not enter undici from its own callback, in the middle of
     // its bookkeeping. It asserts that nobody does, and a failed assertion there ends the process.
     queueMicrotask(() => this.#owner.release(this))

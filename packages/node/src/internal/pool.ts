@@ -91,7 +91,7 @@ export class Pool implements Owner {
       const limit = State.isCrowded(this.#state) ? waitMillis : connectMillis + waitMillis
       exchange.wait(limit, () => {
         this.#refused++
-        return this.#exhausted(this.#state.queued - 1, limit)
+        return this.#exhausted(this.#state.queued, limit)
       })
       State.enqueue(this.#state, exchange, "last")
       this.#open()
@@ -99,8 +99,11 @@ export class Pool implements Owner {
     return exchange
   }
 
-  release(exchange: Exchange): void {
+  leaveQueue(exchange: Exchange): void {
     State.dequeue(this.#state, exchange)
+  }
+
+  release(exchange: Exchange): void {
     const { connection } = exchange
     if (connection !== undefined) {
       if (State.giveBack(this.#state, connection, nowMillis()) === "close") void connection.close()
@@ -122,7 +125,7 @@ export class Pool implements Owner {
       if (exchange.isOver) return
       State.enqueue(this.#state, exchange, "first")
       exchange.wait(this.#options.connectMillis + this.#options.waitMillis, () =>
-        this.#exhausted(this.#state.queued - 1, this.#options.waitMillis)
+        this.#exhausted(this.#state.queued, this.#options.waitMillis)
       )
       this.#serve()
       this.#open()
