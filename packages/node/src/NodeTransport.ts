@@ -74,7 +74,10 @@ export interface Options<out E = never> {
   readonly names?: NameResolver.Options | undefined
   /** The proxy that requests go through: see `Proxy`. Default: none, whatever the environment says. */
   readonly proxy?: Proxy.Settings | undefined
-  /** Path of a Unix socket, which is connected to in place of every host. */
+  /**
+   * Path of a Unix socket, which is connected to in place of every host: no name is resolved, and no address judged. Not beside a
+   * proxy. Default: none.
+   */
   readonly socketPath?: string | undefined
 }
 
@@ -127,6 +130,11 @@ const unbounded = (millis: number): number => (millis === longestMillis ? Infini
 
 /** The options with what was left out, checked. */
 const settingsOf = (options: Options<unknown>): Settings => {
+  // the proxy's credentials are not for whoever listens to the socket
+  if (options.socketPath !== undefined && options.proxy !== undefined) {
+    throw new RangeError("NodeTransport: socketPath and proxy must not both be given, got both")
+  }
+  if (options.socketPath === "") throw new RangeError("NodeTransport: socketPath must be a path, got an empty one")
   const http2 = options.http2 ?? defaults.http2
   const maxRequests = options.maxRequests ?? defaults.maxRequests
   return {

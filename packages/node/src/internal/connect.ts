@@ -2,7 +2,7 @@ import { connect as connectOfNode, type Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { NameResolutionFailed, type TransportReason } from "@holdfast/core/Reason"
+import { ConnectionRefused, NameResolutionFailed, TransportFailed, type TransportReason } from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import type * as AddressPolicy from "../AddressPolicy.ts"
@@ -10,7 +10,7 @@ import type * as NameResolver from "../NameResolver.ts"
 import * as Proxy from "../Proxy.ts"
 import { allowedOf, deniedHost } from "./allowedAddresses.ts"
 import type { Connected } from "./connection.ts"
-import { type Connect, dial, dialUnix } from "./dial.ts"
+import { type Connect, dial, type DialError, dialUnix } from "./dial.ts"
 import { nowMillis } from "./monotonic.ts"
 import { reasonOfHandshake } from "./secure.ts"
 import type { TlsClient } from "./tlsClient.ts"
@@ -102,7 +102,7 @@ const reached = (means: Means, route: Route, begin: Begin): Effect.Effect<Socket
   const { endpoint, host, port, proxy } = route
   const { addresses, resolver, socketPath } = means
   if (socketPath !== undefined) {
-    return Effect.mapError(dialUnix(socketPath, { connect: begin.open }), classified(endpoint))
+    return Effect.mapError(dialUnix(socketPath, { connect: begin.open }), notTaken(endpoint, socketPath))
   }
   const denied = addresses === undefined ? undefined : deniedHost(addresses, host, port)
   if (denied !== undefined) return Effect.fail(denied)
@@ -161,6 +161,21 @@ const classified =
   (endpoint: string) =>
   (error: unknown): TransportReason =>
     stackless(() => FailureClassifier.classify(error, { endpoint, phase: "connect" }))
+
+/** The endpoint says nothing of a socket that stands for every host. */
+const notTaken =
+  (endpoint: string, socketPath: string) =>
+  (error: DialError): TransportReason => {
+    const detail = `at the socket ${socketPath}`
+    return stackless(() =>
+      refusals.has(error.code)
+        ? new ConnectionRefused({ endpoint, phase: "connect", code: error.code, detail })
+        : new TransportFailed({ endpoint, phase: "connect", code: error.code, detail })
+    )
+  }
+
+/** Not there, nobody listens, not a socket or not for us, or too many wait for it. */
+const refusals: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ECONNREFUSED", "EACCES", "EPERM", "EAGAIN"])
 
 const peerOf = ({ remoteAddress, remotePort }: Socket): string | undefined => {
   if (remoteAddress === undefined || remotePort === undefined) return undefined
