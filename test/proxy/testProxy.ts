@@ -23,8 +23,8 @@ export interface ProxyOptions {
   readonly tls?: KeyAndChain
   /** Answers 407 to who does not send these. */
   readonly credentials?: { readonly username: string; readonly password: string }
-  /** What a CONNECT is answered instead of a tunnel, as it goes over the wire. */
-  readonly answer?: (headers: IncomingHttpHeaders) => string
+  /** What a CONNECT is answered instead of a tunnel, as it goes over the wire; `undefined` for a tunnel after all. */
+  readonly answer?: (headers: IncomingHttpHeaders) => string | undefined
   readonly fault?: { readonly at: Step; readonly deed: Deed }
   /** Ports of this machine that stand for hosts which are none: `{ "payments.test:443": 41234 }`. */
   readonly hosts?: { readonly [host: string]: number }
@@ -126,8 +126,9 @@ const start = async (options: ProxyOptions) => {
       )
       return
     }
-    if (options.answer !== undefined) {
-      client.write(options.answer(headers), "latin1")
+    const answer = options.answer?.(headers)
+    if (answer !== undefined) {
+      client.write(answer, "latin1")
       return
     }
     if (fault?.at === "asked") {
