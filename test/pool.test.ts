@@ -28,6 +28,14 @@ const onCue = () => {
 
 const immediately: Handler = (_, response) => response.end("done")
 
+/** Node's compatibility layer gives it to a handler, whose type is that of HTTP/1.1. */
+const sessionOf = (stream: unknown): Session | undefined => (stream as { readonly session?: Session }).session
+
+interface Session {
+  readonly close: () => void
+  readonly destroy: () => void
+}
+
 describe("pool", () => {
   it.live("who waits too long for a connection fails with the pool's figures, and the others are answered", () =>
     Effect.gen(function* () {
@@ -309,6 +317,74 @@ describe("pool", () => {
           waiting: 0
         })
       })
+    )
+
+    it.live("a server that takes its leave all the time costs connections, and no call", () =>
+      Effect.gen(function* () {
+        let served = 0
+        const { connections, origin } = yield* serveHttp2((request, response) => {
+          // the streams that it has taken are answered, and those which were on their way go elsewhere (RFC 9113 §6.8)
+          if (++served % 10 === 0 && "stream" in request) sessionOf(request.stream)?.close()
+          setTimeout(() => response.end("done"), 5)
+        })
+        const { pools, send } = yield* direct({ http2: true })
+        const answers = yield* bounded("10 seconds")(
+          Effect.all(
+            Array.from({ length: 600 }, (_, call) => send(origin, { method: call % 2 === 0 ? "GET" : "POST" })),
+            { concurrency: 32 }
+          )
+        )
+        assert.isTrue(answers.every(({ status }) => status === 200))
+        assert.isAtLeast(connections(), 10)
+        yield* bounded("2 seconds")(eventually(pools, ([pool]) => pool?.retiring === 0 && pool.inFlight === 0))
+      })
+    )
+
+    it.live("a stream that runs on while its server takes its leave is in nobody's way, and ends well", () =>
+      Effect.gen(function* () {
+        const server = onCue()
+        const { connections, origin } = yield* serveHttp2((request, response) => {
+          if (request.url === "/next") return void response.end("done")
+          server.handler(request, response)
+          if (request.url === "/leaving" && "stream" in request) sessionOf(request.stream)?.close()
+        })
+        const { pools, send } = yield* direct({ http2: true })
+        yield* send(origin, { path: "/next" })
+        const long = yield* Effect.forkChild(send(origin, { path: "/long" }))
+        yield* server.arrived(1)
+        const leaving = yield* Effect.forkChild(send(origin, { path: "/leaving" }))
+        yield* server.arrived(2)
+        for (let call = 0; call < 3; call++) {
+          assert.strictEqual((yield* bounded("2 seconds")(send(origin, { path: "/next" }))).status, 200)
+        }
+        assert.strictEqual(connections(), 2)
+        yield* server.answer
+        yield* server.answer
+        yield* bounded("2 seconds")(Fiber.join(long))
+        yield* bounded("2 seconds")(Fiber.join(leaving))
+        yield* bounded("2 seconds")(
+          eventually(pools, ([pool]) => pool?.open === 1 && pool.retiring === 0 && pool.inFlight === 0)
+        )
+      })
+    )
+
+    it.live(
+      "a server that takes its leave from every connection at once fails its calls, and is not called for ever",
+      () =>
+        Effect.gen(function* () {
+          const { connections, origin } = yield* serveHttp2((request) => {
+            if ("stream" in request) sessionOf(request.stream)?.destroy()
+          })
+          const { send } = yield* direct({ http2: true })
+          const outcomes = yield* bounded("5 seconds")(
+            Effect.all(
+              Array.from({ length: 8 }, () => Effect.result(send(origin))),
+              { concurrency: "unbounded" }
+            )
+          )
+          assert.isTrue(outcomes.every(({ _tag }) => _tag === "Failure"))
+          assert.isAtMost(connections(), 8)
+        })
     )
 
     it.live("a server that speaks only HTTP/1.1 gets as many connections as it needs", () =>

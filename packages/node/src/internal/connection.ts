@@ -19,11 +19,18 @@ export interface Connected {
   readonly tlsMillis: number | undefined
 }
 
-/**
- * The connection was closed before the request was begun on it: nothing was sent, and it may go to another one. It must not have
- * the code of a socket's error: undici would ask for another connection at once, and again, without end.
- */
-export class NotBegunError extends Error {}
+/** The connection was closed before the request was begun on it, or taken by the peer: it may go to another one. */
+export class NotBegunError extends Error {
+  readonly connection: Connection
+  /**
+   * It must not have the code of a socket's error, for which undici leaves a request in its queue: it would ask for another
+   * connection at once, and again, without end.
+   */
+  constructor(connection: Connection) {
+    super("the connection does nothing of it")
+    this.connection = connection
+  }
+}
 
 /** A connection that ended, and of which nothing more is known. */
 export class ConnectionEndedError extends Error {
@@ -31,6 +38,11 @@ export class ConnectionEndedError extends Error {
   constructor() {
     super("the connection was closed before anything was sent on it")
   }
+}
+
+/** What was given to a connection that has not begun it. */
+export interface NotBegun {
+  readonly notBegun: () => void
 }
 
 /**
@@ -54,8 +66,12 @@ export class Connection implements Member {
   closedFor: (() => Reason.TransportReason) | undefined = undefined
   /** What broke it. */
   error: Error | undefined = undefined
+  /** Of a connection that carries many: the exchanges that undici has not begun yet. */
+  readonly waiting = new Set<NotBegun>()
   #adopted = false
   #reusable = true
+  /** undici wants another socket, and does not get one. */
+  #refuse: ((error: NotBegunError) => void) | undefined
 
   constructor(
     origin: string,
@@ -75,20 +91,23 @@ export class Connection implements Member {
     socket.once("close", () => {
       this.reusable = false
       options.onClosed(this)
+      // when the streams of the connection have ended too
+      setImmediate(() => {
+        if (this.#refuse !== undefined) void this.close()
+      })
     })
     this.client = new Client(origin, {
       connect: (_, callback) => {
-        if (this.#adopted) {
-          queueMicrotask(() => callback(new NotBegunError("the connection was closed", { cause: this.error }), null))
-          return
-        }
+        const isFirst = !this.#adopted
         this.#adopted = true
-        socket.off("readable", this.#lookForEnd)
-        socket.ref()
+        if (isFirst) {
+          socket.off("readable", this.#lookForEnd)
+          socket.ref()
+        }
         // later, because undici begins nothing on a connection that it is given while it asks for it
         queueMicrotask(() => {
-          if (this.reusable) callback(null, socket)
-          else callback(new NotBegunError("the connection was closed"), null)
+          if (isFirst && this.reusable) callback(null, socket)
+          else this.#refuseAnother((error) => callback(error, null))
         })
       },
       pipelining: 1,
@@ -98,6 +117,10 @@ export class Connection implements Member {
       keepAliveMaxTimeout: longestMillis,
       headersTimeout: 0,
       bodyTimeout: 0
+    })
+    // a peer that takes its leave (GOAWAY) answers what it has taken, and takes no more
+    this.client.on("disconnect", () => {
+      this.reusable = false
     })
     // until undici has it, nobody reads it, and a socket that nobody reads does not tell that its peer has left
     socket.unref()
@@ -122,11 +145,31 @@ export class Connection implements Member {
     if (socket.readableLength === 0) socket.read()
   }
 
+  #refuseAnother(refuse: (error: NotBegunError) => void): void {
+    this.reusable = false
+    this.#refuse = refuse
+    for (const exchange of [...this.waiting]) exchange.notBegun()
+    this.settle()
+  }
+
+  /**
+   * To be called when an exchange has ended. While others still run, undici does not fail what it will not begin, and would only
+   * ask for a socket again.
+   */
+  settle(): void {
+    const refuse = this.#refuse
+    if (refuse === undefined || this.client.stats.running > 0) return
+    this.#refuse = undefined
+    refuse(new NotBegunError(this))
+  }
+
   /** Closes it, and is done when it is closed. What it carries fails. */
   close(): Promise<void> {
     const { socket } = this.connected
     this.reusable = false
-    this.client.destroy().catch(() => undefined)
+    const destroyed = this.#refuse === undefined ? this.client.destroy() : this.client.destroy(new NotBegunError(this))
+    this.#refuse = undefined
+    destroyed.catch(() => undefined)
     socket.destroy()
     return socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once("close", () => resolve()))
   }

@@ -7,7 +7,7 @@ import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as Transport from "@holdfast/http/Transport"
 import type { ProxyTarget } from "../Proxy.ts"
-import { type Connection, ConnectionEndedError, NotBegunError } from "./connection.ts"
+import { type Connection, ConnectionEndedError, type NotBegun, NotBegunError } from "./connection.ts"
 import { acceptedCodings, codingOf, makeDecoder } from "./decoding.ts"
 import { nowMillis } from "./monotonic.ts"
 import { OpenBody, type Source } from "./openBody.ts"
@@ -40,7 +40,7 @@ export interface Owner {
   readonly leaveQueue: (exchange: Exchange) => void
   /** It needs its connection no more, or never got one. */
   readonly release: (exchange: Exchange) => void
-  /** Its connection was dead before anything was sent: it wants another one. */
+  /** Its connection took nothing of it: it wants another one. */
   readonly again: (exchange: Exchange) => void
 }
 
@@ -63,7 +63,7 @@ interface Marks {
  * It has two ends, each reached once. The wire's: the response is read, or was cut; then the connection is given back. And its own:
  * whoever waits has the answer, the reason or the end of the body, or has left. Coded bodies are why they are not the same.
  */
-export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, Source {
+export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, NotBegun, Source {
   // its place in the pool's queue
   queued = false
   arrival = 0
@@ -141,6 +141,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
       this.#upload = uploadOf(this.#body, headers)
       sent = this.#upload.body
     }
+    if (connection.capacity > 1) connection.waiting.add(this)
     try {
       const dispatcher: Dispatching = connection.client
       dispatcher.dispatch(
@@ -186,6 +187,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   // -------------------------------------------------------------------------------------------------------------------
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.connection?.waiting.delete(this)
     // Its caller left while it waited. Thrown here, the request is dropped; an abort would destroy the connection that it has
     // just been given, which is whole.
     if (this.#ended) throw callerLeft
@@ -277,21 +279,26 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
     if (this.#offWire) return
+    // it may have gone to another connection already
+    if (error instanceof NotBegunError && error.connection !== this.connection) return
     const { connection } = this
     if (connection !== undefined && !endsStream(error)) {
       // the end of a stream is that exchange's alone; whatever else happens to a connection, happens to all on it
       connection.reusable = false
       if (!(error instanceof NotBegunError)) connection.error ??= error
     }
-    if (this.#phase === "connect") {
-      if (this.#tryAgain()) return
-      if (connection?.closedFor === undefined) this.fail(connection?.error ?? new ConnectionEndedError())
-      else this.giveUp(connection.closedFor)
-      return
-    }
+    if (this.#phase === "connect" || error instanceof NotBegunError) this.notBegun()
     // the status is known and says more than a body that was cut
-    if (this.#phase === "receive" && !this.#wanted) this.#answerUnread()
+    else if (this.#phase === "receive" && !this.#wanted) this.#answerUnread()
     else this.fail(error)
+  }
+
+  /** Its connection will not do anything of it. */
+  notBegun(): void {
+    if (this.#offWire || this.#tryAgain()) return
+    const { connection } = this
+    if (connection?.closedFor !== undefined) this.giveUp(connection.closedFor)
+    else this.fail(connection?.error ?? connection?.connected.socket.errored ?? new ConnectionEndedError())
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -450,8 +457,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     reason: (given: { readonly endpoint: string; readonly limit: Duration.Duration }) => Reason.TransportReason
   ): void {
     const { connection } = this
-    const why = (): Reason.TransportReason =>
-      reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) })
+    const why = (): Reason.TransportReason => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) })
     this.giveUp(why)
     if (connection === undefined) return
     connection.reusable = false
@@ -491,6 +497,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
 
   #leaveWire(): void {
     this.#offWire = true
+    this.connection?.waiting.delete(this)
     // at once: who comes in this turn must not wait behind one that has left, or find his place taken
     if (this.queued) this.#owner.leaveQueue(this)
     // Later: the pool gives the connection to the next one, which must not enter undici from its own callback, in the middle of
@@ -503,11 +510,23 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     queueMicrotask(() => this.#settle(exit))
   }
 
-  /** Once, and not where the connection was made for it: that says enough of the endpoint. */
+  /**
+   * Goes to another connection: from one that has answered others, however often, because its peer gets somewhere. From any other
+   * once, and not from one that was made for it: that says enough of the endpoint.
+   */
   #tryAgain(): boolean {
-    if (this.#triedAgain || this.connection === undefined || this.connection.served < 2) return false
-    this.#triedAgain = true
+    const { connection } = this
+    if (connection === undefined) return false
+    if (!connection.answered) {
+      if (this.#triedAgain || connection.served < 2) return false
+      this.#triedAgain = true
+    }
+    connection.waiting.delete(this)
+    clearTimeout(this.#timer)
     this.#upload?.end()
+    this.#upload = undefined
+    this.#controller = undefined
+    this.#phase = "connect"
     this.#owner.again(this)
     return true
   }

@@ -44,6 +44,7 @@ export class Pool implements Owner {
   readonly #openings = new Set<() => void>()
   /** Openings that were begun before the last renewal: what comes of them is not used. */
   #generation = 0
+  #isClosed = false
   #sweeper: NodeJS.Timeout | undefined
   #opened = 0
   #failed = 0
@@ -104,25 +105,21 @@ export class Pool implements Owner {
   }
 
   release(exchange: Exchange): void {
-    const { connection } = exchange
-    if (connection !== undefined) {
-      if (State.giveBack(this.#state, connection, nowMillis()) === "close") void connection.close()
-      else if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
-    }
+    if (exchange.connection !== undefined) this.#giveBack(exchange.connection)
     this.#options.released()
     this.#serve()
   }
 
   again(exchange: Exchange): void {
     const { connection } = exchange
-    // the one it had is dead; it was never on it
-    if (connection !== undefined) {
-      connection.inFlight--
-      State.remove(this.#state, connection)
-    }
     exchange.connection = undefined
     queueMicrotask(() => {
+      if (connection !== undefined) this.#giveBack(connection)
       if (exchange.isOver) return
+      if (this.#isClosed) {
+        exchange.giveUp(() => closed(this.#options.terms.endpoint))
+        return
+      }
       State.enqueue(this.#state, exchange, "first")
       exchange.wait(this.#options.connectMillis + this.#options.waitMillis, () =>
         this.#exhausted(this.#state.queued, this.#options.waitMillis)
@@ -143,6 +140,7 @@ export class Pool implements Owner {
 
   /** Fails who waits, and cuts every connection with what it carries; done when every socket is closed. */
   async destroy(): Promise<void> {
+    this.#isClosed = true
     clearTimeout(this.#sweeper)
     for (const leave of this.#openings) leave()
     this.#state.opening = 0
@@ -154,6 +152,14 @@ export class Pool implements Owner {
   }
 
   // -------------------------------------------------------------------------------------------------------------------
+
+  #giveBack(connection: Connection): void {
+    if (State.giveBack(this.#state, connection, nowMillis()) === "close") void connection.close()
+    else {
+      connection.settle()
+      if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
+    }
+  }
 
   #take(): Connection | undefined {
     return State.take(this.#state, nowMillis(), (spent) => void spent.close())
