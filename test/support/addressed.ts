@@ -19,13 +19,15 @@ export interface Addressed {
 /** Servers on one port at each of these addresses; each says which it is, unless it is told otherwise. */
 export const serversAt = (
   addresses: ReadonlyArray<string>,
-  handler?: RequestListener
+  handler?: RequestListener,
+  /** Default: any that is free. */
+  wantedPort = 0
 ): Effect.Effect<Addressed, never, Scope.Scope> =>
   Effect.gen(function* () {
     const connections: Array<string> = []
     const requests: Array<string> = []
     const sockets = new Set<Socket>()
-    let port = 0
+    let port = wantedPort
     for (const address of addresses) {
       port = yield* Effect.acquireRelease(
         Effect.callback<{ readonly port: number; readonly close: Effect.Effect<void> }>((resume) => {
