@@ -3,6 +3,7 @@
  * for every way in which a certificate can be wrong. ECDSA P-256, because its keys are made in a millisecond.
  */
 import "reflect-metadata"
+import { X509Certificate } from "node:crypto"
 import * as x509 from "@peculiar/x509"
 import { Effect } from "effect"
 
@@ -34,6 +35,21 @@ export interface Certificates {
     readonly good: KeyAndChain
     readonly untrusted: KeyAndChain
   }
+  /** Another certificate that leads to the trusted root, with a key of its own. */
+  readonly issue: (options: IssueOptions) => Effect.Effect<Issued>
+}
+
+export interface IssueOptions {
+  readonly purpose: "server" | "client"
+  /** Default `CN=localhost`. */
+  readonly name?: string
+  /** From when to when it is valid, in days from now. Default from yesterday, for 30 days. */
+  readonly days?: readonly [from: number, to: number]
+}
+
+export interface Issued extends KeyAndChain {
+  /** As Node gives it of a peer's certificate. */
+  readonly serial: string
 }
 
 /** The code that Node's `tls.connect` gives a client that trusts `trustedRoot` and asks for `localhost`. */
@@ -196,7 +212,18 @@ export const makeCertificates = async (): Promise<Certificates> => {
         await leaf({ name: "CN=Holdfast Untrusted Client", issuer: otherIntermediate, purpose: clientPurpose }),
         otherIntermediate
       )
-    }
+    },
+    issue: ({ days, name = "CN=localhost", purpose }) =>
+      Effect.promise(async () => {
+        const issued = await leaf({
+          name,
+          issuer: intermediate,
+          purpose: purpose === "server" ? serverPurpose : clientPurpose,
+          ...(days === undefined ? {} : { validity: validFrom(...days) })
+        })
+        const made = await chain(issued, intermediate)
+        return { ...made, serial: new X509Certificate(made.cert).serialNumber }
+      })
   }
 }
 

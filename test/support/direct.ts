@@ -117,7 +117,7 @@ export const busy = ({ idle, inFlight, open, opening, retiring, waiting }: Conne
 })
 
 /** Tries again until it holds, in real time; the caller bounds it. */
-export const eventually = <A>(read: Effect.Effect<A>, holds: (value: A) => boolean): Effect.Effect<A> =>
+export const eventually = <A, E>(read: Effect.Effect<A, E>, holds: (value: A) => boolean): Effect.Effect<A, E> =>
   Effect.flatMap(read, (value) =>
     holds(value) ? Effect.succeed(value) : Effect.andThen(Effect.sleep(Duration.millis(5)), eventually(read, holds))
   )
