@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { AddressPolicy, NameResolver, Proxy } from "holdfast/node"
 import { testProxy } from "./proxy/testProxy.ts"
-import { callingWith, noNames, serversAt } from "./support/addressed.ts"
+import { callingWith, noNames, once, serversAt } from "./support/addressed.ts"
 import { failure } from "./support/calling.ts"
 
 /** Every way to write an address of this machine that leads to a server at 127.0.0.1. */
@@ -142,6 +142,36 @@ describe("an address that is denied", () => {
         assert.strictEqual(asked, 3)
       }
     })
+  )
+})
+
+describe("a redirect", () => {
+  it.live(
+    "to an address that is denied is followed no further, whether it names the address or a host that has it",
+    () =>
+      Effect.gen(function* () {
+        const inside = yield* serversAt(["127.0.0.2"])
+        for (const host of ["127.0.0.2", "0x7f.2", "inside.test"]) {
+          const location = `http://${host}:${inside.port}/credentials`
+          const outside = yield* serversAt(["127.0.0.1"], (_, response) => response.writeHead(302, { location }).end())
+          const known = NameResolver.layerStatic({ "payments.test": ["127.0.0.1"], "inside.test": ["127.0.0.2"] })
+          const url = `http://payments.test:${outside.port}`
+          const addresses = AddressPolicy.make({ deny: [{ cidr: "127.0.0.2" }] })
+          const policy = { ...once, redirects: {} }
+          const guarded = yield* callingWith(known, url, { addresses }, policy)
+          const { reason } = yield* failure(guarded.get("/"))
+          assert.deepInclude(
+            { ...reason },
+            { _tag: "AddressDenied", address: "127.0.0.2", rule: "127.0.0.2 is denied" }
+          )
+          assert.deepStrictEqual([outside.requests.length, inside.connections.length], [1, 0])
+        }
+        // without the policy it leads there
+        const location = `http://127.0.0.2:${inside.port}/credentials`
+        const outside = yield* serversAt(["127.0.0.1"], (_, response) => response.writeHead(302, { location }).end())
+        const free = yield* callingWith(noNames, `http://127.0.0.1:${outside.port}`, {}, { ...once, redirects: {} })
+        assert.strictEqual((yield* free.get("/")).text, "127.0.0.2")
+      })
   )
 })
 
