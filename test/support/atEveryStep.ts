@@ -5,6 +5,7 @@
  */
 
 import { Effect, type Fiber, Scheduler } from "effect"
+import { TestClock } from "effect/testing"
 
 /** One run of a scenario. */
 export interface Run {
@@ -70,4 +71,21 @@ export const atEveryStep = <E, R>(scenario: (run: Run) => Effect.Effect<unknown,
       }
     }
     return runs
+  })
+
+/**
+ * How a call ended, by the test clock. It gets all the turns that it may want, and of the time only what it takes, one wait after
+ * the other, so that nothing ends by itself after it. Dies when it has not ended by then.
+ */
+export const ended = <A, E>(call: Fiber.Fiber<A, E>, name: string, ...waits: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    for (const millis of [...waits, 0]) {
+      for (let turns = 0; turns < 20; turns++) {
+        const exit = call.pollUnsafe()
+        if (exit !== undefined) return exit
+        yield* TestClock.adjust(0)
+      }
+      yield* TestClock.adjust(millis)
+    }
+    return yield* Effect.die(new Error(`${name}: it hangs`))
   })

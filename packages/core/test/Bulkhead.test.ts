@@ -6,7 +6,7 @@ import * as Criticality from "../src/Criticality.ts"
 import * as Deadline from "../src/Deadline.ts"
 import type { BulkheadFull } from "../src/Reason.ts"
 import { countingClock, sleepers } from "./support/countingClock.ts"
-import { atEveryStep } from "../../../test/support/atEveryStep.ts"
+import { atEveryStep, ended } from "../../../test/support/atEveryStep.ts"
 
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
 
@@ -355,17 +355,6 @@ describe("Bulkhead", () => {
   const work = Effect.andThen(Effect.void, Effect.andThen(Effect.yieldNow, Effect.void))
 
   const release = (held: Bulkhead.Permit | BulkheadFull) => (held._tag === "Permit" ? held.release() : assert.fail())
-
-  /** How a call ended for which nobody has to let time pass. */
-  const ended = <A, E>(call: Fiber.Fiber<A, E>, name: string) =>
-    Effect.gen(function* () {
-      for (let turns = 0; turns < 20; turns++) {
-        const exit = call.pollUnsafe()
-        if (exit !== undefined) return exit
-        yield* settle
-      }
-      return assert.fail(`${name}: it hangs`)
-    })
 
   it.effect(
     "wherever a call is interrupted, its permit or its place in the queue comes back, and it leaves no timer",

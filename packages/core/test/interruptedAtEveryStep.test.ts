@@ -1,4 +1,4 @@
-import { Duration, Effect, Exit, type Fiber, Schedule } from "effect"
+import { Duration, Effect, Exit, Schedule } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreaker as CircuitStore, RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
@@ -12,10 +12,8 @@ import * as RetryBudget from "../src/RetryBudget.ts"
 import * as SharedCircuitBreaker from "../src/SharedCircuitBreaker.ts"
 import * as SharedRateLimit from "../src/SharedRateLimit.ts"
 import * as SingleFlight from "../src/SingleFlight.ts"
-import { type Run, atEveryStep } from "../../../test/support/atEveryStep.ts"
+import { atEveryStep, ended, type Run } from "../../../test/support/atEveryStep.ts"
 import { countingClock, sleepers } from "./support/countingClock.ts"
-
-const settle = TestClock.adjust(0)
 
 /** Work that holds something for a few steps and some time, and how many hold it. */
 const makeWork = (millis: number) => {
@@ -37,20 +35,6 @@ const makeWork = (millis: number) => {
   )
   return { counts, work }
 }
-
-/** How a call ended. It gets all the turns that it may want, and of the time what it takes, so that nothing ends by itself later. */
-const ended = <A, E>(call: Fiber.Fiber<A, E>, name: string, ...waits: ReadonlyArray<number>) =>
-  Effect.gen(function* () {
-    for (const millis of [...waits, 0]) {
-      for (let turns = 0; turns < 20; turns++) {
-        const exit = call.pollUnsafe()
-        if (exit !== undefined) return exit
-        yield* settle
-      }
-      yield* TestClock.adjust(millis)
-    }
-    return assert.fail(`${name}: it hangs`)
-  })
 
 /** Runs a scenario at every step, after which no fiber of it may run and no timer; gives how often the call was interrupted. */
 const interruptedAtEveryStep = <E, R>(scenario: (run: Run) => Effect.Effect<Exit.Exit<unknown, unknown>, E, R>) =>

@@ -1,9 +1,9 @@
-import { Effect, Exit, type Fiber, Random } from "effect"
+import { Effect, Exit, Random } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
-import { atEveryStep } from "../../../test/support/atEveryStep.ts"
+import { atEveryStep, ended } from "../../../test/support/atEveryStep.ts"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import type * as Upstream from "../src/Upstream.ts"
 import { stage, upstream } from "./support/stock.ts"
@@ -15,20 +15,6 @@ const settle = TestClock.adjust(0)
 /** The chance by which the throttle decides: high draws shed nothing. */
 const drawing = (draw: number) =>
   Effect.provideService(Random.Random, { nextDoubleUnsafe: () => draw, nextIntUnsafe: () => 7 })
-
-/** How a call ended. It gets all the turns that it may want, and of the time what it takes, so that nothing ends by itself later. */
-const ended = <A, E>(call: Fiber.Fiber<A, E>, name: string, ...waits: ReadonlyArray<number>) =>
-  Effect.gen(function* () {
-    for (const millis of [...waits, 0]) {
-      for (let turns = 0; turns < 20; turns++) {
-        const exit = call.pollUnsafe()
-        if (exit !== undefined) return exit
-        yield* settle
-      }
-      yield* TestClock.adjust(millis)
-    }
-    return assert.fail(`${name}: it hangs`)
-  })
 
 const policy = {
   retry: { maxAttempts: 3, backoff: { shape: "constant", base: "1 second", jitter: "none" } },
