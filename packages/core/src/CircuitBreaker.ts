@@ -63,6 +63,13 @@ export type {
    */
   Permit,
   /**
+   * What a circuit is: `Closed` lets calls through, `Open` refuses them, `HalfOpen` tries a few. The forced ones are an operator's.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Phase,
+  /**
    * What a call counts as.
    *
    * @category models
@@ -323,9 +330,9 @@ export interface CircuitBreaker {
   readonly admit: (nowMillis: number, fiber: Fiber.Fiber<unknown, unknown>) => Permit | CircuitOpen
   /**
    * Gives the permit back with what became of the call, and how long it took. It must be called exactly once for each permit,
-   * with `Outcome.ignored` for a call that was given up.
+   * with `Outcome.ignored` for a call that was given up. Gives the state that the circuit went into by it, if it did.
    */
-  readonly settle: (permit: Permit, outcome: Outcome, nowMillis: number, durationMillis: number) => void
+  readonly settle: (permit: Permit, outcome: Outcome, nowMillis: number, durationMillis: number) => Phase | undefined
   /** What it holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
@@ -512,8 +519,9 @@ export const make = (options: Options = {}): CircuitBreaker => {
     return State.unwatched
   }
 
-  const settle = (permit: Permit, outcome: Outcome, nowMillis: number, durationMillis: number): void => {
-    if (permit === State.unwatched) return
+  const settle: CircuitBreaker["settle"] = (permit, outcome, nowMillis, durationMillis) => {
+    if (permit === State.unwatched) return undefined
+    const before = state.phase
     const verdict = verdictOf(verdicts, outcome)
     const asked =
       outcome._tag === "Failure" && outcome.retryAfter !== undefined ? Duration.toMillis(outcome.retryAfter) : 0
@@ -523,6 +531,7 @@ export const make = (options: Options = {}): CircuitBreaker => {
     else if (verdict === "failure") failed++
     else succeeded++
     if (state.phase !== known) tellPhase()
+    return state.phase === before ? undefined : state.phase
   }
 
   const byHand = (change: (state: State.CircuitState, nowMillis: number) => void): Effect.Effect<void> =>

@@ -25,7 +25,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { AnySpan } from "effect/Tracer"
+import type { Span } from "effect/Tracer"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
@@ -50,6 +50,7 @@ import { pace } from "./internal/pace.ts"
 import { isIdempotent, mayRepeat, withRefusals } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
 import { inTurn } from "./internal/inTurn.ts"
+import * as SpanEvents from "./internal/spanEvents.ts"
 import * as Spans from "./internal/spans.ts"
 import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./internal/stages.ts"
 import { statusReason } from "./internal/statusReason.ts"
@@ -157,7 +158,9 @@ const policyOf = (
           (span) => {
             call.span = span
             return run
-          }
+          },
+          // the code below a client tells of an error response as one, too
+          (exit) => endedAs(call, exit)
         )
       })
     )
@@ -175,12 +178,28 @@ const heard = <A, E, R>(call: Call, run: () => Effect.Effect<A, E, R>): Effect.E
       return run()
     }),
     (exit) => {
-      // a response that stands for a failure is none to the code above, but it is one of the upstream
-      const ended = call.gaveUp === undefined || Exit.isFailure(exit) ? exit : Exit.fail(call.gaveUp())
-      if (isStarted) callEnded?.(call, callEnd(ended, nowMillis(call) - call.startMillis, call.sent))
+      if (isStarted) callEnded?.(call, callEnd(endedAs(call, exit), nowMillis(call) - call.startMillis, call.sent))
       return undefined
     }
   )
+}
+
+/** What a call's exit stands for: a response that is an error is none to the code above, but it is one of the upstream. */
+const endedAs = (call: Call, exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> =>
+  call.gaveUp === undefined || Exit.isFailure(exit) ? exit : Exit.fail(call.gaveUp())
+
+const nowNanos = (call: Call): bigint => call.fiber.getRef(Clock.Clock).currentTimeNanosUnsafe()
+
+/** Tells of a wait that is over. */
+const waited = (call: Call, stage: "rateLimit" | "bulkhead", millis: number): void => {
+  SpanEvents.waited(call.span, nowNanos(call), stage, millis)
+  call.observer?.waited?.(call, { stage, millis })
+}
+
+/** Tells that nothing was sent. */
+const refused = (call: Call, reason: Refusal): void => {
+  SpanEvents.refused(call.span, nowNanos(call), reason)
+  call.observer?.refused?.(call, reason)
 }
 
 const nowMillis = (call: Call): number => Deadline.nowMillisUnsafe(call.fiber.getRef(Clock.Clock))
@@ -227,11 +246,11 @@ const rateLimited = <A, E, R>(
         call.fiber.getRef(Clock.Clock),
         call.deadline,
         run,
-        (refused) => {
-          call.observer?.refused?.(call, refused)
-          return callErrorOf(call, refused, "not-retryable")
+        (reason) => {
+          refused(call, reason)
+          return callErrorOf(call, reason, "not-retryable")
         },
-        (stage, millis) => call.observer?.waited?.(call, { stage, millis })
+        (stage, millis) => waited(call, stage, millis)
       )
 
 interface Call extends CallObserver.ObservedCall {
@@ -244,7 +263,7 @@ interface Call extends CallObserver.ObservedCall {
   readonly request: HttpClientRequest
   readonly endpoint: string
   readonly deadline: Deadline.Deadline | undefined
-  span: AnySpan | undefined
+  span: Span | undefined
   /** Makes the error that an error response stands for which was given as it is. */
   gaveUp: (() => CallError) | undefined
   /** Attempts that were sent; what a stage refused is none. */
@@ -309,11 +328,12 @@ const loop = <E, R>(
     classify: (failed: Failed<E>) => judge(call, failed),
     replayable: (outcome) =>
       mayRepeat(repeatable, policy.retry?.nonIdempotent ?? "never", outcome) && isReplayable(request.body),
-    onRetry: (failed, { delay }) => {
+    onRetry: (failed, scheduled) => {
       if (failed._tag === "Foreign") return Effect.void
+      SpanEvents.retry(call.span, nowNanos(call), failed.reason, { ...scheduled, resend: call.sent })
       call.observer?.retryScheduled?.(call, {
         reason: failed.reason,
-        delayMillis: Duration.toMillis(delay),
+        delayMillis: Duration.toMillis(scheduled.delay),
         resend: call.sent
       })
       return failed._tag === "Responded"
@@ -321,6 +341,7 @@ const loop = <E, R>(
         : Effect.void
     },
     onGiveUp: (failed, { stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
+      if (failed._tag !== "Foreign") SpanEvents.giveUp(call.span, nowNanos(call), failed.reason, stopped)
       switch (failed._tag) {
         case "Responded":
           if (call.options.failOnStatus !== true) {
@@ -374,7 +395,10 @@ const attempt = <E, R>(
   const learned = policy.learnsTimeout ? call.stages.adaptiveTimeout : undefined
   const timed = (startMillis: number) => {
     const resend = call.sent++
-    const watched = call.observer === undefined ? undefined : new WatchedAttempt(resend, false, startMillis)
+    const watched =
+      call.observer === undefined
+        ? undefined
+        : new WatchedAttempt(resend, false, startMillis, call.fiber.getRef(Clock.Clock))
     const once = exchange(watched)
     const counted = resend === 0 ? once : Effect.annotateSpans(once, "http.request.resend_count", resend)
     const clock = call.fiber.getRef(Clock.Clock)
@@ -405,8 +429,9 @@ const attempt = <E, R>(
         send: timed,
         outcomeOf: (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, Failed<E> | Refusal>) =>
           outcomeOf(call, exit),
-        onWaited: (stage, millis) => call.observer?.waited?.(call, { stage, millis }),
-        onRefused: (reason) => call.observer?.refused?.(call, reason)
+        onWaited: (stage, millis) => waited(call, stage, millis),
+        onRefused: (reason) => refused(call, reason),
+        onCircuit: (state) => SpanEvents.circuit(call.span, nowNanos(call), state)
       },
       0
     ),

@@ -65,7 +65,9 @@ import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, wrongHeader } from "./internal/encodeRequest.ts"
 import { call } from "./internal/pipeline.ts"
 import { combined } from "./internal/observing.ts"
+import type { Propagation } from "./internal/propagation.ts"
 import type { Runtime } from "./internal/runtime.ts"
+import { serverOf } from "./internal/spans.ts"
 import { type GivenStreamed, streamed } from "./internal/streamedCall.ts"
 import { tagNames } from "./internal/tagNames.ts"
 import type { Rejection } from "./Rejection.ts"
@@ -91,8 +93,12 @@ export interface Options {
   readonly rejections?: ReadonlyArray<Rejection<unknown>> | undefined
   /** What to think of a failure, when the catalogue's judgement does not fit. */
   readonly classify?: ((reason: Reason, usual: Failure) => Failure) | undefined
-  /** Whether the upstream is told the trace: the `traceparent` header. Say `false` for a third party. Default `true`. */
-  readonly propagateTrace?: boolean | undefined
+  /**
+   * What the upstream is told of the trace: `true` for `traceparent` and the `tracestate` that came with it, options for more, and
+   * `false` for nothing, which is for third parties. A redirect to another origin is told nothing, unless the policy says so. Default
+   * `true`.
+   */
+  readonly propagateTrace?: boolean | PropagationOptions | undefined
   /**
    * Whether the upstream is told the identifier of the request, as `x-request-id`. Say `false` for a third party; errors,
    * spans and logs have it in any case. Default `true`.
@@ -107,6 +113,19 @@ export interface Options {
    * forgotten it. `false` reports none. Default 30 s.
    */
   readonly unreadAfter?: Duration.Input | false | undefined
+}
+
+/**
+ * What an upstream is told besides `traceparent` and `tracestate`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PropagationOptions {
+  /** The `baggage` header, of `Baggage.Current`; also while nobody traces. Default `false`. */
+  readonly baggage?: boolean | undefined
+  /** The `b3` header of Zipkin, for those who cannot read the others. Default `false`. */
+  readonly b3?: boolean | undefined
 }
 
 /**
@@ -219,6 +238,11 @@ const unreadMillisOf = (name: string, given: Duration.Input | false): number => 
   return millis
 }
 
+const propagationOf = (given: boolean | PropagationOptions): Propagation =>
+  typeof given === "boolean"
+    ? { trace: given, b3: false, baggage: false }
+    : { trace: true, b3: given.b3 === true, baggage: given.baggage === true }
+
 /**
  * Makes an upstream that calls through the `Transport` in the context.
  *
@@ -245,12 +269,13 @@ export const make = (
       transport: yield* Transport.Transport,
       origin: url.origin,
       endpoint: Transport.endpointOf(url.origin),
+      server: serverOf(url.origin),
       basePath: url.pathname.replace(/\/+$/, ""),
       headers,
       secretHeaders: secretNames(options.headers),
       rejections: options.rejections ?? [],
       classify: options.classify,
-      propagateTrace: options.propagateTrace ?? defaults.propagateTrace,
+      propagation: propagationOf(options.propagateTrace ?? defaults.propagateTrace),
       propagateRequestId: options.propagateRequestId ?? defaults.propagateRequestId,
       propagateTags,
       visibleQuery: options.visibleQuery ?? [],

@@ -92,9 +92,11 @@ const encoded = (
 
 /** What spans show: every secret and every query value hidden that is not known to be harmless. */
 const shown = (runtime: Runtime, template: string, given: Given): string =>
-  runtime.basePath +
-  String(fillPath(template, given.params, true)) +
-  Redaction.path(String(queryString(given.query, true)), runtime.visibleQuery)
+  // one that was written into the path, too
+  Redaction.path(
+    runtime.basePath + String(fillPath(template, given.params, true)) + String(queryString(given.query, true)),
+    runtime.visibleQuery
+  )
 
 const headersOf = (origin: Origin, given: Given): Record<string, string> | Issue => {
   const headers = { ...origin.runtime.headers }

@@ -46,6 +46,8 @@ export interface Guarded<A, E, R> {
   readonly onWaited: (stage: "bulkhead", millis: number) => void
   /** Hears why it was not sent. */
   readonly onRefused: (reason: Refusal) => void
+  /** Hears that it changed the circuit. */
+  readonly onCircuit: (state: CircuitBreaker.Phase) => void
   /**
    * Set where a success goes on using the upstream, as an open body does: gets what gives its places back, which are kept
    * until then. What is learned of the attempt is learned of its success alone.
@@ -103,7 +105,8 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
           }
         } finally {
           // a classifier that throws is a bug of whoever wrote it, and dies as one, but keeps no permit
-          settle(subject.stages, held, Deadline.nowMillisUnsafe(clock), outcome)
+          const changed = settle(subject.stages, held, Deadline.nowMillisUnsafe(clock), outcome)
+          if (changed !== undefined) subject.onCircuit(changed)
         }
         return undefined
       }
@@ -181,11 +184,16 @@ const placesOf = (held: Held, nowMillis: number): (() => void) => {
   }
 }
 
-const settle = (stages: EndpointStages, held: Held, nowMillis: number, outcome: Outcome): void => {
+/** Gives everything back; and the state that the circuit went into by it, if it did. */
+const settle = (
+  stages: EndpointStages,
+  held: Held,
+  nowMillis: number,
+  outcome: Outcome
+): CircuitBreaker.Phase | undefined => {
   held.adaptiveConcurrency?.settle(nowMillis, outcome)
   held.bulkhead?.release()
   held.throttle?.settle(nowMillis, outcome)
-  if (held.breaker !== undefined) {
-    stages.breaker?.settle(held.breaker, outcome, nowMillis, nowMillis - held.sentMillis)
-  }
+  if (held.breaker === undefined) return undefined
+  return stages.breaker?.settle(held.breaker, outcome, nowMillis, nowMillis - held.sentMillis)
 }

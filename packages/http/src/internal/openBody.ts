@@ -105,7 +105,6 @@ export class OpenBody {
     this.#opened = opened
     this.#span = span
     this.#openedMillis = this.#nowMillis()
-    span?.event("holdfast.headers", this.#caller.clock.currentTimeNanosUnsafe())
   }
 
   /** Holds places of the upstream until the end. */

@@ -1,7 +1,7 @@
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
+import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Deadline from "@holdfast/core/Deadline"
-import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type * as Hedge from "@holdfast/core/Hedge"
 import * as Outcome from "@holdfast/core/Outcome"
 import * as Reason from "@holdfast/core/Reason"
@@ -10,13 +10,13 @@ import type { RetryBudget } from "@holdfast/core/RetryBudget"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
-import type * as Tracer from "effect/Tracer"
+import * as Tracer from "effect/Tracer"
 import type { ObservedCall } from "../CallObserver.ts"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as Redaction from "../Redaction.ts"
@@ -32,10 +32,12 @@ import { pace } from "./pace.ts"
 import { isIssue, type Issue } from "./pathTemplate.ts"
 import { callEnd, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
+import { withBaggage, withTrace } from "./propagation.ts"
 import type { Hop } from "./redirects.ts"
 import { mayRepeat, withRefusals } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
+import * as SpanEvents from "./spanEvents.ts"
 import * as Spans from "./spans.ts"
 import type { EndpointStages } from "./stages.ts"
 import { bytesOf, heardAttempt, WatchedAttempt } from "./watchedAttempt.ts"
@@ -183,18 +185,30 @@ export class Call
     const overrides = this.fiber.getRef(CurrentOverrides)
     const key = flightKey(this.method, request, this.given, overrides)
     let isUnderWay = false
+    let joinedMillis: number | undefined
     const own = Effect.suspend(() => {
       isUnderWay = true
       return run()
     })
-    const onJoined = () => {
+    const onJoined = (shared: Context.Context<never>) => {
       isUnderWay = true
+      joinedMillis = this.nowMillis()
+      if (this.span !== undefined) {
+        SpanEvents.joined(this.span, this.nowNanos(), Context.getOrUndefined(shared, Tracer.ParentSpan))
+      }
       this.runtime.observer?.joined?.(this)
     }
-    return Effect.mapError(flights.run(key, own, { onJoined }), (error) => {
+    const answered = Effect.mapError(flights.run(key, own, { onJoined }), (error) => {
       if (error instanceof CallError) return error
-      if (!isUnderWay) this.onRefused(error)
+      if (!isUnderWay) this.onRefused(error, "singleFlight")
       return this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
+    })
+    if (this.span === undefined) return answered
+    return Effect.onExitPrimitive(answered, () => {
+      if (joinedMillis !== undefined) {
+        SpanEvents.waited(this.span, this.nowNanos(), "singleFlight", this.nowMillis() - joinedMillis)
+      }
+      return undefined
     })
   }
 
@@ -227,6 +241,7 @@ export class Call
   }
 
   private onHedge(event: Hedge.Event): void {
+    if (this.span !== undefined) SpanEvents.hedge(this.span, this.nowNanos(), event)
     const { hedgeSettled, hedgeStarted } = this.runtime.observer ?? nobody
     switch (event._tag) {
       case "HedgeStarted":
@@ -258,11 +273,9 @@ export class Call
   }
 
   onRetry(reason: Reason.Reason, scheduled: Retry.Scheduled): Effect.Effect<void> {
-    this.span?.event("holdfast.retry", Spans.nowNanos(this.fiber), {
-      "holdfast.retry.attempt": this.sent,
-      "holdfast.retry.delay": Duration.toSeconds(scheduled.delay),
-      "error.type": ErrorCatalog.of(reason).code
-    })
+    if (this.span !== undefined) {
+      SpanEvents.retry(this.span, this.nowNanos(), reason, { ...scheduled, resend: this.sent })
+    }
     this.runtime.observer?.retryScheduled?.(this, {
       reason,
       delayMillis: Duration.toMillis(scheduled.delay),
@@ -272,6 +285,7 @@ export class Call
   }
 
   onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<never, CallError> {
+    if (this.span !== undefined) SpanEvents.giveUp(this.span, this.nowNanos(), reason, stopped)
     return Effect.fail(this.failed(reason, stopped))
   }
 
@@ -288,11 +302,17 @@ export class Call
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
+    if (this.span !== undefined) SpanEvents.waited(this.span, this.nowNanos(), stage, millis)
     this.runtime.observer?.waited?.(this, { stage, millis })
   }
 
-  onRefused(reason: Refusal): void {
+  onRefused(reason: Refusal, stage?: SpanEvents.Stage): void {
+    if (this.span !== undefined) SpanEvents.refused(this.span, this.nowNanos(), reason, stage)
     this.runtime.observer?.refused?.(this, reason)
+  }
+
+  onCircuit(state: CircuitBreaker.Phase): void {
+    if (this.span !== undefined) SpanEvents.circuit(this.span, this.nowNanos(), state)
   }
 
   send(nowMillis: number, ordinal: number): Attempt {
@@ -300,17 +320,17 @@ export class Call
     const learned = this.policy.learnsTimeout ? this.stages.adaptiveTimeout : undefined
     const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
     const headers = this.headersOf(limitMillis, nowMillis)
-    const { observer, propagateTrace } = this.runtime
+    const { observer } = this.runtime
     if (this.span === undefined && observer === undefined) {
       return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers))
     }
-    const attempt = new WatchedAttempt(resend, ordinal > 0, nowMillis)
+    const attempt = new WatchedAttempt(resend, ordinal > 0, nowMillis, this.fiber.getRef(Clock.Clock))
     const run =
       this.span === undefined
         ? this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers, attempt))
         : this.traced(resend, (span) => {
             attempt.span = span
-            const traced = propagateTrace ? { ...headers, traceparent: Spans.traceparent(span) } : headers
+            const traced = withTrace(headers, this.runtime.propagation, span)
             return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, attempt))
           })
     if (observer === undefined) return run
@@ -332,6 +352,7 @@ export class Call
       method: this.method,
       template: this.template,
       origin: this.runtime.origin,
+      server: this.runtime.server,
       shownPath: this.request?.shownPath ?? "",
       resend
     }
@@ -355,7 +376,8 @@ export class Call
 
   /** The request's headers, with the time that the upstream has: relative, because clocks differ, and this attempt's own. */
   private headersOf(limitMillis: number, nowMillis: number): { readonly [name: string]: string } {
-    const headers = this.request?.headers ?? {}
+    const given = this.request?.headers ?? {}
+    const headers = this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
     const name = this.live.policy.deadlineHeader
     if (name === undefined) return headers
     const left = Math.min(limitMillis, this.deadline === undefined ? Infinity : this.deadline.atMillis - nowMillis)
@@ -383,7 +405,7 @@ export class Call
     const request = this.wireRequest(resend, headers, this.policy.limits, attempt)
     return send(request).pipe(
       Effect.flatMap((response) =>
-        this.followed(policy, { request, response, followed: 0 }, send, discardWhole, attempt?.span)
+        this.followed(policy, { request, response, followed: 0 }, send, discardWhole, attempt)
       ),
       Effect.flatMap(({ followed, request, response }) =>
         this.answered(response, attempt, Transport.endpointOf(request.origin), followed)
@@ -443,7 +465,7 @@ export class Call
     from: Arrived<R>,
     send: (request: Transport.Request) => Effect.Effect<R, Reason.Reason>,
     discard: (response: R) => Effect.Effect<void>,
-    span: Tracer.Span | undefined
+    attempt: WatchedAttempt | undefined
   ): Effect.Effect<Arrived<R>, Reason.Reason> {
     return follow(
       {
@@ -452,7 +474,7 @@ export class Call
         secretHeaders: this.secretHeaders(),
         send,
         discard,
-        onHop: (status, hop) => span?.event("holdfast.redirect", Spans.nowNanos(this.fiber), hopShown(status, hop))
+        onHop: (status, hop) => attempt?.redirected(hopShown(status, hop))
       },
       from
     )
@@ -471,6 +493,11 @@ export class Call
 
   protected nowMillis(): number {
     return Deadline.nowMillisUnsafe(this.fiber.getRef(Clock.Clock))
+  }
+
+  /** The instant of an event, on the clock that spans use. */
+  private nowNanos(): bigint {
+    return this.fiber.getRef(Clock.Clock).currentTimeNanosUnsafe()
   }
 
   protected notEncoded(issue: Issue): Effect.Effect<never, CallError> {

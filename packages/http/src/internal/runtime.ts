@@ -5,6 +5,8 @@ import type { Transport } from "../Transport.ts"
 import type { Live } from "./live.ts"
 import type { Observer } from "./observing.ts"
 import type { Bodies } from "./openBody.ts"
+import type { Propagation } from "./propagation.ts"
+import type { Server } from "./spans.ts"
 
 /** What the pipeline knows of an upstream. */
 export interface Runtime {
@@ -12,6 +14,7 @@ export interface Runtime {
   readonly transport: Transport["Service"]
   readonly origin: string
   readonly endpoint: string
+  readonly server: Server
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string
   readonly headers: { readonly [name: string]: string }
@@ -19,7 +22,7 @@ export interface Runtime {
   readonly secretHeaders: ReadonlySet<string>
   readonly rejections: ReadonlyArray<Rejection<unknown>>
   readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
-  readonly propagateTrace: boolean
+  readonly propagation: Propagation
   readonly propagateRequestId: boolean
   /** Names of the tags that the upstream is told, in lower case. */
   readonly propagateTags: ReadonlyArray<string>

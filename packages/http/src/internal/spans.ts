@@ -1,14 +1,15 @@
-import * as Cause from "effect/Cause"
+import { CallError } from "@holdfast/core/CallError"
+import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
+import type { Reason } from "@holdfast/core/Reason"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
-import { CallError } from "@holdfast/core/CallError"
-import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
-import type { Reason } from "@holdfast/core/Reason"
-import * as Clock from "effect/Clock"
+import { failureOf, outcomeOf } from "./observing.ts"
+import { shownCallError, shownExit, shownReasonError } from "./shownError.ts"
 
 /**
  * Whether spans are made at all: only when somebody installed a tracer. Effect's built-in one exports nothing, and its ids
@@ -17,9 +18,15 @@ import * as Clock from "effect/Clock"
 export const isTracing = (fiber: Fiber.Fiber<unknown, unknown>): boolean =>
   fiber.cache.tracerEnabled && fiber.cache.tracer !== undefined && !fiber.getRef(Tracer.DisablePropagation)
 
-/** The instant of an event, on the clock that spans use. */
-export const nowNanos = (fiber: Fiber.Fiber<unknown, unknown>): bigint =>
-  fiber.getRef(Clock.Clock).currentTimeNanosUnsafe()
+/** What is told at the end of a span, and how its exit is shown. */
+interface Ending<E> {
+  readonly note: (span: Tracer.Span, exit: Exit.Exit<unknown, E>) => void
+  readonly shown: (failure: E) => Error | undefined
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// calls
+// ---------------------------------------------------------------------------------------------------------------------
 
 export interface CallSpan {
   readonly upstream: string
@@ -38,107 +45,172 @@ const callOptions = (call: CallSpan): Tracer.SpanOptionsNoTrace => ({
 
 const callNamed = (call: CallSpan): string => `${call.upstream} ${call.operation}`
 
-const noteCall = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>): void => {
-  const error = failureOf(exit)
-  if (!(error instanceof CallError)) return
-  span.attribute("error.type", error.code)
-  span.attribute("holdfast.attempts", error.attempts)
-  span.attribute("holdfast.retry_stopped", error.retryStopped)
+const callEnding: Ending<unknown> = {
+  note: (span, exit) => {
+    if (outcomeOf(exit) === "interrupted") span.attribute(interrupted, true)
+    const error = failureOf(exit)
+    if (!(error instanceof CallError)) return
+    span.attribute("error.type", error.code)
+    span.attribute("holdfast.attempts", error.attempts)
+    span.attribute("holdfast.retry_stopped", error.retryStopped)
+  },
+  shown: shownCallError
 }
 
-/** The span of the call: INTERNAL, because OpenTelemetry wants one CLIENT span for each attempt and none around them. */
+/** Set where a caller left, or another attempt won: exporters differ in what they say of that, and none calls it an error. */
+const interrupted = "holdfast.interrupted"
+
+/**
+ * The span of the call: INTERNAL, because OpenTelemetry wants one CLIENT span for each attempt and none around them. `endedAs` says
+ * what its exit stands for, where that is another.
+ */
 export const withCallSpan = <A, E, R>(
   call: CallSpan,
-  run: (span: Tracer.Span) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.useSpan(callNamed(call), callOptions(call), (span) =>
-    Effect.onExitPrimitive(Effect.withParentSpan(run(span), span, { captureStackTrace: false }), (exit) => {
-      noteCall(span, exit)
-      return undefined
-    })
-  )
+  run: (span: Tracer.Span) => Effect.Effect<A, E, R>,
+  endedAs?: (exit: Exit.Exit<A, E>) => Exit.Exit<unknown, unknown>
+): Effect.Effect<A, E, R> => spanned(callNamed(call), callOptions(call), callEnding, true, run, endedAs)
 
 /** The span of a call whose success goes on: {@link endCallSpan} ends it then. */
 export const openCallSpan = <A, E, R>(
   call: CallSpan,
   run: (span: Tracer.Span) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => openSpan(callNamed(call), callOptions(call), noteCall, run)
+): Effect.Effect<A, E, R> => spanned(callNamed(call), callOptions(call), callEnding, false, run)
 
 /** Ends the span of a call, once. */
 export const endCallSpan = (
   context: Context.Context<never>,
   span: Tracer.Span,
   exit: Exit.Exit<unknown, unknown>
-): void => endSpan(context, span, exit, noteCall)
+): void => endSpan(context, span, exit, callEnding)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// attempts
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The origin that is called, taken apart once. */
+export interface Server {
+  /** A bare IPv6 address has no brackets, as the conventions have it. */
+  readonly address: string
+  readonly port: number
+  readonly scheme: "http" | "https"
+}
+
+export const serverOf = (origin: string): Server => {
+  const url = new URL(origin)
+  const scheme = url.protocol === "https:" ? "https" : "http"
+  return {
+    address: url.hostname.replace(/^\[|\]$/g, ""),
+    port: url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port),
+    scheme
+  }
+}
 
 export interface AttemptSpan {
   readonly method: string
   readonly template: string
   readonly origin: string
+  readonly server: Server
   /** Path and query with the secrets hidden. */
   readonly shownPath: string
   readonly resend: number
 }
 
-const attemptNamed = (attempt: AttemptSpan): string => `${attempt.method} ${attempt.template}`
+/** What the conventions know: RFC 9110, RFC 5789 and the QUERY draft. Names beyond these come from anybody, and are many. */
+const knownMethods: ReadonlySet<string> = new Set([
+  "CONNECT",
+  "DELETE",
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "PATCH",
+  "POST",
+  "PUT",
+  "QUERY",
+  "TRACE"
+])
 
-const attemptOptions = (attempt: AttemptSpan): Tracer.SpanOptionsNoTrace => {
-  const url = new URL(attempt.origin)
-  const secure = url.protocol === "https:"
-  return {
-    kind: "client",
-    attributes: {
-      "http.request.method": attempt.method,
-      // a bare IPv6 address, as the conventions have it
-      "server.address": url.hostname.replace(/^\[|\]$/g, ""),
-      "server.port": url.port === "" ? (secure ? 443 : 80) : Number(url.port),
-      "url.full": `${attempt.origin}${attempt.shownPath}`,
-      "url.scheme": secure ? "https" : "http",
-      "url.template": attempt.template,
-      ...(attempt.resend === 0 ? {} : { "http.request.resend_count": attempt.resend })
-    }
+/** What a method is called in a span's name and in its attributes. */
+export const methodShown = (
+  method: string
+): { readonly name: string; readonly attributes: { readonly [name: string]: string } } =>
+  knownMethods.has(method)
+    ? { name: method, attributes: { "http.request.method": method } }
+    : { name: "HTTP", attributes: { "http.request.method": "_OTHER", "http.request.method_original": method } }
+
+const attemptOptions = (
+  { origin, resend, server, shownPath, template }: AttemptSpan,
+  method: { readonly [name: string]: string }
+): Tracer.SpanOptionsNoTrace => ({
+  kind: "client",
+  attributes: {
+    ...method,
+    "server.address": server.address,
+    "server.port": server.port,
+    "url.full": `${origin}${shownPath}`,
+    "url.scheme": server.scheme,
+    "url.template": template,
+    ...(resend === 0 ? {} : { "http.request.resend_count": resend })
   }
+})
+
+const attemptEnding: Ending<Reason> = {
+  note: (span, exit) => {
+    if (outcomeOf(exit) === "interrupted") span.attribute(interrupted, true)
+    const reason = failureOf(exit)
+    if (reason === undefined) return
+    if ("status" in reason) span.attribute("http.response.status_code", reason.status)
+    span.attribute("error.type", errorType(reason))
+  },
+  shown: shownReasonError
 }
 
-const noteAttempt = (span: Tracer.Span, exit: Exit.Exit<unknown, Reason>): void => {
-  const reason = failureOf(exit)
-  if (reason === undefined) return
-  if ("status" in reason) span.attribute("http.response.status_code", reason.status)
+/** What failed an attempt: the status that did, or the code of the catalogue. */
+export const errorType = (reason: Reason): string => {
   const entry = ErrorCatalog.of(reason)
-  span.attribute("error.type", entry.domain === "status" && "status" in reason ? String(reason.status) : entry.code)
+  return entry.domain === "status" && "status" in reason ? String(reason.status) : entry.code
+}
+
+const attemptSpan = <A, E extends Reason, R>(
+  attempt: AttemptSpan,
+  endsOnSuccess: boolean,
+  run: (span: Tracer.Span) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const { attributes, name } = methodShown(attempt.method)
+  return spanned(`${name} ${attempt.template}`, attemptOptions(attempt, attributes), attemptEnding, endsOnSuccess, run)
 }
 
 /** The span of one attempt: CLIENT, with the attributes of OpenTelemetry's HTTP conventions, version 1.44. */
 export const withAttemptSpan = <A, E extends Reason, R>(
   attempt: AttemptSpan,
   run: (span: Tracer.Span) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.useSpan(attemptNamed(attempt), attemptOptions(attempt), (span) =>
-    Effect.onExitPrimitive(Effect.withParentSpan(run(span), span, { captureStackTrace: false }), (exit) => {
-      noteAttempt(span, exit)
-      return undefined
-    })
-  )
+): Effect.Effect<A, E, R> => attemptSpan(attempt, true, run)
 
 /** The span of an attempt whose success goes on: {@link endAttemptSpan} ends it then. */
 export const openAttemptSpan = <A, E extends Reason, R>(
   attempt: AttemptSpan,
   run: (span: Tracer.Span) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => openSpan(attemptNamed(attempt), attemptOptions(attempt), noteAttempt, run)
+): Effect.Effect<A, E, R> => attemptSpan(attempt, false, run)
 
 /** Ends the span of an attempt, once. */
 export const endAttemptSpan = (
   context: Context.Context<never>,
   span: Tracer.Span,
   exit: Exit.Exit<unknown, Reason>
-): void => endSpan(context, span, exit, noteAttempt)
+): void => endSpan(context, span, exit, attemptEnding)
 
-/** A span that a failure ends, and a success does not. */
-const openSpan = <A, E, R>(
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Runs within a span. It is ended here and not by Effect, which would tell every exporter the whole error: what a body said, and what
+ * of it did not decode.
+ */
+const spanned = <A, E extends E2, R, E2>(
   name: string,
   options: Tracer.SpanOptionsNoTrace,
-  note: (span: Tracer.Span, exit: Exit.Exit<unknown, E>) => void,
-  run: (span: Tracer.Span) => Effect.Effect<A, E, R>
+  ending: Ending<E2>,
+  endsOnSuccess: boolean,
+  run: (span: Tracer.Span) => Effect.Effect<A, E, R>,
+  endedAs?: (exit: Exit.Exit<A, E>) => Exit.Exit<unknown, E2>
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber(({ context }) => {
     let span: Tracer.Span | undefined
@@ -149,7 +221,9 @@ const openSpan = <A, E, R>(
         return Effect.withParentSpan(run(made), made, { captureStackTrace: false })
       }),
       (exit) => {
-        if (span !== undefined && Exit.isFailure(exit)) endSpan(context, span, exit, note)
+        if (span !== undefined && (endsOnSuccess || Exit.isFailure(exit))) {
+          endSpan(context, span, endedAs === undefined ? exit : endedAs(exit), ending)
+        }
         return undefined
       }
     )
@@ -159,20 +233,10 @@ const endSpan = <E>(
   context: Context.Context<never>,
   span: Tracer.Span,
   exit: Exit.Exit<unknown, E>,
-  note: (span: Tracer.Span, exit: Exit.Exit<unknown, E>) => void
+  { note, shown }: Ending<E>
 ): void => {
   if (span.status._tag === "Ended") return
   note(span, exit)
   const isTimed = Context.get(context, References.TracerTimingEnabled)
-  span.end(isTimed ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe() : 0n, exit)
+  span.end(isTimed ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe() : 0n, shownExit(exit, shown))
 }
-
-const failureOf = <A, E>(exit: Exit.Exit<A, E>): E | undefined => {
-  if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return undefined
-  const failure = exit.cause.reasons.find(Cause.isFailReason)
-  return failure?.error
-}
-
-/** W3C Trace Context, level 1: what names this attempt to the upstream. */
-export const traceparent = (span: Tracer.Span): string =>
-  `00-${span.traceId.padStart(32, "0")}-${span.spanId}-${span.sampled ? "01" : "00"}`

@@ -149,7 +149,7 @@ class StreamedCall extends Call {
         const { redirects } = this.policy
         return redirects === undefined
           ? Effect.succeed(first)
-          : this.followed(redirects, first, send, (step) => this.left(step), attempt?.span)
+          : this.followed(redirects, first, send, (step) => this.left(step), attempt)
       })
       return Effect.onExitPrimitive(
         Effect.flatMap(arrived, ({ followed, request, response }) =>
@@ -208,6 +208,7 @@ class StreamedCall extends Call {
       return Effect.map(this.answered(response, attempt, endpoint, followed), () => {
         const stream = response.body.length === 0 ? Stream.empty : Stream.succeed(response.body)
         body.open({ status, headers, stream, endpoint }, span)
+        attempt?.opened()
         return body
       })
     }
@@ -215,6 +216,7 @@ class StreamedCall extends Call {
     this.paced(endpoint, response)
     if (isAnswer(status, request.expectedStatus)) {
       body.open({ status, headers, stream: response.stream, endpoint }, span)
+      attempt?.opened()
       return Effect.succeed(body)
     }
     const unread = { status, headers, body: noBytes, bodyComplete: false }

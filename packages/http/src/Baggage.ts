@@ -1,0 +1,172 @@
+/**
+ * What a request is about, in a few words that go along with it from service to service: a tenant, a test run, a region. It is the
+ * `baggage` header of W3C Baggage, and goes to an upstream that is to have it: `propagateTrace: { baggage: true }`.
+ *
+ * **When to use**: {@link fromHeader} where a request comes in, {@link withMember} where something is known that all services below
+ * should know, and {@link Current} to read it.
+ *
+ * **What it is not**: a place for secrets, or for what a service must be able to trust. Every service on the way can read it and
+ * change it.
+ *
+ * **Gotchas**: at most 64 members and 8192 bytes are sent. A member that has no room is left out whole, and those after it that
+ * have room are sent.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Baggage, Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", {
+ *   baseUrl: "https://stock.internal",
+ *   propagateTrace: { baggage: true }
+ * }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const stock = yield* Stock
+ *   yield* stock.get("/items").pipe(Baggage.withMember("tenant", "Müller & Co"))
+ *   const { requests } = yield* ScriptedTransport.seen
+ *   console.log(requests[0]?.headers["baggage"])
+ * })
+ *
+ * const script = ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] })
+ * await Effect.runPromise(program.pipe(Effect.provide(Stock.layer.pipe(Layer.provideMerge(script)))))
+ * // => tenant=M%C3%BCller%20%26%20Co
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+
+/**
+ * What is said of one key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Member {
+  readonly value: string
+  /** What else came with it, as it came: `ttl=30;hidden`. It is passed on. */
+  readonly properties?: string | undefined
+}
+
+/**
+ * Members by their keys, in the order in which they are sent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Baggage = ReadonlyMap<string, Member>
+
+/**
+ * How much is sent (W3C Baggage, "limits": what every service must pass on at least).
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const limits = { members: 64, bytes: 8192 } as const
+
+/**
+ * The baggage of what runs now. Default: none.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<Baggage> = Context.Reference<Baggage>("@holdfast/http/Baggage/Current", {
+  defaultValue: () => new Map()
+})
+
+/** RFC 9110 §5.6.2. */
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+
+/**
+ * Runs an effect with one member more, or another value for one. Throws a `RangeError` for a key that a header may not have.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withMember = (
+  key: string,
+  value: string
+): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) => {
+  if (!token.test(key)) {
+    throw new RangeError(
+      `Baggage: a key must be a token (letters, digits and !#$%&'*+-.^_\`|~), got ${JSON.stringify(key)}`
+    )
+  }
+  return Effect.updateService(Current, (current) => new Map(current).set(key, { value }))
+}
+
+/**
+ * Reads a header. What is not well-formed, and what is beyond the limits, is left out.
+ *
+ * ```ts
+ * import { Baggage } from "holdfast"
+ *
+ * const baggage = Baggage.fromHeader("tenant=acme;ttl=30, region=eu%20west, nonsense")
+ * console.log([...baggage])
+ * // => [ [ 'tenant', { value: 'acme', properties: 'ttl=30' } ], [ 'region', { value: 'eu west' } ] ]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromHeader = (header: string): Baggage => {
+  const baggage = new Map<string, Member>()
+  let bytes = 0
+  for (const member of header.split(",")) {
+    const [pair = "", ...rest] = member.split(";")
+    const at = pair.indexOf("=")
+    const key = pair.slice(0, at).trim()
+    const value = decoded(pair.slice(at + 1).trim())
+    if (at === -1 || !token.test(key) || value === undefined) continue
+    bytes += member.length + 1
+    if (bytes > limits.bytes || baggage.size >= limits.members) break
+    const properties = rest.map((property) => property.trim()).join(";")
+    baggage.set(key, properties === "" ? { value } : { value, properties })
+  }
+  return baggage
+}
+
+const decoded = (value: string): string | undefined => {
+  // W3C Baggage §3.3.1.3, baggage-octet
+  if (!/^[!#-+\--:<-[\]-~]*$/.test(value)) return undefined
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return undefined
+  }
+}
+
+/** What may stand after a value without being taken for another member, or another header. */
+const sendable = /^[!-+\--~ \t]*$/
+
+/**
+ * The header, within the limits; empty when there is nothing to send.
+ *
+ * ```ts
+ * import { Baggage } from "holdfast"
+ *
+ * console.log(Baggage.toHeader(new Map([["tenant", { value: "acme, inc" }], ["run", { value: "7", properties: "ttl=30" }]])))
+ * // => tenant=acme%2C%20inc,run=7;ttl=30
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const toHeader = (baggage: Baggage): string => {
+  let header = ""
+  let members = 0
+  for (const [key, { properties = "", value }] of baggage) {
+    if (members === limits.members) break
+    if (!token.test(key) || !sendable.test(properties)) continue
+    const member = `${key}=${encodeURIComponent(value.toWellFormed())}${properties === "" ? "" : `;${properties}`}`
+    const separator = header === "" ? "" : ","
+    // it is ASCII by now, so that its length is its bytes
+    if (header.length + separator.length + member.length > limits.bytes) continue
+    header += separator + member
+    members++
+  }
+  return header
+}

@@ -1,0 +1,98 @@
+/**
+ * The trace that a request belongs to, as W3C Trace Context has it in the headers `traceparent` and `tracestate`. An upstream that
+ * may know of the trace gets both from the span of the attempt; {@link fromHeaders} is the other end, where a request comes in.
+ *
+ * **When to use**: where a server of your own makes the parent of its spans from the headers of a request, and what other
+ * systems keep in `tracestate` is to go on to the upstreams.
+ *
+ * **What it is not**: a sampler. Whether a trace is recorded is said by the flag that came, and passed on as it is.
+ *
+ * **Gotchas**: Effect's own `HttpTraceContext.fromHeaders` reads no `tracestate`; a parent from there has none to pass on.
+ *
+ * ```ts
+ * import { Effect, Option, Tracer } from "effect"
+ * import { TraceContext } from "holdfast"
+ *
+ * const parent = TraceContext.fromHeaders({
+ *   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+ *   tracestate: "congo=t61rcWkgMzE"
+ * })
+ * const handler = Effect.map(Effect.currentSpan, ({ traceId }) => console.log(traceId)).pipe(
+ *   Effect.withSpan("GET /orders", { kind: "server", parent: Option.getOrUndefined(parent) })
+ * )
+ * await Effect.runPromise(handler) // => 0af7651916cd43dd8448eb211c80319c
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Context from "effect/Context"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+
+/**
+ * An annotation of a span: what other systems keep with the trace, as the header has it. Empty for nothing.
+ *
+ * @category annotations
+ * @since 0.1.0
+ */
+export const TraceState: Context.Reference<string> = Context.Reference<string>(
+  "@holdfast/http/TraceContext/TraceState",
+  {
+    defaultValue: () => ""
+  }
+)
+
+/** Trace Context §3.2.2: a later version may have more after the flags, and this one may not. */
+const traceparent = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
+
+const isZero = (id: string): boolean => /^0*$/.test(id)
+
+/**
+ * The span that a request came from, with its `tracestate`; none when the header is missing or broken. Names are in lower case.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromHeaders = (headers: {
+  readonly [name: string]: string | undefined
+}): Option.Option<Tracer.ExternalSpan> => {
+  const [whole, version, traceId = "", spanId = "", flags = "", more] =
+    traceparent.exec(headers["traceparent"]?.trim() ?? "") ?? []
+  if (whole === undefined || isZero(traceId) || isZero(spanId)) return Option.none()
+  if (version === "00" && more !== undefined) return Option.none()
+  const state = boundedState(headers["tracestate"] ?? "")
+  return Option.some(
+    Tracer.externalSpan({
+      traceId,
+      spanId,
+      sampled: (Number.parseInt(flags, 16) & 1) === 1,
+      annotations: state === "" ? Context.empty() : Context.make(TraceState, state)
+    })
+  )
+}
+
+/** Trace Context §3.3.1.3: a key with an optional system before it, and up to 256 characters that are neither `,` nor `=`. */
+const stateMember = /^[a-z0-9][a-z0-9_\-*/]{0,255}(?:@[a-z][a-z0-9_\-*/]{0,13})?=[ -+\--<>-~]{0,255}[!-+\--<>-~]$/
+
+const mostMembers = 32
+const mostCharacters = 512
+const longMember = 128
+
+/**
+ * A `tracestate` within what every system passes on: 32 members and 512 characters. Members are left out whole, long ones first, then
+ * from the end, where the oldest are (Trace Context §3.3.1.5). One broken member makes the whole of it worthless.
+ */
+const boundedState = (header: string): string => {
+  const members = header
+    .split(",")
+    .map((member) => member.trim())
+    .filter((member) => member !== "")
+  if (members.length > mostMembers || !members.every((member) => stateMember.test(member))) return ""
+  const length = () => members.join(",").length
+  for (let at = members.length - 1; at >= 0 && length() > mostCharacters; at--) {
+    if ((members[at]?.length ?? 0) > longMember) members.splice(at, 1)
+  }
+  while (length() > mostCharacters) members.pop()
+  return members.join(",")
+}
