@@ -491,7 +491,7 @@ describe("upstreams", () => {
     )
   )
 
-  it.effect("a call that outlives its upstream is counted to its end, and brings nothing back", () =>
+  it.effect("a call or an attempt that outlives its upstream is counted to its end, and brings nothing back", () =>
     withMetrics({ keepFor: 0 })(
       Effect.gen(function* () {
         const heard = yield* observer
@@ -501,10 +501,11 @@ describe("upstreams", () => {
         heard.callStarted?.(call)
         heard.attemptStarted?.(call, { resend: 0, isHedge: false })
         yield* Scope.close(scope, Exit.void)
+        heard.callEnded?.(call, callEnd({ outcome: "interrupted" }))
         yield* Metric.snapshot
+        // others have joined the attempt
         assert.strictEqual(yield* total("http.client.active_requests"), 1)
         heard.attemptEnded?.(call, attemptEnd())
-        heard.callEnded?.(call, callEnd())
         assert.strictEqual(yield* total("holdfast.calls"), 1)
         assert.deepStrictEqual(yield* seriesOf("holdfast.calls"), [])
         assert.deepStrictEqual(yield* Metric.snapshot, [])

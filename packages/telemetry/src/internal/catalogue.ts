@@ -15,7 +15,7 @@ export const attributes = {
   "holdfast.outcome": "`success`, `failure` or `interrupted`: who called went away",
   "holdfast.attempt.kind": "`first`, `retry` or `hedge`",
   "holdfast.retry_stopped": "Why no further attempt was made: see `CallError.RetryStopped`",
-  "holdfast.stage": "Stage of the policy: `breaker`, `rateLimit`, `bulkhead`, …",
+  "holdfast.stage": "Stage of the policy: `breaker`, `rateLimit`, `bulkhead`, `deadline`, …",
   "holdfast.circuit.state": "State that the series stands for: 1 while the circuit is in it, 0 otherwise",
   "holdfast.criticality": "How much a call matters: `critical-plus` to `sheddable`",
   "http.request.method": "Method; `_OTHER` when it is none that is known",
@@ -189,7 +189,7 @@ export const catalogue = {
   "holdfast.hedge.wins": {
     kind: "counter",
     unit: "{call}",
-    description: "Calls that a hedge answered",
+    description: "Calls whose answer, good or bad, a hedge gave",
     attributes: perOperation,
     source: "calls"
   },
@@ -203,7 +203,7 @@ export const catalogue = {
   "holdfast.refusals": {
     kind: "counter",
     unit: "{refusal}",
-    description: "Attempts and calls that a stage on this side refused: nothing was sent",
+    description: "Attempts and calls that were refused on this side: nothing was sent",
     attributes: [...perOperation, "holdfast.stage", "error.type"],
     source: "calls"
   },

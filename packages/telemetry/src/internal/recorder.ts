@@ -110,12 +110,14 @@ class Operation {
   }
 
   attemptStarted(): void {
+    this.upstream.inFlight++
     // kept whether it is its own or not, so that an attempt leaves the series that it came to
     this.active ??= this.upstream.active(this.table, this.activeLabels)
     this.active.value++
   }
 
   attemptEnded(end: AttemptEnd): void {
+    this.upstream.inFlight--
     if (this.active !== undefined) this.active.value--
     const errorType = end.outcome === "failure" ? attemptErrorType(end.reason) : undefined
     if (end.outcome === "success" && end.resend === 0 && !end.isHedge) {
@@ -231,7 +233,10 @@ class UpstreamRecord implements Owner {
   private readonly onRead: (record: UpstreamRecord) => void
   /** Operations that have series of their own, at all endpoints. */
   operations = 0
-  /** Calls under way: as long as there are any, more will be told of them. */
+  /**
+   * Calls and attempts under way: as long as there are any, more will be told of them. An attempt that other calls joined may
+   * outlive its own.
+   */
   inFlight = 0
   /** Upstreams of this name that live. */
   living = 0
