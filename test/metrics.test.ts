@@ -349,10 +349,13 @@ describe("through OTLP", () => {
         const counts = duration?.dataPoints.map(({ count = 0 }) => count) ?? []
         return [duration?.aggregationTemporality, counts.reduce((sum, count) => sum + count, 0)]
       }
-      assert.deepStrictEqual([of(first), of(second)], [
-        [1, 12],
-        [1, 0]
-      ])
+      assert.deepStrictEqual(
+        [of(first), of(second)],
+        [
+          [1, 12],
+          [1, 0]
+        ]
+      )
     })
   )
 })

@@ -10,6 +10,10 @@ export const promtool = (
   args: ReadonlyArray<string>,
   input = ""
 ): { readonly isContent: boolean; readonly said: string } => {
-  const { error, status, stderr, stdout } = spawnSync("promtool", args, { input, encoding: "utf8", timeout: waitMillis })
+  const { error, status, stderr, stdout } = spawnSync("promtool", args, {
+    input,
+    encoding: "utf8",
+    timeout: waitMillis
+  })
   return { isContent: status === 0, said: error === undefined ? `${stdout}${stderr}` : error.message }
 }

@@ -64,10 +64,9 @@ describe("calls", () => {
           unit: "s"
         })
         assert.deepStrictEqual(duration?.state, {
-          buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10].map((boundary): [number, number] => [
-            boundary,
-            boundary >= 0.075 ? 1 : 0
-          ]),
+          buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10].map(
+            (boundary): [number, number] => [boundary, boundary >= 0.075 ? 1 : 0]
+          ),
           count: 1,
           sum: 0.075,
           min: 0.075,
