@@ -89,7 +89,7 @@ const longestMessage = 200
 /** What a receiver says goes into logs: one line of it, and a short one. */
 const oneLine = (message: string): string =>
   message
-    .replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, " ")
+    .replace(/[\s\p{Cc}]+/gu, " ")
     .trim()
     .slice(0, longestMessage)
 

@@ -155,8 +155,7 @@ export class Delivery {
     }
     const lost = offer(this.queue, items, bytesOf(request.body), request)
     this.work.openUnsafe()
-    this.tell()
-    return lost === 0 ? Effect.void : this.dropped("overflow", lost)
+    return lost === 0 ? Effect.void : this.andTell(this.dropped("overflow", lost))
   }
 
   /** Sends what there is, and waits for more. */
@@ -195,11 +194,15 @@ export class Delivery {
       return this.lost("refused")
     }
     const lost = settle(this.queue, "arrived", verdict.rejected)
-    this.tell()
     if (lost > 0) {
       this.lastFailure = `partial success${verdict.message === "" ? "" : `, ${verdict.message}`}`
-      return this.dropped("partial", lost)
+      return this.andTell(this.dropped("partial", lost))
     }
+    return this.andTell(this.arrived())
+  }
+
+  /** Says so when it is the end of drops. */
+  private arrived(): Effect.Effect<void> {
     const over = this.episode.noteArrived(this.nowMillis())
     if (over === undefined) return Effect.void
     const reasons = dropReasons.flatMap((reason) => {
@@ -268,9 +271,7 @@ export class Delivery {
 
   /** The batch that was being sent is given up. */
   private lost(reason: DropReason): Effect.Effect<void> {
-    const items = settle(this.queue, reason)
-    this.tell()
-    return this.dropped(reason, items)
+    return this.andTell(this.dropped(reason, settle(this.queue, reason)))
   }
 
   /** Counts, and says so when it begins. */
@@ -316,6 +317,11 @@ export class Delivery {
     this.waiters.add(waiter)
     this.tell()
     return () => this.waiters.delete(waiter)
+  }
+
+  /** Whoever waits goes on after what is to be logged has been. */
+  private andTell(log: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.tap(log, () => Effect.sync(() => this.tell()))
   }
 
   private tell(): void {
