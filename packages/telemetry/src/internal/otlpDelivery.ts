@@ -19,6 +19,7 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Latch from "effect/Latch"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
+import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
@@ -151,7 +152,7 @@ export class Delivery {
     if (!isEncoded || this.isClosed) {
       const reason = isEncoded ? "shutdown" : "unencodable"
       lose(this.queue, reason, items)
-      return this.dropped(reason, items)
+      return this.andTell(this.dropped(reason, items))
     }
     const lost = offer(this.queue, items, bytesOf(request.body), request)
     this.work.openUnsafe()
@@ -321,7 +322,11 @@ export class Delivery {
 
   /** Whoever waits goes on after what is to be logged has been. */
   private andTell(log: Effect.Effect<void>): Effect.Effect<void> {
-    return Effect.tap(log, () => Effect.sync(() => this.tell()))
+    return Effect.andThen(
+      // Effect's exporter annotates what is logged where it hands over, and says that it is its own
+      Effect.provideService(log, References.CurrentLogAnnotations, {}),
+      Effect.sync(() => this.tell())
+    )
   }
 
   private tell(): void {
