@@ -89,6 +89,19 @@ export const Current: Context.Reference<RequestIdentity | undefined> = Context.R
   { defaultValue: () => undefined }
 )
 
+/**
+ * Whether what is logged inside of a call bears its upstream, operation and request (`holdfast.upstream`,
+ * `holdfast.operation`, `holdfast.request_id`): lines of decode schemas, of transports, of whatever runs in it. An upstream asks
+ * once, when it is made; without it a call pays nothing. Default `false`; `Logging.layer` says `true`.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const AnnotateCalls: Context.Reference<boolean> = Context.Reference<boolean>(
+  "@holdfast/http/RequestIdentity/AnnotateCalls",
+  { defaultValue: () => false }
+)
+
 const noTags: Tags = {}
 
 /**

@@ -1,4 +1,5 @@
 export * as ErrorReport from "./ErrorReport.ts"
+export * as Logging from "./Logging.ts"
 export * as Metrics from "./Metrics.ts"
 export * as Otlp from "./Otlp.ts"
 export * as Prometheus from "./Prometheus.ts"
