@@ -72,6 +72,7 @@ import { type GivenStreamed, streamed } from "./internal/streamedCall.ts"
 import { tagNames } from "./internal/tagNames.ts"
 import type { Rejection } from "./Rejection.ts"
 import type { Method, StreamingMethod, StreamingMethods } from "./Request.ts"
+import * as RequestIdentity from "./RequestIdentity.ts"
 import * as Transport from "./Transport.ts"
 
 /**
@@ -278,6 +279,7 @@ export const make = (
       propagation: propagationOf(options.propagateTrace ?? defaults.propagateTrace),
       propagateRequestId: options.propagateRequestId ?? defaults.propagateRequestId,
       propagateTags,
+      annotatesLogs: yield* RequestIdentity.AnnotateCalls,
       visibleQuery: options.visibleQuery ?? [],
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },

@@ -242,7 +242,8 @@ const ratio = (what: string, given: number): number => {
  *   yield* Effect.logError("out of stock")
  * })
  * await Effect.runPromise(program.pipe(Effect.provide(Logger.layer([logger]))))
- * // => order 12 came
+ * // => order 6 came
+ * // => order 11 came
  * // => out of stock
  * ```
  *

@@ -21,6 +21,7 @@ import type { ObservedCall } from "../CallObserver.ts"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as Redaction from "../Redaction.ts"
 import * as Transport from "../Transport.ts"
+import { annotated } from "./annotated.ts"
 import { answer } from "./answer.ts"
 import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
@@ -122,7 +123,8 @@ export class Call
 
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
     this.span = span
-    return this.runtime.observer === undefined ? this.asked() : this.heard()
+    const run = this.runtime.observer === undefined ? this.asked() : this.heard()
+    return this.runtime.annotatesLogs ? annotated(this, run) : run
   }
 
   /** Tells of the call's begin and end. */

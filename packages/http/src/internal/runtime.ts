@@ -26,6 +26,8 @@ export interface Runtime {
   readonly propagateRequestId: boolean
   /** Names of the tags that the upstream is told, in lower case. */
   readonly propagateTags: ReadonlyArray<string>
+  /** Whether what is logged inside of a call says whose it is. */
+  readonly annotatesLogs: boolean
   readonly visibleQuery: ReadonlyArray<string>
   /** After how long an open body that nobody reads is reported; `Infinity` for never. */
   readonly unreadMillis: number

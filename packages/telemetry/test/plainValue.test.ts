@@ -1,0 +1,92 @@
+import { Arbitrary, DateTime, Duration, Redacted, Schema } from "effect"
+import { Headers } from "effect/http"
+import { assert, describe, it } from "@effect/vitest"
+import { plainUnder, plainValue } from "../src/internal/plainValue.ts"
+
+describe("what a log line holds of a value", () => {
+  it("a Redacted value is hidden wherever it is, and so is all that stands under the name of a secret", () => {
+    const secret = "canary"
+    const value = {
+      redacted: Redacted.make(secret),
+      list: [Redacted.make(secret), new Map([["k", Redacted.make(secret)]])],
+      authorization: `Bearer ${secret}`,
+      "Set-Cookie": [secret],
+      api_key: secret,
+      apiKey: secret,
+      "x-auth-token": { deep: secret },
+      location: `https://stock.internal/?code=${secret}`,
+      headers: Headers.fromInput({ authorization: secret, cookie: secret, accept: "text/plain" })
+    }
+    const shown = JSON.stringify(plainValue(value))
+    assert.notInclude(shown, secret)
+    assert.include(shown, "text/plain")
+    assert.strictEqual(plainUnder("client_secret", secret), "REDACTED")
+    assert.strictEqual(plainUnder("PASSWORD", 1234), "REDACTED")
+    assert.strictEqual(plainUnder("charge", "ch_1"), "ch_1")
+    assert.isNull(plainUnder("token", null))
+  })
+
+  it("dates, durations, bytes, errors and collections read as what they are", () => {
+    const failure = Object.assign(new TypeError("wrong"), { body: "not shown" })
+    assert.deepStrictEqual(
+      plainValue({
+        date: new Date(0),
+        time: DateTime.makeUnsafe(0),
+        duration: Duration.millis(1240),
+        bytes: new Uint8Array(12),
+        failure,
+        map: new Map([["a", 1]]),
+        set: new Set([1, 2]),
+        big: 12n,
+        infinite: Number.POSITIVE_INFINITY,
+        missing: undefined,
+        nothing: null,
+        run: () => 1
+      }),
+      {
+        date: "1970-01-01T00:00:00.000Z",
+        time: "1970-01-01T00:00:00.000Z",
+        duration: "1s 240ms",
+        bytes: "[12 bytes]",
+        failure: { type: "TypeError", message: "wrong" },
+        map: { a: 1 },
+        set: [1, 2],
+        big: "12",
+        infinite: "Infinity",
+        nothing: null,
+        run: "[function]"
+      }
+    )
+  })
+
+  it("no value makes a line endless, or keeps it from being written", () => {
+    const circle: Record<string, unknown> = { name: "circle" }
+    circle["self"] = circle
+    assert.deepStrictEqual(plainValue(circle), { name: "circle", self: "[circular]" })
+    const shared = { a: 1 }
+    assert.deepStrictEqual(plainValue([shared, shared]), [shared, shared])
+    let deep: unknown = "end"
+    for (let depth = 0; depth < 50; depth++) deep = [deep]
+    assert.include(JSON.stringify(plainValue(deep)), "[too deep]")
+    const wide = plainValue(Array.from({ length: 150 }, (_, index) => index))
+    assert.deepStrictEqual(Array.isArray(wide) ? [wide.length, wide[100]] : [], [101, "… 50 more"])
+    const many = plainValue(Object.fromEntries(Array.from({ length: 150 }, (_, index) => [`k${index}`, index])))
+    assert.deepInclude(many, { "…": "50 more" })
+    assert.strictEqual(String(plainValue("x".repeat(20_000))).length, 16_384 + "… 3616 more characters".length)
+    const throwing = {
+      get trap(): never {
+        throw new Error("no")
+      }
+    }
+    assert.deepStrictEqual(plainValue({ throwing, toJSON: undefined }), { throwing: "[threw while it was read]" })
+    assert.strictEqual(JSON.stringify(plainValue(JSON.parse('{"__proto__": {"a": 1}}'))), '{"__proto__":{"a":1}}')
+  })
+
+  it.prop("whatever is JSON stays as it is, but for the names of secrets", [Arbitrary.schema(Schema.Json)], ([value]) => {
+    const json: unknown = JSON.parse(JSON.stringify(value))
+    const shown: unknown = JSON.parse(JSON.stringify(plainValue(json)))
+    if (!JSON.stringify(shown).includes("REDACTED") && !JSON.stringify(shown).includes("[too deep]")) {
+      assert.deepStrictEqual(shown, json)
+    }
+  })
+})
