@@ -14,7 +14,7 @@ import { NodeTransport } from "holdfast/node"
 import { Metrics, Prometheus } from "holdfast/telemetry"
 import { isInstalled, promtool } from "./prometheus/promtool.ts"
 import { bounded } from "./support/calling.ts"
-import { eventually, type Handler, serve } from "./support/direct.ts"
+import { type Handler, serve } from "./support/direct.ts"
 
 const isMissing = !isInstalled()
 const isRequired = (process.env["CI"] ?? "") !== "" || process.env["HOLDFAST_REQUIRE_PROMTOOL"] === "1"
