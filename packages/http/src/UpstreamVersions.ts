@@ -279,21 +279,20 @@ const drained = (
       return version.inFlight === 0 ? Effect.void : undefined
     }
     let look: (() => void) | undefined
-    return (
-      isOver() ??
-      Effect.callback<void, VersionError>((resume) => {
-        look = () => {
-          const over = isOver()
-          if (over !== undefined) resume(over)
-        }
-        version.waiting.add(look)
-      }).pipe(
-        Effect.timeoutOrElse({
-          duration: options?.within ?? defaults.within,
-          orElse: () => Effect.fail(versionError(state, version.name, "busy"))
-        }),
-        Effect.onExit(() => Effect.sync(() => void (look && version.waiting.delete(look))))
-      )
+    return Effect.callback<void, VersionError>((resume) => {
+      look = () => {
+        const over = isOver()
+        if (over !== undefined) resume(over)
+      }
+      version.waiting.add(look)
+      // asked when whoever ends can tell: a fiber may give way to others in between
+      look()
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: options?.within ?? defaults.within,
+        orElse: () => Effect.fail(versionError(state, version.name, "busy"))
+      }),
+      Effect.onExit(() => Effect.sync(() => void (look && version.waiting.delete(look))))
     )
   })
 
