@@ -210,10 +210,8 @@ const within = (fiber: Fiber.Fiber<unknown, unknown>, identity: RequestIdentity)
 export const provide: {
   (identity: RequestIdentity): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, identity: RequestIdentity): Effect.Effect<A, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Effect.Effect<A, E, R>, identity: RequestIdentity): Effect.Effect<A, E, R> =>
-    Effect.withFiber((fiber) => Effect.provideContext(self, within(fiber, identity)))
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, identity: RequestIdentity): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => Effect.provideContext(self, within(fiber, identity)))
 )
 
 /**

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as RequestIdentity from "../src/RequestIdentity.ts"
-import * as Transport from "../src/Transport.ts"
+import type * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
 
 /** An upstream that keeps the requests which it gets. */
@@ -61,21 +61,31 @@ describe("RequestIdentity", () => {
       })
     )
 
-    it.effect("only declared tags are taken over, whatever their name's case, and none that is not plain or too long", () =>
-      Effect.gen(function* () {
-        const edge = RequestIdentity.edge({ tags: ["X-Gray-Tag", "x-tenant", "x-cell"], maxTagLength: 8 })
-        const { tags } = yield* edge.fromHeaders({
-          "x-gray-tag": "canary",
-          "x-tenant": "a b",
-          "x-cell": "123456789",
-          "x-other": "1"
+    it.effect(
+      "only declared tags are taken over, whatever their name's case, and none that is not plain or too long",
+      () =>
+        Effect.gen(function* () {
+          const edge = RequestIdentity.edge({ tags: ["X-Gray-Tag", "x-tenant", "x-cell"], maxTagLength: 8 })
+          const { tags } = yield* edge.fromHeaders({
+            "x-gray-tag": "canary",
+            "x-tenant": "a b",
+            "x-cell": "123456789",
+            "x-other": "1"
+          })
+          assert.deepStrictEqual(tags, { "x-gray-tag": "canary" })
         })
-        assert.deepStrictEqual(tags, { "x-gray-tag": "canary" })
-      })
     )
 
     it("a name that carries a secret, or that HTTP or tracing uses, is no tag", () => {
-      for (const name of ["authorization", "Cookie", "x-api-key", "content-length", "traceparent", "x-request-id", "a b"]) {
+      for (const name of [
+        "authorization",
+        "Cookie",
+        "x-api-key",
+        "content-length",
+        "traceparent",
+        "x-request-id",
+        "a b"
+      ]) {
         assert.throws(() => RequestIdentity.edge({ tags: [name] }), RangeError, JSON.stringify(name.toLowerCase()))
         assert.throws(
           () => Upstream.make("stock", { baseUrl: "https://stock.internal", propagateTags: [name] }),
@@ -232,8 +242,10 @@ describe("RequestIdentity", () => {
         ),
         ({ dispose }) => Effect.promise(dispose)
       ).pipe(
-        Effect.map(({ handler }) => (path: string, headers: Record<string, string>) =>
-          Effect.promise(() => handler(new Request(`http://localhost${path}`, { headers })))
+        Effect.map(
+          ({ handler }) =>
+            (path: string, headers: Record<string, string>) =>
+              Effect.promise(() => handler(new Request(`http://localhost${path}`, { headers })))
         )
       )
 
@@ -296,7 +308,10 @@ describe("RequestIdentity", () => {
         )
         assert.deepStrictEqual(lines, [[["Sent HTTP response"], "order-4711"]])
         assert.deepStrictEqual(
-          spans.map(({ attributes }) => [attributes.get("holdfast.request_id"), attributes.get("holdfast.tag.x-gray-tag")]),
+          spans.map(({ attributes }) => [
+            attributes.get("holdfast.request_id"),
+            attributes.get("holdfast.tag.x-gray-tag")
+          ]),
           [["order-4711", "b"]]
         )
       })

@@ -357,7 +357,9 @@ const rowOf = (group: Group, now: DateTime.Utc): ReadonlyArray<string> => [
 ]
 
 const forgottenLine = ({ forgotten }: Report): ReadonlyArray<string> =>
-  forgotten === 0 ? [] : [`${forgotten} ${forgotten === 1 ? "group was" : "groups were"} forgotten: there were too many`]
+  forgotten === 0
+    ? []
+    : [`${forgotten} ${forgotten === 1 ? "group was" : "groups were"} forgotten: there were too many`]
 
 /**
  * The report as plain text for a terminal: columns that stand below each other, and below each row its example.

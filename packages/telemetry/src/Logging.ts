@@ -195,7 +195,9 @@ export const defaults = {
  */
 export const json = (options: FormatOptions = {}): Logger.Logger<unknown, string> =>
   Logger.make((given) =>
-    JSON.stringify(options.resource === undefined ? logRecord(given) : { ...logRecord(given), resource: options.resource })
+    JSON.stringify(
+      options.resource === undefined ? logRecord(given) : { ...logRecord(given), resource: options.resource }
+    )
   )
 
 const isTerminal = (): boolean => {
@@ -357,8 +359,7 @@ const failedLine = (
 
 const attemptLine = (call: CallObserver.ObservedCall, end: CallObserver.AttemptEnd): void => {
   const which = `${end.isHedge ? "hedge" : "attempt"} ${end.resend + 1}`
-  const how =
-    end.outcome === "success" ? "succeeded" : end.outcome === "interrupted" ? "was interrupted" : "failed"
+  const how = end.outcome === "success" ? "succeeded" : end.outcome === "interrupted" ? "was interrupted" : "failed"
   const why = end.reason === undefined ? "" : `: ${end.reason.message}`
   const body = `${call.upstream}: ${call.operation} ${which} ${how} in ${elapsedText(end.durationMillis)}${why}`
   logOf(call, "Debug", Event.attempt, body, {

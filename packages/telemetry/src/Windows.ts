@@ -222,9 +222,7 @@ const windowOf = (slices: TimeSlices, name: WindowName, sinceMillis: number, now
     ratePerSecond: count / Math.max(1, covered / 1000),
     errorRatio: succeeded + failed === 0 ? undefined : blamed / (succeeded + failed),
     latency:
-      succeeded + failed === refused
-        ? undefined
-        : { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) }
+      succeeded + failed === refused ? undefined : { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) }
   }
 }
 
@@ -239,7 +237,15 @@ const make = (maxSeries: number, clock: Clock.Clock) => {
   const state = State.makeCallWindows(maxSeries, now())
   const observer: CallObserver.CallObserver = {
     callEnded: (call, { durationMillis, error, outcome }) =>
-      State.record(state, "calls", call.upstream, call.operation, endingOf(outcome, error?.reason), durationMillis, now()),
+      State.record(
+        state,
+        "calls",
+        call.upstream,
+        call.operation,
+        endingOf(outcome, error?.reason),
+        durationMillis,
+        now()
+      ),
     attemptEnded: (call, { durationMillis, outcome, reason }) =>
       State.record(state, "attempts", call.upstream, call.operation, endingOf(outcome, reason), durationMillis, now())
   }

@@ -19,17 +19,21 @@ const nearestRank = (values: ReadonlyArray<number>, quantile: number): number =>
 }
 
 describe("the buckets of durations", () => {
-  it.prop("a quantile is the nearest-rank quantile of the samples, within 5 %", [samples, int(0, 1000)], ([values, of]) => {
-    const offset = 3
-    const counters = new Uint32Array(offset + bucketCount)
-    for (const value of values) {
-      const bucket = bucketOf(value)
-      counters[offset + bucket] = (counters[offset + bucket] ?? 0) + 1
+  it.prop(
+    "a quantile is the nearest-rank quantile of the samples, within 5 %",
+    [samples, int(0, 1000)],
+    ([values, of]) => {
+      const offset = 3
+      const counters = new Uint32Array(offset + bucketCount)
+      for (const value of values) {
+        const bucket = bucketOf(value)
+        counters[offset + bucket] = (counters[offset + bucket] ?? 0) + 1
+      }
+      const exact = nearestRank(values, of / 1000)
+      const got = quantileMillis(counters, offset, of / 1000) ?? Number.NaN
+      assert.isTrue(Math.abs(got - exact) <= 0.05 * exact, `${got} for ${exact}`)
     }
-    const exact = nearestRank(values, of / 1000)
-    const got = quantileMillis(counters, offset, of / 1000) ?? Number.NaN
-    assert.isTrue(Math.abs(got - exact) <= 0.05 * exact, `${got} for ${exact}`)
-  })
+  )
 
   it("buckets touch each other: none is skipped and none overlaps", () => {
     let last = 0

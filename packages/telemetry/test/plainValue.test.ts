@@ -20,6 +20,7 @@ describe("what a log line holds of a value", () => {
     const shown = JSON.stringify(plainValue(value))
     assert.notInclude(shown, secret)
     assert.include(shown, "text/plain")
+    assert.strictEqual(plainValue(Redacted.make(secret, { label: "key" })), "REDACTED")
     assert.strictEqual(plainUnder("client_secret", secret), "REDACTED")
     assert.strictEqual(plainUnder("PASSWORD", 1234), "REDACTED")
     assert.strictEqual(plainUnder("charge", "ch_1"), "ch_1")
@@ -82,11 +83,15 @@ describe("what a log line holds of a value", () => {
     assert.strictEqual(JSON.stringify(plainValue(JSON.parse('{"__proto__": {"a": 1}}'))), '{"__proto__":{"a":1}}')
   })
 
-  it.prop("whatever is JSON stays as it is, but for the names of secrets", [Arbitrary.schema(Schema.Json)], ([value]) => {
-    const json: unknown = JSON.parse(JSON.stringify(value))
-    const shown: unknown = JSON.parse(JSON.stringify(plainValue(json)))
-    if (!JSON.stringify(shown).includes("REDACTED") && !JSON.stringify(shown).includes("[too deep]")) {
-      assert.deepStrictEqual(shown, json)
+  it.prop(
+    "whatever is JSON stays as it is, but for the names of secrets",
+    [Arbitrary.schema(Schema.Json)],
+    ([value]) => {
+      const json: unknown = JSON.parse(JSON.stringify(value))
+      const shown: unknown = JSON.parse(JSON.stringify(plainValue(json)))
+      if (!JSON.stringify(shown).includes("REDACTED") && !JSON.stringify(shown).includes("[too deep]")) {
+        assert.deepStrictEqual(shown, json)
+      }
     }
-  })
+  )
 })

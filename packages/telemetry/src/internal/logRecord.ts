@@ -92,7 +92,10 @@ const bodyAndFields = (message: unknown): readonly [body: unknown, fields: Recor
   }
   const text = plainValue(texts.join(" "))
   if (others.length === 0) return [text, fields]
-  return [texts.length === 0 && others.length === 1 ? others[0] : [...(texts.length === 0 ? [] : [text]), ...others], fields]
+  return [
+    texts.length === 0 && others.length === 1 ? others[0] : [...(texts.length === 0 ? [] : [text]), ...others],
+    fields
+  ]
 }
 
 export const logRecord = ({ cause, date, fiber, logLevel, message }: Logger.Options<unknown>): LogRecord => {

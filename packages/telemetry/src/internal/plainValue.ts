@@ -9,7 +9,9 @@ const maxEntries = 100
 const maxCharacters = 16_384
 
 const bounded = (text: string): string =>
-  text.length <= maxCharacters ? text : `${text.slice(0, maxCharacters)}… ${text.length - maxCharacters} more characters`
+  text.length <= maxCharacters
+    ? text
+    : `${text.slice(0, maxCharacters)}… ${text.length - maxCharacters} more characters`
 
 /**
  * A value as JSON has it, without secrets: `Redacted` values, headers that carry secrets, and whatever stands under the name

@@ -76,9 +76,7 @@ export const countersAt = (slices: TimeSlices, nowMillis: number): Uint32Array =
   const places = slices.rings[0]
   const place = places?.[number % places.length]
   if (place === undefined) throw new Error("a ring has a place for every number")
-  return place.number === number && place.counters !== undefined
-    ? place.counters
-    : takePlace(slices, 0, place, number)
+  return place.number === number && place.counters !== undefined ? place.counters : takePlace(slices, 0, place, number)
 }
 
 /** What a window holds. */
