@@ -118,7 +118,7 @@ export interface CallObserver {
     call: ObservedCall,
     wait: { readonly stage: "rateLimit" | "bulkhead"; readonly millis: number }
   ) => void
-  /** A hedge was started, so long after the attempt that it is beside. */
+  /** A hedge was started, so long after the first attempt was asked for. */
   readonly hedgeStarted?: (call: ObservedCall, hedge: { readonly afterMillis: number }) => void
   /** A call that was hedged has its answer, good or bad; `isHedge` says whether a hedge gave it. */
   readonly hedgeSettled?: (call: ObservedCall, settled: { readonly isHedge: boolean }) => void

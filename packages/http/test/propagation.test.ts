@@ -1,4 +1,4 @@
-import { Context, Effect, Fiber, Layer, Option, Tracer } from "effect"
+import { Context, Effect, Fiber, Option, Tracer } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
