@@ -1,6 +1,6 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema } from "effect"
+import { Effect, Fiber, Layer, Schedule, Schema } from "effect"
 import { Backoff, HttpClientTransport } from "holdfast"
 import type { HttpPolicy } from "holdfast"
 import { bounded, calling, callingThrough, failure, seen, timed } from "./support/calling.ts"
@@ -23,6 +23,181 @@ const only = (spans: ReadonlyArray<OtlpReceiver.SpanRecord>, name: string): Otlp
 
 /** What the upstream is told of a span. */
 const traceparentOf = ({ spanId, traceId }: OtlpReceiver.SpanRecord): string => `00-${traceId}-${spanId}-01`
+
+/** A wait that nobody takes for the machine's own slowness, in milliseconds. */
+const long = 600
+
+const byStart = (one: OtlpReceiver.SpanRecord, other: OtlpReceiver.SpanRecord): number =>
+  one.startTimeUnixNano < other.startTimeUnixNano ? -1 : 1
+
+const childrenOf = (
+  { spanId }: OtlpReceiver.SpanRecord,
+  spans: ReadonlyArray<OtlpReceiver.SpanRecord>
+): ReadonlyArray<OtlpReceiver.SpanRecord> =>
+  spans.filter(({ parentSpanId }) => parentSpanId === spanId).toSorted(byStart)
+
+/** The longest time of a span that neither a span below it nor an event accounts for, in milliseconds. */
+const longestGap = (
+  span: OtlpReceiver.SpanRecord,
+  spans: ReadonlyArray<OtlpReceiver.SpanRecord>
+): { readonly at: number; readonly millis: number } => {
+  const since = (nanos: bigint): number => Number(nanos - span.startTimeUnixNano) / 1e6
+  const seconds = (value: OtlpReceiver.AttributeValue | undefined): number => (typeof value === "number" ? value : 0)
+  const explained = [
+    ...childrenOf(span, spans).map((child) => [since(child.startTimeUnixNano), since(child.endTimeUnixNano)] as const),
+    ...span.events.map(({ attributes, timeUnixNano }) => {
+      const at = since(timeUnixNano)
+      const phases = ["queue", "send", "wait", "receive"].map((phase) => seconds(attributes[`holdfast.phase.${phase}`]))
+      const before = phases.reduce((sum, phase) => sum + phase, seconds(attributes["holdfast.wait"]))
+      return [at - before * 1000, at + seconds(attributes["holdfast.retry.delay"]) * 1000] as const
+    })
+  ].toSorted(([one], [other]) => one - other)
+  let reached = 0
+  let gap = { at: 0, millis: 0 }
+  for (const [from, to] of [...explained, [since(span.endTimeUnixNano), 0] as const]) {
+    if (from - reached > gap.millis) gap = { at: reached, millis: from - reached }
+    reached = Math.max(reached, to)
+  }
+  return gap
+}
+
+/** What of a span does not depend on the run. */
+interface Tree {
+  readonly name: string
+  readonly kind: OtlpReceiver.SpanKind
+  readonly status: string
+  readonly attributes: OtlpReceiver.Attributes
+  readonly events: ReadonlyArray<string>
+  readonly children: ReadonlyArray<Tree>
+}
+
+/** Attributes that differ from run to run, and those that exporters add on their own. */
+const ofTheRun: ReadonlySet<string> = new Set([
+  "holdfast.request_id",
+  "effect.fiber.interrupted",
+  "span.label",
+  "status.interrupted"
+])
+
+const treeOf = (
+  span: OtlpReceiver.SpanRecord,
+  spans: ReadonlyArray<OtlpReceiver.SpanRecord>,
+  interrupted: string
+): Tree => ({
+  name: span.name,
+  kind: span.kind,
+  status:
+    span.attributes["holdfast.interrupted"] === true && span.status.code === interrupted
+      ? "interrupted"
+      : span.status.code,
+  attributes: Object.fromEntries(
+    Object.entries(span.attributes)
+      .filter(([name]) => !ofTheRun.has(name))
+      .toSorted(([one], [other]) => (one < other ? -1 : 1))
+  ),
+  events: span.events
+    .toSorted((one, other) => (one.timeUnixNano < other.timeUnixNano ? -1 : 1))
+    .map(({ attributes, name }) =>
+      name === "exception" ? `${name} ${String(attributes["exception.message"])}` : name
+    ),
+  children: childrenOf(span, spans).map((child) => treeOf(child, spans, interrupted))
+})
+
+const expectedTrees = (url: string, port: number): ReadonlyArray<Tree> => {
+  const span = (name: string, children: ReadonlyArray<Tree>): Tree => ({
+    name,
+    kind: "internal",
+    status: "ok",
+    attributes: {},
+    events: [],
+    children
+  })
+  const call = (operation: string, events: ReadonlyArray<string>, children: ReadonlyArray<Tree>): Tree => ({
+    name: `payments ${operation}`,
+    kind: "internal",
+    status: "ok",
+    attributes: { "holdfast.operation": operation, "holdfast.upstream": "payments" },
+    events,
+    children
+  })
+  const attempt = (
+    template: string,
+    path: string,
+    status: string,
+    attributes: OtlpReceiver.Attributes,
+    events: ReadonlyArray<string> = ["holdfast.connection", "holdfast.headers", "holdfast.exchange"]
+  ): Tree => ({
+    name: `GET ${template}`,
+    kind: "client",
+    status,
+    attributes: Object.fromEntries(
+      Object.entries({
+        "http.request.method": "GET",
+        "network.peer.address": "127.0.0.1",
+        "network.peer.port": port,
+        "network.protocol.version": "1.1",
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "url.full": `${url}${path}`,
+        "url.scheme": "http",
+        "url.template": template,
+        ...attributes
+      }).toSorted(([one], [other]) => (one < other ? -1 : 1))
+    ),
+    events,
+    children: []
+  })
+  const charges = "/charges/{id}"
+  const slow = attempt("/slow", "/slow", "ok", { "http.response.status_code": 200 })
+  const refusal = call("GET /refused", ["holdfast.refused", "holdfast.give_up", refusedInWords], [])
+  return [
+    span("retried and hedged", [
+      call(
+        `GET ${charges}`,
+        ["holdfast.retry", "holdfast.hedge", "holdfast.hedge_settled"],
+        [
+          attempt(charges, "/charges/1", "error", { "error.type": "503", "http.response.status_code": 503 }, [
+            "holdfast.connection",
+            "holdfast.headers",
+            "holdfast.exchange",
+            unavailableInWords(port)
+          ]),
+          attempt(
+            charges,
+            "/charges/1",
+            "interrupted",
+            { "holdfast.interrupted": true, "http.request.resend_count": 1 },
+            ["holdfast.connection", "holdfast.exchange"]
+          ),
+          attempt(charges, "/charges/1", "ok", { "http.request.resend_count": 2, "http.response.status_code": 200 })
+        ]
+      )
+    ]),
+    span("queued", [
+      call("GET /slow", [], [slow]),
+      call("GET /slow", [], [slow]),
+      call("GET /slow", ["holdfast.waited"], [slow])
+    ]),
+    span("refused", [
+      {
+        ...refusal,
+        status: "error",
+        attributes: {
+          "error.type": "ERR_POLICY_CIRCUIT_OPEN",
+          "holdfast.attempts": 0,
+          "holdfast.operation": "GET /refused",
+          "holdfast.retry_stopped": "not-retryable",
+          "holdfast.upstream": "payments"
+        }
+      }
+    ])
+  ]
+}
+
+const refusedInWords =
+  "exception ERR_POLICY_CIRCUIT_OPEN: the circuit is open (forced open by hand, until it is forced closed or reset); nothing was sent"
+
+const unavailableInWords = (port: number) => `exception 127.0.0.1:${port} answered 503: the upstream is not available`
 
 layer(TestUpstream.layer, { excludeTestServices: true })("traces", (it) => {
   describe.each(exporters)("through $exporter", ({ exporter, install, interrupted }) => {
@@ -114,6 +289,56 @@ layer(TestUpstream.layer, { excludeTestServices: true })("traces", (it) => {
         assert.isTrue(requests.every(({ headers }) => headers["b3"] === undefined))
         assert.strictEqual(call.attributes["holdfast.request_id"], requests[0]?.headers["x-request-id"])
       })
+    )
+
+    it.effect(
+      "a retry, a hedge, a wait and a refusal: the same tree, and every moment of it explained",
+      () =>
+        Effect.gen(function* () {
+          const upstream = yield* TestUpstream
+          const slow = Behaviour.json({ ok: true }, { delayMillis: long })
+          const listener = yield* upstream.listen(
+            Behaviour.http([Behaviour.status(503), Behaviour.hang, Behaviour.json({ ok: true })], {
+              routes: [{ path: "/slow", steps: [slow] }]
+            })
+          )
+          const { spans } = yield* spansOf(
+            Effect.gen(function* () {
+              const payments = yield* calling(listener, {
+                policy: {
+                  retry: { schedule: Schedule.spaced(`${long} millis`) },
+                  hedge: { delay: `${long} millis` },
+                  bulkhead: { maxConcurrent: 2 },
+                  breaker: {},
+                  operations: { "GET /slow": { hedge: false } }
+                }
+              })
+              yield* payments.get("/charges/{id}", { params: { id: 1 } }).pipe(Effect.withSpan("retried and hedged"))
+              const queued = Effect.all([payments.get("/slow"), payments.get("/slow"), payments.get("/slow")], {
+                concurrency: "unbounded"
+              })
+              yield* Effect.withSpan(queued, "queued")
+              yield* payments.stages.breaker?.forceOpen ?? Effect.void
+              yield* Effect.withSpan(failure(payments.get("/refused")), "refused")
+            })
+          )
+          for (const span of spans) {
+            if (span.name.startsWith("payments ") || span.kind === "client") {
+              const { at, millis } = longestGap(span, spans)
+              assert.isBelow(
+                millis,
+                long / 2,
+                `${exporter}: ${span.name} says nothing for so long, ${at} ms after its start`
+              )
+            }
+          }
+          const trees = spans
+            .filter(({ parentSpanId }) => parentSpanId === undefined)
+            .toSorted(byStart)
+            .map((root) => treeOf(root, spans, interrupted))
+          assert.deepStrictEqual(trees, expectedTrees(listener.url, listener.port))
+        }),
+      20_000
     )
 
     it.effect("a call that fails says why, how often it was tried, and why no more", () =>

@@ -91,10 +91,11 @@ describe("what a call's span tells", () => {
 
   it.effect("which stage refused, when to come again, and its figures", () =>
     upstream(
-      { "*": [status(503)] },
+      { "*": [ok, status(503)] },
       { breaker: { trip: [CircuitBreaker.consecutiveFailures(1)], openTime: "10 seconds" } }
     )((api) =>
       Effect.gen(function* () {
+        assert.deepStrictEqual(eventsOf(yield* traced(api.get("/a"))), [])
         const opened = yield* traced(api.get("/a"))
         assert.deepStrictEqual(
           eventsOf(opened).map(([name, , attributes]) => [name, attributes["holdfast.circuit.state"]]),
@@ -228,17 +229,18 @@ describe("what a call's span tells", () => {
 
   it.effect("nothing more once it has ended, although others wait for what it began", () =>
     upstream(
-      { "*": [status(503), ok] },
+      { "*": [after("100 millis", status(503)), ok] },
       { singleFlight: {}, retry: everySecond }
     )((api) =>
       Effect.gen(function* () {
-        const { spans, tracer } = keeping()
+        const { late, spans, tracer } = keeping()
         const call = api.get("/a").pipe(Effect.provideService(Tracer.Tracer, tracer))
         const first = yield* fork(call)
         const second = yield* fork(call)
         yield* Fiber.interrupt(first)
-        yield* TestClock.adjust("1 second")
+        yield* TestClock.adjust("1100 millis")
         yield* Fiber.join(second)
+        assert.deepStrictEqual(late, [])
         const [one] = spans.map(shown)
         assert.deepStrictEqual(
           [one?.exit, one?.millis, one?.attributes["holdfast.interrupted"]],
@@ -396,6 +398,58 @@ describe("what an attempt's span tells", () => {
           ["holdfast.headers", 72],
           ["holdfast.connection", 40],
           ["holdfast.exchange", 2072]
+        ]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("the headers once of an answer that came whole although it was to be streamed", () =>
+    Effect.gen(function* () {
+      const transport = Transport.fromSend(({ onTimings }) =>
+        Effect.sync(() => {
+          onTimings?.(timings)
+          return { status: 404, headers: {}, body: new Uint8Array(3), bodyComplete: true }
+        })
+      )
+      const api = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" }).pipe(
+        Effect.provideService(Transport.Transport, { ...transport, open: transport.send })
+      )
+      const [, attempt] = yield* traced(Effect.scoped(api.streaming.get("/a", { expectedStatus: [404] })))
+      assert.deepStrictEqual(
+        attempt?.events.map(([name]) => name),
+        ["holdfast.connection", "holdfast.headers", "holdfast.exchange"]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("the exchange that a redirect leads to, from when it began", () =>
+    Effect.gen(function* () {
+      const transport = Transport.fromSend(({ onTimings, path }) =>
+        Effect.sync(() => {
+          onTimings?.({ connection: "reused", queueMillis: 10, waitMillis: 90, receiveMillis: 0 })
+          const isThere = path === "/there"
+          const headers: Record<string, string> = isThere ? {} : { location: "/there" }
+          return { status: isThere ? 200 : 307, headers, body: new Uint8Array(0), bodyComplete: true }
+        }).pipe(Effect.delay("100 millis"))
+      )
+      const api = yield* Upstream.make("stock", {
+        baseUrl: "https://stock.internal",
+        policy: HttpPolicy.make({ redirects: {} })
+      }).pipe(Effect.provideService(Transport.Transport, transport))
+      const run = yield* fork(traced(api.get("/here")))
+      yield* TestClock.adjust("100 millis")
+      yield* TestClock.adjust("100 millis")
+      const [, attempt] = yield* Fiber.join(run)
+      assert.deepStrictEqual(
+        attempt?.events.map(([name, at]) => [name, at]),
+        [
+          ["holdfast.connection", 10],
+          ["holdfast.headers", 100],
+          ["holdfast.exchange", 100],
+          ["holdfast.redirect", 100],
+          ["holdfast.connection", 110],
+          ["holdfast.headers", 200],
+          ["holdfast.exchange", 200]
         ]
       )
     }).pipe(Effect.scoped)
@@ -561,7 +615,23 @@ describe("what spans keep to themselves", () => {
     )
   )
 
-  it.effect("a caller who leaves makes an error of nothing, whatever fails on the way out", () =>
+  it.effect("what fails while a caller leaves, which makes an error of nothing", () =>
+    Effect.gen(function* () {
+      const { spans, tracer } = keeping()
+      const clumsy = Transport.fromSend(() => Effect.onInterrupt(Effect.never, () => Effect.die("cannot be closed")))
+      const api = yield* Upstream.make("stock", { baseUrl: "https://stock.internal", policy: HttpPolicy.none }).pipe(
+        Effect.provideService(Transport.Transport, clumsy)
+      )
+      const call = yield* fork(api.get("/a").pipe(Effect.provideService(Tracer.Tracer, tracer)))
+      yield* Fiber.interrupt(call)
+      assert.deepStrictEqual(
+        spans.map(shown).map(({ exit }) => exit),
+        ["interrupted", "interrupted"]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("nothing of a caller who leaves, whether he waits in a queue or for an answer", () =>
     upstream(
       { "*": [hang], "GET /s": [stream(["1"], { end: "hang" })] },
       { bulkhead: { maxConcurrent: 1 } }

@@ -1,17 +1,23 @@
 /** A tracer that keeps its spans, and what tests ask of them. */
 import { Cause, Effect, Exit, Option, Tracer } from "effect"
 
-/** A tracer, and all spans that it has made. */
+/** A tracer, all spans that it has made, and what spans were told after their end, of which other tracers complain. */
 export const keeping = () => {
   const spans: Array<Tracer.NativeSpan> = []
+  const late: Array<string> = []
   const tracer = Tracer.make({
     span: (options) => {
       const span = new Tracer.NativeSpan(options)
+      const event = span.event.bind(span)
+      span.event = (name, ...rest) => {
+        if (span.status._tag === "Ended") late.push(name)
+        event(name, ...rest)
+      }
       spans.push(span)
       return span
     }
   })
-  return { spans, tracer }
+  return { spans, tracer, late }
 }
 
 /** A span in a few words. Times are milliseconds since it began. */
