@@ -169,7 +169,11 @@ const expectedTrees = (url: string, port: number): ReadonlyArray<Tree> => {
             { "holdfast.interrupted": true, "http.request.resend_count": 1 },
             ["holdfast.connection", "holdfast.exchange"]
           ),
-          attempt(charges, "/charges/1", "ok", { "http.request.resend_count": 2, "http.response.status_code": 200 })
+          attempt(charges, "/charges/1", "ok", {
+            "holdfast.hedge": true,
+            "http.request.resend_count": 2,
+            "http.response.status_code": 200
+          })
         ]
       )
     ]),

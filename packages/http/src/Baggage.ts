@@ -105,8 +105,7 @@ export const withMember = (
  * import { Baggage } from "holdfast"
  *
  * const baggage = Baggage.fromHeader("tenant=acme;ttl=30, region=eu%20west, nonsense")
- * console.log([...baggage])
- * // => [ [ 'tenant', { value: 'acme', properties: 'ttl=30' } ], [ 'region', { value: 'eu west' } ] ]
+ * console.log(baggage.get("tenant"), baggage.get("region")?.value) // => { value: 'acme', properties: 'ttl=30' } eu west
  * ```
  *
  * @category constructors

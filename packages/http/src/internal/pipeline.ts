@@ -330,7 +330,7 @@ export class Call
     const run =
       this.span === undefined
         ? this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers, attempt))
-        : this.traced(resend, (span) => {
+        : this.traced(attempt, (span) => {
             attempt.span = span
             const traced = withTrace(headers, this.runtime.propagation, span)
             return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, attempt))
@@ -345,18 +345,19 @@ export class Call
   }
 
   /** Makes an attempt within its span. */
-  protected traced(resend: number, attempt: (span: Tracer.Span) => Attempt): Attempt {
-    return Spans.withAttemptSpan(this.attemptSpan(resend), attempt)
+  protected traced(attempt: WatchedAttempt, run: (span: Tracer.Span) => Attempt): Attempt {
+    return Spans.withAttemptSpan(this.attemptSpan(attempt), run)
   }
 
-  protected attemptSpan(resend: number): Spans.AttemptSpan {
+  protected attemptSpan({ isHedge, resend }: WatchedAttempt): Spans.AttemptSpan {
     return {
       method: this.method,
       template: this.template,
       origin: this.runtime.origin,
       server: this.runtime.server,
       shownPath: this.request?.shownPath ?? "",
-      resend
+      resend,
+      isHedge
     }
   }
 

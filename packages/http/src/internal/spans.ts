@@ -113,6 +113,7 @@ export interface AttemptSpan {
   /** Path and query with the secrets hidden. */
   readonly shownPath: string
   readonly resend: number
+  readonly isHedge: boolean
 }
 
 /** What the conventions know: RFC 9110, RFC 5789 and the QUERY draft. Names beyond these come from anybody, and are many. */
@@ -138,7 +139,7 @@ export const methodShown = (
     : { name: "HTTP", attributes: { "http.request.method": "_OTHER", "http.request.method_original": method } }
 
 const attemptOptions = (
-  { origin, resend, server, shownPath, template }: AttemptSpan,
+  { isHedge, origin, resend, server, shownPath, template }: AttemptSpan,
   method: { readonly [name: string]: string }
 ): Tracer.SpanOptionsNoTrace => ({
   kind: "client",
@@ -149,7 +150,8 @@ const attemptOptions = (
     "url.full": `${origin}${shownPath}`,
     "url.scheme": server.scheme,
     "url.template": template,
-    ...(resend === 0 ? {} : { "http.request.resend_count": resend })
+    ...(resend === 0 ? {} : { "http.request.resend_count": resend }),
+    ...(isHedge ? { "holdfast.hedge": true } : {})
   }
 })
 

@@ -127,8 +127,8 @@ class StreamedCall extends Call {
     return run()
   }
 
-  protected override traced(resend: number, attempt: (span: Tracer.Span) => Attempt): Attempt {
-    return Spans.openAttemptSpan(this.attemptSpan(resend), attempt)
+  protected override traced(attempt: WatchedAttempt, run: (span: Tracer.Span) => Attempt): Attempt {
+    return Spans.openAttemptSpan(this.attemptSpan(attempt), run)
   }
 
   /** Sends, and gives the open body once the headers have come. */
