@@ -85,6 +85,18 @@ export const requests: ReadonlyArray<Entry<RequestContender>> = [
     title: "Holdfast: HttpPolicy.standard(), body decoded, spans recorded",
     floor: "undici",
     load: async () => (await import("./request/holdfast.ts")).standardDecodeSpans
+  },
+  {
+    id: "holdfast-standard-decode-metrics",
+    title: "Holdfast: HttpPolicy.standard(), body decoded, metrics recorded",
+    floor: "undici",
+    load: async () => (await import("./request/holdfast.ts")).standardDecodeMetrics
+  },
+  {
+    id: "holdfast-standard-decode-spans-metrics",
+    title: "Holdfast: HttpPolicy.standard(), body decoded, spans and metrics recorded",
+    floor: "undici",
+    load: async () => (await import("./request/holdfast.ts")).standardDecodeSpansMetrics
   }
 ]
 
@@ -133,6 +145,18 @@ export const calls: ReadonlyArray<Entry<CallContender>> = [
     title: "Holdfast: HttpPolicy.standard(), spans recorded",
     floor: "fiber",
     load: async () => (await import("./call/holdfast.ts")).standardSpans
+  },
+  {
+    id: "holdfast-standard-metrics",
+    title: "Holdfast: HttpPolicy.standard(), metrics recorded",
+    floor: "fiber",
+    load: async () => (await import("./call/holdfast.ts")).standardMetrics
+  },
+  {
+    id: "holdfast-standard-spans-metrics",
+    title: "Holdfast: HttpPolicy.standard(), spans and metrics recorded",
+    floor: "fiber",
+    load: async () => (await import("./call/holdfast.ts")).standardSpansMetrics
   }
 ]
 

@@ -47,12 +47,12 @@ export const goals = (summary: Summary): ReadonlyArray<Goal> => [
     peers: ["cockatiel", "effect-policies"]
   }),
   judge({
-    figure: "the same, spans recorded",
+    figure: "the same, spans and metrics recorded",
     goal: 2.3,
     unit: "× bare undici",
     rows: summary.request,
     value: (row) => row.ratio,
-    own: "holdfast-standard-decode-spans",
+    own: "holdfast-standard-decode-spans-metrics",
     peers: ["effect-policies-spans"]
   }),
   judge({

@@ -3,9 +3,11 @@
 import * as HttpPolicy from "@holdfast/http/HttpPolicy"
 import * as Transport from "@holdfast/http/Transport"
 import * as Upstream from "@holdfast/http/Upstream"
+import * as Metrics from "@holdfast/telemetry/Metrics"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
 import { Order } from "../order.ts"
 import { recordingTracer } from "../recordingTracer.ts"
 import type { EffectContender } from "./contender.ts"
@@ -14,14 +16,24 @@ export const holdfast = (options: {
   readonly policy: HttpPolicy.HttpPolicy
   readonly decode: boolean
   readonly spans: boolean
+  readonly metrics?: boolean
 }): EffectContender => ({
   kind: "effect",
   around: async (operation) => {
+    // open to the end of the process: what is recorded into must not be taken away
+    const scope = Scope.makeUnsafe()
     const orders = await Effect.runPromise(
-      Effect.provideService(
-        Effect.scoped(Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy })),
-        Transport.Transport,
-        Transport.fromSend(() => operation)
+      Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy }).pipe(
+        Effect.provideService(
+          Transport.Transport,
+          Transport.fromSend(() => operation)
+        ),
+        Effect.provide(
+          options.metrics === true
+            ? await Effect.runPromise(Scope.provide(Layer.build(Metrics.layer()), scope))
+            : Context.empty()
+        ),
+        Scope.provide(scope)
       )
     )
     return {
@@ -37,3 +49,10 @@ export const none = holdfast({ policy: HttpPolicy.none, decode: false, spans: fa
 export const standard = holdfast({ policy: HttpPolicy.standard(), decode: false, spans: false })
 export const standardDecode = holdfast({ policy: HttpPolicy.standard(), decode: true, spans: false })
 export const standardSpans = holdfast({ policy: HttpPolicy.standard(), decode: false, spans: true })
+export const standardMetrics = holdfast({ policy: HttpPolicy.standard(), decode: false, spans: false, metrics: true })
+export const standardSpansMetrics = holdfast({
+  policy: HttpPolicy.standard(),
+  decode: false,
+  spans: true,
+  metrics: true
+})
