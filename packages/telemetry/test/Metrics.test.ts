@@ -490,6 +490,22 @@ describe("upstreams", () => {
     )
   )
 
+  it.effect("an upstream that comes back after that begins anew", () =>
+    withMetrics({ keepFor: 0 })(
+      Effect.gen(function* () {
+        const heard = yield* observer
+        for (let index = 0; index < 2; index++) {
+          const scope = yield* Scope.make()
+          yield* Scope.provide(upstream("stock"), scope)
+          succeed(heard, observed())
+          assert.strictEqual(yield* total("holdfast.calls"), 1)
+          yield* Scope.close(scope, Exit.void)
+          assert.deepStrictEqual(yield* seriesOf("holdfast.calls"), [])
+        }
+      })
+    )
+  )
+
   it.effect("a call or an attempt that outlives its upstream is counted to its end, and brings nothing back", () =>
     withMetrics({ keepFor: 0 })(
       Effect.gen(function* () {

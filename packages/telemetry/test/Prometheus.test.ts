@@ -106,7 +106,7 @@ tea_total{key="green"} 1
         Metric.update(Metric.gauge("twice", { description: "second" }), 2),
         // one name for two kinds
         Metric.update(Metric.gauge("kind"), 1),
-        Metric.update(Metric.histogram("kind", { boundaries: [1] }), 2),
+        Metric.update(Metric.histogram("kind", { boundaries: [1], attributes: { of: "another" } }), 2),
         Metric.update(Metric.histogram("sized", { boundaries: [1] }), 2),
         Metric.update(Metric.gauge("sized_count"), 2)
       )
