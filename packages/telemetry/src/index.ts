@@ -1,5 +1,7 @@
+export * as ConsoleTracer from "./ConsoleTracer.ts"
 export * as ErrorReport from "./ErrorReport.ts"
 export * as Logging from "./Logging.ts"
+export * as MemoryTracer from "./MemoryTracer.ts"
 export * as Metrics from "./Metrics.ts"
 export * as Otlp from "./Otlp.ts"
 export * as Prometheus from "./Prometheus.ts"

@@ -77,7 +77,7 @@ const link = (writer: ProtobufWriter, value: Span["links"][number]): void => {
 
 const status = (writer: ProtobufWriter, value: Span["status"]): void => {
   if (value.message !== undefined && value.message !== "") writer.text(2, value.message)
-  if (value.code !== 0) writer.varint(3, value.code)
+  writer.varint(3, value.code)
 }
 
 const span = (writer: ProtobufWriter, value: Span): void => {

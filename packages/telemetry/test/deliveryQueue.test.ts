@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Queue from "../src/internal/deliveryQueue.ts"
+
+const lost = <B>(queue: Queue.DeliveryQueue<B>): number =>
+  Object.values(queue.dropped).reduce((total, items) => total + items, 0)
+
+const step = Schema.Union([
+  Schema.Struct({
+    _tag: Schema.Literal("offer"),
+    items: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 })),
+    bytes: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 40 }))
+  }),
+  Schema.Struct({ _tag: Schema.Literal("take") }),
+  Schema.Struct({
+    _tag: Schema.Literal("settle"),
+    reason: Schema.Literals(["arrived", "refused", "exhausted"]),
+    rejected: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 12 }))
+  }),
+  Schema.Struct({ _tag: Schema.Literal("lose") })
+])
+
+describe("the queue of a delivery", () => {
+  it.prop("accounts for every item and keeps its bounds, whatever happens in whatever order", [Schema.Array(step)], ([steps]) => {
+    const queue = Queue.makeDeliveryQueue<number>({ maxBytes: 60, maxBatches: 4 })
+    let given = 0
+    for (const [index, step] of steps.entries()) {
+      switch (step._tag) {
+        case "offer":
+          given += step.items
+          Queue.offer(queue, step.items, step.bytes, index)
+          break
+        case "take":
+          if (queue.sending === undefined) Queue.take(queue)
+          break
+        case "settle":
+          Queue.settle(queue, step.reason, step.rejected)
+          break
+        case "lose":
+          given += 2
+          Queue.lose(queue, "unencodable", 2)
+          break
+      }
+      const held = [...queue.waiting, ...(queue.sending === undefined ? [] : [queue.sending])]
+      assert.strictEqual(queue.offered, given)
+      assert.strictEqual(queue.arrived + lost(queue) + Queue.pendingItems(queue), given)
+      assert.strictEqual(
+        queue.bytes,
+        held.reduce((total, { bytes }) => total + bytes, 0)
+      )
+      assert.isAtMost(queue.bytes, 60)
+      assert.isAtMost(held.length, 4)
+      const sequences = queue.waiting.map(({ sequence }) => sequence)
+      assert.deepStrictEqual(
+        sequences,
+        sequences.toSorted((a, b) => a - b)
+      )
+      assert.strictEqual(Queue.oldestPending(queue), held.length === 0 ? undefined : Math.min(...held.map(({ sequence }) => sequence)))
+    }
+    Queue.abandon(queue)
+    assert.deepInclude(queue, { bytes: 0, sending: undefined })
+    assert.strictEqual(queue.arrived + lost(queue), given)
+  })
+
+  it("drops the oldest for what is newer, and never the batch that is being sent", () => {
+    const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })
+    Queue.offer(queue, 1, 10, "first")
+    Queue.take(queue)
+    Queue.offer(queue, 2, 10, "second")
+    Queue.offer(queue, 3, 10, "third")
+    assert.strictEqual(Queue.offer(queue, 4, 15, "fourth"), 5)
+    assert.strictEqual(queue.sending?.content, "first")
+    assert.deepStrictEqual(
+      queue.waiting.map(({ content }) => content),
+      ["fourth"]
+    )
+    assert.strictEqual(queue.dropped.overflow, 5)
+  })
+
+  it("drops a batch that alone is more than it holds", () => {
+    const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })
+    assert.strictEqual(Queue.offer(queue, 7, 31, "huge"), 7)
+    assert.strictEqual(Queue.pendingItems(queue), 0)
+  })
+
+  it("counts no more as rejected than a batch has", () => {
+    const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })
+    Queue.offer(queue, 7, 1, "batch")
+    Queue.take(queue)
+    assert.strictEqual(Queue.settle(queue, "arrived", 70), 7)
+    assert.deepInclude(queue, { offered: 7, arrived: 0 })
+  })
+})
