@@ -15,7 +15,7 @@ const dim = "2"
 
 const usualWidth = 120
 const narrowestLabel = 16
-const narrowestOutcome = 12
+const narrowestOutcome = 10
 const widestBar = 32
 const narrowestBar = 8
 const timeColumns = 9
