@@ -56,55 +56,57 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 describe("the OTLP exporter", () => {
   describe.each(["protobuf", "json"] as const)("as %s", (protocol) => {
-    it.live.each(["none", "gzip"] as const)("brings spans, metrics and logs to a receiver, compression %s", (compression) =>
-      Effect.gen(function* () {
-        const { close, front, receiver, stats, within } = yield* setUp(["forward"], {
-          protocol,
-          compression,
-          signals: ["traces", "metrics", "logs"],
-          headers: { "x-api-key": Redacted.make("s3cret"), "X-Tenant": "shop" },
-          resource: { serviceName: "shop", serviceVersion: "1.2.3", attributes: { zone: "b" } }
-        })
-        yield* within(
-          Effect.gen(function* () {
-            yield* Effect.logInfo("a line of log, with ünicode")
-            yield* Metric.update(Metric.counter("orders", { attributes: { kind: "card" } }), 3)
-            yield* Effect.fail("no stock").pipe(Effect.withSpan("reserve", { kind: "client" }), Effect.ignore)
-            yield* spans(20, "ünicode 🙂".repeat(40))
-          }).pipe(
-            Effect.withSpan("checkout", { attributes: { amount: -5, price: 1.5, tags: ["a", 2, true], paid: true } }),
-            Effect.provideService(Metric.MetricRegistry, new Map())
+    it.live.each(["none", "gzip"] as const)(
+      "brings spans, metrics and logs to a receiver, compression %s",
+      (compression) =>
+        Effect.gen(function* () {
+          const { close, front, receiver, stats, within } = yield* setUp(["forward"], {
+            protocol,
+            compression,
+            signals: ["traces", "metrics", "logs"],
+            headers: { "x-api-key": Redacted.make("s3cret"), "X-Tenant": "shop" },
+            resource: { serviceName: "shop", serviceVersion: "1.2.3", attributes: { zone: "b" } }
+          })
+          yield* within(
+            Effect.gen(function* () {
+              yield* Effect.logInfo("a line of log, with ünicode")
+              yield* Metric.update(Metric.counter("orders", { attributes: { kind: "card" } }), 3)
+              yield* Effect.fail("no stock").pipe(Effect.withSpan("reserve", { kind: "client" }), Effect.ignore)
+              yield* spans(20, "ünicode 🙂".repeat(40))
+            }).pipe(
+              Effect.withSpan("checkout", { attributes: { amount: -5, price: 1.5, tags: ["a", 2, true], paid: true } }),
+              Effect.provideService(Metric.MetricRegistry, new Map())
+            )
           )
-        )
-        yield* close
-        const got = yield* receiver.spans
-        assert.strictEqual(got.length, 22)
-        const checkout = got.find(({ name }) => name === "checkout")
-        assert.deepStrictEqual(checkout?.attributes, { amount: -5, price: 1.5, tags: ["a", 2, true], paid: true })
-        assert.deepInclude(checkout?.resource, { "service.name": "shop", "service.version": "1.2.3", zone: "b" })
-        const reserve = got.find(({ name }) => name === "reserve")
-        assert.deepStrictEqual(
-          [reserve?.kind, reserve?.parentSpanId, reserve?.traceId, reserve?.status.code, reserve?.events[0]?.name],
-          ["client", checkout?.spanId, checkout?.traceId, "error", "exception"]
-        )
-        assert.strictEqual(got.filter(({ name }) => name === "ünicode 🙂".repeat(40)).length, 20)
-        const exports = yield* receiver.exports
-        assert.deepStrictEqual(exports.map(({ path }) => path).toSorted(), ["/v1/logs", "/v1/metrics", "/v1/traces"])
-        assert.isTrue(exports.every(({ rejected }) => rejected === undefined))
-        const requests = yield* front.seen
-        for (const { headers } of requests) {
-          assert.deepInclude(headers, { "x-api-key": "s3cret", "x-tenant": "shop" })
-          assert.notProperty(headers, "traceparent")
-          assert.notProperty(headers, "b3")
-        }
-        const encodings = new Map(requests.map(({ headers, path }) => [path, headers["content-encoding"]]))
-        assert.strictEqual(encodings.get("/v1/traces"), compression === "gzip" ? "gzip" : undefined)
-        const { logs, metrics, traces } = yield* stats
-        assert.deepInclude(traces, { offered: 22, arrived: 22, pending: 0, pendingBytes: 0, requests: 1 })
-        assert.deepInclude(logs, { offered: 1, arrived: 1, pending: 0 })
-        assert.isAbove(metrics.arrived, 0)
-        assert.strictEqual(metrics.offered, metrics.arrived)
-      })
+          yield* close
+          const got = yield* receiver.spans
+          assert.strictEqual(got.length, 22)
+          const checkout = got.find(({ name }) => name === "checkout")
+          assert.deepStrictEqual(checkout?.attributes, { amount: -5, price: 1.5, tags: ["a", 2, true], paid: true })
+          assert.deepInclude(checkout?.resource, { "service.name": "shop", "service.version": "1.2.3", zone: "b" })
+          const reserve = got.find(({ name }) => name === "reserve")
+          assert.deepStrictEqual(
+            [reserve?.kind, reserve?.parentSpanId, reserve?.traceId, reserve?.status.code, reserve?.events[0]?.name],
+            ["client", checkout?.spanId, checkout?.traceId, "error", "exception"]
+          )
+          assert.strictEqual(got.filter(({ name }) => name === "ünicode 🙂".repeat(40)).length, 20)
+          const exports = yield* receiver.exports
+          assert.deepStrictEqual(exports.map(({ path }) => path).toSorted(), ["/v1/logs", "/v1/metrics", "/v1/traces"])
+          assert.isTrue(exports.every(({ rejected }) => rejected === undefined))
+          const requests = yield* front.seen
+          for (const { headers } of requests) {
+            assert.deepInclude(headers, { "x-api-key": "s3cret", "x-tenant": "shop" })
+            assert.notProperty(headers, "traceparent")
+            assert.notProperty(headers, "b3")
+          }
+          const encodings = new Map(requests.map(({ headers, path }) => [path, headers["content-encoding"]]))
+          assert.strictEqual(encodings.get("/v1/traces"), compression === "gzip" ? "gzip" : undefined)
+          const { logs, metrics, traces } = yield* stats
+          assert.deepInclude(traces, { offered: 22, arrived: 22, pending: 0, pendingBytes: 0, requests: 1 })
+          assert.deepInclude(logs, { offered: 1, arrived: 1, pending: 0 })
+          assert.isAbove(metrics.arrived, 0)
+          assert.strictEqual(metrics.offered, metrics.arrived)
+        })
     )
 
     it.live("counts what a partial success did not take, and does not send it again", () =>
@@ -143,22 +145,24 @@ describe("the OTLP exporter", () => {
     })
   )
 
-  it.live.each([502, 503, 504, "reset"] as const)("a receiver that is well again after %s gets everything, once", (bad) =>
-    Effect.gen(function* () {
-      const { flush, front, lines, receiver, traces, within } = yield* setUp([
-        bad === "reset" ? bad : { status: bad },
-        "forward"
-      ])
-      yield* within(spans(6))
-      yield* flush
-      assert.strictEqual((yield* receiver.spans).length, 6)
-      const stats = yield* traces
-      assert.deepInclude(stats, { offered: 6, arrived: 6, requests: 2 })
-      assert.strictEqual(droppedOf(stats), 0)
-      const [first, second] = yield* front.seen
-      assert.isAtLeast((second?.atMillis ?? 0) - (first?.atMillis ?? 0), 450, "it waits before it asks again")
-      assert.deepStrictEqual(lines, [])
-    })
+  it.live.each([502, 503, 504, "reset"] as const)(
+    "a receiver that is well again after %s gets everything, once",
+    (bad) =>
+      Effect.gen(function* () {
+        const { flush, front, lines, receiver, traces, within } = yield* setUp([
+          bad === "reset" ? bad : { status: bad },
+          "forward"
+        ])
+        yield* within(spans(6))
+        yield* flush
+        assert.strictEqual((yield* receiver.spans).length, 6)
+        const stats = yield* traces
+        assert.deepInclude(stats, { offered: 6, arrived: 6, requests: 2 })
+        assert.strictEqual(droppedOf(stats), 0)
+        const [first, second] = yield* front.seen
+        assert.isAtLeast((second?.atMillis ?? 0) - (first?.atMillis ?? 0), 450, "it waits before it asks again")
+        assert.deepStrictEqual(lines, [])
+      })
   )
 
   it.live("a receiver that says how long to wait is not asked before, by no batch and by no flush", () =>

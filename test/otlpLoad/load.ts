@@ -120,7 +120,10 @@ await load(exporting.call, 1500)
 const before = megabytes()
 let most = before
 let calls = 0
-const turns: { readonly [side in "without" | "exporting"]: Array<ReadonlyArray<number>> } = { without: [], exporting: [] }
+const turns: { readonly [side in "without" | "exporting"]: Array<ReadonlyArray<number>> } = {
+  without: [],
+  exporting: []
+}
 for (let second = 0; second < seconds; second++) {
   turns.without.push(await load(plain.call, 1000))
   const latencies = await load(exporting.call, 1000)
@@ -140,8 +143,14 @@ servers.kill()
 
 /** Of all turns the median, so that a moment in which the machine was busy elsewhere does not decide. */
 const typical = (at: number) => ({
-  without: quantile(turns.without.map((latencies) => quantile(latencies, at)), 0.5),
-  exporting: quantile(turns.exporting.map((latencies) => quantile(latencies, at)), 0.5)
+  without: quantile(
+    turns.without.map((latencies) => quantile(latencies, at)),
+    0.5
+  ),
+  exporting: quantile(
+    turns.exporting.map((latencies) => quantile(latencies, at)),
+    0.5
+  )
 })
 console.log(
   JSON.stringify({

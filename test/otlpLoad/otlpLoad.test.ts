@@ -42,7 +42,8 @@ describe("the OTLP exporter under a thousand calls a second", () => {
     // what the program prints last; before it stands the warning about drops
     const figures = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Figures
     const { arrived, calls, made, megabytes, p50, p99, stats } = figures
-    const show = (quantile: Quantile) => `${quantile.exporting.toFixed(1)} ms (${quantile.without.toFixed(1)} ms without)`
+    const show = (quantile: Quantile) =>
+      `${quantile.exporting.toFixed(1)} ms (${quantile.without.toFixed(1)} ms without)`
     console.log(
       `${calls} calls; p50 ${show(p50)}, p99 ${show(p99)}; ${megabytes.toFixed(1)} MB more; ` +
         `${made} spans made, ${arrived} arrived, ${stats.dropped["overflow"]} dropped`

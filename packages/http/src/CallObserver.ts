@@ -126,16 +126,40 @@ export interface CallObserver {
   readonly joined?: (call: ObservedCall) => void
 }
 
+/** Each observer has a key of its own, so that layers which stand side by side do not take each other's place. */
+const prefix = "@holdfast/http/CallObserver/"
+let made = 0
+
 /**
- * Who observes the upstreams that are made with this context.
+ * A context with an observer in it, beside those that others have.
  *
- * @category references
+ * @category constructors
  * @since 0.1.0
  */
-export const Current: Context.Reference<ReadonlyArray<CallObserver>> = Context.Reference<ReadonlyArray<CallObserver>>(
-  "@holdfast/http/CallObserver/Current",
-  { defaultValue: () => [] }
-)
+export const context = (observer: CallObserver): Context.Context<never> =>
+  // nobody asks for it by its key, so that no type need tell of it
+  Context.make(Context.Service<never, CallObserver>(`${prefix}${made++}`), observer)
+
+/**
+ * The observers of a context.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const observersOf = (context: Context.Context<never>): ReadonlyArray<CallObserver> => {
+  const found: Array<CallObserver> = []
+  // what stands under the prefix was put there by `context`
+  for (const [key, value] of context.mapUnsafe) if (key.startsWith(prefix)) found.push(value as CallObserver)
+  return found
+}
+
+/**
+ * Who observes the upstreams that are made here.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const all: Effect.Effect<ReadonlyArray<CallObserver>> = Effect.map(Effect.context<never>(), observersOf)
 
 /**
  * Adds an observer to those that there are.
@@ -161,8 +185,4 @@ export const Current: Context.Reference<ReadonlyArray<CallObserver>> = Context.R
  * @category layers
  * @since 0.1.0
  */
-export const layer = (observer: CallObserver): Layer.Layer<never> =>
-  Layer.effect(
-    Current,
-    Effect.map(Current, (others) => [...others, observer])
-  )
+export const layer = (observer: CallObserver): Layer.Layer<never> => Layer.succeedContext(context(observer))

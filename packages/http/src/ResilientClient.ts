@@ -128,12 +128,12 @@ const foreign = Outcome.failure({ cause: "permanent" })
 export const withPolicy = (
   options: Options = {}
 ): (<E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
-  let observers: ReadonlyArray<CallObserver.CallObserver> | undefined
+  let observers: ReadonlyArray<CallObserver.CallObserver> = []
   let observer: Observer | undefined
   // a combinator is no effect, so that who observes is asked where a call is made; mostly they are those of the call before
   return policyOf(options)((fiber) => {
-    const found = fiber.getRef(CallObserver.Current)
-    if (found !== observers) {
+    const found = CallObserver.observersOf(fiber.context)
+    if (found.length !== observers.length || found.some((one, index) => one !== observers[index])) {
       observers = found
       observer = combined(found)
     }
@@ -586,7 +586,7 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient,
   return Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function* () {
-      const observer = combined(yield* CallObserver.Current)
+      const observer = combined(yield* CallObserver.all)
       return asHttpClient(policy(() => observer))(yield* HttpClient.HttpClient)
     })
   )

@@ -283,7 +283,7 @@ export const make = (
       visibleQuery: options.visibleQuery ?? [],
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },
-      observer: combined(yield* CallObserver.Current),
+      observer: combined(yield* CallObserver.all),
       live: startLive(options.policy ?? HttpPolicy.standard())
     }
     const upstream = makeUpstream(runtime, options.version)

@@ -68,6 +68,29 @@ const observed =
 
 const refusalOf = <A>(call: Effect.Effect<A, CallError>) => Effect.map(Effect.flip(call), ({ reason }) => reason._tag)
 
+describe("observers", () => {
+  it.effect.each([
+    { how: "side by side", join: (a: Layer.Layer<never>, b: Layer.Layer<never>) => Layer.mergeAll(a, b) },
+    { how: "one above the other", join: (a: Layer.Layer<never>, b: Layer.Layer<never>) => Layer.provideMerge(a, b) }
+  ])("of several layers $how all hear a call, once each", ({ join }) =>
+    Effect.gen(function* () {
+      const [one, two] = [recorder(), recorder()]
+      yield* Effect.gen(function* () {
+        const api = yield* Upstream.make("api", { baseUrl: "https://api.internal" })
+        yield* api.get("/a")
+      }).pipe(
+        Effect.scoped,
+        Effect.provide([
+          ScriptedTransport.layer({ "*": [ok] }),
+          join(CallObserver.layer(one.observer), CallObserver.layer(two.observer))
+        ])
+      )
+      const ended = ({ heard }: ReturnType<typeof recorder>) => heard.filter(([event]) => event === "callEnded").length
+      assert.deepStrictEqual([ended(one), ended(two)], [1, 1])
+    })
+  )
+})
+
 describe("a call", () => {
   it.effect("is told of from its beginning to its end, with the attempt between", () =>
     observed(

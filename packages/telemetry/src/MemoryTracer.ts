@@ -262,7 +262,11 @@ export const layer = (options: Options = {}): Layer.Layer<MemoryTracer> => {
         spans: Effect.sync(() => kept.map(recordOf)),
         trees: Effect.sync(() => nodesOf(kept).map(treeOf)),
         text: (options = {}) =>
-          Effect.sync(() => nodesOf(kept).flatMap((node) => linesOf(node, "", options)).join("\n")),
+          Effect.sync(() =>
+            nodesOf(kept)
+              .flatMap((node) => linesOf(node, "", options))
+              .join("\n")
+          ),
         missed: Effect.sync(() => missed),
         clear: Effect.sync(() => {
           kept = []

@@ -190,7 +190,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
           table.close()
         })
       )
-      return Context.make(CallObserver.Current, [...(yield* CallObserver.Current), recorder.observer]).pipe(
+      return CallObserver.context(recorder.observer).pipe(
         Context.add(UpstreamRegistry.Current, watched(yield* UpstreamRegistry.Current, gauges, recorder))
       )
     })

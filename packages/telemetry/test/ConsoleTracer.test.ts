@@ -70,7 +70,11 @@ describe("the console tracer", () => {
           Effect.ignore
         )
         yield* Effect.interrupt.pipe(Effect.withSpan("notify"), Effect.exit)
-        const failed = { "error.type": "ERR_TIME_DEADLINE_EXCEEDED", "holdfast.attempts": 1, "holdfast.retry_stopped": "deadline" }
+        const failed = {
+          "error.type": "ERR_TIME_DEADLINE_EXCEEDED",
+          "holdfast.attempts": 1,
+          "holdfast.retry_stopped": "deadline"
+        }
         yield* Effect.fail("late").pipe(Effect.withSpan("stock GET /items", { attributes: failed }), Effect.ignore)
       }).pipe(Effect.withSpan("checkout"), Effect.provide(ConsoleTracer.layer({ write, attributes: ["sku"] })))
       const [block] = blocks
@@ -129,10 +133,9 @@ describe("the console tracer", () => {
   it.effect("shows a trace that never ends once it is too long, and what comes after it apart", () =>
     Effect.gen(function* () {
       const { blocks, write } = collecting()
-      yield* Effect.forEach(Array.from({ length: 10 }), (_, index) => Effect.withSpan(Effect.void, `turn ${index}`)).pipe(
-        Effect.withSpan("forever"),
-        Effect.provide(ConsoleTracer.layer({ write, maxSpans: 5 }))
-      )
+      yield* Effect.forEach(Array.from({ length: 10 }), (_, index) =>
+        Effect.withSpan(Effect.void, `turn ${index}`)
+      ).pipe(Effect.withSpan("forever"), Effect.provide(ConsoleTracer.layer({ write, maxSpans: 5 })))
       assert.lengthOf(blocks, 7)
       assert.match(blocks[0] ?? "", /because it has so many spans[^]*forever .* … +still running[^]*turn 2/)
       assert.match(blocks[1] ?? "", /^trace …\nturn 4 /)
@@ -159,7 +162,10 @@ describe("the console tracer", () => {
     Effect.gen(function* () {
       const { blocks, write } = collecting()
       const unsampled = Tracer.externalSpan({ spanId: "a", traceId: "b", sampled: false })
-      yield* Effect.void.pipe(Effect.withSpan("quiet", { parent: unsampled }), Effect.provide(ConsoleTracer.layer({ write })))
+      yield* Effect.void.pipe(
+        Effect.withSpan("quiet", { parent: unsampled }),
+        Effect.provide(ConsoleTracer.layer({ write }))
+      )
       assert.lengthOf(blocks, 0)
       const broken = ConsoleTracer.layer({
         write: () => {

@@ -20,7 +20,8 @@ const scripted = (first: ReadonlyArray<Answer>) => {
           const reason = new HttpClientError.TransportError({ request, cause: new Error("gone") })
           return Effect.fail(new HttpClientError.HttpClientError({ reason }))
         }
-        const [status, headers] = typeof answer === "number" ? [answer, {}] : [answer.status, { "retry-after": answer.retryAfter }]
+        const [status, headers] =
+          typeof answer === "number" ? [answer, {}] : [answer.status, { "retry-after": answer.retryAfter }]
         return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status, headers })))
       })
     )

@@ -21,46 +21,53 @@ const step = Schema.Union([
 ])
 
 describe("the queue of a delivery", () => {
-  it.prop("accounts for every item and keeps its bounds, whatever happens in whatever order", [Schema.Array(step)], ([steps]) => {
-    const queue = Queue.makeDeliveryQueue<number>({ maxBytes: 60, maxBatches: 4 })
-    let given = 0
-    for (const [index, step] of steps.entries()) {
-      switch (step._tag) {
-        case "offer":
-          given += step.items
-          Queue.offer(queue, step.items, step.bytes, index)
-          break
-        case "take":
-          if (queue.sending === undefined) Queue.take(queue)
-          break
-        case "settle":
-          Queue.settle(queue, step.reason, step.rejected)
-          break
-        case "lose":
-          given += 2
-          Queue.lose(queue, "unencodable", 2)
-          break
+  it.prop(
+    "accounts for every item and keeps its bounds, whatever happens in whatever order",
+    [Schema.Array(step)],
+    ([steps]) => {
+      const queue = Queue.makeDeliveryQueue<number>({ maxBytes: 60, maxBatches: 4 })
+      let given = 0
+      for (const [index, step] of steps.entries()) {
+        switch (step._tag) {
+          case "offer":
+            given += step.items
+            Queue.offer(queue, step.items, step.bytes, index)
+            break
+          case "take":
+            if (queue.sending === undefined) Queue.take(queue)
+            break
+          case "settle":
+            Queue.settle(queue, step.reason, step.rejected)
+            break
+          case "lose":
+            given += 2
+            Queue.lose(queue, "unencodable", 2)
+            break
+        }
+        const held = [...queue.waiting, ...(queue.sending === undefined ? [] : [queue.sending])]
+        assert.strictEqual(queue.offered, given)
+        assert.strictEqual(queue.arrived + lost(queue) + Queue.pendingItems(queue), given)
+        assert.strictEqual(
+          queue.bytes,
+          held.reduce((total, { bytes }) => total + bytes, 0)
+        )
+        assert.isAtMost(queue.bytes, 60)
+        assert.isAtMost(held.length, 4)
+        const sequences = queue.waiting.map(({ sequence }) => sequence)
+        assert.deepStrictEqual(
+          sequences,
+          sequences.toSorted((a, b) => a - b)
+        )
+        assert.strictEqual(
+          Queue.oldestPending(queue),
+          held.length === 0 ? undefined : Math.min(...held.map(({ sequence }) => sequence))
+        )
       }
-      const held = [...queue.waiting, ...(queue.sending === undefined ? [] : [queue.sending])]
-      assert.strictEqual(queue.offered, given)
-      assert.strictEqual(queue.arrived + lost(queue) + Queue.pendingItems(queue), given)
-      assert.strictEqual(
-        queue.bytes,
-        held.reduce((total, { bytes }) => total + bytes, 0)
-      )
-      assert.isAtMost(queue.bytes, 60)
-      assert.isAtMost(held.length, 4)
-      const sequences = queue.waiting.map(({ sequence }) => sequence)
-      assert.deepStrictEqual(
-        sequences,
-        sequences.toSorted((a, b) => a - b)
-      )
-      assert.strictEqual(Queue.oldestPending(queue), held.length === 0 ? undefined : Math.min(...held.map(({ sequence }) => sequence)))
+      Queue.abandon(queue)
+      assert.deepInclude(queue, { bytes: 0, sending: undefined })
+      assert.strictEqual(queue.arrived + lost(queue), given)
     }
-    Queue.abandon(queue)
-    assert.deepInclude(queue, { bytes: 0, sending: undefined })
-    assert.strictEqual(queue.arrived + lost(queue), given)
-  })
+  )
 
   it("drops the oldest for what is newer, and never the batch that is being sent", () => {
     const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })

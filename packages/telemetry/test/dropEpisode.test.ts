@@ -19,10 +19,13 @@ describe("an episode of drops", () => {
     assert.isUndefined(episode.noteArrived(5000 + quietMillis - 1))
     const over = episode.noteArrived(5000 + quietMillis)
     assert.strictEqual(over?.millis, 4000)
-    assert.deepStrictEqual([...(over?.dropped ?? [])], [
-      ["overflow", 6],
-      ["exhausted", 2]
-    ])
+    assert.deepStrictEqual(
+      [...(over?.dropped ?? [])],
+      [
+        ["overflow", 6],
+        ["exhausted", 2]
+      ]
+    )
     assert.isUndefined(episode.noteArrived(6000 + quietMillis), "once")
     assert.isTrue(episode.noteDropped(7000 + quietMillis, "refused", 1), "and the next one begins afresh")
   })

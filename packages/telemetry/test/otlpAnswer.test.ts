@@ -18,15 +18,18 @@ describe("a receiver's answer", () => {
     }
   })
 
-  it.each(["rejectedSpans", "rejectedDataPoints", "rejectedLogRecords"])("in JSON says how many %s there were", (name) => {
-    const body = json({ partialSuccess: { [name]: "7", errorMessage: "too\nold" } })
-    assert.deepStrictEqual(judge(200, "application/json; charset=utf-8", body), {
-      _tag: "Arrived",
-      rejected: 7,
-      message: "too old"
-    })
-    assert.deepInclude(judge(200, "application/json", json({ partialSuccess: { [name]: 3 } })), { rejected: 3 })
-  })
+  it.each(["rejectedSpans", "rejectedDataPoints", "rejectedLogRecords"])(
+    "in JSON says how many %s there were",
+    (name) => {
+      const body = json({ partialSuccess: { [name]: "7", errorMessage: "too\nold" } })
+      assert.deepStrictEqual(judge(200, "application/json; charset=utf-8", body), {
+        _tag: "Arrived",
+        rejected: 7,
+        message: "too old"
+      })
+      assert.deepInclude(judge(200, "application/json", json({ partialSuccess: { [name]: 3 } })), { rejected: 3 })
+    }
+  )
 
   it("in protobuf says how many were rejected, in whatever order its fields come", () => {
     const inner = [0x12, 3, 0x6f, 0x6c, 0x64, 0x08, 0xac, 0x02]
@@ -40,7 +43,12 @@ describe("a receiver's answer", () => {
 
   it("that is empty, `{}` or nonsense is a full success", () => {
     const full = { _tag: "Arrived", rejected: 0, message: "" } as const
-    for (const body of [none, json({}), json({ partialSuccess: null }), json({ partialSuccess: { rejectedSpans: "-1" } })]) {
+    for (const body of [
+      none,
+      json({}),
+      json({ partialSuccess: null }),
+      json({ partialSuccess: { rejectedSpans: "-1" } })
+    ]) {
       assert.deepStrictEqual(judge(200, "application/json", body), full)
     }
     assert.deepStrictEqual(judge(200, "application/json", new TextEncoder().encode("<html>")), full)
@@ -57,9 +65,13 @@ describe("a receiver's answer", () => {
     assert.deepInclude(judge(400, protobuf, Uint8Array.from([0x08, 3, 0x12, 2, 0x6e, 0x6f])), { why: "status 400, no" })
   })
 
-  it.prop("never throws, whatever the bytes", [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })))], ([bytes]) => {
-    for (const type of [protobuf, "application/json", ""]) {
-      for (const status of [200, 400]) judge(status, type, Uint8Array.from(bytes))
+  it.prop(
+    "never throws, whatever the bytes",
+    [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })))],
+    ([bytes]) => {
+      for (const type of [protobuf, "application/json", ""]) {
+        for (const status of [200, 400]) judge(status, type, Uint8Array.from(bytes))
+      }
     }
-  })
+  )
 })

@@ -16,7 +16,11 @@ const comparing = (seen: Array<string>) =>
   Layer.effect(
     OtlpSerialization.OtlpSerialization,
     Effect.map(OtlpSerialization.OtlpSerialization, (effects) => {
-      const same = <A>(name: string, theirs: (data: A) => HttpBody.HttpBody, ours: (data: A, items: number) => Uint8Array) => {
+      const same = <A>(
+        name: string,
+        theirs: (data: A) => HttpBody.HttpBody,
+        ours: (data: A, items: number) => Uint8Array
+      ) => {
         return (data: A): HttpBody.HttpBody => {
           const body = theirs(data)
           // too little room at first, so that the buffer has to grow in the middle of things
@@ -89,24 +93,29 @@ describe("OTLP in protobuf", () => {
     })
   )
 
-  it.effect.prop("writes any text and any number of attributes as Effect's encoder does", [
-    Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.Union([Schema.String, Schema.Int, Schema.Finite]) }))
-  ], ([pairs]) =>
-    Effect.gen(function* () {
-      const effects = yield* OtlpSerialization.OtlpSerialization
-      const attributes = pairs.map(({ key, value }) => ({
-        key,
-        value:
-          typeof value === "string"
-            ? { stringValue: value }
-            : Number.isSafeInteger(value)
-              ? { intValue: value }
-              : { doubleValue: value }
-      }))
-      const data: TraceData = {
-        resourceSpans: [{ resource: { attributes, droppedAttributesCount: pairs.length }, scopeSpans: [] }]
-      }
-      assert.deepStrictEqual(Buffer.from(encodeTraces(data, 0)), Buffer.from(bytesOf(effects.traces(data))))
-    }).pipe(Effect.provide(OtlpSerialization.layerProtobuf))
+  it.effect.prop(
+    "writes any text and any number of attributes as Effect's encoder does",
+    [
+      Schema.Array(
+        Schema.Struct({ key: Schema.String, value: Schema.Union([Schema.String, Schema.Int, Schema.Finite]) })
+      )
+    ],
+    ([pairs]) =>
+      Effect.gen(function* () {
+        const effects = yield* OtlpSerialization.OtlpSerialization
+        const attributes = pairs.map(({ key, value }) => ({
+          key,
+          value:
+            typeof value === "string"
+              ? { stringValue: value }
+              : Number.isSafeInteger(value)
+                ? { intValue: value }
+                : { doubleValue: value }
+        }))
+        const data: TraceData = {
+          resourceSpans: [{ resource: { attributes, droppedAttributesCount: pairs.length }, scopeSpans: [] }]
+        }
+        assert.deepStrictEqual(Buffer.from(encodeTraces(data, 0)), Buffer.from(bytesOf(effects.traces(data))))
+      }).pipe(Effect.provide(OtlpSerialization.layerProtobuf))
   )
 })

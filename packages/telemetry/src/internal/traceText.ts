@@ -48,24 +48,33 @@ const cut = (text: string, columns: number): string =>
 const place = (line: Line, totalMillis: number, columns: number): { readonly first: number; readonly last: number } => {
   const column = (millis: number): number => (totalMillis <= 0 ? 0 : (millis / totalMillis) * columns)
   const first = Math.max(0, Math.min(columns - 1, Math.floor(column(line.fromMillis))))
-  return { first, last: line.kind === "event" ? first + 1 : Math.min(columns, Math.max(first + 1, Math.round(column(line.toMillis)))) }
+  return {
+    first,
+    last: line.kind === "event" ? first + 1 : Math.min(columns, Math.max(first + 1, Math.round(column(line.toMillis))))
+  }
 }
 
 /** The lines of a trace, with a heading above them. */
 export const drawTrace = (heading: string, root: Line, look: Look): string => {
-  const paint = (code: string, text: string): string => (look.colours && text !== "" ? `\u001b[${code}m${text}\u001b[0m` : text)
+  const paint = (code: string, text: string): string =>
+    look.colours && text !== "" ? `\u001b[${code}m${text}\u001b[0m` : text
   const rows = rowsOf(root)
   const width = look.width ?? usualWidth
   const labelColumns = Math.max(
     narrowestLabel,
-    Math.min(Math.floor(width * 0.45), Math.max(...rows.map(({ branch, line }) => branch.length + labelOf(line).length)))
+    Math.min(
+      Math.floor(width * 0.45),
+      Math.max(...rows.map(({ branch, line }) => branch.length + labelOf(line).length))
+    )
   )
   const barColumns = Math.max(
     narrowestBar,
     Math.min(widestBar, width - labelColumns - timeColumns - narrowestOutcome - 6)
   )
   const outcomeColumns =
-    look.width === undefined ? Infinity : Math.max(narrowestOutcome, width - labelColumns - barColumns - timeColumns - 6)
+    look.width === undefined
+      ? Infinity
+      : Math.max(narrowestOutcome, width - labelColumns - barColumns - timeColumns - 6)
   const total = Math.max(...rows.map(({ line }) => line.toMillis))
   const lines = rows.map(({ branch, line }, index) => {
     const label = cut(labelOf(line), labelColumns - branch.length).padEnd(labelColumns - branch.length)

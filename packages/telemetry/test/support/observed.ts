@@ -84,6 +84,6 @@ export const seriesOf = (id: string) =>
   )
 
 /** The observer that the layers below give. */
-export const observer: Effect.Effect<CallObserver.CallObserver> = Effect.flatMap(CallObserver.Current, ([first]) =>
+export const observer: Effect.Effect<CallObserver.CallObserver> = Effect.flatMap(CallObserver.all, ([first]) =>
   first === undefined ? Effect.die("nobody observes") : Effect.succeed(first)
 )

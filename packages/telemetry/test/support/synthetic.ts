@@ -68,7 +68,7 @@ export const attempt = (given: Partial<CallObserver.AttemptEnd> = {}): CallObser
 
 /** Every observer that there is, as one whose methods are all there. */
 export const observers: Effect.Effect<Required<CallObserver.CallObserver>> = Effect.map(
-  CallObserver.Current,
+  CallObserver.all,
   (observers) => ({
     callStarted: (call) => observers.forEach((observer) => observer.callStarted?.(call)),
     callEnded: (call, end) => observers.forEach((observer) => observer.callEnded?.(call, end)),
