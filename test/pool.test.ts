@@ -183,6 +183,17 @@ describe("pool", () => {
     })
   )
 
+  it.live("a connection that is being made at a renewal is not used", () =>
+    Effect.gen(function* () {
+      const { connections, origin } = yield* serve(immediately)
+      const { renew, send } = yield* direct()
+      const call = yield* Effect.forkChild(send(origin), { startImmediately: true })
+      yield* renew
+      assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(call))).status, 200)
+      assert.strictEqual(connections(), 2)
+    })
+  )
+
   it.live("a server that closes after each answer costs connections, and nothing else", () =>
     Effect.gen(function* () {
       const { connections, origin } = yield* serve((_, response) => {
@@ -368,23 +379,57 @@ describe("pool", () => {
       })
     )
 
-    it.live(
-      "a server that takes its leave from every connection at once fails its calls, and is not called for ever",
-      () =>
-        Effect.gen(function* () {
-          const { connections, origin } = yield* serveHttp2((request) => {
+    it.live("what waits for its turn on a connection that is left goes to another one, while a stream runs on", () =>
+      Effect.gen(function* () {
+        const server = onCue()
+        const sessions: Array<{ readonly close: () => void }> = []
+        const { connections, origin } = yield* serveHttp2(
+          server.handler,
+          { settings: { maxConcurrentStreams: 1 } },
+          (session) => sessions.push(session)
+        )
+        const { send } = yield* direct({ http2: true, connections: 2 })
+        const long = yield* Effect.forkChild(send(origin, { path: "/long" }))
+        yield* server.arrived(1)
+        const waiting = yield* Effect.forkChild(
+          send(origin, { path: "/waiting", method: "POST", body: new TextEncoder().encode("x") })
+        )
+        yield* Effect.sleep("50 millis")
+        assert.deepStrictEqual([connections(), server.seen.length], [1, 1])
+        sessions[0]?.close()
+        yield* server.arrived(2)
+        yield* server.answer
+        yield* server.answer
+        assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(waiting))).status, 200)
+        assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(long))).status, 200)
+        assert.strictEqual(connections(), 2)
+      })
+    )
+
+    it.live.each([
+      { when: "at once", atOnce: true },
+      { when: "at its first request", atOnce: false }
+    ])("a server that leaves every connection $when fails its calls, and is not called for ever", ({ atOnce }) =>
+      Effect.gen(function* () {
+        const { connections, origin } = yield* serveHttp2(
+          (request) => {
             if ("stream" in request) sessionOf(request.stream)?.destroy()
-          })
-          const { send } = yield* direct({ http2: true })
-          const outcomes = yield* bounded("5 seconds")(
-            Effect.all(
-              Array.from({ length: 8 }, () => Effect.result(send(origin))),
-              { concurrency: "unbounded" }
-            )
+          },
+          {},
+          (session) => {
+            if (atOnce) session.goaway(0, 0)
+          }
+        )
+        const { send } = yield* direct({ http2: true })
+        const outcomes = yield* bounded("5 seconds")(
+          Effect.all(
+            Array.from({ length: 8 }, () => Effect.result(send(origin))),
+            { concurrency: "unbounded" }
           )
-          assert.isTrue(outcomes.every(({ _tag }) => _tag === "Failure"))
-          assert.isAtMost(connections(), 8)
-        })
+        )
+        assert.isTrue(outcomes.every(({ _tag }) => _tag === "Failure"))
+        assert.isAtMost(connections(), 16)
+      })
     )
 
     it.live("a server that speaks only HTTP/1.1 gets as many connections as it needs", () =>

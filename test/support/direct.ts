@@ -52,11 +52,13 @@ export const serve = (handler: Handler): Effect.Effect<Serving, never, Scope.Sco
 /** HTTP/2 over TLS, and HTTP/1.1 with who cannot. */
 export const serveHttp2 = (
   handler: Handler,
-  options: http2.SecureServerOptions = {}
+  options: http2.SecureServerOptions = {},
+  onSession: (session: http2.ServerHttp2Session) => void = () => {}
 ): Effect.Effect<Serving, never, Scope.Scope> =>
   Effect.flatMap(certificates, ({ servers }) => {
     const server = http2.createSecureServer({ ...servers.good, allowHTTP1: true, ...options })
     server.on("sessionError", () => {})
+    server.on("session", onSession)
     // Node's compatibility layer gives what an HTTP/1.1 handler takes, though its types differ
     server.on("request", handler as never)
     return listening(server, "https")

@@ -70,6 +70,8 @@ export class Connection implements Member {
   readonly waiting = new Set<NotBegun>()
   #adopted = false
   #reusable = true
+  /** undici has no socket any more, and begins nothing. What it still holds may have gone to another connection. */
+  #isLeft = false
   /** undici wants another socket, and does not get one. */
   #refuse: ((error: NotBegunError) => void) | undefined
 
@@ -91,10 +93,8 @@ export class Connection implements Member {
     socket.once("close", () => {
       this.reusable = false
       options.onClosed(this)
-      // when the streams of the connection have ended too
-      setImmediate(() => {
-        if (this.#refuse !== undefined) void this.close()
-      })
+      // streams that were left have ended with it, of which nobody else tells
+      setImmediate(() => this.settle())
     })
     this.client = new Client(origin, {
       connect: (_, callback) => {
@@ -120,7 +120,9 @@ export class Connection implements Member {
     })
     // a peer that takes its leave (GOAWAY) answers what it has taken, and takes no more
     this.client.on("disconnect", () => {
+      this.#isLeft = true
       this.reusable = false
+      queueMicrotask(() => this.#moveOn())
     })
     // until undici has it, nobody reads it, and a socket that nobody reads does not tell that its peer has left
     socket.unref()
@@ -145,10 +147,15 @@ export class Connection implements Member {
     if (socket.readableLength === 0) socket.read()
   }
 
+  #moveOn(): void {
+    for (const exchange of [...this.waiting]) exchange.notBegun()
+  }
+
   #refuseAnother(refuse: (error: NotBegunError) => void): void {
+    this.#isLeft = true
     this.reusable = false
     this.#refuse = refuse
-    for (const exchange of [...this.waiting]) exchange.notBegun()
+    this.#moveOn()
     this.settle()
   }
 
@@ -167,7 +174,7 @@ export class Connection implements Member {
   close(): Promise<void> {
     const { socket } = this.connected
     this.reusable = false
-    const destroyed = this.#refuse === undefined ? this.client.destroy() : this.client.destroy(new NotBegunError(this))
+    const destroyed = this.#isLeft ? this.client.destroy(new NotBegunError(this)) : this.client.destroy()
     this.#refuse = undefined
     destroyed.catch(() => undefined)
     socket.destroy()
