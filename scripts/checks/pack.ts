@@ -127,6 +127,8 @@ const contents = (one: Packed, project: string): ReadonlyArray<string> => {
     "package.json",
     "LICENSE",
     "README.md",
+    // what is for other programs: a dashboard, alert rules
+    ...files(join(root, one.folder), "{dashboards,rules}/*"),
     ...sources,
     ...sources
       .map((file) => file.replace(/^src/, "dist").replace(/\.ts$/, ""))
