@@ -113,11 +113,11 @@ const notes: { readonly [W in Leaving]: string | undefined } = {
  *   yield* TestClock.adjust("10 millis")
  * }).pipe(Effect.withSpan("checkout"))
  *
- * const write = (text: string) => console.log(text.split("\n").slice(1).join("\n"))
+ * const write = (text: string) => console.log(text.trimEnd().split("\n").slice(1).join("\n"))
  * const tracing = ConsoleTracer.layer({ write, width: 60 })
  * await Effect.runPromise(program.pipe(Effect.provide(tracing), Effect.provide(TestClock.layer())))
- * // => checkout          ━━━━━━━━━━━━━━━━━      40 ms  ok
- * // => └─ reserve        ━━━━━━━━━━━━━          30 ms  ok
+ * // => checkout          ━━━━━━━━━━━━━━━━━━━      40 ms  ok
+ * // => └─ reserve        ━━━━━━━━━━━━━━           30 ms  ok
  * ```
  *
  * @category layers
