@@ -65,9 +65,9 @@ describe("the console tracer", () => {
     Effect.gen(function* () {
       const { blocks, write } = collecting()
       yield* Effect.gen(function* () {
-        yield* Effect.fail(new Error("no stock\nof anything")).pipe(
+        yield* Effect.die(new Error("no stock\nof anything")).pipe(
           Effect.withSpan("reserve", { attributes: { sku: "A-7", secret: "s3cret" } }),
-          Effect.ignore
+          Effect.exit
         )
         yield* Effect.interrupt.pipe(Effect.withSpan("notify"), Effect.exit)
         const failed = {
@@ -89,9 +89,9 @@ describe("the console tracer", () => {
     Effect.gen(function* () {
       const { blocks, write } = collecting()
       const name = "a span with a name that is far too long for sixty columns of a terminal"
-      yield* Effect.fail(new Error("x".repeat(200))).pipe(
+      yield* Effect.die(new Error("x".repeat(200))).pipe(
         Effect.withSpan(name),
-        Effect.ignore,
+        Effect.exit,
         Effect.withSpan("root"),
         Effect.provide(ConsoleTracer.layer({ write, width: 60 }))
       )

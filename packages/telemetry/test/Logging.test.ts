@@ -606,7 +606,7 @@ describe("Logging", () => {
           others.push(message)
         })
         const before = Logger.layer([Logger.defaultLogger, other])
-        const lines = yield* listening(Effect.log("text").pipe(Effect.provide(Logging.layer()), Effect.provide(before)))
+        const lines = yield* listening(Effect.log("text").pipe(Effect.provide(Layer.provide(Logging.layer(), before))))
         assert.strictEqual(lines.length, 1)
         assert.deepStrictEqual(others, [["text"]])
       })

@@ -11,9 +11,9 @@ const work = Effect.gen(function* () {
         span.event("holdfast.retry", 10_000_000n, { "error.type": "ERR_X", "holdfast.retry.delay": 0.12345 })
       })
     ),
-    Effect.andThen(Effect.fail(new Error("no\nstock"))),
+    Effect.andThen(Effect.die(new Error("no\nstock"))),
     Effect.withSpan("reserve", { kind: "client", attributes: { sku: "A-7", "http.request.resend_count": 1 } }),
-    Effect.ignore
+    Effect.exit
   )
   yield* Effect.interrupt.pipe(Effect.withSpan("notify"), Effect.exit)
 }).pipe(Effect.withSpan("checkout"))

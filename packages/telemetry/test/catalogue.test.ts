@@ -3,7 +3,7 @@ import * as Reason from "@holdfast/core/Reason"
 import * as HttpPolicy from "@holdfast/http/HttpPolicy"
 import * as Upstream from "@holdfast/http/Upstream"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
-import { Effect, Metric } from "effect"
+import { Effect, Layer, Metric } from "effect"
 import * as Metrics from "../src/Metrics.ts"
 import { prometheusName } from "../src/internal/prometheusNames.ts"
 import { attemptEnd, callEnd, callError, isolated, observed, observer, serviceUnavailable } from "./support/observed.ts"
@@ -48,8 +48,7 @@ const everything = Effect.gen(function* () {
   yield* Metric.snapshot
   return yield* Metric.snapshot
 }).pipe(
-  Effect.provide(ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] })),
-  Effect.provide(Metrics.layer()),
+  Effect.provide(Layer.provideMerge(ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] }), Metrics.layer())),
   Effect.scoped,
   isolated
 )

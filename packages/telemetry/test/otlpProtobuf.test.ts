@@ -58,9 +58,9 @@ const everything = Effect.gen(function* () {
   const summary = Metric.summary("sizes", { maxAge: "1 minute", maxSize: 10, quantiles: [0.5, 0.9] })
   for (const value of [1, 2, 3]) yield* Metric.update(summary, value)
   const long = "x".repeat(70_000)
-  yield* Effect.fail(new Error(`no ${long}`)).pipe(
+  yield* Effect.die(new Error(`no ${long}`)).pipe(
     Effect.withSpan(`long ${long}`, { kind: "client", attributes: { long, short: "ü".repeat(40) } }),
-    Effect.ignore
+    Effect.exit
   )
   yield* Effect.interrupt.pipe(Effect.withSpan("interrupted"), Effect.exit)
   yield* Effect.gen(function* () {

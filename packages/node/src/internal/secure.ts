@@ -44,6 +44,13 @@ class LeftInHandshakeError extends Error {
   }
 }
 
+/** Node threw something that is no error. */
+class NotBegunError extends Error {
+  constructor(cause: unknown) {
+    super("TLS could not be begun", { cause })
+  }
+}
+
 /** What the handshake is made with. */
 export interface Settings {
   /** Roots, own certificate, versions and ciphers. */
@@ -131,7 +138,7 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
       })
     } catch (error) {
       socket.destroy()
-      resume(Effect.fail(error instanceof Error ? error : new Error("TLS could not be begun", { cause: error })))
+      resume(Effect.fail(error instanceof Error ? error : new NotBegunError(error)))
       return undefined
     }
 
