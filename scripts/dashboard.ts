@@ -301,6 +301,16 @@ const rows: ReadonlyArray<Row> = [
         { expr: gauge("holdfast.pool.in_flight", endpoint, "sum"), legend: `in flight ${endpointNamed}` },
         { expr: gauge("holdfast.pool.waiting", endpoint, "sum"), legend: `waiting ${endpointNamed}` }
       ]),
+      several("How long connections live", "Told when they are closed.", "s", [
+        {
+          expr: quantile(0.5, "http.client.connection.duration", endpoint, ofUpstream),
+          legend: `p50 ${endpointNamed}`
+        },
+        {
+          expr: quantile(0.99, "http.client.connection.duration", endpoint, ofUpstream),
+          legend: `p99 ${endpointNamed}`
+        }
+      ]),
       several("Streamed bodies", "Each holds a connection until it is read or left.", "short", [
         { expr: gauge("holdfast.body.open", upstream, "sum"), legend: `open ${named}` },
         { expr: gauge("holdfast.body.unread", upstream, "sum"), legend: `unread ${named}` }

@@ -14,7 +14,7 @@ import { closed, Pool, type PoolOptions } from "./pool.ts"
 import { Pools } from "./pools.ts"
 import type { ReadyBody } from "./upload.ts"
 
-export interface Settings extends Omit<PoolOptions, "origin" | "terms" | "connect" | "released"> {
+export interface Settings extends Omit<PoolOptions, "origin" | "terms" | "connect" | "released" | "closed"> {
   readonly drainMillis: number
   readonly phases: PoolOptions["terms"]["phases"]
   readonly decompress: boolean
@@ -31,7 +31,7 @@ export class Exchanges {
 
   constructor(context: Context.Context<never>, settings: Settings, means: Means) {
     this.#drainMillis = settings.drainMillis
-    this.pools = new Pools(context, (_, origin) => {
+    this.pools = new Pools(context, (origin, closed) => {
       const endpoint = Transport.endpointOf(origin)
       const route = routeOf(origin, endpoint, settings.proxies)
       const making = connect(means, route)
@@ -50,7 +50,8 @@ export class Exchanges {
           fiber.addObserver((exit) => queueMicrotask(() => done(exit)))
           return () => fiber.interruptUnsafe()
         },
-        released: () => this.#released()
+        released: () => this.#released(),
+        closed
       })
     })
   }

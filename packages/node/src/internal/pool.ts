@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import type { Snapshot } from "../ConnectionPools.ts"
-import { type Connected, Connection, ConnectionEndedError } from "./connection.ts"
+import { type Connected, Connection, ConnectionEndedError, type Protocol } from "./connection.ts"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import { Exchange, type Owner, type Settled, type Terms } from "./exchange.ts"
 import type * as Transport from "@holdfast/http/Transport"
@@ -28,6 +28,8 @@ export interface PoolOptions extends State.PoolShape {
   readonly connect: Connect
   /** An exchange is over. */
   readonly released: () => void
+  /** A connection was closed, so long after it was made. */
+  readonly closed: (protocol: Protocol, millis: number) => void
 }
 
 /** What a pool is doing, without where it leads. */
@@ -235,6 +237,7 @@ export class Pool implements Owner {
         ageFactor: 1 - 0.1 * ((this.#opened * golden) % 1),
         onClosed: (closed) => {
           State.remove(this.#state, closed)
+          this.#options.closed(closed.connected.protocol, nowMillis() - closed.openedAtMillis)
           this.#serve()
         }
       })

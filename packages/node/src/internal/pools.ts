@@ -2,9 +2,9 @@ import * as Transport from "@holdfast/http/Transport"
 import type * as Context from "effect/Context"
 import type { Snapshot } from "../ConnectionPools.ts"
 import type { Pool } from "./pool.ts"
-import { registerGauges } from "./poolGauges.ts"
+import { type PoolMetrics, registerPool } from "./poolMetrics.ts"
 
-/** A pool, where it leads, and what takes its gauges out of the metric registry. */
+/** A pool, where it leads, and what takes it out of the metric registry. */
 interface Kept {
   readonly upstream: string
   readonly endpoint: string
@@ -17,11 +17,11 @@ const mostPools = 1024
 
 /** The pools of a transport: one for each upstream at each endpoint, made when it is first called. */
 export class Pools {
-  readonly #make: (upstream: string, origin: string) => Pool
+  readonly #make: (origin: string, closed: PoolMetrics["closed"]) => Pool
   readonly #context: Context.Context<never>
   readonly #pools = new Map<string, Kept>()
 
-  constructor(context: Context.Context<never>, make: (upstream: string, origin: string) => Pool) {
+  constructor(context: Context.Context<never>, make: (origin: string, closed: PoolMetrics["closed"]) => Pool) {
     this.#context = context
     this.#make = make
   }
@@ -31,15 +31,15 @@ export class Pools {
     const known = this.#pools.get(key)
     if (known !== undefined) return known.pool
     if (this.#pools.size >= mostPools) this.#forgetUnused()
-    const pool = this.#make(upstream, origin)
+    const pool = this.#make(origin, (protocol, millis) => metrics.closed(protocol, millis))
     const { hostname, port, protocol } = new URL(origin)
-    const forget = registerGauges(this.#context, {
+    const metrics = registerPool(this.#context, {
       upstream,
       host: hostname.replace(/^\[|\]$/g, ""),
       port: port === "" ? (protocol === "https:" ? "443" : "80") : port,
       figures: () => pool.figures()
     })
-    this.#pools.set(key, { upstream, endpoint: Transport.endpointOf(origin), pool, forget })
+    this.#pools.set(key, { upstream, endpoint: Transport.endpointOf(origin), pool, forget: metrics.forget })
     return pool
   }
 
@@ -50,8 +50,8 @@ export class Pools {
 
   /** Cuts everything; done when every socket is closed. */
   async destroy(): Promise<void> {
-    for (const { forget } of this.#pools.values()) forget()
     await Promise.all(Array.from(this.#pools.values(), ({ pool }) => pool.destroy()))
+    for (const { forget } of this.#pools.values()) forget()
   }
 
   snapshot(): ReadonlyArray<Snapshot> {

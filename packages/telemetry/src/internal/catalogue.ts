@@ -48,6 +48,9 @@ export interface Definition {
 /** The boundaries of OpenTelemetry's conventions for HTTP metrics. */
 const requestSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
+/** Those of the conventions for connections. */
+const connectionSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+
 /** A call has several attempts and the waits between them. */
 const callSeconds = [...requestSeconds, 30, 60]
 
@@ -112,6 +115,14 @@ export const catalogue = {
     unit: "{connection}",
     description: "Connections that are open",
     attributes: [...perPool, "http.connection.state"],
+    source: "pools"
+  },
+  "http.client.connection.duration": {
+    kind: "histogram",
+    unit: "s",
+    description: "How long connections lived, told when they are closed",
+    attributes: [...perPool, "network.protocol.version"],
+    boundaries: connectionSeconds,
     source: "pools"
   },
   "holdfast.calls": {

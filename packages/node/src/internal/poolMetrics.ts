@@ -1,5 +1,6 @@
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
+import type { Protocol } from "./connection.ts"
 import type { PoolFigures } from "./pool.ts"
 
 interface Gauge {
@@ -60,28 +61,47 @@ export const poolGauges: ReadonlyArray<Gauge> = [
 
 const nothing = (): void => {}
 
-/** Puts a pool's gauges in the metric registry; gives what takes them out. They are read when somebody exports them. */
-export const registerGauges = (
+/** As OpenTelemetry's conventions have them, in seconds. */
+const connectionSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+
+/** What a pool has in the metric registry. */
+export interface PoolMetrics {
+  /** A connection was closed. */
+  readonly closed: (protocol: Protocol, millis: number) => void
+  /** Takes all of it out. */
+  readonly forget: () => void
+}
+
+/** Puts a pool in the metric registry: gauges that are read when somebody exports them, and how long its connections lived. */
+export const registerPool = (
   context: Context.Context<never>,
   pool: { readonly upstream: string; readonly host: string; readonly port: string; readonly figures: () => PoolFigures }
-): (() => void) => {
+): PoolMetrics => {
+  const labels = { "holdfast.upstream": pool.upstream, "server.address": pool.host, "server.port": pool.port }
   const registered = poolGauges.map(({ attributes, description, name, read, unit }) =>
     Metric.registerUnsafe(
-      Metric.gauge(name, {
-        description,
-        attributes: {
-          "holdfast.upstream": pool.upstream,
-          "server.address": pool.host,
-          "server.port": pool.port,
-          unit,
-          ...attributes
-        }
-      }),
+      Metric.gauge(name, { description, attributes: { ...labels, unit, ...attributes } }),
       context,
       { get: () => ({ value: read(pool.figures()) }), update: nothing, modify: nothing }
     )
   )
-  return () => {
-    for (const registration of registered) registration.remove()
+  const durations = new Map<Protocol, Metric.Histogram<number>>()
+  const durationOf = (protocol: Protocol): Metric.Histogram<number> => {
+    const known = durations.get(protocol)
+    if (known !== undefined) return known
+    const made = Metric.histogram("http.client.connection.duration", {
+      description: "How long connections lived, told when they are closed",
+      boundaries: connectionSeconds,
+      attributes: { ...labels, "network.protocol.version": protocol === "http/2" ? "2" : "1.1", unit: "s" }
+    })
+    durations.set(protocol, made)
+    return made
+  }
+  return {
+    closed: (protocol, millis) => durationOf(protocol).updateUnsafe(millis / 1000, context),
+    forget: () => {
+      for (const registration of registered) registration.remove()
+      for (const duration of durations.values()) Metric.removeUnsafe(duration, context)
+    }
   }
 }
