@@ -1,8 +1,9 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Layer, Logger, Metric, Redacted, Scope } from "effect"
+import { HttpClient } from "effect/http"
 import type { Otlp } from "holdfast/telemetry"
-import { Otlp as Exporting } from "holdfast/telemetry"
+import { Otlp as Exporting, MemoryTracer } from "holdfast/telemetry"
 import { LeakCheck, OtlpReceiver } from "holdfast/testing"
 import { partialSuccess, refusal, startFront } from "./support/otlpFront.ts"
 import type { Behaviour } from "./support/otlpFront.ts"
@@ -139,9 +140,22 @@ describe("the OTLP exporter", () => {
       assert.strictEqual(stats.lastFailure, `status ${status}, not like [31mthis`)
       assert.strictEqual((yield* front.seen).length, 2)
       assert.deepStrictEqual(lines, [
-        `Warn: Otlp: spans for ${(yield* front.seen).length === 2 ? yield* urlOf(front) : ""} are being dropped (refused): ` +
+        `Warn: Otlp: spans for ${front.url}/v1/traces are being dropped (refused): ` +
           `status ${status}, not like [31mthis. Further drops are counted, not logged`
       ])
+    })
+  )
+
+  it.live("a redirect is not followed: what goes with an export goes to nobody else", () =>
+    Effect.gen(function* () {
+      const { flush, front, receiver, traces, within } = yield* setUp(["forward"], {
+        headers: { "x-api-key": Redacted.make("s3cret") }
+      })
+      yield* front.behave({ status: 307, headers: { location: `${receiver.url}/v1/traces` } })
+      yield* within(spans(2))
+      yield* flush
+      assert.deepStrictEqual(yield* receiver.exports, [])
+      assert.deepInclude((yield* traces).dropped, { refused: 2 })
     })
   )
 
@@ -283,19 +297,26 @@ describe("the OTLP exporter", () => {
     })
   )
 
-  it.live("its own requests make no spans and carry no trace, whatever client carries them", () =>
+  it.live("its own requests make no spans and carry no trace, whatever client carries them and whoever traces", () =>
     Effect.gen(function* () {
       const receiver = yield* OtlpReceiver.start
       const front = yield* startFront(receiver, ["forward"])
+      const carrier = Layer.effect(
+        HttpClient.HttpClient,
+        Effect.map(HttpClient.HttpClient, HttpClient.transformResponse(Effect.withSpan("carrier")))
+      ).pipe(Layer.provide(NodeHttpClient.layerUndici))
       const exporter = Exporting.layer({ url: front.url, exportIntervals: { traces: "20 millis" } }).pipe(
-        Layer.provide(NodeHttpClient.layerUndici)
+        Layer.provide(carrier)
       )
       yield* Effect.gen(function* () {
-        yield* spans(2)
-        yield* Effect.sleep("200 millis")
-        // handed over inside of a span, by whoever fills the batch
-        yield* Effect.withSpan(Effect.andThen(spans(600), Exporting.flush), "outer")
-      }).pipe(Effect.provide(exporter))
+        yield* Effect.gen(function* () {
+          yield* spans(2)
+          yield* Effect.sleep("200 millis")
+          // handed over inside of a span, by whoever fills the batch
+          yield* Effect.withSpan(Effect.andThen(spans(600), Exporting.flush), "outer")
+        }).pipe(Effect.provide(exporter))
+        assert.strictEqual(yield* MemoryTracer.text(), "builds the layer: still running")
+      }).pipe(Effect.withSpan("builds the layer"), Effect.provide(MemoryTracer.layer()))
       const names = new Set((yield* receiver.spans).map(({ name }) => name))
       assert.deepStrictEqual([...names].toSorted(), ["outer", "work"])
       assert.strictEqual((yield* receiver.spans)[0]?.resource["service.name"], "unknown_service")
@@ -335,17 +356,17 @@ describe("the OTLP exporter", () => {
     })
   )
 
-  it.live("leaves nothing behind: no fiber, no timer, no socket", () =>
-    Effect.gen(function* () {
-      const receiver = yield* OtlpReceiver.start
-      const front = yield* startFront(receiver, ["hang"])
-      const exporter = Exporting.layer({ url: front.url, shutdownTimeout: "100 millis" }).pipe(
-        Layer.provide(NodeHttpClient.layerUndici),
-        Layer.provide(keepingLines().layer)
-      )
-      yield* LeakCheck.around(Effect.provide(spans(700), exporter))
-    })
+  it.live.each(["hang", "forward"] as const)(
+    "leaves nothing behind when receivers %s: no fiber, timer, socket",
+    (behaviour) =>
+      Effect.gen(function* () {
+        const receiver = yield* OtlpReceiver.start
+        const front = yield* startFront(receiver, [behaviour])
+        const exporter = Exporting.layer({
+          url: front.url,
+          shutdownTimeout: behaviour === "hang" ? "100 millis" : "1 minute"
+        }).pipe(Layer.provide(NodeHttpClient.layerUndici), Layer.provide(keepingLines().layer))
+        yield* LeakCheck.around(Effect.provide(spans(700), exporter))
+      })
   )
 })
-
-const urlOf = (front: { readonly url: string }) => Effect.succeed(`${front.url}/v1/traces`)

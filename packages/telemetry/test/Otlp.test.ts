@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, Metric } from "effect"
+import { Duration, Effect, Layer, Logger, Metric, References } from "effect"
 import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Otlp } from "@holdfast/telemetry"
@@ -34,7 +34,8 @@ const exporting = (receiver: ReturnType<typeof scripted>, lines: Array<string>, 
     Layer.provide(receiver.layer),
     Layer.provide(
       Logger.layer([
-        Logger.make(({ logLevel, message }) => {
+        Logger.make(({ fiber, logLevel, message }) => {
+          assert.deepStrictEqual(fiber.getRef(References.CurrentLogAnnotations), {})
           lines.push(`${logLevel}: ${String(Array.isArray(message) ? message.join(" ") : message)}`)
         })
       ])
@@ -66,6 +67,22 @@ describe("the OTLP exporter", () => {
       const { traces } = yield* Otlp.stats
       assert.deepInclude(traces, { offered: 20, arrived: 10 })
     }).pipe(Effect.provide(exporting(receiver, lines)))
+  })
+
+  it.effect("says that the queue is full as its own, not as the exporter that hands over to it", () => {
+    const receiver = scripted(["lost"])
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      for (let turn = 0; turn < 4; turn++) {
+        yield* span
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.lengthOf(lines, 1)
+      assert.match(
+        lines[0] ?? "",
+        /\(overflow\): the queue is full with \d+ bytes, last failure: ERR_NETWORK_TRANSPORT_FAILED/
+      )
+    }).pipe(Effect.provide(exporting(receiver, lines, { maxQueueBatches: 2, shutdownTimeout: 0 })))
   })
 
   it.effect("tries a batch with growing waits until giveUpAfter is over, then goes on with the next", () => {

@@ -75,13 +75,14 @@ describe("the queue of a delivery", () => {
     Queue.take(queue)
     Queue.offer(queue, 2, 10, "second")
     Queue.offer(queue, 3, 10, "third")
-    assert.strictEqual(Queue.offer(queue, 4, 15, "fourth"), 5)
+    assert.strictEqual(Queue.offer(queue, 4, 10, "fourth"), 2)
     assert.strictEqual(queue.sending?.content, "first")
     assert.deepStrictEqual(
       queue.waiting.map(({ content }) => content),
-      ["fourth"]
+      ["third", "fourth"]
     )
-    assert.strictEqual(queue.dropped.overflow, 5)
+    assert.strictEqual(Queue.offer(queue, 5, 20, "fifth"), 7)
+    assert.strictEqual(queue.dropped.overflow, 9)
   })
 
   it("drops a batch that alone is more than it holds", () => {

@@ -257,9 +257,9 @@ export class Delivery {
       ),
       Effect.exit,
       Effect.map((exit) => (Exit.isSuccess(exit) ? exit.value : ([failed(exit, this.shownUrl()), undefined] as const))),
+      // no spans of whatever the client is made of, and no trace headers, which Effect's clients send even without spans
       Effect.withTracerEnabled(false),
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
       // fetch would follow a redirect by itself, and take the headers along; other clients do not read this
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
     )
