@@ -44,7 +44,7 @@ class LeftInHandshakeError extends Error {
   }
 }
 
-/** Node threw something that is no error. */
+/** Node would not begin TLS with what it was given. */
 class NotBegunError extends Error {
   constructor(cause: unknown) {
     super("TLS could not be begun", { cause })
@@ -138,7 +138,7 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
       })
     } catch (error) {
       socket.destroy()
-      resume(Effect.fail(error instanceof Error ? error : new NotBegunError(error)))
+      resume(Effect.fail(new NotBegunError(error)))
       return undefined
     }
 
