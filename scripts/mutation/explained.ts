@@ -228,12 +228,6 @@ export const explanations: ReadonlyArray<Explanation> = [
   },
   {
     file: "packages/http/src/internal/guard.ts",
-    line: "if (!subject.stages.isGuarded) return Effect.suspend(() => subject.send(Deadline.nowMillisUnsafe(clock)))",
-    mutants: [["return Effect.suspend(() => subject.send(Deadline.nowMillisUnsafe(clock)))", ";"]],
-    why: "The short way: with no stage to ask, the long way sends as well."
-  },
-  {
-    file: "packages/http/src/internal/guard.ts",
     line: "sentMillis: 0,",
     mutants: [
       ["0", "(-1)"],
