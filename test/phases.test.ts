@@ -140,7 +140,7 @@ const measure = (phase: Phase, upstreams: ReadonlyArray<Upstream.Upstream>, limi
         { concurrency: "unbounded" }
       )
     ),
-    { concurrency: "unbounded" }
+    { concurrency: phase.heavy === true ? 1 : "unbounded" }
   ).pipe(
     Effect.map((calls) => ({
       outcomes: calls.map(({ outcome }) => outcome),
@@ -187,7 +187,8 @@ const keeps = (phase: Phase, limit: number): Effect.Effect<Kept, never, TestUpst
         transport: { connections: callsEach, drainTimeout: 100, ...phase.options(limit) }
       })
       const first = yield* made
-      const upstreams: ReadonlyArray<Upstream.Upstream> = yield* Effect.forEach(Array(callsEach - 1), () =>
+      const count = phase.heavy === true ? callsNeeded : callsEach
+      const upstreams: ReadonlyArray<Upstream.Upstream> = yield* Effect.forEach(Array(count - 1), () =>
         phase.warm ? Effect.succeed(first) : made
       ).pipe(Effect.map((others) => [first, ...others]))
       if (phase.warm) yield* measure(phase, upstreams, 0)
@@ -231,7 +232,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("phases", (it) => {
         for (const { limit, phase, rounds } of kept) {
           const late = rounds.at(-1)?.lateMillis ?? []
           const figures = [Math.min(...late), median(late), Math.max(...late)].map((millis) => millis.toFixed(1))
-          table.push([phase, limit, ...figures, `${late.length} of ${callsEach}`, rounds.length])
+          table.push([phase, limit, ...figures, `${late.length} of ${rounds.at(-1)?.outcomes.length ?? 0}`, rounds.length])
         }
         assert.deepStrictEqual(
           kept.flatMap(({ limit, phase, wrong }) => wrong.map((what) => `${phase}, ${limit} ms: ${what}`)),
