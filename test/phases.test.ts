@@ -232,7 +232,13 @@ layer(TestUpstream.layer, { excludeTestServices: true })("phases", (it) => {
         for (const { limit, phase, rounds } of kept) {
           const late = rounds.at(-1)?.lateMillis ?? []
           const figures = [Math.min(...late), median(late), Math.max(...late)].map((millis) => millis.toFixed(1))
-          table.push([phase, limit, ...figures, `${late.length} of ${rounds.at(-1)?.outcomes.length ?? 0}`, rounds.length])
+          table.push([
+            phase,
+            limit,
+            ...figures,
+            `${late.length} of ${rounds.at(-1)?.outcomes.length ?? 0}`,
+            rounds.length
+          ])
         }
         assert.deepStrictEqual(
           kept.flatMap(({ limit, phase, wrong }) => wrong.map((what) => `${phase}, ${limit} ms: ${what}`)),
