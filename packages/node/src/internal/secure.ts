@@ -46,6 +46,7 @@ class LeftInHandshakeError extends Error {
 
 /** Node would not begin TLS with what it was given. */
 class NotBegunError extends Error {
+  readonly code = "ERR_TLS_NOT_BEGUN"
   constructor(cause: unknown) {
     super("TLS could not be begun", { cause })
   }
