@@ -8,7 +8,8 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["packages/*/test/**/*.test.ts", "packages/*/src/**/*.test.ts", "src/**/*.test.ts"]
+          include: ["packages/*/test/**/*.test.ts", "packages/*/src/**/*.test.ts", "src/**/*.test.ts"],
+          setupFiles: ["./test/support/properties.ts"]
         }
       },
       {

@@ -68,6 +68,8 @@ describe("nameCache", () => {
               // what was put out is not known, however fresh
               if (maxEntries === 100) assert.isFalse(isUsable)
             }
+            // found to be over it is put out, and stays so though the clock should go back
+            if (memory !== undefined && nowMillis >= memory.goneAtMillis) memories.delete(host)
           } else if (event === "overdue") {
             Cache.overdue(state, host, nowMillis)
             if (memory !== undefined) memory.isDown = true
