@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Metric, Scope } from "effect"
+import { Outcome } from "holdfast"
 import { bounded } from "./support/calling.ts"
 import { busy, direct, eventually, type Handler, serve, serveHttp2 } from "./support/direct.ts"
 
@@ -403,6 +404,33 @@ describe("pool", () => {
         assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(waiting))).status, 200)
         assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(long))).status, 200)
         assert.strictEqual(connections(), 2)
+      })
+    )
+
+    it.live("what never had its turn at a server that answers nothing was not sent, and says so", () =>
+      Effect.gen(function* () {
+        const seen = new Set<string | undefined>()
+        const { origin } = yield* serveHttp2((request) => seen.add(request.url), {
+          settings: { maxConcurrentStreams: 1 }
+        })
+        const { send } = yield* direct({ http2: true, connections: 1, headersTimeout: "100 millis" })
+        const outcomes = yield* bounded("5 seconds")(
+          Effect.forEach(
+            Array.from({ length: 6 }, (_, index) => `/${index}`),
+            (path) =>
+              Effect.map(Effect.flip(send(origin, { path, method: "POST" })), (reason) => ({
+                isSeen: seen.has(path),
+                reason: reason._tag,
+                applied: Outcome.fromReason(reason).applied
+              })),
+            { concurrency: "unbounded" }
+          )
+        )
+        assert.includeDeepMembers(outcomes, [
+          { isSeen: true, reason: "HeadersTimeout", applied: "maybe" },
+          { isSeen: false, reason: "ConnectionClosed", applied: "no" }
+        ])
+        assert.isFalse(outcomes.some(({ applied, isSeen }) => isSeen && applied === "no"))
       })
     )
 

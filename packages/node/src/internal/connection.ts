@@ -1,6 +1,5 @@
 import type { Socket } from "node:net"
 import { Client } from "undici"
-import type * as Reason from "@holdfast/core/Reason"
 import { claim } from "./dial.ts"
 import { nowMillis } from "./monotonic.ts"
 import type { Member } from "./poolState.ts"
@@ -62,8 +61,6 @@ export class Connection implements Member {
   unanswered = 0
   /** Whether anything of a response has ever come. */
   answered = false
-  /** Why it was closed here, for those whose turn on it had not come. */
-  closedFor: (() => Reason.TransportReason) | undefined = undefined
   /** What broke it. */
   error: Error | undefined = undefined
   /** Of a connection that carries many: the exchanges that undici has not begun yet. */

@@ -297,8 +297,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   notBegun(): void {
     if (this.#offWire || this.#tryAgain()) return
     const { connection } = this
-    if (connection?.closedFor !== undefined) this.giveUp(connection.closedFor)
-    else this.fail(connection?.error ?? connection?.connected.socket.errored ?? new ConnectionEndedError())
+    this.fail(connection?.error ?? connection?.connected.socket.errored ?? new ConnectionEndedError())
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -457,13 +456,11 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     reason: (given: { readonly endpoint: string; readonly limit: Duration.Duration }) => Reason.TransportReason
   ): void {
     const { connection } = this
-    const why = (): Reason.TransportReason => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) })
-    this.giveUp(why)
+    this.giveUp(() => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) }))
     if (connection === undefined) return
     connection.reusable = false
     if (connection.capacity === 1 || connection.answered) return
     // nothing has ever come over it, and others may wait for their turn on it
-    connection.closedFor = why
     void connection.close()
   }
 
