@@ -207,3 +207,39 @@ export const endpointOf = (origin: string): string => {
   if (/:\d+$/.test(host)) return host
   return `${host}:${origin.startsWith("https:") ? 443 : 80}`
 }
+
+/**
+ * Where an origin leads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Server {
+  readonly scheme: "http" | "https"
+  /** Name or address; an IPv6 address without brackets. */
+  readonly host: string
+  /** The scheme's own, where the origin names none. */
+  readonly port: number
+}
+
+/**
+ * An origin taken apart, as name servers, sockets and the attributes of telemetry have it.
+ *
+ * ```ts
+ * import { Transport } from "holdfast"
+ *
+ * console.log(Transport.serverOf("https://[2001:db8::1]")) // => { scheme: 'https', host: '2001:db8::1', port: 443 }
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const serverOf = (origin: string): Server => {
+  const { hostname, port, protocol } = new URL(origin)
+  const scheme = protocol === "https:" ? "https" : "http"
+  return {
+    scheme,
+    host: hostname.replace(/^\[|\]$/g, ""),
+    port: port === "" ? (scheme === "https" ? 443 : 80) : Number(port)
+  }
+}

@@ -67,7 +67,6 @@ import { call } from "./internal/pipeline.ts"
 import { combined } from "./internal/observing.ts"
 import type { Propagation } from "./internal/propagation.ts"
 import type { Runtime } from "./internal/runtime.ts"
-import { serverOf } from "./internal/spans.ts"
 import { type GivenStreamed, streamed } from "./internal/streamedCall.ts"
 import { tagNames } from "./internal/tagNames.ts"
 import type { Rejection } from "./Rejection.ts"
@@ -270,7 +269,7 @@ export const make = (
       transport: yield* Transport.Transport,
       origin: url.origin,
       endpoint: Transport.endpointOf(url.origin),
-      server: serverOf(url.origin),
+      server: Transport.serverOf(url.origin),
       basePath: url.pathname.replace(/\/+$/, ""),
       headers,
       secretHeaders: secretNames(options.headers),

@@ -908,6 +908,13 @@ describe("Upstream", () => {
       assert.strictEqual(Transport.endpointOf("http://[::1]"), "[::1]:80")
     })
 
+    it("a server is an origin taken apart, an IPv6 address without its brackets", () => {
+      const at = Transport.serverOf
+      assert.deepStrictEqual(at("https://[2001:db8::1]"), { scheme: "https", host: "2001:db8::1", port: 443 })
+      assert.deepStrictEqual(at("http://a.internal"), { scheme: "http", host: "a.internal", port: 80 })
+      assert.deepStrictEqual(at("http://127.0.0.1:8080"), { scheme: "http", host: "127.0.0.1", port: 8080 })
+    })
+
     it.effect("a budget is the upstream's if the policy has one", () =>
       Effect.gen(function* () {
         const budgetOf = (policy: HttpPolicy.HttpPolicy) =>

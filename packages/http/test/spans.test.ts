@@ -11,7 +11,7 @@ import * as Rejection from "../src/Rejection.ts"
 import * as ResilientClient from "../src/ResilientClient.ts"
 import * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
-import { methodShown, serverOf } from "../src/internal/spans.ts"
+import { methodShown } from "../src/internal/spans.ts"
 import { fork, stage, upstream } from "./support/stock.ts"
 import { keeping, shown, traced } from "./support/tracing.ts"
 
@@ -455,12 +455,6 @@ describe("what an attempt's span tells", () => {
       )
     }).pipe(Effect.scoped)
   )
-
-  it("where it goes, by the conventions", () => {
-    assert.deepStrictEqual(serverOf("https://[2001:db8::1]"), { address: "2001:db8::1", port: 443, scheme: "https" })
-    assert.deepStrictEqual(serverOf("http://stock.internal"), { address: "stock.internal", port: 80, scheme: "http" })
-    assert.deepStrictEqual(serverOf("http://127.0.0.1:8080").port, 8080)
-  })
 
   it("a method that the conventions do not know, without making names of it", () => {
     assert.deepStrictEqual(methodShown("PATCH"), { name: "PATCH", attributes: { "http.request.method": "PATCH" } })

@@ -8,7 +8,6 @@ import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
 import type { RetryBudget } from "@holdfast/core/RetryBudget"
 import { stackless } from "@holdfast/core/Stackless"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -31,7 +30,7 @@ import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
 import { isIssue, type Issue } from "./pathTemplate.ts"
-import { callEnd, type Observer } from "./observing.ts"
+import { callEnd, failureOf, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import { withBaggage, withTrace } from "./propagation.ts"
 import type { Hop } from "./redirects.ts"
@@ -298,9 +297,8 @@ export class Call
   /** An interruption says nothing of the upstream; a defect is a bug on this side. */
   outcomeOf(exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome {
     if (Exit.isSuccess(exit)) return Outcome.success
-    if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
-    const failure = exit.cause.reasons.find(Cause.isFailReason)
-    return failure === undefined ? Outcome.ignored : this.classify(failure.error)
+    const reason = failureOf(exit)
+    return reason === undefined ? Outcome.ignored : this.classify(reason)
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {

@@ -1,12 +1,11 @@
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
 import type { Rejection } from "../Rejection.ts"
-import type { Transport } from "../Transport.ts"
+import type { Server, Transport } from "../Transport.ts"
 import type { Live } from "./live.ts"
 import type { Observer } from "./observing.ts"
 import type { Bodies } from "./openBody.ts"
 import type { Propagation } from "./propagation.ts"
-import type { Server } from "./spans.ts"
 
 /** What the pipeline knows of an upstream. */
 export interface Runtime {
@@ -14,6 +13,7 @@ export interface Runtime {
   readonly transport: Transport["Service"]
   readonly origin: string
   readonly endpoint: string
+  /** The origin, taken apart. */
   readonly server: Server
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string

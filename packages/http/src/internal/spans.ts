@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
+import type * as Transport from "../Transport.ts"
 import { failureOf, outcomeOf } from "./observing.ts"
 import { shownCallError, shownExit, shownReasonError } from "./shownError.ts"
 
@@ -87,29 +88,11 @@ export const endCallSpan = (
 // attempts
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** The origin that is called, taken apart once. */
-export interface Server {
-  /** A bare IPv6 address has no brackets, as the conventions have it. */
-  readonly address: string
-  readonly port: number
-  readonly scheme: "http" | "https"
-}
-
-export const serverOf = (origin: string): Server => {
-  const url = new URL(origin)
-  const scheme = url.protocol === "https:" ? "https" : "http"
-  return {
-    address: url.hostname.replace(/^\[|\]$/g, ""),
-    port: url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port),
-    scheme
-  }
-}
-
 export interface AttemptSpan {
   readonly method: string
   readonly template: string
   readonly origin: string
-  readonly server: Server
+  readonly server: Transport.Server
   /** Path and query with the secrets hidden. */
   readonly shownPath: string
   readonly resend: number
@@ -145,7 +128,7 @@ const attemptOptions = (
   kind: "client",
   attributes: {
     ...method,
-    "server.address": server.address,
+    "server.address": server.host,
     "server.port": server.port,
     "url.full": `${origin}${shownPath}`,
     "url.scheme": server.scheme,

@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import { ConnectionRefused, NameResolutionFailed, TransportFailed, type TransportReason } from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
+import * as Transport from "@holdfast/http/Transport"
 import type * as AddressPolicy from "../AddressPolicy.ts"
 import type * as NameResolver from "../NameResolver.ts"
 import * as Proxy from "../Proxy.ts"
@@ -31,11 +32,7 @@ export interface Means {
 }
 
 /** Where an origin is, and through what it is reached. */
-export interface Route {
-  readonly scheme: "http" | "https"
-  /** Name or address; an IPv6 address without brackets. */
-  readonly host: string
-  readonly port: number
+export interface Route extends Transport.Server {
   /** Host and port, as errors name it. */
   readonly endpoint: string
   readonly proxy: Proxy.ProxyTarget | undefined
@@ -43,12 +40,8 @@ export interface Route {
 
 /** The route to an origin. */
 export const routeOf = (origin: string, endpoint: string, proxies: Proxy.Settings | undefined): Route => {
-  const url = new URL(origin)
-  const scheme = url.protocol === "https:" ? "https" : "http"
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1")
-  const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port)
-  const proxy = proxies === undefined ? undefined : Proxy.proxyFor(proxies, { scheme, host, port })
-  return { scheme, host, port, endpoint, proxy }
+  const server = Transport.serverOf(origin)
+  return { ...server, endpoint, proxy: proxies === undefined ? undefined : Proxy.proxyFor(proxies, server) }
 }
 
 /**

@@ -32,11 +32,11 @@ export class Pools {
     if (known !== undefined) return known.pool
     if (this.#pools.size >= mostPools) this.#forgetUnused()
     const pool = this.#make(origin, (protocol, millis) => metrics.closed(protocol, millis))
-    const { hostname, port, protocol } = new URL(origin)
+    const { host, port } = Transport.serverOf(origin)
     const metrics = registerPool(this.#context, {
       upstream,
-      host: hostname.replace(/^\[|\]$/g, ""),
-      port: port === "" ? (protocol === "https:" ? "443" : "80") : port,
+      host,
+      port: String(port),
       figures: () => pool.figures()
     })
     this.#pools.set(key, { upstream, endpoint: Transport.endpointOf(origin), pool, forget: metrics.forget })

@@ -45,7 +45,7 @@ class LeftInHandshakeError extends Error {
 }
 
 /** Node would not begin TLS with what it was given. */
-class NotBegunError extends Error {
+class TlsNotBegunError extends Error {
   readonly code = "ERR_TLS_NOT_BEGUN"
   constructor(cause: unknown) {
     super("TLS could not be begun", { cause })
@@ -139,7 +139,7 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
       })
     } catch (error) {
       socket.destroy()
-      resume(Effect.fail(new NotBegunError(error)))
+      resume(Effect.fail(new TlsNotBegunError(error)))
       return undefined
     }
 

@@ -1,3 +1,5 @@
+import * as Transport from "@holdfast/http/Transport"
+
 /** Where an origin leads, in the attributes of OpenTelemetry's conventions. */
 export interface EndpointLabels {
   readonly "server.address": string
@@ -6,12 +8,9 @@ export interface EndpointLabels {
 }
 
 export const endpointLabels = (origin: string): EndpointLabels => {
-  const url = URL.parse(origin)
-  const isSecure = url?.protocol === "https:"
-  return {
-    // a bare IPv6 address, as the conventions have it
-    "server.address": (url?.hostname ?? origin).replace(/^\[|\]$/g, ""),
-    "server.port": url === null || url.port === "" ? (isSecure ? "443" : "80") : url.port,
-    "url.scheme": isSecure ? "https" : "http"
-  }
+  // a client that is called with something else than a URL has an origin all the same
+  const server = URL.canParse(origin)
+    ? Transport.serverOf(origin)
+    : ({ scheme: "http", host: origin, port: 80 } as const)
+  return { "server.address": server.host, "server.port": String(server.port), "url.scheme": server.scheme }
 }

@@ -25,6 +25,7 @@ import * as Stream from "effect/Stream"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as RetryAfter from "@holdfast/http/RetryAfter"
+import * as Transport from "@holdfast/http/Transport"
 import type { Batch, DeliveryQueue, DropReason } from "./deliveryQueue.ts"
 import {
   abandon,
@@ -380,11 +381,11 @@ export class Delivery {
   }
 
   private attributes(): Record<string, string> {
-    const { hostname, port, protocol } = this.settings.url
+    const { host, port } = Transport.serverOf(this.settings.url.origin)
     return {
       "otel.component.type": "holdfast_otlp_http_exporter",
-      "server.address": hostname.replace(/^\[|\]$/g, ""),
-      "server.port": port === "" ? (protocol === "https:" ? "443" : "80") : port
+      "server.address": host,
+      "server.port": String(port)
     }
   }
 
