@@ -1,16 +1,12 @@
 /**
  * A real `redis-server` for a test, which keeps nothing and ends with it, and a process that shares it.
  */
-import type { ChildProcess } from "node:child_process"
-import { fork, spawn, spawnSync } from "node:child_process"
+import { fork } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
 import type { Scope } from "effect"
+import { end, endsWithTheRun, isInstalled as isProgramInstalled, type Running, running } from "../support/program.ts"
 import type { Member } from "./member.ts"
 
 export type Command =
@@ -22,77 +18,18 @@ export interface Reply {
   readonly value: unknown
 }
 
-const startMillis = 5_000
 const replyMillis = 10_000
 
-export const isInstalled = (): boolean => spawnSync("redis-server", ["--version"]).status === 0
+export const isInstalled = (): boolean => isProgramInstalled("redis-server", "--version")
 
-const end = async (child: ChildProcess): Promise<void> => {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const exit = once(child, "exit")
-  child.kill("SIGKILL")
-  await exit
-}
-
-/** A test run that is told to stop takes what it started with it. */
-const endsWithTheRun = (child: ChildProcess): void => {
-  const kill = (): void => void child.kill("SIGKILL")
-  process.once("exit", kill)
-  child.once("exit", () => process.off("exit", kill))
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  if (address === null || typeof address === "string") throw new Error("a port was expected")
-  return address.port
-}
-
-const start = async (folder: string): Promise<{ readonly child: ChildProcess; readonly port: number }> => {
-  const port = await freePort()
-  const options = { port, bind: "127.0.0.1", save: "", appendonly: "no", dir: folder }
-  const child = spawn(
-    "redis-server",
-    Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]),
-    { stdio: ["ignore", "pipe", "ignore"] }
-  )
-  endsWithTheRun(child)
-  // its output ends with it
-  const late = setTimeout(() => child.kill("SIGKILL"), startMillis)
-  let output = ""
-  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
-    output += String(chunk)
-    if (output.includes("Ready to accept connections")) break
-  }
-  clearTimeout(late)
-  if (child.stdout.readableEnded) {
-    await end(child)
-    throw new Error(`redis-server did not start on port ${port} in ${startMillis} ms\n${output}`)
-  }
-  child.stdout.resume()
-  return { child, port }
-}
-
-export interface Server {
-  readonly port: number
-  /** Ends it as a crash does. */
-  readonly kill: Effect.Effect<void>
-}
-
-/** On a free port of the loopback, until the scope ends. */
-export const server: Effect.Effect<Server, never, Scope.Scope> = Effect.gen(function* () {
-  const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "holdfast-redis-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-  )
-  const started = Effect.promise(() => start(folder))
-  // another process may take the port before the server does
-  const startedAnyway = Effect.catchDefect(started, () => started)
-  const { child, port } = yield* Effect.acquireRelease(startedAnyway, ({ child }) => Effect.promise(() => end(child)))
-  return { port, kill: Effect.promise(() => end(child)) }
+export const server: Effect.Effect<Running, never, Scope.Scope> = running({
+  command: "redis-server",
+  arguments: (port, folder) =>
+    Object.entries({ port, bind: "127.0.0.1", save: "", appendonly: "no", dir: folder }).flatMap(([name, value]) => [
+      `--${name}`,
+      String(value)
+    ]),
+  ready: "Ready to accept connections"
 })
 
 /** A member in a process of its own, until the scope ends. */

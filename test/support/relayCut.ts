@@ -40,7 +40,8 @@ const chunks = (bytes: Buffer): { readonly first: number | undefined; readonly l
     if (sizeEnd < 0) break
     const size = Number.parseInt(bytes.toString("latin1", at, sizeEnd), 16)
     const end: number = sizeEnd + 2 + size + 2
-    if (bytes.length < end) break
+    // a body that is not chunked has no size there
+    if (!(bytes.length >= end)) break
     if (size === 0) return { first, last: end }
     first ??= end
     at = end
