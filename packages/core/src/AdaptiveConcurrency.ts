@@ -318,7 +318,8 @@ const limitOf = (options: Options): Limit => {
 const unlimited: Permit = { _tag: "Permit", settle: () => undefined }
 
 /** Whether a failure says that there was too much. */
-const isDrop = (outcome: Outcome.Failure): boolean => outcome.cause !== "permanent" && outcome.cause !== "refused"
+const isDrop = ({ cause }: Outcome.Failure): boolean =>
+  cause !== "permanent" && cause !== "refused" && cause !== "stale"
 
 /**
  * Makes a limiter. Throws a `RangeError` that names the option which is out of range.

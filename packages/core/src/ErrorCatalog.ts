@@ -126,6 +126,7 @@ const protocol = rows("protocol", {
   MalformedResponse: ["http", "permanent", "error", "final", "maybe", 502, "the response is not HTTP", "check that the port speaks HTTP, and what stands between"],
   ResponseTruncated: ["http", "transient", "warning", "retry", "maybe", 502, "the response was cut off", "look for crashes and proxy limits on the way"],
   ResponseTooLarge: ["http", "permanent", "error", "final", "maybe", 502, "the response is over the size limit", "ask for less, or raise the limit"],
+  HeadersTooLarge: ["http", "permanent", "error", "final", "maybe", 502, "the headers are over the size limit", "send or ask for fewer headers, or raise the transport's limit"],
   TooManyRedirects: ["http", "permanent", "error", "final", "maybe", 502, "a redirect was not followed", "check the base URL, or allow more redirects"]
 })
 
@@ -228,8 +229,8 @@ export const table: { readonly [K in Tag]: Entry } = {
 /**
  * The entry of a reason. A `BusinessRejected` brings its own, from the user's catalogue.
  *
- * A connection that failed before the request was sent cannot have applied it, so `applied` is `no` there whatever the
- * row says in general. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or
+ * A connection that failed before the request was sent cannot have applied it, and neither can a server that said that it did
+ * nothing with it, so `applied` is `no` there whatever the row says in general. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or
  * our credentials: such a `ProxyFailed` is `permanent`, and not worth another try.
  *
  * ```ts
@@ -252,9 +253,13 @@ export const of = (reason: Reason): Entry => {
   if (reason._tag === "BusinessRejected") return reason.entry
   if (reason._tag === "ProxyFailed" && refusingProxyCodes.has(reason.code)) return refusedByProxy
   const entry = table[reason._tag]
-  return entry.applied === "maybe" && "phase" in reason && reason.phase === "connect"
-    ? { ...entry, applied: "no" }
-    : entry
+  return entry.applied === "maybe" && isUnprocessed(reason) ? { ...entry, applied: "no" } : entry
+}
+
+/** Whether it is certain that the server did nothing with the request. */
+const isUnprocessed = (reason: Reason): boolean => {
+  if (reason._tag === "HeadersTooLarge") return reason.of === "request"
+  return "phase" in reason && (reason.phase === "connect" || reason.unprocessed === true)
 }
 
 /** Who we are, or where we want to go, is not to the proxy's liking: that does not pass by itself. */

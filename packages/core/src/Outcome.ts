@@ -17,10 +17,13 @@ import type { Reason } from "./Reason.ts"
 /**
  * Why an attempt failed, as far as policies need to know. It decides what a retry costs.
  *
+ * `stale` is a connection that had answered others and ended before a byte of this answer came. It says nothing of the upstream:
+ * no stage counts it, and what may be sent again is sent again at once, on a new connection, outside of the budget.
+ *
  * @category models
  * @since 0.1.0
  */
-export type FailureCause = "transient" | "throttle" | "timeout" | "refused" | "permanent"
+export type FailureCause = "transient" | "throttle" | "timeout" | "refused" | "permanent" | "stale"
 
 /**
  * The upstream did what it should.
@@ -130,7 +133,7 @@ export const fromReason = (reason: Reason): Failure => {
   const entry = ErrorCatalog.of(reason)
   return {
     _tag: "Failure",
-    cause: causes[entry.nature],
+    cause: "stale" in reason && reason.stale === true ? "stale" : causes[entry.nature],
     retryable: entry.retryable,
     applied: entry.applied,
     retryAfter: "retryAfter" in reason ? reason.retryAfter : undefined

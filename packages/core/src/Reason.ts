@@ -44,16 +44,32 @@ const transportFields = {
   /** The code that the platform gave: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
   code: Schema.optionalKey(Schema.String),
   /** What else the platform said, when it is known to hold no secret. */
-  detail: Schema.optionalKey(Schema.String)
+  detail: Schema.optionalKey(Schema.String),
+  /**
+   * True when the connection had answered others before and ended before a byte of this answer came: it was stale. That says
+   * nothing of the upstream, which may end a connection that it does not use.
+   */
+  stale: Schema.optionalKey(Schema.Boolean),
+  /** True when it is certain that the server did nothing with the request, though part of it may have been sent. */
+  unprocessed: Schema.optionalKey(Schema.Boolean)
 }
 
 const transportLine = (
-  reason: { readonly endpoint: string; readonly phase: Phase; readonly code?: string; readonly detail?: string },
+  reason: {
+    readonly endpoint: string
+    readonly phase: Phase
+    readonly code?: string
+    readonly detail?: string
+    readonly stale?: boolean
+    readonly unprocessed?: boolean
+  },
   what: string
 ): string => {
   const code = reason.code === undefined ? "" : ` [${reason.code}]`
   const detail = reason.detail === undefined ? "" : ` (${reason.detail})`
-  return oneLine(`${reason.endpoint}: ${what}${code}${detail}, in phase ${reason.phase}`)
+  const stale = reason.stale === true ? ", on a connection that had been used before" : ""
+  const unprocessed = reason.unprocessed === true ? "; the server did nothing with the request" : ""
+  return oneLine(`${reason.endpoint}: ${what}${code}${detail}, in phase ${reason.phase}${stale}${unprocessed}`)
 }
 
 const refusalFields = {
@@ -421,6 +437,29 @@ export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("Re
 }) {
   override get message() {
     return oneLine(`${this.endpoint}: the response of at least ${this.size} bytes is over the limit of ${this.limit}`)
+  }
+}
+
+/**
+ * Protocol: the headers of a request or of its response are larger than the transport allows. A request is refused before
+ * anything of it is sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()("HeadersTooLarge", {
+  endpoint: Schema.String,
+  /** Whose headers they are. */
+  of: Schema.Literals(["request", "response"]),
+  /** The bound, in bytes. */
+  limit: Schema.Int,
+  /** Bytes of the headers, where that is known. */
+  size: Schema.optionalKey(Schema.Int)
+}) {
+  override get message() {
+    const size = this.size === undefined ? "" : ` of ${this.size} bytes`
+    const sent = this.of === "request" ? "; nothing was sent" : ""
+    return oneLine(`${this.endpoint}: the headers of the ${this.of}${size} are over the limit of ${this.limit}${sent}`)
   }
 }
 
@@ -1221,7 +1260,13 @@ export type TlsReason = typeof TlsReason.Type
  * @category schemas
  * @since 0.1.0
  */
-export const ProtocolReason = Schema.Union([MalformedResponse, ResponseTruncated, ResponseTooLarge, TooManyRedirects])
+export const ProtocolReason = Schema.Union([
+  MalformedResponse,
+  ResponseTruncated,
+  ResponseTooLarge,
+  HeadersTooLarge,
+  TooManyRedirects
+])
 
 /**
  * Every reason of the protocol domain.

@@ -43,7 +43,7 @@ export interface Options {
   readonly inFlightRatio?: number | undefined
   /** Retries being made that are always allowed. At least 1; default 3. */
   readonly minimumInFlight?: number | undefined
-  /** What a retry costs by the cause of the failure before it. Default 1 each. */
+  /** What a retry costs by the cause of the failure before it. Default 1 each, and nothing for `stale`. */
   readonly costs?: { readonly [C in FailureCause]?: number } | undefined
   /** In `observe` it counts and reports what it would refuse, and grants it. In `off` it grants all, and counts
    * neither grants nor refusals. Default `enforce`. */
@@ -62,7 +62,7 @@ export const defaults = {
   minimumPerSecond: 2,
   inFlightRatio: 0.2,
   minimumInFlight: 3,
-  costs: { transient: 1, throttle: 1, timeout: 1, refused: 1, permanent: 1 },
+  costs: { transient: 1, throttle: 1, timeout: 1, refused: 1, permanent: 1, stale: 0 },
   mode: "enforce"
 } as const satisfies Options
 

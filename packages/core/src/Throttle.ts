@@ -239,7 +239,7 @@ export const make = (options: Options = {}): Throttle => {
     _tag: "Permit",
     settle: (nowMillis, outcome) => {
       if (outcome._tag === "Ignored") return
-      if (outcome._tag === "Failure" && outcome.cause === "refused") return
+      if (outcome._tag === "Failure" && (outcome.cause === "refused" || outcome.cause === "stale")) return
       State.answered(state, nowMillis, level, outcome._tag === "Success" || !rejections.includes(outcome.cause))
     }
   })

@@ -72,6 +72,11 @@ export interface Request {
   /** Statuses below 400 and these are successes: their body is read whole. */
   readonly expectedStatus: ReadonlyArray<number>
   readonly limits: Limits
+  /**
+   * Whether it must go over a connection that was made for it: the one that it went over before was stale (see `stale` of the
+   * reasons). Default: over any that is free.
+   */
+  readonly freshConnection?: boolean | undefined
   /** Hears once, when the exchange has ended in whatever way, how long its phases took. Left out, nothing is measured. */
   readonly onTimings?: ((timings: PhaseTimings) => void) | undefined
 }
@@ -107,6 +112,16 @@ export interface PhaseTimings {
 }
 
 /**
+ * Headers by their names in lower case.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Headers {
+  readonly [name: string]: string
+}
+
+/**
  * What came back.
  *
  * @category models
@@ -114,11 +129,15 @@ export interface PhaseTimings {
  */
 export interface Response {
   readonly status: number
-  /** Names in lower case; values of a repeated header joined by `, `. */
-  readonly headers: { readonly [name: string]: string }
+  /** Names in lower case; values of a repeated header joined by `, `. Without `set-cookie`, whose values cannot be joined. */
+  readonly headers: Headers
+  /** Each `set-cookie` as it came. Left out where there is none. */
+  readonly setCookies?: ReadonlyArray<string> | undefined
   readonly body: Uint8Array
   /** Whether `body` is the whole of it; an error status may keep only its beginning. */
   readonly bodyComplete: boolean
+  /** Headers that came behind the body. Left out where there are none. */
+  readonly trailers?: Headers | undefined
 }
 
 /**
@@ -129,8 +148,12 @@ export interface Response {
  */
 export interface OpenResponse {
   readonly status: number
-  /** Names in lower case; values of a repeated header joined by `, `. */
-  readonly headers: { readonly [name: string]: string }
+  /** Names in lower case; values of a repeated header joined by `, `. Without `set-cookie`, whose values cannot be joined. */
+  readonly headers: Headers
+  /** Each `set-cookie` as it came. Left out where there is none. */
+  readonly setCookies?: ReadonlyArray<string> | undefined
+  /** Headers that came behind the body, once its stream has ended. Left out by a transport that does not tell. */
+  readonly trailers?: (() => Headers | undefined) | undefined
   /** The body, which can be read once, and comes no faster than it is read. Leaving it early aborts the exchange. */
   readonly stream: Stream.Stream<Uint8Array, TransportReason>
 }

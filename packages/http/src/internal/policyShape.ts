@@ -81,7 +81,8 @@ const byCause = (of: Shape): Shape =>
     throttle: of,
     timeout: of,
     refused: of,
-    permanent: of
+    permanent: of,
+    stale: of
   })
 
 const rates = { failureRate: number, slowCallRate: number, minimumCalls: number }
