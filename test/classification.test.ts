@@ -69,7 +69,7 @@ const expected: Readonly<Record<string, Expected>> = {
   unaskedUpgrade: ["MalformedResponse", "wait"],
   // The response is whole; what comes after it costs the connection, not the call.
   bodyBeyondLength: ["Success"],
-  oversizedHeader: ["MalformedResponse", "wait"],
+  oversizedHeader: ["HeadersTooLarge"],
   oversizedBody: ["ResponseTooLarge"],
   oversizedChunkedBody: ["ResponseTooLarge"],
   ...withinHandshake("beforeClientHello"),

@@ -451,15 +451,16 @@ export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()("Head
   endpoint: Schema.String,
   /** Whose headers they are. */
   of: Schema.Literals(["request", "response"]),
-  /** The bound, in bytes. */
-  limit: Schema.Int,
+  /** The bound, in bytes, where that is known. */
+  limit: Schema.optionalKey(Schema.Int),
   /** Bytes of the headers, where that is known. */
   size: Schema.optionalKey(Schema.Int)
 }) {
   override get message() {
     const size = this.size === undefined ? "" : ` of ${this.size} bytes`
+    const limit = this.limit === undefined ? "" : ` of ${this.limit}`
     const sent = this.of === "request" ? "; nothing was sent" : ""
-    return oneLine(`${this.endpoint}: the headers of the ${this.of}${size} are over the limit of ${this.limit}${sent}`)
+    return oneLine(`${this.endpoint}: the headers of the ${this.of}${size} are over the limit${limit}${sent}`)
   }
 }
 

@@ -59,6 +59,7 @@ type TransportTag = Extract<
   | Exclude<(Reason.NetworkReason | Reason.TlsReason)["_tag"], "PoolExhausted" | "AddressDenied">
   | "MalformedResponse"
   | "ResponseTruncated"
+  | "HeadersTooLarge"
 >
 
 const byCode: { readonly [code: string]: TransportTag } = {
@@ -103,7 +104,10 @@ const byCode: { readonly [code: string]: TransportTag } = {
   UNABLE_TO_GET_CRL: "CertificateRevoked",
   CRL_HAS_EXPIRED: "CertificateRevoked",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "ResponseTruncated",
-  UND_ERR_HEADERS_OVERFLOW: "MalformedResponse",
+  // the end of a connection within a chunked body
+  HPE_INVALID_EOF_STATE: "ResponseTruncated",
+  UND_ERR_HEADERS_OVERFLOW: "HeadersTooLarge",
+  HPE_HEADER_OVERFLOW: "HeadersTooLarge",
   ERR_HTTP2_ERROR: "MalformedResponse",
   ERR_HTTP2_SESSION_ERROR: "ConnectionReset",
   ERR_HTTP2_STREAM_ERROR: "ConnectionReset",
@@ -124,6 +128,14 @@ const byAlert: { readonly [alert: number]: TransportTag } = {
   116: "ClientCertificateRequired", // certificate_required
   70: "TlsVersionMismatch" // protocol_version
 }
+
+/** How a stream of HTTP/2 ends whose server does not keep to the rules. */
+const brokenRules: ReadonlySet<string> = new Set([
+  "NGHTTP2_PROTOCOL_ERROR",
+  "NGHTTP2_FLOW_CONTROL_ERROR",
+  "NGHTTP2_FRAME_SIZE_ERROR",
+  "NGHTTP2_COMPRESSION_ERROR"
+])
 
 /** What is specific wins over what is general: `ECONNRESET` behind a certificate error is the certificate's. */
 const general: ReadonlySet<TransportTag> = new Set(["ConnectionReset", "ConnectionClosed", "TlsHandshakeFailed"])
@@ -149,11 +161,15 @@ const tagOf = (link: Link): TransportTag | undefined => {
       return "TlsHandshakeFailed"
     }
     if (link.code.startsWith("HPE_")) return "MalformedResponse"
+    if (link.code.startsWith("NGHTTP2_")) return brokenRules.has(link.code) ? "MalformedResponse" : "ConnectionReset"
     // OpenSSL verify errors that Node has no name for: weak keys, weak digests, name constraints
     if (link.code === "UNSPECIFIED") return "CertificateUntrusted"
   }
   // undici's parser error has its llhttp code in `code` for most, and none for some
-  if (link.name === "HTTPParserError") return "MalformedResponse"
+  if (link.name === "HTTPParserError") {
+    // a chunked body whose connection ends within it; undici has no code for it
+    return link.message.includes("(Invalid EOF state)") ? "ResponseTruncated" : "MalformedResponse"
+  }
   return undefined
 }
 
@@ -220,6 +236,7 @@ const make = (
   code: string | undefined,
   { endpoint, phase }: Circumstances
 ): Reason.TransportReason => {
+  if (tag === "HeadersTooLarge") return new Reason.HeadersTooLarge({ endpoint, of: "response" })
   // TLS and name failures happen while connecting, whenever the platform reports them; a client certificate that TLS 1.3
   // refuses late still means that the server read nothing of the request
   return new Reason[tag]({

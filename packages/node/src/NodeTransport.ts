@@ -21,7 +21,7 @@ import * as Transport from "@holdfast/http/Transport"
 import type * as AddressPolicy from "./AddressPolicy.ts"
 import { ConnectionPools } from "./ConnectionPools.ts"
 import type { Means } from "./internal/connect.ts"
-import { longestMillis } from "./internal/connection.ts"
+import { longestMillis } from "./internal/http1Wire.ts"
 import { Exchanges, type Settings } from "./internal/exchanges.ts"
 import { makeTlsClient } from "./internal/tlsClient.ts"
 import * as NameResolver from "./NameResolver.ts"
@@ -62,10 +62,19 @@ export interface Options<out E = never> {
   /** Whether `gzip`, `br` and `zstd` are asked for and undone; the bounds of a body count what it stands for. Default `true`. */
   readonly decompress?: boolean | undefined
   /**
-   * Whether HTTP/2 is spoken over TLS with a server that can, with at most so many exchanges on one connection: 100, or what
-   * `streams` says. Default `false`.
+   * The most bytes of the head of a request, and of a response: names and values, and 32 for each field, as HTTP/2 counts. A larger
+   * one is `HeadersTooLarge`; a request's is refused before anything is sent. At least 1024; default 64 KiB.
    */
-  readonly http2?: boolean | { readonly streams: number } | undefined
+  readonly headerBytes?: number | undefined
+  /**
+   * Whether HTTP/2 is spoken over TLS with a server that can, with at most so many exchanges on one connection: 100, or what
+   * `streams` says. With `priorKnowledge` it is spoken without TLS, too, and without asking (RFC 9113 §3.3): to a server that cannot,
+   * every call fails. Default `false`.
+   */
+  readonly http2?:
+    | boolean
+    | { readonly streams?: number | undefined; readonly priorKnowledge?: boolean | undefined }
+    | undefined
   /** Trusted roots, own certificate, pins, lowest version: see `Tls`. Default: the roots that Node trusts, TLS 1.2 or later. */
   readonly tls?: Tls.Options<E> | undefined
   /** Which addresses may be called: see `AddressPolicy`. Default: any. */
@@ -101,6 +110,7 @@ export const defaults = {
   transferTimeout: Duration.infinity,
   drainTimeout: Duration.seconds(5),
   decompress: true,
+  headerBytes: 65_536,
   http2: false
 } as const satisfies Options
 
@@ -147,7 +157,9 @@ const settingsOf = (options: Options<unknown>): Settings => {
     connectMillis: timerMillis("connectTimeout", options.connectTimeout ?? defaults.connectTimeout),
     drainMillis: timerMillis("drainTimeout", options.drainTimeout ?? defaults.drainTimeout),
     mayMultiplex: http2 !== false,
-    streams: typeof http2 === "object" ? whole("http2.streams", http2.streams, 1) : defaultStreams,
+    streams: typeof http2 === "object" ? whole("http2.streams", http2.streams ?? defaultStreams, 1) : defaultStreams,
+    priorKnowledge: typeof http2 === "object" && http2.priorKnowledge === true,
+    headerBytes: whole("headerBytes", options.headerBytes ?? defaults.headerBytes, 1024),
     decompress: options.decompress ?? defaults.decompress,
     phases: {
       sendMillis: timerMillis("sendTimeout", options.sendTimeout ?? defaults.sendTimeout),
@@ -188,7 +200,8 @@ export const make = <E = never>(
       tls: tlsClient,
       proxyTls: makingProxyTls === undefined ? tlsClient : yield* makingProxyTls,
       socketPath,
-      applicationProtocols: settings.mayMultiplex ? ["h2", "http/1.1"] : ["http/1.1"]
+      applicationProtocols: settings.mayMultiplex ? ["h2", "http/1.1"] : ["http/1.1"],
+      priorKnowledge: settings.priorKnowledge
     }
     const context = yield* Effect.context<never>()
     const exchanges = yield* Effect.acquireRelease(

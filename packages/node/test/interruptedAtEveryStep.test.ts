@@ -74,7 +74,8 @@ describe("interrupted, at whichever of its steps,", { timeout: 60_000 }, () => {
           tls,
           proxyTls: tls,
           socketPath: undefined,
-          applicationProtocols: ["http/1.1"]
+          applicationProtocols: ["http/1.1"],
+          priorKnowledge: false
         }
         const endpoint = `localhost:${server.port}`
         const proxies =

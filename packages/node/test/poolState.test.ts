@@ -6,9 +6,23 @@ interface Place extends State.Waiting<Place> {
   readonly name: number
 }
 
-const place = (name: number): Place => ({ name, queued: false, arrival: 0, previous: undefined, next: undefined })
+const place = (name: number): Place => ({
+  name,
+  queued: false,
+  arrival: 0,
+  previous: undefined,
+  next: undefined,
+  freshSinceMillis: undefined
+})
 
-const member = (given: Partial<State.Member> = {}): State.Member => ({
+interface Mutable extends State.Member {
+  reusable: boolean
+  capacity: number
+}
+
+const member = (given: Partial<Mutable> = {}): Mutable => ({
+  isMultiplexed: false,
+  isAvailable: false,
   capacity: 1,
   openedAtMillis: 0,
   ageFactor: 1,
@@ -30,8 +44,14 @@ const shape: State.PoolShape = {
 
 const pool = (given: Partial<State.PoolShape> = {}) => State.makePoolState<State.Member, Place>({ ...shape, ...given })
 
+/** Comes to the pool, and to its queue. */
+const queue = (state: ReturnType<typeof pool>, comes: Place): void => {
+  State.arrive(state, comes)
+  State.enqueue(state, comes)
+}
+
 /** Adds a connection that was asked for. */
-const opened = (state: ReturnType<typeof pool>, given: Partial<State.Member> = {}): State.Member => {
+const opened = (state: ReturnType<typeof pool>, given: Partial<Mutable> = {}): Mutable => {
   const made = member(given)
   state.opening++
   State.add(state, made)
@@ -84,7 +104,7 @@ describe("poolState", () => {
 
   it("one that carries many is taken until it is full, and again when there is room", () => {
     const state = pool({ mayMultiplex: true })
-    const wide = opened(state, { capacity: 2 })
+    const wide = opened(state, { capacity: 2, isMultiplexed: true })
     assert.strictEqual(State.take(state, 1, nobody), wide)
     assert.strictEqual(State.take(state, 1, nobody), wide)
     assert.strictEqual(State.take(state, 1, nobody), undefined)
@@ -94,7 +114,7 @@ describe("poolState", () => {
 
   it("one that retires finishes what it carries, takes nothing new, and is closed after the last", () => {
     const state = pool({ mayMultiplex: true })
-    const old = opened(state, { capacity: 2 })
+    const old = opened(state, { capacity: 2, isMultiplexed: true })
     State.take(state, 1, nobody)
     State.take(state, 1, nobody)
     State.retire(state, old)
@@ -110,7 +130,7 @@ describe("poolState", () => {
     const state = pool({ connections: 2 })
     const old = opened(state)
     State.take(state, 1, nobody)
-    for (const name of [1, 2, 3]) State.enqueue(state, place(name), "last")
+    for (const name of [1, 2, 3]) queue(state, place(name))
     assert.strictEqual(State.wanted(state), 1)
     State.retire(state, old)
     assert.strictEqual(State.wanted(state), 2)
@@ -120,24 +140,95 @@ describe("poolState", () => {
 
   it("of an endpoint that may carry many on one connection, one is begun at a time until it turns out not to", () => {
     const state = pool({ connections: 8, mayMultiplex: true })
-    for (const name of [1, 2, 3]) State.enqueue(state, place(name), "last")
+    for (const name of [1, 2, 3]) queue(state, place(name))
     assert.strictEqual(State.wanted(state), 1)
     opened(state, { capacity: 1 })
     State.take(state, 1, nobody)
     assert.strictEqual(State.wanted(state), 3)
     const wide = pool({ connections: 8, mayMultiplex: true })
-    for (const name of [1, 2, 3]) State.enqueue(wide, place(name), "last")
-    opened(wide, { capacity: 1_000 })
+    for (const name of [1, 2, 3]) queue(wide, place(name))
+    opened(wide, { capacity: 1_000, isMultiplexed: true })
     assert.strictEqual(State.wanted(wide), 1)
+  })
+
+  it("no connection is begun beside one that carries many and takes nothing for the moment", () => {
+    const state = pool({ connections: 8, mayMultiplex: true })
+    const stalled = opened(state, { capacity: 1, isMultiplexed: true })
+    stalled.capacity = 0
+    State.resized(state, stalled)
+    queue(state, place(1))
+    assert.strictEqual(State.take(state, 1, nobody), undefined)
+    assert.strictEqual(State.wanted(state), 0)
+    State.retire(state, stalled)
+    assert.strictEqual(State.wanted(state), 1)
+  })
+
+  it("a connection that may carry less is full sooner, and has room again when it may carry more", () => {
+    const state = pool({ mayMultiplex: true })
+    const wide = opened(state, { capacity: 3, isMultiplexed: true })
+    State.take(state, 1, nobody)
+    wide.capacity = 1
+    State.resized(state, wide)
+    assert.strictEqual(State.take(state, 1, nobody), undefined)
+    wide.capacity = 2
+    State.resized(state, wide)
+    assert.strictEqual(State.take(state, 1, nobody), wide)
+    assert.strictEqual(State.take(state, 1, nobody), undefined)
+    State.giveBack(state, wide, 2)
+    assert.strictEqual(State.take(state, 2, nobody), wide)
+  })
+
+  it("a fresh connection is one that has carried nothing, or one for many that was made since", () => {
+    const state = pool({ connections: 3 })
+    const used = opened(state, { served: 1 })
+    const unused = opened(state)
+    const used2 = opened(state, { served: 4, openedAtMillis: 60 })
+    assert.strictEqual(State.take(state, 70, nobody, 50), unused)
+    assert.strictEqual(State.take(state, 70, nobody, 50), undefined)
+    assert.deepStrictEqual(state.available, [used, used2])
+    const shared = pool({ mayMultiplex: true })
+    const old = opened(shared, { served: 1, capacity: 9, isMultiplexed: true, openedAtMillis: 49 })
+    const young = opened(shared, { served: 1, capacity: 9, isMultiplexed: true, openedAtMillis: 50 })
+    State.giveBack(shared, young, 60)
+    assert.strictEqual(State.take(shared, 70, nobody, 50), young)
+    State.retire(shared, young)
+    assert.strictEqual(State.take(shared, 70, nobody, 50), undefined)
+    assert.strictEqual(State.take(shared, 70, nobody), old)
+  })
+
+  it("where there is no room for a fresh connection, an unused one makes room, and a used one does not", () => {
+    const state = pool({ connections: 2 })
+    const unused = opened(state, { served: 1 })
+    assert.strictEqual(State.displaced(state), undefined)
+    opened(state, { served: 1 })
+    assert.isDefined(State.take(state, 1, nobody))
+    assert.strictEqual(State.displaced(state), unused)
+    assert.strictEqual(State.displaced(state), undefined)
+    opened(state, { served: 1 })
+    assert.isDefined(State.take(state, 1, nobody))
+    assert.strictEqual(State.displaced(state), undefined)
+  })
+
+  it("a connection that rests has no room before it has rested", () => {
+    const state = pool()
+    const resting = opened(state)
+    State.take(state, 1, nobody)
+    State.giveBack(state, resting, 2, true)
+    assert.strictEqual(State.take(state, 3, nobody), undefined)
+    State.resized(state, resting)
+    assert.strictEqual(State.take(state, 3, nobody), resting)
   })
 
   it("a connection that cannot be made is told to the first in the queue; where one is for all, to all that waited for it", () => {
     const one = pool()
     const many = pool({ mayMultiplex: true })
-    for (const state of [one, many]) for (const name of [1, 2]) State.enqueue(state, place(name), "last")
+    // it has had a connection, which was dead
+    const early = place(0)
+    State.arrive(many, early)
+    for (const state of [one, many]) for (const name of [1, 2]) queue(state, place(name))
     const begunAt = many.arrivals
-    for (const state of [one, many]) State.enqueue(state, place(3), "last")
-    State.enqueue(many, place(0), "first")
+    for (const state of [one, many]) queue(state, place(3))
+    State.enqueue(many, early)
     const names = (state: ReturnType<typeof pool>) => State.served(state, begunAt).map(({ name }) => name)
     assert.deepStrictEqual(names(one), [1])
     assert.deepStrictEqual(names(many), [0, 1, 2])
@@ -148,13 +239,13 @@ describe("poolState", () => {
     const asked: Array<boolean> = []
     for (const name of [1, 2, 3, 4]) {
       asked.push(State.isFull(state))
-      if (!State.isFull(state)) State.enqueue(state, place(name), "last")
+      if (!State.isFull(state)) queue(state, place(name))
     }
     assert.deepStrictEqual(asked, [false, false, false, true])
   })
 
   it.prop(
-    "the queue keeps its order, whoever leaves it",
+    "the queue keeps the order of arrival, whatever comes back to it and whatever leaves it",
     [Arbitrary.array(int(0, 9), { minLength: 1, maxLength: 60 })],
     ([steps]) => {
       const state = pool()
@@ -162,11 +253,13 @@ describe("poolState", () => {
       steps.forEach((step, name) => {
         const leaving = expected[step]
         if (step < 5 || leaving === undefined) {
-          const where = step === 4 ? "first" : "last"
           const comes = place(name)
-          State.enqueue(state, comes, where)
-          if (where === "first") expected.unshift(comes)
-          else expected.push(comes)
+          State.arrive(state, comes)
+          // one that comes back has the place of its first arrival
+          if (step === 4) comes.arrival = comes.arrival % 3
+          State.enqueue(state, comes)
+          const before = expected.findLastIndex(({ arrival }) => arrival <= comes.arrival)
+          expected.splice(before + 1, 0, comes)
         } else {
           State.dequeue(state, leaving)
           State.dequeue(state, leaving)
@@ -189,10 +282,10 @@ describe("poolState", () => {
     [int(1, 3), Arbitrary.array(int(0, 5), { minLength: 1, maxLength: 80 })],
     ([capacity, steps]) => {
       const state = pool({ connections: 3, mayMultiplex: true, keepAliveMillis: 1e9, maxAgeMillis: 1e9 })
-      const all: Array<State.Member> = []
+      const all: Array<Mutable> = []
       const held: Array<State.Member> = []
       steps.forEach((step, nowMillis) => {
-        if (step === 0 && state.members.size < 3) all.push(opened(state, { capacity }))
+        if (step === 0 && state.members.size < 3) all.push(opened(state, { capacity, isMultiplexed: capacity > 1 }))
         else if (step === 1 && all[0] !== undefined) {
           all[0].reusable = false
           State.remove(state, all[0])

@@ -29,6 +29,8 @@ export interface Means {
   readonly proxyTls: TlsClient
   readonly socketPath: string | undefined
   readonly applicationProtocols: ReadonlyArray<"h2" | "http/1.1">
+  /** Whether HTTP/2 is spoken without TLS, and without asking whether the server can. */
+  readonly priorKnowledge: boolean
 }
 
 /** Where an origin is, and through what it is reached. */
@@ -70,7 +72,7 @@ export const connect = (means: Means, route: Route): Effect.Effect<Connected, Tr
     })
     const connected = Effect.map(opened, (socket): Connected => ({
       socket,
-      protocol: socket instanceof TLSSocket && socket.alpnProtocol === "h2" ? "http/2" : "http/1.1",
+      protocol: speaksHttp2(means, route, socket) ? "http/2" : "http/1.1",
       peer: peerOf(socket) ?? means.socketPath ?? route.endpoint,
       dnsMillis: resolvedAt === undefined ? undefined : resolvedAt - begun,
       connectMillis: connectedAt - (resolvedAt ?? begun),
@@ -83,6 +85,12 @@ export const connect = (means: Means, route: Route): Effect.Effect<Connected, Tr
       return undefined
     })
   })
+
+/** A proxy that is asked for the whole URL is no server that this was said of. */
+const speaksHttp2 = ({ priorKnowledge }: Means, { proxy, scheme }: Route, socket: Socket): boolean =>
+  scheme === "https"
+    ? socket instanceof TLSSocket && socket.alpnProtocol === "h2"
+    : priorKnowledge && proxy === undefined
 
 /** How a connection is begun. */
 interface Begin {

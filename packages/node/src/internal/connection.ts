@@ -1,8 +1,12 @@
+/** One connection of a pool: a socket, and the HTTP that is spoken on it. */
+
 import type { Socket } from "node:net"
-import { Client } from "undici"
 import { claim } from "./dial.ts"
+import { Http1Wire } from "./http1Wire.ts"
+import { Http2Wire } from "./http2Wire.ts"
 import { nowMillis } from "./monotonic.ts"
 import type { Member } from "./poolState.ts"
+import type { Wire, WireListener, WireOwner, WireRequest } from "./wire.ts"
 
 /** What is spoken on a connection. */
 export type Protocol = "http/1.1" | "http/2"
@@ -18,42 +22,28 @@ export interface Connected {
   readonly tlsMillis: number | undefined
 }
 
-/** The connection was closed before the request was begun on it, or taken by the peer: it may go to another one. */
-export class NotBegunError extends Error {
-  readonly connection: Connection
-  /**
-   * It must not have the code of a socket's error, for which undici leaves a request in its queue: it would ask for another
-   * connection at once, and again, without end.
-   */
-  constructor(connection: Connection) {
-    super("the connection does nothing of it")
-    this.connection = connection
-  }
-}
-
-/** A connection that ended, and of which nothing more is known. */
-export class ConnectionEndedError extends Error {
-  readonly code = "UND_ERR_SOCKET"
-  constructor() {
-    super("the connection was closed before anything was sent on it")
-  }
-}
-
-/** What was given to a connection that has not begun it. */
-export interface NotBegun {
-  readonly notBegun: () => void
+export interface ConnectionOptions {
+  readonly ageFactor: number
+  /** Requests at once on a connection that carries many. */
+  readonly streams: number
+  /** The most bytes of a response's head. */
+  readonly headerBytes: number
+  /** It can carry more, or less, than before. */
+  readonly onCapacity: (self: Connection) => void
+  readonly onClosed: (self: Connection) => void
 }
 
 /**
- * One connection: a socket, and undici's HTTP on it. It is used until it breaks, is spent or retires, and never connects again:
- * the pool makes another one. So a connection's phases, age and error belong to exactly one socket.
+ * A connection is used until it breaks, is spent or retires, and never connects again: the pool makes another one. So its phases,
+ * age and error belong to exactly one socket.
  */
-export class Connection implements Member {
-  readonly client: Client
+export class Connection implements Member, WireOwner {
   readonly connected: Connected
-  readonly capacity: number
+  readonly isMultiplexed: boolean
   readonly openedAtMillis: number
   readonly ageFactor: number
+  capacity: number
+  isAvailable = false
   inFlight = 0
   served = 0
   idleSinceMillis: number
@@ -63,121 +53,64 @@ export class Connection implements Member {
   answered = false
   /** What broke it. */
   error: Error | undefined = undefined
-  /** Of a connection that carries many: the exchanges that undici has not begun yet. */
-  readonly waiting = new Set<NotBegun>()
-  #adopted = false
-  #reusable = true
-  /** undici has no socket any more, and begins nothing. What it still holds may have gone to another connection. */
-  #isLeft = false
-  /** undici wants another socket, and does not get one. */
-  #refuse: ((error: NotBegunError) => void) | undefined
+  readonly #wire: Wire
+  readonly #onCapacity: (self: Connection) => void
+  #isReusable = true
 
-  constructor(
-    origin: string,
-    connected: Connected,
-    options: { readonly ageFactor: number; readonly streams: number; readonly onClosed: (self: Connection) => void }
-  ) {
+  constructor(origin: string, connected: Connected, options: ConnectionOptions) {
     const { protocol, socket } = connected
     this.connected = connected
-    this.capacity = protocol === "http/2" ? options.streams : 1
+    this.isMultiplexed = protocol === "http/2"
+    this.capacity = this.isMultiplexed ? options.streams : 1
     this.ageFactor = options.ageFactor
+    this.#onCapacity = options.onCapacity
     this.openedAtMillis = nowMillis()
     this.idleSinceMillis = this.openedAtMillis
-    // before undici's own listeners: when it asks for another connection, the error of this one is known
-    claim(socket).on("error", (error) => {
-      this.error ??= error
-    })
+    // before the listeners of what is spoken on it: when that tells of an end, the error is known
+    claim(socket).on("error", (error) => this.onError(error))
     socket.once("close", () => {
-      this.reusable = false
+      this.#isReusable = false
       options.onClosed(this)
-      // streams that were left have ended with it, of which nobody else tells
-      setImmediate(() => this.settle())
     })
-    this.client = new Client(origin, {
-      connect: (_, callback) => {
-        const isFirst = !this.#adopted
-        this.#adopted = true
-        if (isFirst) {
-          socket.off("readable", this.#lookForEnd)
-          socket.ref()
-        }
-        // later, because undici begins nothing on a connection that it is given while it asks for it
-        queueMicrotask(() => {
-          if (isFirst && this.reusable) callback(null, socket)
-          else this.#refuseAnother((error) => callback(error, null))
-        })
-      },
-      pipelining: 1,
-      ...(protocol === "http/2" ? { allowH2: true, maxConcurrentStreams: options.streams } : { allowH2: false }),
-      // the pool closes what is not used, and the phases have timers of their own: undici's are up to a second late
-      keepAliveTimeout: longestMillis,
-      keepAliveMaxTimeout: longestMillis,
-      headersTimeout: 0,
-      bodyTimeout: 0
-    })
-    // a peer that takes its leave (GOAWAY) answers what it has taken, and takes no more
-    this.client.on("disconnect", () => {
-      this.#isLeft = true
-      this.reusable = false
-      queueMicrotask(() => this.#moveOn())
-    })
-    // until undici has it, nobody reads it, and a socket that nobody reads does not tell that its peer has left
-    socket.unref()
-    if (protocol === "http/1.1") socket.on("readable", this.#lookForEnd)
+    this.#wire = this.isMultiplexed
+      ? new Http2Wire(origin, socket, this, options)
+      : new Http1Wire(origin, socket, this, options)
   }
 
-  /**
-   * A socket has ended, and is destroyed, some time before it says that it is closed; and it says that it has ended once, perhaps
-   * before undici listens.
-   */
+  send(request: WireRequest, listener: WireListener): void {
+    this.#wire.send(request, listener)
+  }
+
+  /** A socket has ended, and is destroyed, some time before it says that it is closed. */
   get reusable(): boolean {
     const { socket } = this.connected
-    return this.#reusable && !socket.destroyed && !socket.readableEnded && socket.writable
+    return this.#isReusable && !socket.destroyed && !socket.readableEnded && socket.writable
   }
 
-  set reusable(reusable: boolean) {
-    this.#reusable = reusable
+  /** It carries nothing new from now on. */
+  retire(): void {
+    this.#isReusable = false
   }
 
-  readonly #lookForEnd = (): void => {
-    const { socket } = this.connected
-    if (socket.readableLength === 0) socket.read()
+  onLeaving(): void {
+    this.#isReusable = false
   }
 
-  #moveOn(): void {
-    for (const exchange of [...this.waiting]) exchange.notBegun()
+  onError(error: Error): void {
+    this.error ??= error
   }
 
-  #refuseAnother(refuse: (error: NotBegunError) => void): void {
-    this.#isLeft = true
-    this.reusable = false
-    this.#refuse = refuse
-    this.#moveOn()
-    this.settle()
-  }
-
-  /**
-   * To be called when an exchange has ended. While others still run, undici does not fail what it will not begin, and would only
-   * ask for a socket again.
-   */
-  settle(): void {
-    const refuse = this.#refuse
-    if (refuse === undefined || this.client.stats.running > 0) return
-    this.#refuse = undefined
-    refuse(new NotBegunError(this))
+  onCapacity(streams: number): void {
+    this.capacity = streams
+    this.#onCapacity(this)
   }
 
   /** Closes it, and is done when it is closed. What it carries fails. */
   close(): Promise<void> {
     const { socket } = this.connected
-    this.reusable = false
-    const destroyed = this.#isLeft ? this.client.destroy(new NotBegunError(this)) : this.client.destroy()
-    this.#refuse = undefined
-    destroyed.catch(() => undefined)
+    this.#isReusable = false
+    this.#wire.destroy()
     socket.destroy()
     return socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once("close", () => resolve()))
   }
 }
-
-/** The longest wait of a platform timer; a longer one would fire at once. */
-export const longestMillis = 2 ** 31 - 1

@@ -1,5 +1,5 @@
-import type { Transform } from "node:stream"
-import type { Dispatcher } from "undici"
+/** One exchange: a request, its way over a connection, and the response that its caller gets. */
+
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Reason from "@holdfast/core/Reason"
@@ -7,13 +7,26 @@ import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as Transport from "@holdfast/http/Transport"
 import type { ProxyTarget } from "../Proxy.ts"
-import { type Connection, ConnectionEndedError, type NotBegun, NotBegunError } from "./connection.ts"
-import { acceptedCodings, codingOf, makeDecoder } from "./decoding.ts"
+import type { Connection } from "./connection.ts"
+import { acceptedCodings, type Broken, codingOf, Decoder, type DecoderListener } from "./decoding.ts"
+import * as State from "./exchangeState.ts"
+import { Gathering } from "./gathering.ts"
 import { nowMillis } from "./monotonic.ts"
 import { OpenBody, type Source } from "./openBody.ts"
 import type { Waiting } from "./poolState.ts"
+import { type ResponseHead, responseHead } from "./responseHead.ts"
 import { absoluteForm, ProxyError, proxyHeaders, proxyReason } from "./tunnel.ts"
 import { type ReadyBody, type Upload, uploadOf } from "./upload.ts"
+import {
+  ConnectionEndedError,
+  isOfStream,
+  NotBegunError,
+  UnprocessedError,
+  type WireControl,
+  type WireListener
+} from "./wire.ts"
+
+const { act } = State
 
 /** Limits of the phases after the connection, in milliseconds. */
 export interface PhaseLimits {
@@ -28,6 +41,8 @@ export interface PhaseLimits {
 export interface Terms {
   readonly endpoint: string
   readonly phases: PhaseLimits
+  /** The most bytes of a head, of a request or of its response. */
+  readonly headerBytes: number
   /** Whether codings are asked for and undone. */
   readonly decompress: boolean
   /** The proxy that is asked for the whole URL, where there is one. */
@@ -40,14 +55,18 @@ export interface Owner {
   readonly leaveQueue: (exchange: Exchange) => void
   /** It needs its connection no more, or never got one. */
   readonly release: (exchange: Exchange) => void
-  /** Its connection took nothing of it: it wants another one. */
-  readonly again: (exchange: Exchange) => void
+  /** Its connection did nothing with it: it wants another one. */
+  readonly again: (exchange: Exchange, connection: Connection) => void
+  /** A connection that had been used before has answered it. */
+  readonly usedAgain: () => void
+  /** A connection that had been used before was closed before it answered. */
+  readonly stale: (connection: Connection) => void
 }
 
 export type Answer = Transport.Response | Transport.OpenResponse
 export type Settled = Exit.Exit<Answer, Reason.TransportReason>
 
-/** When the phases ended, for whoever listens. */
+/** When the phases ended, for those who listen. */
 interface Marks {
   readonly begun: number
   connected: number | undefined
@@ -57,18 +76,16 @@ interface Marks {
 }
 
 /**
- * One exchange, on the dispatcher's own events: no response object, no abort signal. The signal is what costs most elsewhere; here
- * the dispatcher's own handle aborts.
- *
- * It has two ends, each reached once. The wire's: the response is read, or was cut; then the connection is given back. And its own:
- * whoever waits has the answer, the reason or the end of the body, or has left. Coded bodies are why they are not the same.
+ * The shell around an exchange's state: it hears the wire, the decoder, the timers and the caller, asks the state what follows, and
+ * does it. There is no response object and no abort signal: the signal is what costs most elsewhere.
  */
-export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, NotBegun, Source {
+export class Exchange implements WireListener, DecoderListener, Waiting<Exchange>, Source {
   // its place in the pool's queue
   queued = false
   arrival = 0
   previous: Exchange | undefined = undefined
   next: Exchange | undefined = undefined
+  readonly freshSinceMillis: number | undefined
   connection: Connection | undefined = undefined
 
   readonly #owner: Owner
@@ -78,26 +95,27 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   readonly #opens: boolean
   readonly #settle: (exit: Settled) => void
   readonly #marks: Marks | undefined
-  #controller: Dispatcher.DispatchController | undefined
-  #phase: Reason.Phase = "connect"
-  #offWire = false
-  #ended = false
-  #cutShort = false
+  readonly #state = State.makeExchangeState()
+  #control: WireControl | undefined
+  /** Whether its connection was made for it, and how much had come over it before. */
+  #isFirst = false
+  #bytesBefore = 0
   #triedAgain = false
-  #status = 0
-  #headers: Record<string, string> = {}
-  #wanted = true
-  #chunks: Array<Uint8Array> = []
-  #kept = 0
+  #head: ResponseHead | undefined
+  #gathered: Gathering | undefined
+  #trailers: Transport.Headers | undefined
   /** Bytes of the body that came, as coded. */
   #read = 0
   /** Bytes of the body that it stands for. */
   #size = 0
   #timer: NodeJS.Timeout | undefined
+  /** Whether the timer is due, and what came at the same time is looked at first. */
+  #isDue = false
   /** Bounds all of a body: how long it may take, or how long one that nobody wants is drained. */
   #bodyTimer: NodeJS.Timeout | undefined
+  #waitUntil: number | undefined
   #upload: Upload | undefined
-  #decoder: Transform | undefined
+  #decoder: Decoder | undefined
   #opened: OpenBody | undefined
 
   constructor(
@@ -114,133 +132,133 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     this.#body = body
     this.#opens = opens
     this.#settle = settle
+    this.freshSinceMillis = request.freshConnection === true ? nowMillis() : undefined
     this.#marks =
       request.onTimings === undefined
         ? undefined
         : { begun: nowMillis(), connected: undefined, started: undefined, sent: undefined, headers: undefined }
   }
 
-  /** Whether nobody waits for anything of it any more. */
+  /** Whether its caller has been told how it ended, or has left. */
   get isOver(): boolean {
-    return this.#ended
+    return this.#state.caller === "gone"
   }
 
-  /** Waits for a connection, and gives up after so long. */
-  wait(millis: number, late: () => Reason.TransportReason): void {
-    this.#arm(millis, () => this.giveUp(late))
+  /**
+   * Waits for a connection, and gives up after so long, counted from when it first waited. False says that it has given up already.
+   */
+  wait(millis: number, late: (waitedMillis: number) => Reason.TransportReason): boolean {
+    const now = nowMillis()
+    this.#waitUntil ??= now + millis
+    const left = this.#waitUntil - now
+    const giveUp = (): void => this.giveUp(() => late(millis))
+    if (left > 0) this.#arm(left, giveUp)
+    else giveUp()
+    return left > 0
   }
 
   /** Goes over a connection. */
   start(connection: Connection): void {
     this.connection = connection
+    this.#isFirst = connection.served === 1
+    State.granted(this.#state)
     if (this.#marks !== undefined) this.#marks.connected = nowMillis()
     const { method, origin, path } = this.#request
-    let sent: string | Uint8Array | AsyncIterable<Uint8Array> | null = null
     const headers = this.#headersToSend()
-    if (this.#body !== undefined) {
-      this.#upload = uploadOf(this.#body, headers)
-      sent = this.#upload.body
-    }
-    if (connection.capacity > 1) connection.waiting.add(this)
+    if (this.#body !== undefined) this.#upload = uploadOf(this.#body, headers)
     try {
-      const dispatcher: Dispatching = connection.client
-      dispatcher.dispatch(
-        // one connection has one peer: whatever the host header says, undici need not connect anew
+      connection.send(
         {
           origin,
           path: this.#terms.proxy === undefined ? path : absoluteForm(origin, path),
           method,
           headers,
-          body: sent,
-          servername: "peer"
+          body: this.#upload?.body
         },
         this
       )
     } catch (error) {
-      this.fail(error)
+      this.#fail(error)
     }
   }
 
   /** The caller went away, or leaves the rest of the body. */
   leave(): void {
-    if (this.#ended) return
-    this.#cut()
-    this.#finish()
+    this.#do(State.left(this.#state))
   }
 
   /** Ends it with a reason of our own. */
   giveUp(reason: () => Reason.TransportReason): void {
-    if (this.#ended) return
-    this.#cut()
-    this.#failWith(stackless(reason))
+    this.#do(State.fail(this.#state), reason)
   }
 
   /** Ends it with the reason that an error stands for. */
-  fail(error: unknown): void {
-    if (this.#ended) return
-    this.#cut()
-    this.#failWith(stackless(() => reasonOf(error, this.#terms.endpoint, this.#phase)))
+  #fail(error: unknown): void {
+    const phase = State.phaseOf(this.#state)
+    this.giveUp(() => reasonOf(error, { endpoint: this.#terms.endpoint, phase }))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what the dispatcher says
+  // what the wire says
   // -------------------------------------------------------------------------------------------------------------------
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.connection?.waiting.delete(this)
+  onRequestStart(control: WireControl): void {
     // Its caller left while it waited. Thrown here, the request is dropped; an abort would destroy the connection that it has
     // just been given, which is whole.
-    if (this.#ended) throw callerLeft
-    this.#controller = controller
-    this.#phase = "send"
+    if (!State.begun(this.#state)) throw callerLeft
+    this.#control = control
+    this.#bytesBefore = this.connection?.connected.socket.bytesRead ?? 0
     if (this.#marks !== undefined) this.#marks.started = nowMillis()
-    if (this.#body === undefined) clearTimeout(this.#timer)
+    if (this.#body === undefined) this.#disarm()
     else this.#arm(this.#terms.phases.sendMillis, () => this.#sendLate())
   }
 
   onBodySent(): void {
     // an upload that goes on is not late, however long it takes; one that the server no longer takes is
-    if (this.#phase === "send" && !this.#offWire) this.#timer?.refresh()
+    if (this.#state.wire === "sending") this.#progress()
   }
 
   onRequestSent(): void {
-    if (this.#phase !== "send" || this.#offWire) return
-    this.#phase = "wait"
+    if (!State.sent(this.#state)) return
     if (this.#marks !== undefined) this.#marks.sent = nowMillis()
     this.#arm(this.#terms.phases.headersMillis, () => this.#headersLate())
   }
 
-  onResponseStart(
-    _: Dispatcher.DispatchController,
-    status: number,
-    headers: NodeJS.Dict<string | Array<string>>
-  ): void {
-    if (status < 200 || this.#offWire) return // 100 and 103 come before the response
-    const { endpoint, proxy } = this.#terms
+  onResponseStart(_: WireControl, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
+    if (status < 200) return // what comes before the response
+    const { headerBytes, proxy } = this.#terms
     // only a proxy says so (RFC 9110 §15.5.8), and a tunnel would not have been made: the request went no further
     if (status === 407 && proxy !== undefined) {
-      this.giveUp(() => proxyReason(new ProxyError({ proxy: proxy.endpoint, status }), endpoint))
+      this.giveUp(() => proxyReason(new ProxyError({ proxy: proxy.endpoint, status }), this.#terms.endpoint))
       return
     }
-    this.#phase = "receive"
-    this.#status = status
-    this.#headers = joined(headers)
-    this.#wanted = Transport.isExpected(this.#request, status)
+    const response = responseHead(status, fields)
+    if (response.size > headerBytes) {
+      this.giveUp(() => this.#headersTooLarge(response.size))
+      return
+    }
+    this.#head = response
+    const isWanted = Transport.isExpected(this.#request, status)
+    const isBodiless = this.#request.method === "HEAD" || status === 204 || status === 304
+    const coding = isBodiless ? undefined : this.#codingOf(response)
+    const acts = State.head(this.#state, { isWanted, isOpened: this.#opens, isCoded: coding !== undefined })
+    if (!State.isGranted(this.#state)) return
     if (this.#marks !== undefined) this.#marks.headers = nowMillis()
-    if (this.connection !== undefined) {
-      this.connection.unanswered = 0
-      this.connection.answered = true
-      if (closes(this.#headers)) this.connection.reusable = false
+    const { connection } = this
+    if (connection !== undefined) {
+      connection.unanswered = 0
+      connection.answered = true
+      if (!this.#isFirst) this.#owner.usedAgain()
+      if (response.closes) connection.retire()
     }
     this.#awaitBody()
-    const bodiless = this.#request.method === "HEAD" || status === 204 || status === 304
-    const announced = bodiless ? 0 : Number(this.#headers["content-length"] ?? 0)
-    if (!bodiless) this.#decode()
+    if (coding !== undefined) this.#decoder = new Decoder(coding, this)
+    const announced = isBodiless ? 0 : response.announcedBytes
     const { drainBytes, drainTime, responseBytes } = this.#request.limits
-    if (!this.#wanted) {
+    if (!isWanted) {
       // reading it would cost more than a new connection: keep what comes with the headers, which is nothing yet
-      if (announced > drainBytes) this.#answerUnread()
-      else this.#bodyTimer = setTimeout(() => this.#answerUnread(), Duration.toMillis(drainTime))
+      if (announced > drainBytes) this.#drainedEnough()
+      else this.#bodyTimer = setTimeout(() => this.#drainedEnough(), Duration.toMillis(drainTime))
       return
     }
     if (announced > responseBytes) {
@@ -248,85 +266,97 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
       return
     }
     const { transferMillis } = this.#terms.phases
-    if (transferMillis !== Infinity) this.#bodyTimer = setTimeout(() => this.#transferLate(), transferMillis)
-    if (this.#opens) {
-      this.#opened = new OpenBody(this)
-      this.#tell(Exit.succeed({ status, headers: this.#headers, stream: this.#opened.stream }))
-    }
+    if (transferMillis !== Infinity) this.#bodyTimer = setTimeout(lookOnce, transferMillis, () => this.#transferLate())
+    this.#do(acts)
   }
 
-  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#offWire) return
-    this.#timer?.refresh()
+  onResponseData(_: WireControl, chunk: Buffer): void {
+    const state = this.#state
+    if (state.wire !== "receiving") return
+    this.#progress()
     this.#read += chunk.length
     const { drainBytes, responseBytes } = this.#request.limits
-    if (this.#wanted && this.#read > responseBytes) {
+    if (state.isWanted && this.#read > responseBytes) {
       this.#tooLarge(this.#read)
       return
     }
-    if (this.#decoder === undefined) this.#take(chunk)
-    else if (!this.#decoder.write(chunk)) this.#hold()
-    if (!this.#wanted && this.#read > drainBytes) this.#answerUnread()
+    if (state.body === "plain") this.#take(chunk)
+    else if (state.body === "coded" && this.#decoder?.write(chunk) === false) this.#hold()
+    if (!state.isWanted && this.#read > drainBytes) this.#drainedEnough()
   }
 
-  onResponseEnd(): void {
-    if (this.#offWire) return
-    this.#leaveWire()
-    clearTimeout(this.#timer)
-    if (this.#decoder === undefined) this.#bodyEnded()
-    else this.#decoder.end()
-  }
-
-  onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    if (this.#offWire) return
-    // it may have gone to another connection already
-    if (error instanceof NotBegunError && error.connection !== this.connection) return
-    const { connection } = this
-    if (connection !== undefined && !endsStream(error)) {
-      // the end of a stream is that exchange's alone; whatever else happens to a connection, happens to all on it
-      connection.reusable = false
-      if (!(error instanceof NotBegunError)) connection.error ??= error
+  onResponseEnd(_: WireControl, trailers: NodeJS.Dict<string | Array<string>>): void {
+    // a peer that resets the connection ends a body without a length, to undici's mind
+    if (this.#isResetWithin()) {
+      this.onResponseError(undefined, this.connection?.error ?? new ConnectionEndedError())
+      return
     }
-    if (this.#phase === "connect" || error instanceof NotBegunError) this.notBegun()
-    // the status is known and says more than a body that was cut
-    else if (this.#phase === "receive" && !this.#wanted) this.#answerUnread()
-    else this.fail(error)
+    if (hasFields(trailers)) this.#trailers = responseHead(0, trailers).headers
+    this.#do(State.ended(this.#state))
   }
 
-  /** Its connection will not do anything of it. */
-  notBegun(): void {
-    if (this.#offWire || this.#tryAgain()) return
+  onResponseError(_: WireControl | undefined, error: Error): void {
+    const state = this.#state
+    if (!State.isGranted(state)) return
     const { connection } = this
-    this.fail(connection?.error ?? connection?.connected.socket.errored ?? new ConnectionEndedError())
+    if (connection === undefined) return
+    if (!isOfStream(error)) {
+      // the end of a stream is that exchange's alone; whatever else happens to a connection, happens to all on it
+      connection.retire()
+      if (!(error instanceof NotBegunError)) connection.onError(error)
+    }
+    const phase = State.phaseOf(state)
+    if (this.#isUntouched(error, phase) && this.#tryAgain(connection, error)) return
+    const reason = this.#reasonOfCut(connection, error, phase)
+    this.#do(State.cut(state), reason)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // what the decoder says
+  // -------------------------------------------------------------------------------------------------------------------
+
+  onDecoded(chunk: Buffer): void {
+    this.#take(chunk)
+  }
+
+  onRoom(): void {
+    this.#go()
+  }
+
+  onDecodeEnd(): void {
+    this.#do(State.decoded(this.#state))
+  }
+
+  onDecodeBroken({ code, isCut }: Broken): void {
+    const { endpoint } = this.#terms
+    const coding = this.#head?.coding ?? ""
+    this.#do(State.broken(this.#state), () => {
+      const given = { endpoint, phase: "receive" as const, ...(code === undefined ? {} : { code }) }
+      return isCut
+        ? new Reason.ResponseTruncated({ ...given, detail: `its ${coding} coding is cut short` })
+        : new Reason.MalformedResponse({ ...given, detail: `its ${coding} coding is broken` })
+    })
   }
 
   // -------------------------------------------------------------------------------------------------------------------
   // the body
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** Puts a decoder between the wire and whoever takes the body, if it is coded in a way that was asked for. */
-  #decode(): void {
-    const coding = this.#terms.decompress ? codingOf(this.#headers["content-encoding"]) : undefined
-    if (coding === undefined) return
-    const decoder = makeDecoder(coding, !this.#wanted)
-    // what they describe is not what is handed on
-    delete this.#headers["content-encoding"]
-    delete this.#headers["content-length"]
-    decoder.on("data", (chunk: Buffer) => this.#take(chunk))
-    decoder.on("drain", () => this.#go())
-    decoder.once("end", () => this.#bodyEnded())
-    decoder.once("error", (error: NodeJS.ErrnoException) => this.#broken(coding, error))
-    this.#decoder = decoder
+  /** The coding that is undone. What a range of a coded body stands for is not known without the rest (RFC 9110 §14.2). */
+  #codingOf({ coding, status }: ResponseHead): ReturnType<typeof codingOf> {
+    return this.#terms.decompress && status !== 206 ? codingOf(coding) : undefined
   }
 
   /** Takes a piece of the body itself. */
   #take(chunk: Uint8Array): void {
-    if (this.#ended) return
+    const state = this.#state
+    if (state.caller === "gone") return
     this.#size += chunk.length
     const { errorBytes, responseBytes } = this.#request.limits
-    if (!this.#wanted) {
-      const room = errorBytes - this.#kept
+    if (!state.isWanted) {
+      const room = errorBytes - (this.#gathered?.length ?? 0)
       if (room > 0) this.#keep(chunk.length > room ? chunk.subarray(0, room) : chunk)
+      if (chunk.length > room) this.#do(State.enough(state))
       return
     }
     if (this.#size > responseBytes) {
@@ -341,97 +371,239 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   }
 
   #keep(chunk: Uint8Array): void {
-    this.#chunks.push(chunk)
-    this.#kept += chunk.length
+    this.#gathered ??= new Gathering()
+    this.#gathered.add(chunk)
   }
 
-  #bodyEnded(): void {
-    if (this.#ended) return
-    if (this.#opened === undefined) this.#succeed()
-    else {
-      this.#opened.end()
-      this.#finish()
-    }
-  }
-
-  /** Holds the wire up: whoever reads is behind, which is no fault of the server's. */
+  /** Holds the wire up: its reader is behind, which is no fault of the server's. */
   #hold(): void {
-    if (this.#offWire) return
-    clearTimeout(this.#timer)
-    this.#controller?.pause()
+    if (this.#state.wire !== "receiving") return
+    this.#disarm()
+    this.#control?.pause()
   }
 
   /** Lets the wire go on. */
   #go(): void {
-    if (this.#offWire || this.#controller?.paused !== true || this.#decoder?.writableNeedDrain === true) return
+    if (this.#state.wire !== "receiving" || this.#control?.paused !== true) return
+    if (this.#decoder?.hasRoom === false) return
     this.#awaitBody()
-    this.#controller.resume()
+    this.#control.resume()
   }
 
-  /** Whoever reads has room again. */
+  /** The reader has room again. */
   resume(): void {
-    if (this.#ended) return
-    // later: a reader may be resumed from inside the dispatcher
+    if (this.isOver) return
+    // later: a reader may be resumed from inside the wire
     queueMicrotask(() => {
-      if (this.#ended) return
+      if (this.isOver) return
       this.#decoder?.resume()
       this.#go()
     })
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // the ends
+  // what follows
   // -------------------------------------------------------------------------------------------------------------------
 
-  #succeed(): void {
-    const body =
-      this.#chunks.length === 1 && this.#chunks[0] !== undefined
-        ? this.#chunks[0]
-        : Buffer.concat(this.#chunks, this.#kept)
-    const bodyComplete = !this.#cutShort && this.#kept === this.#size
-    this.#finish()
-    this.#tell(Exit.succeed({ status: this.#status, headers: this.#headers, body, bodyComplete }))
+  /** Does what the state says, in the order of its bits. */
+  #do(acts: State.Acts, reason?: () => Reason.TransportReason): void {
+    if (acts === 0) return
+    if ((acts & act.leaveQueue) !== 0) {
+      // at once: the next caller must not find its place taken
+      this.#owner.leaveQueue(this)
+      queueMicrotask(() => this.#owner.release(this))
+    }
+    if ((acts & act.abort) !== 0) {
+      if (this.connection !== undefined && this.#control !== undefined) this.#judge(this.connection)
+      this.#control?.abort(notRead)
+    }
+    // Later: the pool gives the connection to the next exchange, which must not enter undici from its own callback, in the middle of
+    // its bookkeeping. It asserts that nobody does, and a failed assertion there ends the process.
+    if ((acts & act.giveBack) !== 0) {
+      this.#disarm()
+      queueMicrotask(() => this.#owner.release(this))
+    }
+    if ((acts & act.endDecoder) !== 0) this.#decoder?.end()
+    if ((acts & act.stopDecoder) !== 0) this.#decoder?.stop()
+    if ((acts & act.open) !== 0) this.#open()
+    if ((acts & act.succeed) !== 0) this.#succeed()
+    if ((acts & act.fail) !== 0) this.#failed(stackless(reason ?? unknown))
+    if (this.isOver) this.#finish()
   }
 
-  #failWith(reason: Reason.TransportReason): void {
-    this.#finish()
+  #open(): void {
+    const { headers, setCookies, status } = this.#shown()
+    this.#opened = new OpenBody(this)
+    this.#tell(
+      Exit.succeed({
+        status,
+        headers,
+        ...(setCookies === undefined ? {} : { setCookies }),
+        trailers: () => this.#trailers,
+        stream: this.#opened.stream
+      })
+    )
+  }
+
+  #succeed(): void {
+    if (this.#opened !== undefined) {
+      this.#opened.end()
+      return
+    }
+    const { headers, setCookies, status } = this.#shown()
+    const kept = this.#gathered?.length ?? 0
+    const body = this.#gathered?.whole() ?? nothing
+    const bodyComplete = !this.#state.isCutShort && kept === this.#size
+    const response: Transport.Response = { status, headers, body, bodyComplete }
+    if (setCookies === undefined && this.#trailers === undefined) this.#tell(Exit.succeed(response))
+    else this.#tell(Exit.succeed({ ...response, setCookies, trailers: this.#trailers }))
+  }
+
+  #failed(reason: Reason.TransportReason): void {
     if (this.#opened === undefined) this.#tell(Exit.fail(reason))
     else this.#opened.fail(reason)
   }
 
-  /** Answers with the error status and as much of its body as was read, and lets the connection go. */
-  #answerUnread(): void {
-    if (this.#offWire || this.#ended) return
-    this.#cutShort = true
-    this.#cut()
-    clearTimeout(this.#timer)
-    if (this.#decoder === undefined) this.#succeed()
-    else this.#decoder.end()
+  /** The head as the caller sees it: what it says of a coding that was undone is not of what is handed on. */
+  #shown(): ResponseHead {
+    const head = this.#head ?? noHead
+    if (this.#decoder === undefined) return head
+    const { "content-encoding": _, "content-length": __, ...headers } = head.headers
+    return { ...head, headers }
   }
+
+  /** Later, for the same reason: a fiber goes on at once, and with it its next call. */
+  #tell(exit: Settled): void {
+    queueMicrotask(() => this.#settle(exit))
+  }
+
+  #finish(): void {
+    this.#disarm()
+    clearTimeout(this.#bodyTimer)
+    // undici leaves a body that it no longer reads as it is
+    this.#upload?.end()
+    this.#upload = undefined
+    if (this.#marks !== undefined) this.#request.onTimings?.(this.#timings(this.#marks))
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // how a connection ends
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** Whether it is certain that the server did nothing with it. */
+  #isUntouched(error: Error, phase: Reason.Phase): boolean {
+    return (
+      phase === "connect" ||
+      error instanceof NotBegunError ||
+      error instanceof UnprocessedError ||
+      this.#isUnwritten(error)
+    )
+  }
+
+  /** Whether the very first write failed. All of a small request goes into one, and the system takes it whole or not at all. */
+  #isUnwritten(error: NodeJS.ErrnoException): boolean {
+    const { body } = this.#upload ?? {}
+    const isSmall = body === undefined || (typeof body === "string" && body.length <= oneWriteBytes)
+    return error.syscall === "write" && isSmall && this.connection?.isMultiplexed === false
+  }
+
+  /**
+   * Goes to another connection, until its time to wait is over: from one whose peer answers others, because that gets somewhere. From
+   * any other once: that says enough of the endpoint.
+   */
+  #tryAgain(connection: Connection, error: Error): boolean {
+    if (!this.#isWhole()) return false
+    const answersOthers = error instanceof UnprocessedError ? error.isLeaving : connection.answered
+    if (!answersOthers) {
+      if (this.#triedAgain) return false
+      this.#triedAgain = true
+    }
+    this.#disarm()
+    this.#upload?.end()
+    this.#upload = undefined
+    this.#control = undefined
+    this.connection = undefined
+    State.again(this.#state)
+    this.#owner.again(this, connection)
+    return true
+  }
+
+  /** Whether all of its body can be sent once more: a stream that was begun cannot. */
+  #isWhole(): boolean {
+    return this.#upload === undefined || !this.#upload.isBegun()
+  }
+
+  #reasonOfCut(connection: Connection, error: Error, phase: Reason.Phase): () => Reason.TransportReason {
+    const { endpoint } = this.#terms
+    if (isHeadOverflow(error) && phase !== "receive") return () => this.#headersTooLarge(undefined)
+    const isUntouched = this.#isUntouched(error, phase)
+    const cause = error instanceof NotBegunError ? (connection.error ?? new ConnectionEndedError()) : error
+    const isShort = phase === "receive" && this.#read < (this.#head?.announcedBytes ?? 0)
+    const hasRead = phase === "receive" || this.#hasRead(connection)
+    return () => {
+      const reason = reasonOf(cause, { endpoint, phase })
+      if (isShort && reason._tag === "MalformedResponse") {
+        return new Reason.ResponseTruncated({ endpoint, phase, ...codeOf(reason) })
+      }
+      if (reason._tag !== "ConnectionClosed" && reason._tag !== "ConnectionReset") return reason
+      const isStale = !this.#isFirst && connection.answered && !hasRead && !isOfStream(cause)
+      if (isStale) this.#owner.stale(connection)
+      if (!isStale && !isUntouched) return reason
+      const Ended = reason._tag === "ConnectionClosed" ? Reason.ConnectionClosed : Reason.ConnectionReset
+      return new Ended({
+        endpoint,
+        phase: reason.phase,
+        ...codeOf(reason),
+        ...(isStale ? { stale: true } : {}),
+        ...(isUntouched && reason.phase !== "connect" ? { unprocessed: true } : {})
+      })
+    }
+  }
+
+  /** Whether a byte came that may be one of an answer. */
+  #hasRead({ connected, isMultiplexed }: Connection): boolean {
+    // of many on a connection nobody knows whose the bytes are, but a head that has begun is not cut off
+    return (
+      !isMultiplexed && connected.socket.bytesRead > this.#bytesBefore + closingBytes(connected.tlsMillis !== undefined)
+    )
+  }
+
+  #isResetWithin(): boolean {
+    const { connection } = this
+    if (connection === undefined || connection.isMultiplexed || this.#state.wire !== "receiving") return false
+    return connection.error !== undefined && !isReset(connection.error)
+  }
+
+  /**
+   * What a cut exchange says of its connection. One of HTTP/1.1 is of no use after it. One that carries many goes on, unless it
+   * has fallen silent, which nothing else would tell for a while: a limit has passed on it, or nobody got an answer for some time.
+   */
+  #judge(connection: Connection): void {
+    if (!connection.isMultiplexed) connection.retire()
+    else if (this.#head === undefined && ++connection.unanswered >= silentAfter) connection.retire()
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // limits
+  // -------------------------------------------------------------------------------------------------------------------
 
   #tooLarge(size: number): void {
     const { endpoint } = this.#terms
     this.giveUp(() => new Reason.ResponseTooLarge({ endpoint, limit: this.#request.limits.responseBytes, size }))
   }
 
-  #broken(coding: string, error: NodeJS.ErrnoException): void {
-    // of an error's body, what came before is kept
-    if (!this.#wanted) {
-      this.#cutShort = true
-      if (!this.#offWire) this.#cut()
-      if (!this.#ended) this.#succeed()
-      return
-    }
-    const detail = `its ${coding} coding is broken`
-    this.giveUp(
-      () =>
-        new Reason.MalformedResponse({
-          endpoint: this.#terms.endpoint,
-          phase: "receive",
-          ...(error.code === undefined ? {} : { code: error.code }),
-          detail
-        })
-    )
+  #headersTooLarge(size: number | undefined): Reason.TransportReason {
+    const { endpoint, headerBytes } = this.#terms
+    return new Reason.HeadersTooLarge({
+      endpoint,
+      of: "response",
+      limit: headerBytes,
+      ...(size === undefined ? {} : { size })
+    })
+  }
+
+  #drainedEnough(): void {
+    this.#do(State.drainedEnough(this.#state))
   }
 
   #sendLate(): void {
@@ -443,8 +615,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
   }
 
   #bodyLate(): void {
-    if (this.#wanted) this.#late(this.#terms.phases.bodyMillis, (given) => new Reason.BodyTimeout(given))
-    else this.#answerUnread()
+    if (this.#state.isWanted) this.#late(this.#terms.phases.bodyMillis, (given) => new Reason.BodyTimeout(given))
+    else this.#drainedEnough()
   }
 
   #transferLate(): void {
@@ -458,8 +630,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     const { connection } = this
     this.giveUp(() => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) }))
     if (connection === undefined) return
-    connection.reusable = false
-    if (connection.capacity === 1 || connection.answered) return
+    connection.retire()
+    if (!connection.isMultiplexed || connection.answered) return
     // nothing has ever come over it, and others may wait for their turn on it
     void connection.close()
   }
@@ -470,84 +642,37 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
 
   /** One timer serves all phases; it is pushed back by progress, which costs nothing but a timestamp. */
   #arm(millis: number, late: () => void): void {
+    this.#disarm()
+    if (millis === Infinity) return
+    this.#timer = setTimeout(() => {
+      // a loop that was held up finds the timer due before it has looked at its sockets
+      this.#isDue = true
+      setImmediate(() => {
+        if (this.#isDue) late()
+      })
+    }, millis)
+  }
+
+  #progress(): void {
+    this.#isDue = false
+    this.#timer?.refresh()
+  }
+
+  #disarm(): void {
+    this.#isDue = false
     clearTimeout(this.#timer)
-    this.#timer = millis === Infinity ? undefined : setTimeout(late, millis)
-  }
-
-  /** Takes what is left of it off the wire. One that waits for its turn is dropped when that comes. */
-  #cut(): void {
-    if (this.#offWire) return
-    const begun = this.#controller !== undefined
-    this.#leaveWire()
-    if (begun && this.connection !== undefined) this.#judge(this.connection)
-    this.#controller?.abort(notRead)
-  }
-
-  /**
-   * What a cut exchange says of its connection. One of HTTP/1.1 is of no use after it. One that carries many goes on, unless it
-   * has fallen silent, which nothing else would tell for a while: a limit has passed on it, or nobody got an answer for some time.
-   */
-  #judge(connection: Connection): void {
-    if (connection.connected.protocol === "http/1.1") connection.reusable = false
-    else if (this.#phase !== "receive" && ++connection.unanswered >= silentAfter) connection.reusable = false
-  }
-
-  #leaveWire(): void {
-    this.#offWire = true
-    this.connection?.waiting.delete(this)
-    // at once: who comes in this turn must not wait behind one that has left, or find his place taken
-    if (this.queued) this.#owner.leaveQueue(this)
-    // Later: the pool gives the connection to the next one, which must not enter undici from its own callback, in the middle of
-    // its bookkeeping. It asserts that nobody does, and a failed assertion there ends the process.
-    queueMicrotask(() => this.#owner.release(this))
-  }
-
-  /** Later, for the same reason: a fiber goes on at once, and with it its next call. */
-  #tell(exit: Settled): void {
-    queueMicrotask(() => this.#settle(exit))
-  }
-
-  /**
-   * Goes to another connection: from one that has answered others, however often, because its peer gets somewhere. From any other
-   * once, and not from one that was made for it: that says enough of the endpoint.
-   */
-  #tryAgain(): boolean {
-    const { connection } = this
-    if (connection === undefined) return false
-    if (!connection.answered) {
-      if (this.#triedAgain || connection.served < 2) return false
-      this.#triedAgain = true
-    }
-    connection.waiting.delete(this)
-    clearTimeout(this.#timer)
-    this.#upload?.end()
-    this.#upload = undefined
-    this.#controller = undefined
-    this.#phase = "connect"
-    this.#owner.again(this)
-    return true
-  }
-
-  #finish(): void {
-    this.#ended = true
-    clearTimeout(this.#timer)
-    clearTimeout(this.#bodyTimer)
-    this.#decoder?.destroy()
-    // undici leaves a body that it no longer reads as it is
-    this.#upload?.end()
-    if (this.#marks !== undefined) this.#request.onTimings?.(this.#timings(this.#marks))
+    this.#timer = undefined
   }
 
   #timings({ begun, connected, headers, sent, started }: Marks): Transport.PhaseTimings {
     const now = nowMillis()
-    const connection = this.connection
-    const isNew = connection?.served === 1
-    const made = isNew ? connection.connected : undefined
+    const { connection } = this
+    const made = this.#isFirst ? connection?.connected : undefined
     return {
       ...(connection === undefined
         ? {}
         : {
-            connection: isNew ? "new" : "reused",
+            connection: this.#isFirst ? "new" : "reused",
             protocol: connection.connected.protocol,
             peer: connection.connected.peer
           }),
@@ -561,7 +686,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
     }
   }
 
-  /** Names and values in turn, as undici reads them fastest. */
+  /** Names and values in turn, as wires read them fastest. */
   #headersToSend(): Array<string> {
     const { headers } = this.#request
     const { decompress, proxy } = this.#terms
@@ -570,53 +695,57 @@ export class Exchange implements Dispatcher.DispatchHandler, Waiting<Exchange>, 
       const value = headers[name]
       if (value !== undefined) sent.push(name, value)
     }
-    if (decompress && headers["accept-encoding"] === undefined) sent.push("accept-encoding", acceptedCodings)
+    // a range is of the body as it is sent: coded, it would be of something else
+    if (decompress && headers["accept-encoding"] === undefined && headers["range"] === undefined) {
+      sent.push("accept-encoding", acceptedCodings)
+    }
     if (proxy !== undefined) for (const [name, value] of Object.entries(proxyHeaders(proxy))) sent.push(name, value)
     return sent
   }
 }
 
+const nothing = new Uint8Array(0)
+
+const noHead: ResponseHead = responseHead(0, {})
+
+const unknown = (): Reason.TransportReason => new Reason.TransportFailed({ endpoint: "", phase: "connect" })
+
 /** After so many exchanges without an answer a connection that carries many counts as silent. */
 const silentAfter = 3
+
+/** Smaller than what any system takes at once. */
+const oneWriteBytes = 8192
+
+/** What TLS says when it is closed is no byte of an answer. */
+const closingBytes = (isTls: boolean): number => (isTls ? 64 : 0)
 
 // made once: an abort needs an error, and nobody reads it
 const callerLeft = stackless(() => new Error("the caller no longer wants the response"))
 const notRead = stackless(() => new Error("the response is not read to its end"))
 
-const endsStream = (error: NodeJS.ErrnoException): boolean => error.code === "ERR_HTTP2_STREAM_ERROR"
-
-const joined = (headers: NodeJS.Dict<string | Array<string>>): Record<string, string> => {
-  const joined: Record<string, string> = {}
-  for (const name of Object.keys(headers)) {
-    const value = headers[name]
-    if (value !== undefined) joined[name] = typeof value === "string" ? value : value.join(", ")
-  }
-  return joined
+const hasFields = (fields: object): boolean => {
+  for (const name in fields) if (Object.hasOwn(fields, name)) return true
+  return false
 }
 
-/** Whether the server says that it will close the connection (RFC 9112 §9.6). */
-const closes = ({ connection }: { readonly [name: string]: string }): boolean =>
-  connection !== undefined && /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(connection)
+const lookOnce = (late: () => void): void => void setImmediate(late)
+
+const isHeadOverflow = (error: NodeJS.ErrnoException): boolean => error.code === "UND_ERR_HEADERS_OVERFLOW"
+
+/** undici ends a connection with this when it has no use for it any more. */
+const isReset = (error: NodeJS.ErrnoException): boolean => error.code === "UND_ERR_INFO"
+
+const codeOf = ({ code }: { readonly code?: string }): { readonly code?: string } =>
+  code === undefined ? {} : { code }
 
 /**
  * The reason that an error stands for. An exchange has a connection whose handshake is done, so that TLS which breaks is a damaged
  * record: the classifier, which knows no transport's phases for sure, would say that the handshake failed, and so that nothing was
  * sent.
  */
-const reasonOf = (error: unknown, endpoint: string, phase: Reason.Phase): Reason.TransportReason => {
-  const reason = FailureClassifier.classify(error, { endpoint, phase })
+const reasonOf = (error: unknown, circumstances: FailureClassifier.Circumstances): Reason.TransportReason => {
+  const reason = FailureClassifier.classify(error, circumstances)
   if (reason._tag !== "TlsHandshakeFailed") return reason
-  const code = reason.code === undefined ? {} : { code: reason.code }
-  return new Reason.MalformedResponse({ endpoint, phase, ...code, detail: "a record of TLS is damaged" })
-}
-
-/** undici's dispatcher by what it takes, which is any async iterable: its own type names only some of them. */
-interface Dispatching {
-  dispatch(
-    options: Omit<Dispatcher.DispatchOptions, "body"> & {
-      body?: Exclude<Dispatcher.DispatchOptions["body"], undefined> | AsyncIterable<Uint8Array>
-      servername?: string
-    },
-    handler: Dispatcher.DispatchHandler
-  ): boolean
+  const { endpoint, phase } = circumstances
+  return new Reason.MalformedResponse({ endpoint, phase, ...codeOf(reason), detail: "a record of TLS is damaged" })
 }

@@ -5,7 +5,8 @@ import * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Reason from "@holdfast/core/Reason"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
 import * as Transport from "@holdfast/http/Transport"
 import type * as Proxy from "../Proxy.ts"
 import { connect, type Means, routeOf } from "./connect.ts"
@@ -18,19 +19,21 @@ export interface Settings extends Omit<PoolOptions, "origin" | "terms" | "connec
   readonly drainMillis: number
   readonly phases: PoolOptions["terms"]["phases"]
   readonly decompress: boolean
+  /** Whether HTTP/2 is spoken without TLS, and without asking whether the server can. */
+  readonly priorKnowledge: boolean
   readonly proxies: Proxy.Settings | undefined
 }
 
 /** Every exchange of a transport: it makes them in the pools, counts them, and closes when they are done. */
 export class Exchanges {
   readonly pools: Pools
-  readonly #drainMillis: number
+  readonly #settings: Settings
   #running = 0
   #closing = false
   #onIdle: (() => void) | undefined
 
   constructor(context: Context.Context<never>, settings: Settings, means: Means) {
-    this.#drainMillis = settings.drainMillis
+    this.#settings = settings
     this.pools = new Pools(context, (origin, closed) => {
       const endpoint = Transport.endpointOf(origin)
       const route = routeOf(origin, endpoint, settings.proxies)
@@ -42,6 +45,7 @@ export class Exchanges {
           endpoint,
           phases: settings.phases,
           decompress: settings.decompress,
+          headerBytes: settings.headerBytes,
           proxy: route.scheme === "http" ? route.proxy : undefined
         },
         connect: (done) => {
@@ -99,7 +103,7 @@ export class Exchanges {
         this.#onIdle = undefined
         void this.pools.destroy().then(() => resume(Effect.void))
       }
-      const timer = setTimeout(cut, this.#drainMillis)
+      const timer = setTimeout(cut, this.#settings.drainMillis)
       this.#onIdle = cut
       if (this.#running === 0) cut()
     })
@@ -120,9 +124,25 @@ export class Exchanges {
       resume(Exit.fail(closed(Transport.endpointOf(request.origin))))
       return undefined
     }
+    const { headerBytes } = this.#settings
+    const size = requestHeadBytes(request)
+    if (size > headerBytes) {
+      const endpoint = Transport.endpointOf(request.origin)
+      resume(
+        Exit.fail(stackless(() => new Reason.HeadersTooLarge({ endpoint, of: "request", limit: headerBytes, size })))
+      )
+      return undefined
+    }
     this.#running++
     return this.pools.of(request).begin(request, body, opens, resume)
   }
+}
+
+/** What the head of a request weighs: its path, and its fields as HTTP/2 counts them (RFC 9113 §6.5.2). */
+const requestHeadBytes = ({ headers, path }: Transport.Request): number => {
+  let size = path.length
+  for (const name of Object.keys(headers)) size += name.length + (headers[name]?.length ?? 0) + 32
+  return size
 }
 
 /** A connection outlives whoever asks for it, but its first stack says who that was. */

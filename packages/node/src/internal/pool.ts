@@ -4,13 +4,15 @@ import * as Exit from "effect/Exit"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import type { Snapshot } from "../ConnectionPools.ts"
-import { type Connected, Connection, ConnectionEndedError, type Protocol } from "./connection.ts"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
+import { type AbruptPeer, closedUnused, makeAbruptPeer, restMillis, usedAgain } from "./abruptPeer.ts"
+import { type Connected, Connection, type Protocol } from "./connection.ts"
 import { Exchange, type Owner, type Settled, type Terms } from "./exchange.ts"
 import type * as Transport from "@holdfast/http/Transport"
 import { nowMillis } from "./monotonic.ts"
 import * as State from "./poolState.ts"
 import type { ReadyBody } from "./upload.ts"
+import { ConnectionEndedError } from "./wire.ts"
 
 /** Begins a connection; gives what leaves it. It is told how it ended, later, also when it was left. */
 export type Connect = (done: (exit: Exit.Exit<Connected, Reason.TransportReason>) => void) => () => void
@@ -25,6 +27,8 @@ export interface PoolOptions extends State.PoolShape {
   readonly waitMillis: number
   /** Exchanges at once on a connection that carries many. */
   readonly streams: number
+  /** The most bytes of a response's head. */
+  readonly headerBytes: number
   readonly connect: Connect
   /** An exchange is over. */
   readonly released: () => void
@@ -35,6 +39,9 @@ export interface PoolOptions extends State.PoolShape {
 /** What a pool is doing, without where it leads. */
 export type PoolFigures = Omit<Snapshot, "upstream" | "endpoint">
 
+/** How long a connection may take nothing, before another one is tried. */
+const stalledMillis = 1000
+
 /** Spreads any number of points over an interval evenly, one after the other. */
 const golden = 0.618_033_988_75
 
@@ -44,6 +51,7 @@ export class Pool implements Owner {
   readonly #state: State.PoolState<Connection, Exchange>
   /** What ends each of the connections that are being made. */
   readonly #openings = new Set<() => void>()
+  readonly #abruptPeer: AbruptPeer = makeAbruptPeer()
   /** Openings that were begun before the last renewal: what comes of them is not used. */
   #generation = 0
   #isClosed = false
@@ -83,22 +91,15 @@ export class Pool implements Owner {
   /** Begins an exchange: on a free connection, or in the queue. */
   begin(request: Transport.Request, body: ReadyBody, opens: boolean, settle: (exit: Settled) => void): Exchange {
     const exchange = new Exchange(this, this.#options.terms, request, body, opens, settle)
-    const free = this.#take()
+    State.arrive(this.#state, exchange)
+    // a connection that is free for a moment is for those who wait already
+    const free = this.#state.queued === 0 ? this.#take(exchange) : undefined
     if (free !== undefined) {
-      this.#grant(exchange, free)
+      exchange.start(free)
     } else if (State.isFull(this.#state)) {
       this.#refused++
       exchange.giveUp(() => this.#exhausted(this.#state.queued))
-    } else {
-      const { connectMillis, waitMillis } = this.#options
-      const limit = State.isCrowded(this.#state) ? waitMillis : connectMillis + waitMillis
-      exchange.wait(limit, () => {
-        this.#refused++
-        return this.#exhausted(this.#state.queued, limit)
-      })
-      State.enqueue(this.#state, exchange, "last")
-      this.#open()
-    }
+    } else this.#enqueue(exchange)
     return exchange
   }
 
@@ -112,23 +113,22 @@ export class Pool implements Owner {
     this.#serve()
   }
 
-  again(exchange: Exchange): void {
-    const { connection } = exchange
-    exchange.connection = undefined
+  again(exchange: Exchange, connection: Connection): void {
     queueMicrotask(() => {
-      if (connection !== undefined) this.#giveBack(connection)
-      if (exchange.isOver) return
-      if (this.#isClosed) {
-        exchange.giveUp(() => closed(this.#options.terms.endpoint))
-        return
-      }
-      State.enqueue(this.#state, exchange, "first")
-      exchange.wait(this.#options.connectMillis + this.#options.waitMillis, () =>
-        this.#exhausted(this.#state.queued, this.#options.waitMillis)
-      )
-      this.#serve()
-      this.#open()
+      this.#giveBack(connection)
+      if (exchange.isOver) this.#serve()
+      else if (this.#isClosed) exchange.giveUp(() => closed(this.#options.terms.endpoint))
+      else this.#enqueue(exchange)
     })
+  }
+
+  usedAgain(): void {
+    usedAgain(this.#abruptPeer)
+  }
+
+  stale({ idleSinceMillis, isMultiplexed }: Connection): void {
+    const now = nowMillis()
+    if (!isMultiplexed) closedUnused(this.#abruptPeer, now - idleSinceMillis, now)
   }
 
   /** Moves exchanges that come from now on to new connections. The old ones finish what they carry. */
@@ -155,36 +155,67 @@ export class Pool implements Owner {
 
   // -------------------------------------------------------------------------------------------------------------------
 
+  /** The wait is bounded from its beginning, however often an exchange comes back to the queue. */
+  #enqueue(exchange: Exchange): void {
+    const { connectMillis, waitMillis } = this.#options
+    const limit = State.isCrowded(this.#state) ? waitMillis : connectMillis + waitMillis
+    const left = exchange.wait(limit, (waitedMillis) => {
+      this.#refused++
+      return this.#exhausted(this.#state.queued, waitedMillis)
+    })
+    if (!left) return
+    State.enqueue(this.#state, exchange)
+    this.#serve()
+  }
+
   #giveBack(connection: Connection): void {
-    if (State.giveBack(this.#state, connection, nowMillis()) === "close") void connection.close()
+    const rest = connection.isMultiplexed ? 0 : restMillis(this.#abruptPeer)
+    if (State.giveBack(this.#state, connection, nowMillis(), rest > 0) === "close") void connection.close()
     else {
-      connection.settle()
+      if (rest > 0) setTimeout(() => this.#rested(connection), rest)
       if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
     }
   }
 
-  #take(): Connection | undefined {
-    return State.take(this.#state, nowMillis(), (spent) => void spent.close())
+  /** A connection to a peer that has closed others without a word was not closed. */
+  #rested(connection: Connection): void {
+    State.resized(this.#state, connection)
+    this.#serve()
   }
 
-  #grant(exchange: Exchange, connection: Connection): void {
-    // a connection that carries many has a queue of its own while its peer allows no more of them
-    if (connection.capacity > 1) {
-      const { waitMillis } = this.#options
-      exchange.wait(waitMillis, () => this.#exhausted(this.#state.queued, waitMillis))
-    }
-    exchange.start(connection)
+  #take({ freshSinceMillis }: Exchange): Connection | undefined {
+    return State.take(this.#state, nowMillis(), (spent) => void spent.close(), freshSinceMillis)
   }
 
-  /** Gives those who wait what is free. */
+  /** Gives free connections to those who wait. */
   #serve(): void {
-    for (let waiting = this.#state.first; waiting !== undefined; waiting = this.#state.first) {
-      const free = this.#take()
-      if (free === undefined) break
-      State.dequeue(this.#state, waiting)
-      this.#grant(waiting, free)
+    const { available } = this.#state
+    let waiting = this.#state.first
+    while (waiting !== undefined && available.length > 0) {
+      const { next } = waiting
+      const free = this.#take(waiting)
+      if (free !== undefined) {
+        State.dequeue(this.#state, waiting)
+        waiting.start(free)
+      } else if (waiting.freshSinceMillis !== undefined) void State.displaced(this.#state)?.close()
+      waiting = next
     }
     this.#open()
+  }
+
+  /** A connection that takes nothing at all may stay so: another one is tried after a while. */
+  #resized(connection: Connection): void {
+    State.resized(this.#state, connection)
+    this.#serve()
+    if (connection.capacity > 0) return
+    const timer = setTimeout(() => {
+      if (connection.capacity > 0) return
+      connection.retire()
+      State.retire(this.#state, connection)
+      if (connection.inFlight === 0) void connection.close()
+      this.#open()
+    }, stalledMillis)
+    timer.unref()
   }
 
   /** Begins as many connections as those who wait need. */
@@ -193,7 +224,7 @@ export class Pool implements Owner {
   }
 
   #openOne(): void {
-    const { connect, connectMillis, origin, streams, terms } = this.#options
+    const { connect, connectMillis, headerBytes, origin, streams, terms } = this.#options
     const generation = this.#generation
     const begunAt = this.#state.arrivals
     this.#state.opening++
@@ -233,11 +264,16 @@ export class Pool implements Owner {
       this.#opened++
       const connection = new Connection(origin, exit.value, {
         streams,
+        headerBytes,
         // connections that were made together do not all end together
         ageFactor: 1 - 0.1 * ((this.#opened * golden) % 1),
+        onCapacity: (resized) => this.#resized(resized),
         onClosed: (closed) => {
+          const now = nowMillis()
+          const isUnused = closed.inFlight === 0 && closed.answered && this.#state.members.has(closed)
+          if (isUnused && !closed.isMultiplexed) closedUnused(this.#abruptPeer, now - closed.idleSinceMillis, now)
           State.remove(this.#state, closed)
-          this.#options.closed(closed.connected.protocol, nowMillis() - closed.openedAtMillis)
+          this.#options.closed(closed.connected.protocol, now - closed.openedAtMillis)
           this.#serve()
         }
       })
@@ -252,8 +288,12 @@ export class Pool implements Owner {
       if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
     })
     const timer = setTimeout(() => {
-      leave()
-      failed(() => new Reason.ConnectTimeout({ endpoint: terms.endpoint, limit: Duration.millis(connectMillis) }))
+      // what made it may be done, and only wait for its turn
+      setImmediate(() => {
+        if (!this.#openings.has(leave)) return
+        leave()
+        failed(() => new Reason.ConnectTimeout({ endpoint: terms.endpoint, limit: Duration.millis(connectMillis) }))
+      })
     }, connectMillis)
     this.#openings.add(leave)
   }

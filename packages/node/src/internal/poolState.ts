@@ -19,7 +19,7 @@ export interface PoolState<M extends Member, W extends Waiting<W>> {
   /** Whether this endpoint speaks a protocol that carries many exchanges at once; unknown before the first connection. */
   multiplexed: boolean | undefined
   queued: number
-  /** Exchanges that have come to the queue so far. */
+  /** Exchanges that have come to the pool so far. */
   arrivals: number
   first: W | undefined
   last: W | undefined
@@ -41,23 +41,29 @@ export interface PoolShape {
 
 /** What the machine knows of a connection. */
 export interface Member {
-  /** Exchanges that it can carry at once. */
+  /** Whether it may carry many exchanges at once. */
+  readonly isMultiplexed: boolean
+  /** Exchanges that it can carry at once, which its peer may change, down to none. */
   readonly capacity: number
   readonly openedAtMillis: number
   /** Spreads the ends of connections that were made together: within 10 % below the maximum age. */
   readonly ageFactor: number
+  /** Whether it is among those with room. */
+  isAvailable: boolean
   inFlight: number
   served: number
   idleSinceMillis: number
   /** False once it must carry nothing new: it broke, or its peer said that it will close it. */
-  reusable: boolean
+  readonly reusable: boolean
 }
 
 /** An exchange's place in the queue, which is linked through its places. */
 export interface Waiting<W> {
   queued: boolean
-  /** Which arrival it was. */
+  /** Which arrival at the pool it was. */
   arrival: number
+  /** When it came, if it must go over a connection that was made since then; else undefined. */
+  readonly freshSinceMillis: number | undefined
   previous: W | undefined
   next: W | undefined
 }
@@ -82,6 +88,11 @@ export const isSpent = (shape: PoolShape, member: Member, nowMillis: number): bo
   nowMillis - member.openedAtMillis >= shape.maxAgeMillis * member.ageFactor ||
   (member.inFlight === 0 && nowMillis - member.idleSinceMillis >= shape.keepAliveMillis)
 
+/** An exchange comes: it has its place in the order of all that ever wait. */
+export const arrive = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, waiting: W): void => {
+  waiting.arrival = ++state.arrivals
+}
+
 /**
  * Gives the exchange a connection that has room. Those that are spent retire on the way; `spent` is told of each that
  * carries nothing, because nobody else will close it.
@@ -89,51 +100,95 @@ export const isSpent = (shape: PoolShape, member: Member, nowMillis: number): bo
 export const take = <M extends Member, W extends Waiting<W>>(
   state: PoolState<M, W>,
   nowMillis: number,
-  spent: (member: M) => void
+  spent: (member: M) => void,
+  freshSinceMillis?: number | undefined
 ): M | undefined => {
-  const { available } = state
-  for (let member = available.at(-1); member !== undefined; member = available.at(-1)) {
-    if (isSpent(state.shape, member, nowMillis)) {
+  const { available, shape } = state
+  for (let place = available.length - 1; place >= 0; place--) {
+    const member = available[place]
+    if (member === undefined) continue
+    if (isSpent(shape, member, nowMillis)) {
       retire(state, member)
       if (member.inFlight === 0) spent(member)
       continue
     }
+    if (freshSinceMillis !== undefined && !isFresh(member, freshSinceMillis)) continue
     member.inFlight++
     member.served++
-    if (member.inFlight >= member.capacity) available.pop()
+    if (member.inFlight >= member.capacity) unlist(state, member)
     return member
   }
   return undefined
 }
 
-/** An exchange on the connection has ended. Says whether nobody uses it any more, so that it has to be closed. */
+/**
+ * Whether nothing is known against a connection that was made after another one was found dead. One that carries many is shared
+ * by all that were on the dead one; any other has carried nothing.
+ */
+const isFresh = (member: Member, sinceMillis: number): boolean =>
+  member.served === 0 || (member.isMultiplexed && member.openedAtMillis >= sinceMillis)
+
+/**
+ * What makes room for a fresh connection, where there is none left: an unused one, which retires. Nobody else closes it. Nothing, if
+ * there is room, or all are used.
+ */
+export const displaced = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): M | undefined => {
+  if (room(state) > 0 || state.opening > 0) return undefined
+  const unused = state.available.find((member) => member.inFlight === 0)
+  if (unused !== undefined) retire(state, unused)
+  return unused
+}
+
+/**
+ * An exchange on the connection has ended. Says whether nobody uses it any more, so that it has to be closed. One that `rests` has
+ * no room before `rested`.
+ */
 export const giveBack = <M extends Member, W extends Waiting<W>>(
   state: PoolState<M, W>,
   member: M,
-  nowMillis: number
+  nowMillis: number,
+  rests = false
 ): "kept" | "close" => {
   member.inFlight--
   if (member.inFlight === 0) member.idleSinceMillis = nowMillis
   if (state.members.has(member) && isSpent(state.shape, member, nowMillis)) retire(state, member)
   if (!state.members.has(member)) return member.inFlight === 0 ? "close" : "kept"
-  // it was full, and so not among those with room
-  if (member.inFlight === member.capacity - 1) state.available.push(member)
+  if (!rests) list(state, member)
   return "kept"
+}
+
+/** A connection has rested, or can carry more or less than before. */
+export const resized = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, member: M): void => {
+  if (member.inFlight < member.capacity) list(state, member)
+  else unlist(state, member)
+}
+
+const list = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, member: M): void => {
+  if (member.isAvailable || member.inFlight >= member.capacity || !state.members.has(member)) return
+  member.isAvailable = true
+  state.available.push(member)
+}
+
+const unlist = <M extends Member, W extends Waiting<W>>({ available }: PoolState<M, W>, member: M): void => {
+  if (!member.isAvailable) return
+  member.isAvailable = false
+  // it is the last one as a rule
+  if (available.at(-1) === member) available.pop()
+  else available.splice(available.indexOf(member), 1)
 }
 
 /** A connection was made. */
 export const add = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, member: M): void => {
   state.opening--
-  state.multiplexed = state.shape.mayMultiplex && member.capacity > 1
+  state.multiplexed = state.shape.mayMultiplex && member.isMultiplexed
   state.members.add(member)
-  state.available.push(member)
+  list(state, member)
 }
 
 /** A connection takes nothing new from now on. */
 export const retire = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, member: M): void => {
   if (!state.members.delete(member)) return
-  const place = state.available.indexOf(member)
-  if (place >= 0) state.available.splice(place, 1)
+  unlist(state, member)
   if (member.inFlight > 0) state.retiring.add(member)
 }
 
@@ -149,10 +204,11 @@ const room = <M extends Member, W extends Waiting<W>>({ members, opening, shape 
 
 /**
  * How many connections have to be begun for those who wait: one for each. Of an endpoint that may carry many exchanges on
- * one connection, one at a time, because the first may be enough for all.
+ * one connection, one at a time, because the first may be enough for all; and none beside one that takes nothing for the moment.
  */
 export const wanted = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): number => {
   const most = state.multiplexed === false ? state.queued : Math.min(1, state.queued)
+  if (state.multiplexed === true) for (const { capacity } of state.members) if (capacity === 0) return 0
   return Math.min(room(state), Math.max(0, most - state.opening))
 }
 
@@ -164,14 +220,11 @@ export const isCrowded = <M extends Member, W extends Waiting<W>>(state: PoolSta
 export const isFull = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): boolean =>
   state.queued >= state.shape.maxQueue + state.opening + room(state)
 
-/** Puts an exchange in the queue: at its end, or at its front when it had a connection that was dead. */
-export const enqueue = <M extends Member, W extends Waiting<W>>(
-  state: PoolState<M, W>,
-  waiting: W,
-  where: "first" | "last"
-): void => {
-  const before = where === "last" ? state.last : undefined
-  const after = where === "last" ? undefined : state.first
+/** Puts an exchange in the queue, in the order of arrival: one that had a connection which was dead has its old place. */
+export const enqueue = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>, waiting: W): void => {
+  let before = state.last
+  while (before !== undefined && before.arrival > waiting.arrival) before = before.previous
+  const after = before === undefined ? state.first : before.next
   waiting.previous = before
   waiting.next = after
   if (before === undefined) state.first = waiting
@@ -179,12 +232,11 @@ export const enqueue = <M extends Member, W extends Waiting<W>>(
   if (after === undefined) state.last = waiting
   else after.previous = waiting
   waiting.queued = true
-  waiting.arrival = where === "last" ? ++state.arrivals : 0
   state.queued++
 }
 
 /**
- * Who is told that a connection could not be made, which was begun after so many arrivals: the first in the queue, because one is
+ * Those who are told that a connection could not be made, which was begun after so many arrivals: the first in the queue, because one is
  * begun for each. Where one may be enough for all, everybody who waited for it.
  */
 export const served = <M extends Member, W extends Waiting<W>>(

@@ -4,6 +4,8 @@ export type ReadyBody = string | Uint8Array | AsyncIterable<Uint8Array> | undefi
 /** A body on its way out. */
 export interface Upload {
   readonly body: string | Uint8Array | AsyncIterable<Uint8Array>
+  /** Whether some of a stream was taken, so that it cannot be sent from its beginning any more. */
+  readonly isBegun: () => boolean
   /** Interrupts a stream and runs its finalizers, if it was begun and has not ended. */
   readonly end: () => void
 }
@@ -16,17 +18,19 @@ const pieceBytes = 65_536
 
 const nothing = (): void => {}
 
+const never = (): boolean => false
+
 /** Prepares a body, and says its length where it goes in pieces. */
 export const uploadOf = (body: Exclude<ReadyBody, undefined>, headers: Array<string>): Upload => {
-  if (typeof body === "string" && body.length <= pieceBytes) return { body, end: nothing }
+  if (typeof body === "string" && body.length <= pieceBytes) return { body, isBegun: never, end: nothing }
   if (typeof body === "string") return inPieces(Buffer.from(body), headers)
   if (!(body instanceof Uint8Array)) return endable(body)
-  return body.length <= pieceBytes ? { body, end: nothing } : inPieces(body, headers)
+  return body.length <= pieceBytes ? { body, isBegun: never, end: nothing } : inPieces(body, headers)
 }
 
 const inPieces = (bytes: Uint8Array, headers: Array<string>): Upload => {
   if (!headers.includes("content-length")) headers.push("content-length", String(bytes.length))
-  return { body: pieces(bytes), end: nothing }
+  return { body: pieces(bytes), isBegun: never, end: nothing }
 }
 
 async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -40,6 +44,7 @@ const endable = (source: AsyncIterable<Uint8Array>): Upload => {
   }
   return {
     body,
+    isBegun: () => iterator !== undefined,
     // the exchange has ended, so that nobody is left to hear of a finalizer that fails
     end: () => void iterator?.return?.().catch(nothing)
   }

@@ -1,0 +1,59 @@
+/**
+ * What is known of a peer that closes connections just after an answer, without having said so. A connection to such a peer rests
+ * before it is used again, for a little longer than its peer took to close others.
+ *
+ * One such close says nothing: a server that reloads closes what is unused, and some of that was used a moment ago. So several have
+ * to come at different times, and no connection may have been used again in between.
+ */
+export interface AbruptPeer {
+  /** How often in a row connections were closed so. */
+  closes: number
+  /** When that was last. */
+  closedAtMillis: number
+  /** The longest time in which a connection was closed. */
+  closedAfterMillis: number
+  /** Connections in a row that were used again. */
+  survived: number
+}
+
+/** A connection that was unused for longer than this was closed for being unused, as every server does. */
+const abruptMillis = 20
+
+/** What is closed within this time is closed for one reason. */
+const togetherMillis = 20
+
+/** So many closes in a row show a peer for what it is, and so many connections that were used again clear it. */
+const showing = 3
+const clearing = 16
+
+const shortestRestMillis = 2
+
+export const makeAbruptPeer = (): AbruptPeer => ({
+  closes: 0,
+  closedAtMillis: -Infinity,
+  closedAfterMillis: 0,
+  survived: 0
+})
+
+/** A connection was closed that had been unused for so long, or was given out again after so long and closed before an answer. */
+export const closedUnused = (peer: AbruptPeer, unusedMillis: number, nowMillis: number): void => {
+  if (unusedMillis > abruptMillis) return
+  if (nowMillis - peer.closedAtMillis >= togetherMillis) {
+    peer.closes++
+    peer.closedAtMillis = nowMillis
+  }
+  peer.closedAfterMillis = Math.max(peer.closedAfterMillis, unusedMillis)
+  peer.survived = 0
+}
+
+/** A connection was used again, and answered. */
+export const usedAgain = (peer: AbruptPeer): void => {
+  if (peer.closes === 0 || (peer.closes >= showing && ++peer.survived < clearing)) return
+  peer.closes = 0
+  peer.closedAfterMillis = 0
+  peer.survived = 0
+}
+
+/** How long a connection rests before it is used again; 0 for not at all. */
+export const restMillis = ({ closedAfterMillis, closes }: AbruptPeer): number =>
+  closes < showing ? 0 : Math.max(shortestRestMillis, Math.ceil(closedAfterMillis * 2))

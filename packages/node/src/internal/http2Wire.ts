@@ -1,0 +1,348 @@
+/**
+ * HTTP/2 on one socket: Node's own client, whose streams say how they ended. A stream that ends without END_STREAM is cut, however
+ * it was ended; one that the server says it did nothing with may go to another connection, whatever its method.
+ */
+
+import * as http2 from "node:http2"
+import type { Socket } from "node:net"
+import { Readable } from "node:stream"
+import {
+  ConnectionEndedError,
+  NotBegunError,
+  StreamEndedError,
+  UnprocessedError,
+  type Wire,
+  type WireControl,
+  type WireListener,
+  type WireOwner,
+  type WireRequest
+} from "./wire.ts"
+
+export interface Http2Options {
+  /** Requests at once at most, whatever the peer allows. */
+  readonly streams: number
+  /** The most bytes of a response's head. */
+  readonly headerBytes: number
+}
+
+const streamWindowBytes = 262_144
+const connectionWindowBytes = 1_048_576
+
+export class Http2Wire implements Wire {
+  readonly #session: http2.ClientHttp2Session
+  readonly #socket: Socket
+  readonly #running = new Set<Stream>()
+  readonly #streams: number
+  error: Error | undefined = undefined
+  /** Whether its peer, which takes its leave, has taken anything before. */
+  hasTaken = false
+
+  constructor(origin: string, socket: Socket, owner: WireOwner, options: Http2Options) {
+    this.#socket = socket
+    this.#streams = options.streams
+    const session = http2.connect(origin, {
+      createConnection: () => socket,
+      settings: {
+        enablePush: false,
+        initialWindowSize: streamWindowBytes,
+        // Node holds a head to what is said here, and ends one that is longer in a way that is not told from a server's own. So
+        // the bound is said with room to spare, and a longer head is seen for what it is.
+        maxHeaderListSize: headerBytesSaid(options.headerBytes)
+      },
+      maxHeaderListPairs: Math.ceil(headerBytesSaid(options.headerBytes) / leastFieldBytes),
+      maxSendHeaderBlockLength: 1_048_576,
+      peerMaxConcurrentStreams: options.streams,
+      maxReservedRemoteStreams: 0,
+      maxSessionMemory: 64
+    })
+    this.#session = session
+    session.once("connect", () => {
+      if (!session.destroyed) session.setLocalWindowSize(connectionWindowBytes)
+    })
+    session.on("error", (error: Error) => {
+      this.error ??= error
+      owner.onError(error)
+    })
+    session.on("remoteSettings", ({ maxConcurrentStreams }) => {
+      owner.onCapacity(Math.min(this.#streams, maxConcurrentStreams ?? Infinity))
+    })
+    session.on("goaway", (_, lastStreamId) => {
+      this.hasTaken = lastStreamId > 0
+      for (const stream of this.#running) stream.excludeAbove(lastStreamId)
+      owner.onLeaving()
+    })
+    session.once("close", () => owner.onLeaving())
+    session.unref()
+  }
+
+  send(request: WireRequest, listener: WireListener): void {
+    if (this.#session.closed || this.#session.destroyed) {
+      queueMicrotask(() => listener.onResponseError(undefined, new NotBegunError()))
+      return
+    }
+    if (this.#running.size === 0) this.#session.ref()
+    const stream = new Stream(this, listener)
+    this.#running.add(stream)
+    stream.begin(this.#session, request)
+  }
+
+  destroy(): void {
+    this.#session.destroy()
+  }
+
+  /** What became of the connection, if it is gone. */
+  get end(): Error | undefined {
+    if (!this.#session.destroyed && !this.#socket.destroyed && !this.#session.closed) return undefined
+    return this.error ?? this.#socket.errored ?? new ConnectionEndedError()
+  }
+
+  forget(stream: Stream): void {
+    this.#running.delete(stream)
+    if (this.#running.size === 0 && !this.#session.destroyed) this.#session.unref()
+  }
+}
+
+/** A field of a head weighs its name, its value and 32 (RFC 9113 §6.5.2). */
+const leastFieldBytes = 32
+
+const headerBytesSaid = (headerBytes: number): number => Math.max(262_144, headerBytes * 4)
+
+/** One request on a connection. */
+class Stream implements WireControl {
+  readonly #wire: Http2Wire
+  readonly #listener: WireListener
+  #stream: http2.ClientHttp2Stream | undefined
+  /** Whether all of the response has come: END_STREAM, and nothing else, says so. */
+  #isComplete = false
+  #isExcluded = false
+  #isOver = false
+  #error: Error | undefined
+  #trailers: NodeJS.Dict<string | Array<string>> = {}
+  /** The end of a body whose reader is behind: kept here, because a connection that ends takes what it holds with it. */
+  #rest: Buffer | undefined
+  #hasEnded = false
+  paused = false
+
+  constructor(wire: Http2Wire, listener: WireListener) {
+    this.#wire = wire
+    this.#listener = listener
+  }
+
+  begin(session: http2.ClientHttp2Session, { body, headers, method, origin, path }: WireRequest): void {
+    const listener = this.#listener
+    try {
+      listener.onRequestStart(this)
+    } catch {
+      this.#over()
+      return
+    }
+    let stream: http2.ClientHttp2Stream
+    try {
+      stream = session.request(pseudo(origin, method, path, headers), { endStream: body === undefined })
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+      return
+    }
+    this.#stream = stream
+    // of all the ways in which a stream is told that nothing more comes, only the peer's own comes while it is open
+    stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
+      const isEnd = chunk === null && !stream.closed && !stream.destroyed
+      const hasRoom = Readable.prototype.push.call(stream, chunk, encoding)
+      if (isEnd) this.#ended(stream)
+      return hasRoom
+    }
+    stream.on("response", (head, _, raw) => this.#head(stream, Number(head[":status"]), fieldsOf(raw)))
+    stream.on("trailers", (_, __, raw) => (this.#trailers = fieldsOf(raw)))
+    stream.on("error", (error: Error) => (this.#error ??= error))
+    stream.once("close", () => this.#closed(stream))
+    if (body === undefined) listener.onRequestSent()
+    else {
+      stream.once("finish", () => {
+        if (!this.#isOver) listener.onRequestSent()
+      })
+      if (typeof body === "string" || body instanceof Uint8Array) stream.end(body)
+      else void this.#upload(stream, body)
+    }
+  }
+
+  /** The server processes nothing above this stream (RFC 9113 §6.8). */
+  excludeAbove(lastStreamId: number): void {
+    const id = this.#stream?.id
+    if (id === undefined || id > lastStreamId) this.#isExcluded = true
+  }
+
+  pause(): void {
+    if (this.paused) return
+    this.paused = true
+    this.#stream?.pause()
+  }
+
+  resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    const rest = this.#rest
+    if (rest === undefined) {
+      this.#stream?.resume()
+      return
+    }
+    this.#rest = undefined
+    if (!this.#isOver) this.#listener.onResponseData(this, rest)
+    // the reader may be behind again, and then all that is left is the end
+    if (this.#hasEnded) this.#end()
+  }
+
+  abort(): void {
+    this.#over()
+    this.#stream?.close(http2.constants.NGHTTP2_CANCEL)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #head(stream: http2.ClientHttp2Stream, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
+    if (this.#isOver) return
+    this.#listener.onResponseStart(this, status, fields)
+    if (this.#isOver) return
+    stream.on("data", (chunk: Buffer) => {
+      if (!this.#isOver) this.#listener.onResponseData(this, chunk)
+    })
+    stream.once("end", () => {
+      if (!this.#isComplete) return
+      this.#hasEnded = true
+      if (this.#rest === undefined) this.#end()
+    })
+    if (this.paused) stream.pause()
+  }
+
+  #ended(stream: http2.ClientHttp2Stream): void {
+    this.#isComplete = true
+    if (!this.paused) return
+    const rest: unknown = stream.read()
+    this.#rest = rest instanceof Buffer ? rest : Buffer.alloc(0)
+    this.#hasEnded = true
+  }
+
+  #end(): void {
+    if (this.#isOver) return
+    this.#over()
+    this.#listener.onResponseEnd(this, this.#trailers)
+    // what is left of the request is of no interest any more
+    if (this.#stream?.writableFinished === false) this.#stream.close(http2.constants.NGHTTP2_CANCEL)
+  }
+
+  #closed(stream: http2.ClientHttp2Stream): void {
+    if (this.#isOver || this.#hasEnded) return
+    this.#fail(this.#reasonOf(stream.rstCode))
+  }
+
+  #reasonOf(code: number | undefined): Error {
+    const name = `NGHTTP2_${names.get(code ?? 0) ?? String(code)}`
+    const isLost = lostCodes.has(codeOf(this.#error))
+    if (isLost || this.#isExcluded || code === http2.constants.NGHTTP2_REFUSED_STREAM) {
+      return new UnprocessedError(name, this.#wire.hasTaken)
+    }
+    const end = this.#wire.end
+    if (end !== undefined && (code === undefined || code === 0 || code === http2.constants.NGHTTP2_CANCEL)) return end
+    if (this.#error !== undefined && codeOf(this.#error) !== "ERR_HTTP2_STREAM_ERROR") return this.#error
+    return new StreamEndedError(name)
+  }
+
+  #fail(error: Error): void {
+    if (this.#isOver) return
+    this.#over()
+    this.#listener.onResponseError(this, error)
+  }
+
+  #over(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#wire.forget(this)
+  }
+
+  async #upload(stream: http2.ClientHttp2Stream, body: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      for await (const chunk of body) {
+        if (this.#isOver || stream.destroyed) return
+        const isTaken = stream.write(chunk, (error) => {
+          if ((error === undefined || error === null) && !this.#isOver) this.#listener.onBodySent()
+        })
+        if (!isTaken) await drained(stream)
+      }
+      stream.end()
+    } catch (error) {
+      stream.close(http2.constants.NGHTTP2_CANCEL)
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+}
+
+/** Streams that were never begun, because their connection had ended or was about to. */
+const lostCodes: ReadonlySet<string | undefined> = new Set([
+  "ERR_HTTP2_STREAM_CANCEL",
+  "ERR_HTTP2_GOAWAY_SESSION",
+  "ERR_HTTP2_INVALID_SESSION",
+  "ERR_HTTP2_OUT_OF_STREAMS"
+])
+
+const codeOf = (error: Error | undefined): string | undefined =>
+  error !== undefined && "code" in error && typeof error.code === "string" ? error.code : undefined
+
+const drained = (stream: http2.ClientHttp2Stream): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done)
+      stream.off("close", done)
+      resolve()
+    }
+    stream.on("drain", done)
+    stream.on("close", done)
+    if (stream.destroyed) done()
+  })
+
+/** RFC 9113 §7. */
+const names = new Map<number, string>([
+  [0, "NO_ERROR"],
+  [1, "PROTOCOL_ERROR"],
+  [2, "INTERNAL_ERROR"],
+  [3, "FLOW_CONTROL_ERROR"],
+  [4, "SETTINGS_TIMEOUT"],
+  [5, "STREAM_CLOSED"],
+  [6, "FRAME_SIZE_ERROR"],
+  [7, "REFUSED_STREAM"],
+  [8, "CANCEL"],
+  [9, "COMPRESSION_ERROR"],
+  [10, "CONNECT_ERROR"],
+  [11, "ENHANCE_YOUR_CALM"],
+  [12, "INADEQUATE_SECURITY"],
+  [13, "HTTP_1_1_REQUIRED"]
+])
+
+/** The head of a request: what stands in front of a request of HTTP/1.1 is fields here (RFC 9113 §8.3.1). */
+const pseudo = (origin: string, method: string, path: string, headers: ReadonlyArray<string>): Array<string> => {
+  const end = origin.indexOf("://")
+  const scheme = origin.slice(0, end)
+  let authority = origin.slice(end + 3)
+  const fields: Array<string> = []
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const name = headers[index] ?? ""
+    const value = headers[index + 1] ?? ""
+    if (name === "host") authority = value
+    else fields.push(name, value)
+  }
+  return [":method", method, ":path", path, ":scheme", scheme, ":authority", authority, ...fields]
+}
+
+/** The fields of a head by name; several of one name as a list. */
+const fieldsOf = (raw: ReadonlyArray<string>): NodeJS.Dict<string | Array<string>> => {
+  // without a prototype: a field may be called `constructor`
+  const fields: NodeJS.Dict<string | Array<string>> = Object.create(null)
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? ""
+    const value = raw[index + 1] ?? ""
+    if (name.startsWith(":")) continue
+    const known = fields[name]
+    if (known === undefined) fields[name] = value
+    else if (typeof known === "string") fields[name] = [known, value]
+    else known.push(value)
+  }
+  return fields
+}
