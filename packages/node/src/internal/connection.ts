@@ -30,6 +30,8 @@ export interface ConnectionOptions {
   readonly headerBytes: number
   /** It can carry more, or less, than before. */
   readonly onCapacity: (self: Connection) => void
+  /** Its peer takes nothing more on it. */
+  readonly onLeaving: (self: Connection) => void
   readonly onClosed: (self: Connection) => void
 }
 
@@ -54,7 +56,7 @@ export class Connection implements Member, WireOwner {
   /** What broke it. */
   error: Error | undefined = undefined
   readonly #wire: Wire
-  readonly #onCapacity: (self: Connection) => void
+  readonly #options: ConnectionOptions
   #isReusable = true
 
   constructor(origin: string, connected: Connected, options: ConnectionOptions) {
@@ -63,7 +65,7 @@ export class Connection implements Member, WireOwner {
     this.isMultiplexed = protocol === "http/2"
     this.capacity = this.isMultiplexed ? options.streams : 1
     this.ageFactor = options.ageFactor
-    this.#onCapacity = options.onCapacity
+    this.#options = options
     this.openedAtMillis = nowMillis()
     this.idleSinceMillis = this.openedAtMillis
     // before the listeners of what is spoken on it: when that tells of an end, the error is known
@@ -93,7 +95,9 @@ export class Connection implements Member, WireOwner {
   }
 
   onLeaving(): void {
+    if (!this.#isReusable) return
     this.#isReusable = false
+    this.#options.onLeaving(this)
   }
 
   onError(error: Error): void {
@@ -102,7 +106,7 @@ export class Connection implements Member, WireOwner {
 
   onCapacity(streams: number): void {
     this.capacity = streams
-    this.#onCapacity(this)
+    this.#options.onCapacity(this)
   }
 
   /** Closes it, and is done when it is closed. What it carries fails. */

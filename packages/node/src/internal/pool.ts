@@ -203,6 +203,14 @@ export class Pool implements Owner {
     this.#open()
   }
 
+  /** What it carries goes on; what waits for it goes to another one. */
+  #left(connection: Connection): void {
+    if (!this.#state.members.has(connection)) return
+    State.retire(this.#state, connection)
+    if (connection.inFlight === 0) void connection.close()
+    this.#serve()
+  }
+
   /** A connection that takes nothing at all may stay so: another one is tried after a while. */
   #resized(connection: Connection): void {
     State.resized(this.#state, connection)
@@ -268,6 +276,7 @@ export class Pool implements Owner {
         // connections that were made together do not all end together
         ageFactor: 1 - 0.1 * ((this.#opened * golden) % 1),
         onCapacity: (resized) => this.#resized(resized),
+        onLeaving: (left) => queueMicrotask(() => this.#left(left)),
         onClosed: (closed) => {
           const now = nowMillis()
           const isUnused = closed.inFlight === 0 && closed.answered && this.#state.members.has(closed)
