@@ -4,7 +4,7 @@
  */
 import * as http from "node:http"
 import * as http2 from "node:http2"
-import type { AddressInfo, Server } from "node:net"
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import { Duration, Effect } from "effect"
 import type { Scope } from "effect"
 import type { Transport } from "holdfast"
@@ -48,6 +48,38 @@ const listening = (server: Server, scheme: "http" | "https"): Effect.Effect<Serv
 /** HTTP/1.1 without TLS. */
 export const serve = (handler: Handler): Effect.Effect<Serving, never, Scope.Scope> =>
   Effect.suspend(() => listening(http.createServer(handler), "http"))
+
+/** Bytes, as the test writes them. It hears of each piece that comes. */
+export const serveBytes = (
+  onBytes: (socket: Socket, bytes: Buffer, connection: number) => void,
+  onConnection: (socket: Socket, connection: number) => void = () => {}
+): Effect.Effect<Serving, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    let connections = 0
+    const server = createServer((socket) => {
+      const connection = ++connections
+      socket.on("data", (bytes) => onBytes(socket, bytes, connection))
+      onConnection(socket, connection)
+    })
+    return listening(server, "http")
+  })
+
+export type StreamHandler = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void
+
+/** HTTP/2 without TLS, for a client that knows of it. */
+export const serveStreams = (
+  handler: StreamHandler,
+  options: http2.ServerOptions = {}
+): Effect.Effect<Serving, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const server = http2.createServer(options)
+    server.on("sessionError", () => {})
+    server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {
+      stream.on("error", () => {})
+      handler(stream, headers)
+    })
+    return listening(server, "http")
+  })
 
 /** HTTP/2 over TLS, and HTTP/1.1 with who cannot. */
 export const serveHttp2 = (

@@ -120,6 +120,7 @@ class Stream implements WireControl {
   #trailers: NodeJS.Dict<string | Array<string>> = {}
   /** The end of a body whose reader is behind: kept here, because a connection that ends takes what it holds with it. */
   #rest: Buffer | undefined
+  #isKeeping = false
   #hasEnded = false
   paused = false
 
@@ -203,7 +204,8 @@ class Stream implements WireControl {
     this.#listener.onResponseStart(this, status, fields)
     if (this.#isOver) return
     stream.on("data", (chunk: Buffer) => {
-      if (!this.#isOver) this.#listener.onResponseData(this, chunk)
+      // what is read here to be kept is told like everything else
+      if (!this.#isOver && !this.#isKeeping) this.#listener.onResponseData(this, chunk)
     })
     stream.once("end", () => {
       if (!this.#isComplete) return
@@ -216,6 +218,7 @@ class Stream implements WireControl {
   #ended(stream: http2.ClientHttp2Stream): void {
     this.#isComplete = true
     if (!this.paused) return
+    this.#isKeeping = true
     const rest: unknown = stream.read()
     this.#rest = rest instanceof Buffer ? rest : Buffer.alloc(0)
     this.#hasEnded = true

@@ -1,6 +1,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { Gathering } from "./gathering.ts"
 import type * as Reason from "@holdfast/core/Reason"
 
 type Chunks = readonly [Uint8Array, ...Array<Uint8Array>]
@@ -23,8 +24,7 @@ export interface Source {
  */
 export class OpenBody {
   readonly #source: Source
-  #chunks: Array<Uint8Array> = []
-  #held = 0
+  readonly #gathered = new Gathering()
   #reader: ((pulled: Pulled) => void) | undefined
   #serving = false
   #end: Pulled | undefined
@@ -36,10 +36,9 @@ export class OpenBody {
 
   /** Takes a chunk. False says that the reader is behind, and no more should come until `resume`. */
   push(chunk: Uint8Array): boolean {
-    this.#chunks.push(chunk)
-    this.#held += chunk.length
+    this.#gathered.add(chunk)
     this.#serve()
-    return this.#held < highWaterMark
+    return this.#gathered.length < highWaterMark
   }
 
   end(): void {
@@ -71,11 +70,9 @@ export class OpenBody {
   }
 
   #next(): Pulled | undefined {
-    const [first, ...rest] = this.#chunks
+    const wasFull = this.#gathered.length >= highWaterMark
+    const [first, ...rest] = this.#gathered.take()
     if (first === undefined) return this.#end
-    this.#chunks = []
-    const wasFull = this.#held >= highWaterMark
-    this.#held = 0
     if (wasFull) this.#source.resume()
     return Effect.succeed([first, ...rest])
   }
@@ -83,7 +80,7 @@ export class OpenBody {
   readonly #pull: Pulled = Effect.callback((resume) => {
     this.#reader = resume
     // the end too is told later: the connection is given back before whoever read it makes the next call
-    if (this.#chunks.length > 0 || this.#end !== undefined) this.#serve()
+    if (this.#gathered.length > 0 || this.#end !== undefined) this.#serve()
     return Effect.sync(() => {
       this.#reader = undefined
     })
