@@ -22,9 +22,12 @@ const abruptMillis = 20
 /** What is closed within this time is closed for one reason. */
 const togetherMillis = 20
 
-/** So many closes in a row show a peer for what it is, and so many connections that were used again clear it. */
+/** So many closes in a row show a peer for what it is. */
 const showing = 3
+
+/** So many connections that were used again clear a peer that has shown itself, and so many one that is suspected. */
 const clearing = 16
+const clearingSuspicion = 4
 
 const shortestRestMillis = 2
 
@@ -48,7 +51,7 @@ export const closedUnused = (peer: AbruptPeer, unusedMillis: number, nowMillis: 
 
 /** A connection was used again, and answered. */
 export const usedAgain = (peer: AbruptPeer): void => {
-  if (peer.closes === 0 || (peer.closes >= showing && ++peer.survived < clearing)) return
+  if (peer.closes === 0 || ++peer.survived < (peer.closes < showing ? clearingSuspicion : clearing)) return
   peer.closes = 0
   peer.closedAfterMillis = 0
   peer.survived = 0

@@ -1,0 +1,316 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Worker } from "node:worker_threads"
+import { Effect, Exit, Fiber, type Scope } from "effect"
+import { Outcome, type Transport } from "holdfast"
+import { bounded } from "./support/calling.ts"
+import { direct, eventually, serve, serveBytes, serveStreams } from "./support/direct.ts"
+
+const answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+const post: Partial<Transport.Request> = { method: "POST", body: "{}" }
+
+const failure = <A, E>(effect: Effect.Effect<A, E>) => bounded("5 seconds")(Effect.flip(effect))
+
+describe("connections", () => {
+  describe("that have been used before", () => {
+    it.live.each([
+      { how: "closed", tag: "ConnectionClosed" as const, isReset: false },
+      { how: "reset", tag: "ConnectionReset" as const, isReset: true }
+    ])(
+      "$how before a byte of the answer, they were stale; a fresh one is not, and neither is the first",
+      ({ isReset, tag }) =>
+        Effect.gen(function* () {
+          let requests = 0
+          const { origin } = yield* serveBytes((socket) => {
+            if (++requests % 2 === 1) socket.write(answer)
+            else if (isReset) socket.resetAndDestroy()
+            else socket.end()
+          })
+          const { send } = yield* direct({ connections: 1 })
+          yield* bounded("2 seconds")(send(origin))
+          const reused = yield* failure(send(origin, post))
+          assert.deepInclude(reused, { _tag: tag, phase: "wait", stale: true })
+          const { applied, cause } = Outcome.fromReason(reused)
+          assert.deepStrictEqual([cause, applied], ["stale", "maybe"])
+          requests = 1
+          const first = yield* failure(send(origin, post))
+          assert.strictEqual(first._tag, tag)
+          assert.notProperty(first, "stale")
+        })
+    )
+
+    it.live("closed within the head of an answer, they were not stale", () =>
+      Effect.gen(function* () {
+        let requests = 0
+        const { origin } = yield* serveBytes((socket) => {
+          if (++requests === 1) socket.write(answer)
+          else socket.end("HTTP/1.1 200 OK\r\n")
+        })
+        const { send } = yield* direct({ connections: 1 })
+        yield* bounded("2 seconds")(send(origin))
+        const reason = yield* failure(send(origin))
+        assert.strictEqual(reason._tag, "ConnectionClosed")
+        assert.notProperty(reason, "stale")
+      })
+    )
+
+    it.live(
+      "over HTTP/2: a session that ends is stale for all that were on it, and one that resets a stream is not",
+      () =>
+        Effect.gen(function* () {
+          const { origin } = yield* serveStreams((stream, headers) => {
+            if (headers[":path"] === "/end") stream.session?.socket.destroy()
+            else if (headers[":path"] === "/reset") stream.destroy(new Error("a handler has failed"))
+            else if (headers[":path"] !== "/hang") {
+              stream.respond({ ":status": 200 })
+              stream.end("ok")
+            }
+          })
+          const { send } = yield* direct({ http2: { priorKnowledge: true } })
+          yield* bounded("2 seconds")(send(origin))
+          const reset = yield* failure(send(origin, { path: "/reset" }))
+          assert.strictEqual(reset._tag, "ConnectionReset")
+          assert.notProperty(reset, "stale")
+          const hanging = yield* Effect.forkChild(Effect.flip(send(origin, { path: "/hang" })))
+          yield* Effect.sleep("20 millis")
+          const ended = [
+            yield* failure(send(origin, { path: "/end" })),
+            yield* bounded("2 seconds")(Fiber.join(hanging))
+          ]
+          for (const reason of ended) assert.deepInclude(reason, { stale: true })
+        })
+    )
+  })
+
+  it.live("one that is to be fresh has carried nothing; where all are taken, an unused one makes room for it", () =>
+    Effect.gen(function* () {
+      const used: Array<number> = []
+      const { connections, origin } = yield* serveBytes((socket, _, connection) => {
+        used.push(connection)
+        socket.write(answer)
+      })
+      const { send } = yield* direct({ connections: 1 })
+      yield* bounded("2 seconds")(send(origin))
+      yield* bounded("2 seconds")(send(origin))
+      yield* bounded("2 seconds")(send(origin, { freshConnection: true }))
+      yield* bounded("2 seconds")(send(origin))
+      assert.deepStrictEqual(used, [1, 1, 2, 2])
+      assert.strictEqual(connections(), 2)
+    })
+  )
+
+  it.live("over HTTP/2 all that were on one that ended share a fresh one", () =>
+    Effect.gen(function* () {
+      const { connections, origin } = yield* serveStreams((stream) => {
+        stream.respond({ ":status": 200 })
+        setTimeout(() => stream.end("ok"), 10)
+      })
+      const { send } = yield* direct({ http2: { priorKnowledge: true } })
+      yield* bounded("2 seconds")(send(origin))
+      const fresh = Array.from({ length: 20 }, () => send(origin, { freshConnection: true }))
+      yield* bounded("5 seconds")(Effect.all(fresh, { concurrency: "unbounded" }))
+      assert.strictEqual(connections(), 2)
+    })
+  )
+
+  it.live("to a server that closes them after each answer without a word, a second call waits until that shows", () =>
+    Effect.gen(function* () {
+      const { origin } = yield* serveBytes((socket) => {
+        socket.write(answer)
+        setImmediate(() => socket.end())
+      })
+      const { send } = yield* direct({ connections: 4 })
+      const failed = yield* bounded("20 seconds")(
+        Effect.reduce(
+          Array.from({ length: 200 }),
+          () => 0,
+          (failed) => Effect.match(send(origin, post), { onFailure: () => failed + 1, onSuccess: () => failed })
+        )
+      )
+      // the first few show what the server does; before, most failed
+      assert.isAtMost(failed, 20)
+    })
+  )
+
+  it.live("a 408 that comes over an unused one before anything is sent does not answer the next call", () =>
+    Effect.gen(function* () {
+      const { origin } = yield* serveBytes(
+        (socket) => {
+          setTimeout(() => socket.write(answer), 20)
+        },
+        (socket, connection) => {
+          if (connection === 1) return
+          setTimeout(() => socket.end("HTTP/1.0 408 Request Time-out\r\nconnection: close\r\n\r\n"), 5)
+        }
+      )
+      const { pools, send } = yield* direct({ connections: 2 })
+      // two connections are begun at once, and the first that is made answers one call after the other
+      const calls = Array.from({ length: 2 }, () => Effect.exit(send(origin)))
+      const exits = yield* bounded("5 seconds")(Effect.all(calls, { concurrency: 2 }))
+      assert.isTrue(exits.some(Exit.isSuccess))
+      yield* bounded("2 seconds")(eventually(pools, ([pool]) => pool?.inFlight === 0 && pool.open <= 1))
+      for (let call = 0; call < 3; call++) {
+        assert.strictEqual((yield* bounded("2 seconds")(send(origin, post))).status, 200)
+      }
+    })
+  )
+
+  it.live("what waits keeps its place and the bound of its wait, however often its connection is taken from it", () =>
+    Effect.gen(function* () {
+      // each connection answers its first stream, and does nothing with the others
+      const { origin } = yield* serveStreams((stream) => {
+        const { id = 0, session } = stream
+        if (id > 1) return
+        session?.goaway(0, 1)
+        stream.respond({ ":status": 200 })
+        stream.end("ok", () => session?.close())
+      })
+      const { send } = yield* direct({ http2: { priorKnowledge: true }, connections: 4, maxWait: "5 seconds" })
+      const ended: Array<number> = []
+      yield* bounded("20 seconds")(
+        Effect.forEach(
+          Array.from({ length: 16 }, (_, caller) => caller),
+          (caller) =>
+            Effect.andThen(
+              send(origin, post),
+              Effect.sync(() => ended.push(caller))
+            ),
+          { concurrency: "unbounded" }
+        )
+      )
+      assert.deepStrictEqual(
+        ended.toSorted((a, b) => a - b),
+        Array.from({ length: 16 }, (_, caller) => caller)
+      )
+    })
+  )
+
+  it.live("one that takes nothing at all is given up for another one, and those that wait fail in time", () =>
+    Effect.gen(function* () {
+      let sessions = 0
+      const { origin } = yield* serveStreams(
+        (stream) => {
+          stream.respond({ ":status": 200 })
+          stream.end("ok")
+        },
+        { settings: { maxConcurrentStreams: 0 } }
+      )
+      const { pools, send } = yield* direct({
+        http2: { priorKnowledge: true },
+        connectTimeout: "200 millis",
+        maxWait: "200 millis"
+      })
+      const reason = yield* failure(send(origin))
+      assert.strictEqual(reason._tag, "PoolExhausted")
+      yield* bounded("5 seconds")(eventually(pools, ([pool]) => pool?.open === 0))
+      sessions = (yield* pools)[0]?.opened ?? 0
+      assert.isAtMost(sessions, 2)
+    })
+  )
+
+  it.live("a stream that is refused goes to another connection whatever its method, unless its body was begun", () =>
+    Effect.gen(function* () {
+      const seen: Array<string | undefined> = []
+      const { origin } = yield* serveStreams((stream, headers) => {
+        seen.push(headers[":method"])
+        if (seen.length === 1) stream.close(7)
+        else {
+          stream.respond({ ":status": 200 })
+          stream.end("ok")
+        }
+      })
+      const { send } = yield* direct({ http2: { priorKnowledge: true } })
+      const response = yield* bounded("5 seconds")(send(origin, { method: "POST", body: new Uint8Array(200_000) }))
+      assert.deepStrictEqual([response.status, seen], [200, ["POST", "POST"]])
+    })
+  )
+
+  it.live("each of two calls at once on a new one is told that it was new for the first of them alone", () =>
+    Effect.gen(function* () {
+      const { origin } = yield* serveStreams((stream) => {
+        stream.respond({ ":status": 200 })
+        setTimeout(() => stream.end("ok"), 10)
+      })
+      const { send } = yield* direct({ http2: { priorKnowledge: true } })
+      const told: Array<string | undefined> = []
+      const calls = Array.from({ length: 2 }, () =>
+        send(origin, { onTimings: ({ connection }) => void told.push(connection) })
+      )
+      yield* bounded("5 seconds")(Effect.all(calls, { concurrency: 2 }))
+      assert.deepStrictEqual(told.toSorted(), ["new", "reused"])
+    })
+  )
+
+  it.live("an answer that is there beats a limit that is due: a loop that was held up fails no call", () =>
+    Effect.gen(function* () {
+      const origin = yield* elsewhere
+      const { send } = yield* direct({ headersTimeout: "200 millis", bodyTimeout: "200 millis" })
+      const calls = Effect.all(
+        Array.from({ length: 8 }, () => send(origin)),
+        { concurrency: 8 }
+      )
+      yield* bounded("5 seconds")(calls)
+      const held = yield* Effect.forkChild(calls)
+      // the requests go out, and are answered while nothing here can look
+      yield* Effect.sleep("5 millis")
+      const from = performance.now()
+      while (performance.now() - from < 400);
+      const responses = yield* bounded("5 seconds")(Fiber.join(held))
+      assert.deepStrictEqual(new Set(responses.map(({ status }) => status)), new Set([200]))
+    })
+  )
+
+  describe("heads", () => {
+    it.live.each([{ http2: false }, { http2: { priorKnowledge: true } }])(
+      "up to the bound are taken, and a larger one is HeadersTooLarge: $http2",
+      ({ http2 }) =>
+        Effect.gen(function* () {
+          const filler = (path: string | undefined) => "x".repeat(Number(path?.slice(1)))
+          const { origin } = yield* http2 === false
+            ? serve((request, response) => {
+                response.setHeader("x-filler", filler(request.url))
+                response.end()
+              })
+            : serveStreams((stream, headers) => {
+                stream.respond({ ":status": 200, "x-filler": filler(headers[":path"]) })
+                stream.end()
+              })
+          const { send } = yield* direct({ http2, headerBytes: 40_000 })
+          const response = yield* bounded("5 seconds")(send(origin, { path: "/30000" }))
+          assert.strictEqual(response.headers["x-filler"]?.length, 30_000)
+          const reason = yield* failure(send(origin, { path: "/50000" }))
+          assert.deepInclude(reason, { _tag: "HeadersTooLarge", of: "response", limit: 40_000 })
+          assert.isFalse(Outcome.fromReason(reason).retryable)
+          assert.strictEqual((yield* bounded("5 seconds")(send(origin, { path: "/1" }))).status, 200)
+        })
+    )
+
+    it.live("of a request that are larger than the bound are refused before anything is sent", () =>
+      Effect.gen(function* () {
+        const { connections, origin } = yield* serve((_, response) => response.end("ok"))
+        const { send } = yield* direct()
+        const reason = yield* failure(send(origin, { headers: { "x-filler": "x".repeat(100_000) } }))
+        assert.deepInclude(reason, { _tag: "HeadersTooLarge", of: "request", limit: 65_536 })
+        assert.strictEqual(Outcome.fromReason(reason).applied, "no")
+        assert.strictEqual(connections(), 0)
+      })
+    )
+  })
+})
+
+/** A server in a thread of its own, which answers after 20 ms whatever this thread does meanwhile. */
+const elsewhere: Effect.Effect<string, never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
+      const worker = new Worker(
+        `const { parentPort } = require("node:worker_threads")
+        const server = require("node:http").createServer((_, response) => setTimeout(() => response.end("ok"), 20))
+        server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))`,
+        { eval: true }
+      )
+      worker.once("message", (port: number) => resume(Effect.succeed({ worker, port })))
+    }),
+    ({ worker }) => Effect.promise(() => worker.terminate())
+  ),
+  ({ port }) => `http://127.0.0.1:${port}`
+)
