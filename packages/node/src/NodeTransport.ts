@@ -1,5 +1,5 @@
 /**
- * The transport on Node: undici, with a pool of connections that lives as long as its layer.
+ * The transport on Node: HTTP/1.1 by undici and HTTP/2 by Node, over a pool of connections that lives as long as its layer.
  *
  * **When to use**: under every upstream of a program on Node: `Effect.provide(NodeTransport.layer())`.
  *
