@@ -9,13 +9,14 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["packages/*/test/**/*.test.ts", "packages/*/src/**/*.test.ts", "src/**/*.test.ts"],
-          setupFiles: ["./test/support/properties.ts"]
+          setupFiles: ["./test/support/properties.ts", "./test/support/loopbackOnly.ts"]
         }
       },
       {
         test: {
           name: "integration",
           include: ["test/**/*.test.ts"],
+          setupFiles: ["./test/support/loopbackOnly.ts"],
           // Real sockets and servers in processes of their own: a busy machine may be slow without being wrong.
           testTimeout: 20_000,
           hookTimeout: 20_000
@@ -25,6 +26,7 @@ export default defineConfig({
         test: {
           name: "examples",
           include: ["examples/**/*.test.ts"],
+          setupFiles: ["./test/support/loopbackOnly.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000
         }

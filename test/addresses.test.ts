@@ -4,6 +4,7 @@ import { AddressPolicy, NameResolver, Proxy } from "holdfast/node"
 import { testProxy } from "./proxy/testProxy.ts"
 import { callingWith, noNames, once, serversAt } from "./support/addressed.ts"
 import { failure } from "./support/calling.ts"
+import { dialledElsewhere } from "./support/loopbackOnly.ts"
 
 /** Every way to write an address of this machine that leads to a server at 127.0.0.1. */
 const spellings: ReadonlyArray<readonly [host: string, address: string, group?: "unspecified"]> = [
@@ -73,6 +74,16 @@ describe("an address that is denied", () => {
       const payments = yield* callingWith(noNames, `http://${host}`, transport)
       const { reason } = yield* failure(payments.get("/"), "1 second")
       assert.deepInclude({ ...reason }, { _tag: "AddressDenied", rule: `${rule} is denied` })
+      assert.deepStrictEqual(dialledElsewhere, [])
+    })
+  )
+
+  it.live("is not even dialled by a test whose code is wrong: the dial is counted, and fails", () =>
+    Effect.gen(function* () {
+      const payments = yield* callingWith(noNames, "http://10.0.0.1")
+      const { reason } = yield* failure(payments.get("/"), "5 seconds")
+      assert.deepInclude({ ...reason }, { phase: "connect", code: "ERR_DIALLED_ELSEWHERE" })
+      assert.deepStrictEqual(dialledElsewhere.splice(0), ["10.0.0.1"])
     })
   )
 
