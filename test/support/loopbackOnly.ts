@@ -31,8 +31,9 @@ const hostOf = (given: ReadonlyArray<unknown>): string | undefined => {
   return typeof second === "string" ? second : undefined
 }
 
-// by its name, because the type of each of its forms names other arguments
-const connect: (...given: Array<unknown>) => Socket = Reflect.get(Socket.prototype, "connect")
+/** Whatever its forms take, it is handed on as it came. */
+type Connect = (this: Socket, ...given: Array<unknown>) => Socket
+const connect = Socket.prototype.connect as unknown as Connect
 
 Object.assign(Socket.prototype, {
   connect(this: Socket, ...given: Array<unknown>): Socket {

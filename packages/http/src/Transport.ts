@@ -69,7 +69,7 @@ export interface Request {
   /** Names in lower case. */
   readonly headers: { readonly [name: string]: string }
   readonly body: Body | undefined
-  /** Statuses below 400 and these are successes: their body is read whole. */
+  /** Statuses below 300, `304` and these are what was asked for: their body is read whole. Of any other, its beginning is kept. */
   readonly expectedStatus: ReadonlyArray<number>
   readonly limits: Limits
   /**
@@ -209,7 +209,7 @@ export const fromSend = (
  * @since 0.1.0
  */
 export const isExpected = (request: Pick<Request, "expectedStatus">, status: number): boolean =>
-  status < 400 || request.expectedStatus.includes(status)
+  status < 300 || status === 304 || request.expectedStatus.includes(status)
 
 /**
  * Host and port of an origin, as errors name it: `payments.internal:443`.

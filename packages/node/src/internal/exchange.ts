@@ -492,6 +492,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
 
   /** Whether it is certain that the server did nothing with it. */
   #isUntouched(error: Error, phase: Reason.Phase): boolean {
+    if (phase === "receive") return false
     return (
       phase === "connect" ||
       error instanceof NotBegunError ||

@@ -82,7 +82,7 @@ export const sent = (state: ExchangeState): boolean => {
 
 /** It goes to another connection, because this one did nothing with it. */
 export const again = (state: ExchangeState): Acts => {
-  if (!isGranted(state)) return 0
+  if (!isGranted(state) || state.wire === "receiving") return 0
   state.wire = "queued"
   return act.giveBack
 }

@@ -115,6 +115,7 @@ class Stream implements WireControl {
   /** Whether all of the response has come: END_STREAM, and nothing else, says so. */
   #isComplete = false
   #isExcluded = false
+  #hasHead = false
   #isOver = false
   #error: Error | undefined
   #trailers: NodeJS.Dict<string | Array<string>> = {}
@@ -201,6 +202,7 @@ class Stream implements WireControl {
 
   #head(stream: http2.ClientHttp2Stream, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
     if (this.#isOver) return
+    this.#hasHead ||= status >= 200
     this.#listener.onResponseStart(this, status, fields)
     if (this.#isOver) return
     stream.on("data", (chunk: Buffer) => {
@@ -240,7 +242,9 @@ class Stream implements WireControl {
   #reasonOf(code: number | undefined): Error {
     const name = `NGHTTP2_${names.get(code ?? 0) ?? String(code)}`
     const isLost = lostCodes.has(codeOf(this.#error))
-    if (isLost || this.#isExcluded || code === http2.constants.NGHTTP2_REFUSED_STREAM) {
+    const isRefused = isLost || this.#isExcluded || code === http2.constants.NGHTTP2_REFUSED_STREAM
+    // a server that has begun to answer has done something, whatever it says afterwards
+    if (isRefused && !this.#hasHead) {
       return new UnprocessedError(name, this.#wire.hasTaken)
     }
     const end = this.#wire.end
