@@ -47,14 +47,20 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Nesting from "@holdfast/core/Nesting"
+import { oneLine } from "@holdfast/core/OneLine"
 import type { HttpPolicy } from "./HttpPolicy.ts"
-import { type Problems, readPolicy, writePolicy } from "./internal/policyData.ts"
+import { parseText, type Problems, readPolicy, writePolicy } from "./internal/policyData.ts"
 
 const isHttpPolicy = (value: unknown): value is HttpPolicy =>
   Predicate.hasProperty(value, "options") && Predicate.hasProperty(value, "call") && "operations" in value
 
 const invalid = (problems: Problems, value: unknown): SchemaIssue.Issue =>
-  new SchemaIssue.InvalidValue({ message: problems.map((problem) => `HttpPolicy: ${problem}`).join("\n") }, value)
+  // whoever prints the error walks the value, too
+  new SchemaIssue.InvalidValue(
+    { message: problems.map((problem) => `HttpPolicy: ${problem}`).join("\n") },
+    Nesting.cut(value)
+  )
 
 const orIssue = <A>(result: Result.Result<A, Problems>, value: unknown): Effect.Effect<A, SchemaIssue.Issue> =>
   Effect.fromResult(Result.mapError(result, (problems) => invalid(problems, value)))
@@ -94,13 +100,8 @@ export const schema: Schema.Codec<HttpPolicy, unknown> = Schema.Unknown.pipe(
   )
 )
 
-const parsed = (text: string): Result.Result<unknown, Problems> => {
-  try {
-    return Result.succeed(JSON.parse(text))
-  } catch (error) {
-    return Result.fail([`not JSON: ${error instanceof SyntaxError ? error.message : String(error)}`])
-  }
-}
+const parsed = (text: string): Result.Result<unknown, Problems> =>
+  Result.mapError(parseText(text), (problem) => [oneLine(problem)])
 
 /**
  * A policy from what JSON was parsed to.
@@ -112,7 +113,7 @@ export const fromJson = (value: unknown): Effect.Effect<HttpPolicy, Schema.Schem
   Effect.mapError(orIssue(readPolicy(value), value), (issue) => new Schema.SchemaError(issue))
 
 /**
- * A policy from JSON text.
+ * A policy from JSON text, of 1 MiB and `Nesting.maxLevels` levels at most. Of what is wrong with it the first 50 are told.
  *
  * @category decoding
  * @since 0.1.0
