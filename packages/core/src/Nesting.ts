@@ -60,8 +60,9 @@ export const isDeeper = (value: unknown, levels: number = maxLevels): boolean =>
     for (const item of value) if (isDeeper(item, levels - 1)) return true
     return false
   }
-  // without a list of the values: most bodies are small, and this is asked of each
-  for (const name in value) if (isDeeper(Reflect.get(value, name), levels - 1)) return true
+  // without a list of the values: most bodies are small, and this is asked of each; an object has what is read of it by its names
+  const record = value as { readonly [name: string]: unknown }
+  for (const name in record) if (isDeeper(record[name], levels - 1)) return true
   return false
 }
 

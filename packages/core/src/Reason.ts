@@ -130,7 +130,7 @@ const statusFields = {
 }
 
 /** The most characters of a text of others that a line repeats; the whole of it is in the field. */
-const longestQuoted = 300
+const longestQuoted = 1000
 
 const bounded = (text: string): string => (text.length <= longestQuoted ? text : `${text.slice(0, longestQuoted)}…`)
 

@@ -45,7 +45,7 @@ import * as Stream from "effect/Stream"
 import * as Text from "effect/String"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import * as HttpPolicyJson from "./HttpPolicyJson.ts"
-import { Found, type Problems, readPolicy } from "./internal/policyData.ts"
+import { Found, inLines, type Problems, readPolicy } from "./internal/policyData.ts"
 import { type Entry, gatherPolicy } from "./internal/policyEntries.ts"
 import type { Declared } from "./internal/policyShape.ts"
 import type { Upstream } from "./Upstream.ts"
@@ -101,9 +101,7 @@ const entriesAt = (path: Path): Config.Config<Option.Option<ReadonlyArray<Entry>
   })
 
 const invalid = (problems: Problems): Schema.SchemaError =>
-  new Schema.SchemaError(
-    new SchemaIssue.InvalidValue({ message: problems.map((problem) => `HttpPolicy: ${problem}`).join("\n") })
-  )
+  new Schema.SchemaError(new SchemaIssue.InvalidValue({ message: inLines(problems) }))
 
 const policyOf = (
   entries: ReadonlyArray<Entry>,

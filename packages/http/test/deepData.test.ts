@@ -147,11 +147,11 @@ describe("a policy that others wrote", () => {
 
   it.effect("is told of its first problems, and how many more there are", () =>
     Effect.gen(function* () {
-      const unknown = Object.fromEntries(Array.from({ length: 300_000 }, (_, at) => [`retry${at}`, at]))
+      const unknown = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`retry${at}`, at]))
       const lines = told(yield* Effect.flip(HttpPolicyJson.fromJson(unknown)))
       assert.strictEqual(lines.length, 51)
       assert.strictEqual(lines[0], "HttpPolicy: retry0 is not an option; did you mean retry?")
-      assert.strictEqual(lines[50], "HttpPolicy: and 299950 more")
+      assert.strictEqual(lines[50], "HttpPolicy: and 9950 more")
       const operations = Object.fromEntries(
         Array.from({ length: 200 }, (_, at) => [`GET /${at}`, { deadline: "0 millis" }])
       )

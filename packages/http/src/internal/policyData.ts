@@ -14,6 +14,10 @@ import { type Declared, type Fields, policyShape, type Preset, type Scalar, type
 /** Everything that is wrong, a sentence each. */
 export type Problems = ReadonlyArray<string>
 
+/** What a message says of them: a line each, whatever names and values they quote. */
+export const inLines = (problems: Problems): string =>
+  problems.map((problem) => oneLine(`HttpPolicy: ${problem}`)).join("\n")
+
 /** A value as an environment holds it: text, whatever it stands for, and where it was found. */
 export class Written {
   readonly text: string
@@ -32,9 +36,9 @@ export class Found {
   readonly #lines: Array<string> = []
   #more = 0
 
-  /** Adds a sentence, which is made only when it is told. It may quote anything, and is one line all the same. */
+  /** Adds a sentence, which is made only when it is told. */
   add(line: () => string): void {
-    if (this.#lines.length < mostTold) this.#lines.push(oneLine(line()))
+    if (this.#lines.length < mostTold) this.#lines.push(line())
     else this.#more++
   }
 
