@@ -35,7 +35,7 @@
 import * as Schema from "effect/Schema"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
 import { elapsed } from "./internal/elapsed.ts"
-import { oneLine } from "./internal/oneLine.ts"
+import { oneLine } from "./OneLine.ts"
 import { Reason } from "./Reason.ts"
 
 /**

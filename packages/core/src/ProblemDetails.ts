@@ -16,6 +16,7 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as EffectProblemDetails from "effect/http/ProblemDetails"
 import { CallError } from "./CallError.ts"
+import * as Nesting from "./Nesting.ts"
 
 /**
  * The media type of problem details.
@@ -96,7 +97,7 @@ export const fromCallError = (
 }
 
 /**
- * Reads a body as problem details; `None` when it is not an object.
+ * Reads a body as problem details; `None` when it is not an object. What is deeper in it than `Nesting.maxCarriedLevels` is cut off.
  *
  * ```ts
  * import { Option } from "effect"
@@ -109,7 +110,8 @@ export const fromCallError = (
  * @category conversions
  * @since 0.1.0
  */
-export const decode = (body: unknown): Option.Option<ProblemDetails> => Exit.getSuccess(decodeProblem(body))
+export const decode = (body: unknown): Option.Option<ProblemDetails> =>
+  Exit.getSuccess(decodeProblem(Nesting.cut(body)))
 
 /**
  * The call error that an internal problem carries; `None` when it carries none, or one that does not decode.

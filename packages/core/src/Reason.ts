@@ -15,9 +15,11 @@
 
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as ProblemDetails from "effect/http/ProblemDetails"
 import { Entry } from "./internal/errorEntry.ts"
-import { oneLine } from "./internal/oneLine.ts"
+import * as Nesting from "./Nesting.ts"
+import { oneLine } from "./OneLine.ts"
 
 /**
  * How far an attempt had come: `connect` covers name resolution, TCP and TLS, so nothing of the request was sent;
@@ -88,6 +90,30 @@ const refusalLine = (
   return oneLine(`${what}${detail}${next}; nothing was sent`)
 }
 
+/** Data of others within an error: as deep as an error carries it, so that it can be encoded and printed wherever it came from. */
+const Carried: Schema.Codec<unknown> = Schema.Unknown.pipe(
+  Schema.decodeTo(
+    Schema.Unknown,
+    SchemaTransformation.transform({
+      decode: (value: unknown) => Nesting.cut(value),
+      encode: (value: unknown) => Nesting.cut(value)
+    })
+  )
+)
+
+/** The members as {@link Carried}; those that the standard names have no depth. */
+const carriedProblem = <P extends ProblemDetails.ProblemDetails>(problem: P): P =>
+  // cutting changes extensions only, whose type is unknown
+  Nesting.cut(problem) as P
+
+const CarriedProblem: Schema.Codec<ProblemDetails.ProblemDetails, ProblemDetails.ProblemDetailsEncoded> =
+  ProblemDetails.Schema.pipe(
+    Schema.decodeTo(
+      Schema.toType(ProblemDetails.Schema),
+      SchemaTransformation.transform({ decode: carriedProblem, encode: carriedProblem })
+    )
+  )
+
 const statusFields = {
   /** Host and port that answered. */
   endpoint: Schema.String,
@@ -97,11 +123,16 @@ const statusFields = {
   body: Schema.String,
   /** Whether `body` is the whole of it. */
   bodyComplete: Schema.Boolean,
-  /** The body as problem details (RFC 9457), when it is such. */
-  problem: Schema.optionalKey(ProblemDetails.Schema),
+  /** The body as problem details (RFC 9457), when it is such. Encoded, no deeper than `Nesting.maxCarriedLevels`. */
+  problem: Schema.optionalKey(CarriedProblem),
   /** How long the server asked to wait before the next try. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }
+
+/** The most characters of a text of others that a line repeats; the whole of it is in the field. */
+const longestQuoted = 1000
+
+const bounded = (text: string): string => (text.length <= longestQuoted ? text : `${text.slice(0, longestQuoted)}…`)
 
 const statusLine = (reason: {
   readonly _tag: string
@@ -111,7 +142,7 @@ const statusLine = (reason: {
   readonly retryAfter?: Duration.Duration
 }): string => {
   const said = reason.problem?.detail ?? reason.problem?.title
-  const quoted = said === undefined ? "" : `: "${said}"`
+  const quoted = said === undefined ? "" : `: "${bounded(said)}"`
   const wait = reason.retryAfter === undefined ? "" : ` (asked to wait ${Duration.format(reason.retryAfter)})`
   const name = reason._tag.endsWith("ErrorStatus") ? "" : ` ${reason._tag}`
   return oneLine(`${reason.endpoint} answered ${reason.status}${name}${quoted}${wait}`)
@@ -1105,8 +1136,8 @@ export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("Bu
   entry: Entry,
   /** Status of the response; `200` when the error came in an envelope. */
   status: Schema.Int,
-  /** The decoded business error. */
-  error: Schema.Unknown
+  /** The decoded business error. Encoded, no deeper than `Nesting.maxCarriedLevels`. */
+  error: Carried
 }) {
   override get message() {
     return oneLine(`${this.entry.summary} (${this.entry.code}, status ${this.status})`)

@@ -114,7 +114,7 @@ export const withMember = (
 export const fromHeader = (header: string): Baggage => {
   const baggage = new Map<string, Member>()
   let bytes = 0
-  for (const member of header.split(",")) {
+  for (const member of withinLimit(header).split(",")) {
     const [pair = "", ...rest] = member.split(";")
     const at = pair.indexOf("=")
     const key = pair.slice(0, at).trim()
@@ -127,6 +127,10 @@ export const fromHeader = (header: string): Baggage => {
   }
   return baggage
 }
+
+/** Whole members only, and no more of a long header than could be kept of it. */
+const withinLimit = (header: string): string =>
+  header.length <= limits.bytes ? header : header.slice(0, Math.max(0, header.lastIndexOf(",", limits.bytes)))
 
 const decoded = (value: string): string | undefined => {
   // W3C Baggage §3.3.1.3, baggage-octet
@@ -157,8 +161,9 @@ const sendable = /^[!-+\--~ \t]*$/
 export const toHeader = (baggage: Baggage): string => {
   let header = ""
   let members = 0
-  for (const [key, { properties = "", value }] of baggage) {
+  for (const [key, { properties: given = "", value }] of baggage) {
     if (members === limits.members) break
+    const properties = given.trim()
     if (!token.test(key) || !sendable.test(properties)) continue
     const member = `${key}=${encodeURIComponent(value.toWellFormed())}${properties === "" ? "" : `;${properties}`}`
     const separator = header === "" ? "" : ","

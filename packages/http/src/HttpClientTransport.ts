@@ -6,7 +6,9 @@
  * **What it is not**: the fast way on Node, which is `NodeTransport`.
  *
  * **Gotchas**: an `HttpClient` does not tell connecting from sending, so a failure before the response is reported in phase
- * `wait` unless its code says otherwise. The client's own spans and trace headers are switched off: the pipeline makes them.
+ * `wait` unless its code says otherwise. The client's own spans and trace headers are switched off: the pipeline makes them. Cookies
+ * are those that the client could read, written anew, and trailers are not told. `fetch` sends no `host` header, and no body with a
+ * `GET`.
  *
  * @since 0.1.0
  */
@@ -15,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Cookies from "effect/http/Cookies"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
@@ -43,6 +46,13 @@ const toRequest = (request: Transport.Request): HttpClientRequest.HttpClientRequ
   return HttpClientRequest.setHeaders(withBody, request.headers)
 }
 
+/** A client gives the headers of a response without repeated ones, and its cookies taken apart. */
+const headersOf = (response: HttpClientResponse): Pick<Transport.Response, "headers" | "setCookies"> => {
+  if (response.headers["set-cookie"] === undefined) return { headers: response.headers }
+  const { "set-cookie": _, ...headers } = response.headers
+  return { headers, setCookies: Cookies.toSetCookieHeaders(response.cookies) }
+}
+
 const readBody = (
   request: Transport.Request,
   endpoint: string,
@@ -50,7 +60,7 @@ const readBody = (
 ): Effect.Effect<Transport.Response, Reason.TransportReason> => {
   const answered = (bytes: Uint8Array, complete: boolean): Transport.Response => ({
     status: response.status,
-    headers: response.headers,
+    ...headersOf(response),
     body: bytes,
     bodyComplete: complete
   })
@@ -107,7 +117,7 @@ const openBody = (
     Effect.addFinalizer(() => givenUp),
     {
       status: response.status,
-      headers: response.headers,
+      ...headersOf(response),
       stream: request.method === "HEAD" ? Stream.empty : bytes
     }
   )

@@ -42,6 +42,7 @@ import type {
   RetryOptions,
   RetryPolicy
 } from "./internal/policyModel.ts"
+import { isHeaderName, isOfConnection } from "./internal/headerRules.ts"
 import * as Words from "./internal/policyWords.ts"
 import type * as Transport from "./Transport.ts"
 
@@ -198,10 +199,14 @@ const tryStages = (policy: HttpPolicy): void => {
 
 const headerName = (given: string | false | undefined): string | undefined => {
   if (given === undefined || given === false) return undefined
-  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(given)) {
+  const name = given.toLowerCase()
+  if (!isHeaderName(name)) {
     throw new RangeError(`HttpPolicy: deadlineHeader must be the name of a header, got ${JSON.stringify(given)}`)
   }
-  return given.toLowerCase()
+  if (isOfConnection(name) || name === "host") {
+    throw new RangeError(`HttpPolicy: deadlineHeader must not be a header that HTTP itself uses, got ${given}`)
+  }
+  return name
 }
 
 /**

@@ -48,16 +48,16 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { HttpPolicy } from "./HttpPolicy.ts"
-import { type Problems, readPolicy, writePolicy } from "./internal/policyData.ts"
+import { inLines, parseText, type Problems, readPolicy, writePolicy } from "./internal/policyData.ts"
 
 const isHttpPolicy = (value: unknown): value is HttpPolicy =>
   Predicate.hasProperty(value, "options") && Predicate.hasProperty(value, "call") && "operations" in value
 
-const invalid = (problems: Problems, value: unknown): SchemaIssue.Issue =>
-  new SchemaIssue.InvalidValue({ message: problems.map((problem) => `HttpPolicy: ${problem}`).join("\n") }, value)
+/** Without the value that is wrong: it may be too deep to be printed. */
+const invalid = (problems: Problems): SchemaIssue.Issue => new SchemaIssue.InvalidValue({ message: inLines(problems) })
 
-const orIssue = <A>(result: Result.Result<A, Problems>, value: unknown): Effect.Effect<A, SchemaIssue.Issue> =>
-  Effect.fromResult(Result.mapError(result, (problems) => invalid(problems, value)))
+const orIssue = <A>(result: Result.Result<A, Problems>): Effect.Effect<A, SchemaIssue.Issue> =>
+  Effect.fromResult(Result.mapError(result, invalid))
 
 /**
  * The codec between a checked policy and its JSON. What is wrong is told at once, a line each: options that there are not (with
@@ -88,19 +88,14 @@ export const schema: Schema.Codec<HttpPolicy, unknown> = Schema.Unknown.pipe(
   Schema.decodeTo(
     Schema.declare(isHttpPolicy, { expected: "an HttpPolicy" }),
     SchemaTransformation.transformEffect({
-      decode: (value: unknown) => orIssue(readPolicy(value), value),
-      encode: (policy: HttpPolicy): Effect.Effect<unknown, SchemaIssue.Issue> => orIssue(writePolicy(policy), policy)
+      decode: (value: unknown) => orIssue(readPolicy(value)),
+      encode: (policy: HttpPolicy): Effect.Effect<unknown, SchemaIssue.Issue> => orIssue(writePolicy(policy))
     })
   )
 )
 
-const parsed = (text: string): Result.Result<unknown, Problems> => {
-  try {
-    return Result.succeed(JSON.parse(text))
-  } catch (error) {
-    return Result.fail([`not JSON: ${error instanceof SyntaxError ? error.message : String(error)}`])
-  }
-}
+const parsed = (text: string): Result.Result<unknown, Problems> =>
+  Result.mapError(parseText(text), (problem) => [problem])
 
 /**
  * A policy from what JSON was parsed to.
@@ -109,16 +104,16 @@ const parsed = (text: string): Result.Result<unknown, Problems> => {
  * @since 0.1.0
  */
 export const fromJson = (value: unknown): Effect.Effect<HttpPolicy, Schema.SchemaError> =>
-  Effect.mapError(orIssue(readPolicy(value), value), (issue) => new Schema.SchemaError(issue))
+  Effect.mapError(orIssue(readPolicy(value)), (issue) => new Schema.SchemaError(issue))
 
 /**
- * A policy from JSON text.
+ * A policy from JSON text, of 1 MiB and `Nesting.maxLevels` levels at most. Of what is wrong with it the first 50 are told.
  *
  * @category decoding
  * @since 0.1.0
  */
 export const fromText = (text: string): Effect.Effect<HttpPolicy, Schema.SchemaError> =>
-  Effect.mapError(orIssue(Result.flatMap(parsed(text), readPolicy), text), (issue) => new Schema.SchemaError(issue))
+  Effect.mapError(orIssue(Result.flatMap(parsed(text), readPolicy)), (issue) => new Schema.SchemaError(issue))
 
 /**
  * A policy as JSON text, two spaces deep: all its stages, and `"preset": "none"`, so that it means the same whatever a preset
@@ -128,7 +123,7 @@ export const fromText = (text: string): Effect.Effect<HttpPolicy, Schema.SchemaE
  * @since 0.1.0
  */
 export const toText = (policy: HttpPolicy): Effect.Effect<string, Schema.SchemaError> =>
-  Effect.mapBoth(orIssue(writePolicy(policy), policy), {
+  Effect.mapBoth(orIssue(writePolicy(policy)), {
     onFailure: (issue) => new Schema.SchemaError(issue),
     onSuccess: (json) => JSON.stringify(json, undefined, 2)
   })

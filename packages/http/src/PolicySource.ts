@@ -45,7 +45,7 @@ import * as Stream from "effect/Stream"
 import * as Text from "effect/String"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import * as HttpPolicyJson from "./HttpPolicyJson.ts"
-import { type Problems, readPolicy } from "./internal/policyData.ts"
+import { Found, inLines, type Problems, readPolicy } from "./internal/policyData.ts"
 import { type Entry, gatherPolicy } from "./internal/policyEntries.ts"
 import type { Declared } from "./internal/policyShape.ts"
 import type { Upstream } from "./Upstream.ts"
@@ -101,20 +101,18 @@ const entriesAt = (path: Path): Config.Config<Option.Option<ReadonlyArray<Entry>
   })
 
 const invalid = (problems: Problems): Schema.SchemaError =>
-  new Schema.SchemaError(
-    new SchemaIssue.InvalidValue({ message: problems.map((problem) => `HttpPolicy: ${problem}`).join("\n") })
-  )
+  new Schema.SchemaError(new SchemaIssue.InvalidValue({ message: inLines(problems) }))
 
 const policyOf = (
   entries: ReadonlyArray<Entry>,
   depth: number,
   declared: Declared
 ): Result.Result<HttpPolicy.HttpPolicy, Problems> => {
-  const problems: Array<string> = []
-  const data = gatherPolicy(entries, depth, problems)
+  const found = new Found()
+  const data = gatherPolicy(entries, depth, found)
   const read = readPolicy(data ?? {}, declared)
-  if (problems.length === 0) return read
-  return Result.fail([...problems, ...Result.match(read, { onFailure: (found) => found, onSuccess: () => [] })])
+  if (found.isEmpty) return read
+  return Result.fail([...found.problems, ...Result.match(read, { onFailure: (more) => more, onSuccess: () => [] })])
 }
 
 /**
@@ -197,7 +195,8 @@ const apply = (upstream: Upstream, given: unknown): Effect.Effect<Change> =>
 
 /**
  * Puts each policy that a source gives in force, and tells what became of it. An element is JSON text, or what it was parsed to.
- * One that is not right changes nothing and is logged as a warning. Run it as long as the upstream lives.
+ * One that is not right, or is longer or deeper than a policy may be (see {@link HttpPolicyJson.fromText}), changes nothing and is
+ * logged as a warning. Run it as long as the upstream lives.
  *
  * ```ts
  * import { Effect, Layer, Logger, Stream } from "effect"

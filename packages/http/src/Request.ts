@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CallError } from "@holdfast/core/CallError"
 import type { Rejection } from "./Rejection.ts"
+import type * as Transport from "./Transport.ts"
 
 /**
  * What may stand in a path or a query. A `Redacted` value is sent, and shown nowhere.
@@ -54,7 +55,11 @@ export type ParamsOf<Path extends string> = string extends Path
 export interface RequestOptions {
   /** Query values; an array repeats the name, `undefined` leaves it out. */
   readonly query?: { readonly [name: string]: PathValue | ReadonlyArray<PathValue> | undefined } | undefined
-  /** Headers of this request, over those of the upstream. A `Redacted` value is sent, and shown nowhere. */
+  /**
+   * Headers of this request, over those of the upstream. A `Redacted` value is sent, and shown nowhere. What belongs to the connection
+   * or frames the body (`connection`, `transfer-encoding`, `expect`, …) is the transport's, and refused. A `host` names a virtual host:
+   * HTTP/2 sends it as `:authority`, and `fetch` leaves it out.
+   */
   readonly headers?: { readonly [name: string]: string | Redacted.Redacted<string> | undefined } | undefined
   /** A body that is sent as JSON. */
   readonly json?: unknown
@@ -62,7 +67,7 @@ export interface RequestOptions {
   readonly encode?: Schema.ConstraintEncoder<unknown> | undefined
   /** A body that is sent as `application/x-www-form-urlencoded`. */
   readonly form?: { readonly [name: string]: string | number | boolean | undefined } | undefined
-  /** A body that is sent as UTF-8 text. */
+  /** A body that is sent as UTF-8 text. Text that is not well-formed is refused, here as in `json` and `form`. */
   readonly text?: string | undefined
   /** A body that is sent as it is. */
   readonly bytes?: Uint8Array | undefined
@@ -77,7 +82,10 @@ export interface RequestOptions {
    * `idempotency-key`, the same on every attempt. `true` makes a random one for this call.
    */
   readonly idempotencyKey?: string | true | undefined
-  /** Statuses of 400 and above that are an answer here, not a failure: `[404]`. */
+  /**
+   * Statuses outside of 2xx that are an answer here, not a failure: `[404]`. A `206`, the answer to a request with a `range`, needs no
+   * place here; ask for it without `decode`, since a part of a body is no JSON.
+   */
   readonly expectedStatus?: ReadonlyArray<number> | undefined
   /** Business errors that this call may be answered with. */
   readonly rejections?: ReadonlyArray<Rejection<unknown>> | undefined
@@ -91,8 +99,12 @@ export interface RequestOptions {
  */
 export interface Answer {
   readonly status: number
-  /** Names in lower case. */
-  readonly headers: { readonly [name: string]: string }
+  /** Names in lower case; values of a repeated header joined by `, `. Without `set-cookie`. */
+  readonly headers: Transport.Headers
+  /** Each `set-cookie` as it came, which may be a secret; none when there was none. An error has none of them. */
+  readonly setCookies: ReadonlyArray<string>
+  /** Headers that came behind the body, such as a digest of it; none when there were none. */
+  readonly trailers: Transport.Headers
   readonly bytes: Uint8Array
   /** The body as UTF-8 text. */
   readonly text: string
@@ -140,8 +152,12 @@ export type Method = <const Path extends string, Decode extends Decoder | undefi
  */
 export interface StreamedAnswer {
   readonly status: number
-  /** Names in lower case. */
-  readonly headers: { readonly [name: string]: string }
+  /** Names in lower case; values of a repeated header joined by `, `. Without `set-cookie`. */
+  readonly headers: Transport.Headers
+  /** Each `set-cookie` as it came, which may be a secret; none when there was none. */
+  readonly setCookies: ReadonlyArray<string>
+  /** Headers that came behind the body. Ask when the stream has ended: before there are none. */
+  readonly trailers: Effect.Effect<Transport.Headers>
   /**
    * The body, as it comes and no faster than it is read. It can be read once, while the scope is open. It fails when it is cut
    * off, stalls, is longer than `maxBytes`, or when the deadline of the call passes.

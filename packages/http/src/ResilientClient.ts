@@ -26,6 +26,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Span } from "effect/Tracer"
+import * as Cookies from "effect/http/Cookies"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
@@ -34,7 +35,7 @@ import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as Outcome from "@holdfast/core/Outcome"
-import type * as Reason from "@holdfast/core/Reason"
+import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
 import type * as RateLimit from "@holdfast/core/RateLimit"
 import type * as RetryBudget from "@holdfast/core/RetryBudget"
@@ -45,7 +46,9 @@ import * as FailureClassifier from "./FailureClassifier.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { discard, readBounded } from "./internal/boundedBody.ts"
 import { guarded, type Refusal } from "./internal/guard.ts"
+import { isHeaderName, malformedHeader } from "./internal/headerRules.ts"
 import { callEnd, combined, type Observer } from "./internal/observing.ts"
+import type { Issue } from "./internal/pathTemplate.ts"
 import { pace } from "./internal/pace.ts"
 import { isIdempotent, mayRepeat, withRefusals } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
@@ -151,7 +154,12 @@ const policyOf = (
     HttpClient.transform(self, (send, request) =>
       Effect.withFiber((fiber) => {
         const call = makeCall(options, state, request, fiber, observerOf(fiber))
-        const run = heard(call, () => rateLimited(call, state.stages.rateLimit, loop(call, state.stages.budget, send)))
+        const wrong = wrongRequest(request)
+        const run = heard(call, () =>
+          wrong === undefined
+            ? rateLimited(call, state.stages.rateLimit, loop(call, state.stages.budget, send))
+            : Effect.fail(callErrorOf(call, new Reason.RequestEncodeFailed(wrong), "not-retryable"))
+        )
         if (!Spans.isTracing(fiber)) return run
         return Spans.withCallSpan(
           { upstream: call.upstream, operation: call.operation, requestId: call.requestId },
@@ -164,6 +172,18 @@ const policyOf = (
         )
       })
     )
+}
+
+/** What no client can send, so that it is no attempt. What belongs to the connection is the client's own to judge. */
+const wrongRequest = ({ headers, method }: HttpClientRequest): Issue | undefined => {
+  if (!isHeaderName(method.toLowerCase()) || method === "CONNECT") {
+    return { path: "method", issue: "must be the name of a method, and not CONNECT, which is for proxies" }
+  }
+  for (const name of Object.keys(headers)) {
+    const wrong = malformedHeader(name, headers[name] ?? "")
+    if (wrong !== undefined) return wrong
+  }
+  return undefined
 }
 
 /** Tells of the call's begin and end. */
@@ -495,7 +515,8 @@ const buffered = <E>(
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failed<E>> => {
   const bound = call.options.bufferBytes ?? defaults.bufferBytes
   const announced = Number(response.headers["content-length"] ?? "NaN")
-  const hasBody = call.request.method !== "HEAD" && response.status !== 204 && response.status !== 304
+  // a 205 has no body either, and what came with it all the same is left to the caller
+  const hasBody = call.request.method !== "HEAD" && ![204, 205, 304].includes(response.status)
   if (!(hasBody && announced <= bound && announced > 0)) return Effect.succeed(response)
   return Effect.matchEffect(readBounded(response, Infinity, Infinity), {
     // only the client's own errors come out of its stream
@@ -505,11 +526,19 @@ const buffered = <E>(
       return Effect.succeed(
         HttpClientResponse.fromWeb(
           response.request,
-          new Response(bytes, { status: response.status, headers: response.headers })
+          new Response(bytes, { status: response.status, headers: webHeaders(response) })
         )
       )
     }
   })
+}
+
+/** The headers of a response with each of its cookies, of which a client's headers have one at most, or all in one. */
+const webHeaders = ({ cookies, headers }: HttpClientResponse.HttpClientResponse): Headers => {
+  const all = new Headers(headers)
+  all.delete("set-cookie")
+  for (const cookie of Cookies.toSetCookieHeaders(cookies)) all.append("set-cookie", cookie)
+  return all
 }
 
 const isReplayable = (body: HttpClientRequest["body"]): boolean =>

@@ -78,12 +78,15 @@ const stateMember = /^[a-z0-9][a-z0-9_\-*/]{0,255}(?:@[a-z][a-z0-9_\-*/]{0,13})?
 const mostMembers = 32
 const mostCharacters = 512
 const longMember = 128
+/** No header of so many members is longer, whatever blanks are between them: it is not even taken apart. */
+const longestState = 32 * 1024
 
 /**
  * A `tracestate` within what every system passes on: 32 members and 512 characters. Members are left out whole, long ones first, then
  * from the end, where the oldest are (Trace Context §3.3.1.5). One broken member makes the whole of it worthless.
  */
 const boundedState = (header: string): string => {
+  if (header.length > longestState) return ""
   const members = header
     .split(",")
     .map((member) => member.trim())

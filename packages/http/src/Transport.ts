@@ -197,7 +197,13 @@ export const fromSend = (
   open: (request) =>
     Effect.map(send(request), (response) =>
       isExpected(request, response.status)
-        ? { status: response.status, headers: response.headers, stream: Stream.succeed(response.body) }
+        ? {
+            status: response.status,
+            headers: response.headers,
+            setCookies: response.setCookies,
+            trailers: () => response.trailers,
+            stream: Stream.succeed(response.body)
+          }
         : response
     )
 })

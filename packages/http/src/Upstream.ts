@@ -62,7 +62,8 @@ import * as HttpPolicy from "./HttpPolicy.ts"
 import { whoAsks } from "./internal/asking.ts"
 import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/live.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
-import { type Given, wrongHeader } from "./internal/encodeRequest.ts"
+import { type Given, plainHeaders } from "./internal/encodeRequest.ts"
+import { putHeaders } from "./internal/headerRules.ts"
 import { call } from "./internal/pipeline.ts"
 import { combined } from "./internal/observing.ts"
 import type { Propagation } from "./internal/propagation.ts"
@@ -214,14 +215,15 @@ const parseBaseUrl = (name: string, baseUrl: string | URL): URL => {
   return url
 }
 
-const plainHeaders = (
-  headers: { readonly [name: string]: string | Redacted.Redacted<string> } | undefined
-): Record<string, string> => {
-  const plain: Record<string, string> = {}
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    plain[name.toLowerCase()] = Redacted.isRedacted(value) ? Redacted.value(value) : value
-  }
-  return plain
+const baseHeaders = (name: string, given: Options["headers"]): Record<string, string> => {
+  const headers: Record<string, string> = {}
+  const wrong =
+    putHeaders(headers, plainHeaders(given ?? {})) ??
+    (headers["content-length"] === undefined
+      ? undefined
+      : { path: "headers.content-length", issue: "it is of one body, not of every request; leave it out" })
+  if (wrong !== undefined) throw new RangeError(`Upstream ${name}: ${wrong.path}: ${wrong.issue}`)
+  return headers
 }
 
 const secretNames = (headers: Options["headers"]): ReadonlySet<string> =>
@@ -246,8 +248,8 @@ const propagationOf = (given: boolean | PropagationOptions): Propagation =>
 /**
  * Makes an upstream that calls through the `Transport` in the context.
  *
- * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment, for an
- * `unreadAfter` that is not longer than zero, and for a name in `propagateTags` that cannot be a tag.
+ * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment, for a header that no
+ * request can carry, for an `unreadAfter` that is not longer than zero, and for a name in `propagateTags` that cannot be a tag.
  *
  * @category constructors
  * @since 0.1.0
@@ -258,9 +260,7 @@ export const make = (
 ): Effect.Effect<Upstream, never, Transport.Transport | Scope.Scope> => {
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
   const url = parseBaseUrl(name, options.baseUrl)
-  const headers = plainHeaders(options.headers)
-  const wrong = wrongHeader(headers)
-  if (wrong !== undefined) throw new RangeError(`Upstream ${name}: ${wrong.path}: ${wrong.issue}`)
+  const headers = baseHeaders(name, options.headers)
   const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
   const propagateTags = tagNames(`Upstream ${name}`, "propagateTags", options.propagateTags ?? [])
   return Effect.gen(function* () {

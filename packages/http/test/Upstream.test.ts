@@ -474,7 +474,9 @@ describe("Upstream", () => {
     it.effect("a header name that is none", () =>
       Effect.gen(function* () {
         const { issue, path } = yield* refused((api) => api.get("/a", { headers: { "x key": "1" } }))
-        assert.deepStrictEqual([path, issue], ["headers", '"x key" is not a header name'])
+        assert.strictEqual(path, "headers")
+        assert.match(issue, /not a header name/)
+        assert.notInclude(issue, "x key", "it may be a value in the wrong place")
       })
     )
 

@@ -82,6 +82,31 @@ describe("a redirect", () => {
       )
     )
 
+    it.effect.each([
+      ["", "https://stock.internal/v1/items?page=1"],
+      ["#part", "https://stock.internal/v1/items?page=1"],
+      ["?page=2", "https://stock.internal/v1/items?page=2"],
+      ["./a/../b", "https://stock.internal/v1/b"],
+      ["../../../a", "https://stock.internal/a"],
+      ["/a%2Fb?q=%C3%A9#part", "https://stock.internal/a%2Fb?q=%C3%A9"],
+      ["/with blank", "https://stock.internal/with%20blank"],
+      ["//OTHER.internal:443/x", "https://other.internal/x"],
+      ["https:beside", "https://stock.internal/v1/beside"],
+      ["https://[2001:DB8::1]:8443/x", "https://[2001:db8::1]:8443/x"],
+      // the bytes of UTF-8, each as the character of its number: so do headers arrive
+      ["/caf\u00c3\u00a9?q=\u00c3\u00a9", "https://stock.internal/caf%C3%A9?q=%C3%A9"],
+      ["https://b\u00c3\u00bccher.example/", "https://xn--bcher-kva.example/"],
+      // bytes that are no UTF-8 stay the same bytes
+      ["/caf\u00e9", "https://stock.internal/caf%E9"]
+    ] as const)("to %j is followed by the rules of URLs to %s", ([location, target]) =>
+      upstream({ "*": [to(location), ok] }, follows, { baseUrl: "https://stock.internal/v1" })((api) =>
+        Effect.gen(function* () {
+          yield* get(api, "/items?page=1")
+          assert.strictEqual((yield* asked)[1], `GET ${target}`)
+        })
+      )
+    )
+
     it.effect("is one attempt, and one of the bulkhead's places", () =>
       upstream(
         { "*": [to("/a"), status(503), to("/b"), ok] },

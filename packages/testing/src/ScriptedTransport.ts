@@ -31,7 +31,7 @@ export type Reply =
   | {
       readonly _tag: "Stream"
       readonly status: number
-      readonly headers: Record<string, string>
+      readonly fields: Fields
       readonly parts: ReadonlyArray<Part>
       readonly end: (request: Transport.Request) => Effect.Effect<void, TransportReason>
       readonly delay: Duration.Duration
@@ -50,6 +50,16 @@ export type Reply =
  * @since 0.1.0
  */
 export type Part = string | Uint8Array | { readonly pause: Duration.Duration }
+
+/**
+ * Headers as a server writes them: a list is a header that comes more than once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HeaderLines {
+  readonly [name: string]: string | ReadonlyArray<string>
+}
 
 /**
  * What an attempt meets: a reply, or silence.
@@ -73,34 +83,70 @@ export interface Script {
 
 const encoder = new TextEncoder()
 
-const answer = (status: number, headers: Record<string, string>, body: string): Reply => ({
+/** Headers as a transport gives them. */
+type Fields = Pick<Transport.Response, "headers" | "setCookies" | "trailers">
+
+const linesOf = (lines: string | ReadonlyArray<string>): ReadonlyArray<string> =>
+  typeof lines === "string" ? [lines] : lines
+
+/** RFC 9110 §5.3: lines of one name are one list, but for `set-cookie`, and for a length that is only said more than once (§8.6). */
+const fieldsOf = (headers: HeaderLines = {}, trailers?: HeaderLines): Fields => {
+  const joined: Record<string, string> = {}
+  const setCookies: Array<string> = []
+  for (const [written, given] of Object.entries(headers)) {
+    const name = written.toLowerCase()
+    const lines = linesOf(given)
+    if (name === "set-cookie") setCookies.push(...lines)
+    else joined[name] = (name === "content-length" ? [...new Set(lines)] : lines).join(", ")
+  }
+  return {
+    headers: joined,
+    ...(setCookies.length === 0 ? {} : { setCookies }),
+    ...(trailers === undefined ? {} : { trailers: fieldsOf(trailers).headers })
+  }
+}
+
+const answer = (status: number, fields: Fields, body: string): Reply => ({
   _tag: "Answer",
-  response: { status, headers, body: encoder.encode(body), bodyComplete: true },
+  response: { status, ...fields, body: encoder.encode(body), bodyComplete: true },
   delay: Duration.zero
 })
 
 /**
- * Answers with a value as JSON; status 200 unless another is given.
+ * Answers with a value as JSON; status 200 unless another is given. `trailers` come behind the body.
  *
  * @category steps
  * @since 0.1.0
  */
 export const json = (
   value: unknown,
-  options?: { readonly status?: number | undefined; readonly headers?: Record<string, string> | undefined }
+  options?: {
+    readonly status?: number | undefined
+    readonly headers?: HeaderLines | undefined
+    readonly trailers?: HeaderLines | undefined
+  }
 ): Reply =>
-  answer(options?.status ?? 200, { "content-type": "application/json", ...options?.headers }, JSON.stringify(value))
+  answer(
+    options?.status ?? 200,
+    fieldsOf({ "content-type": "application/json", ...options?.headers }, options?.trailers),
+    JSON.stringify(value)
+  )
 
 /**
- * Answers with a status, headers and text: `status(503, { headers: { "retry-after": "2" } })`.
+ * Answers with a status, headers and text: `status(503, { headers: { "retry-after": "2" } })`. A header that is a list comes as often:
+ * `{ "set-cookie": ["a=1", "b=2"] }`. `trailers` come behind the body.
  *
  * @category steps
  * @since 0.1.0
  */
 export const status = (
   status: number,
-  options?: { readonly headers?: Record<string, string> | undefined; readonly body?: string | undefined }
-): Reply => answer(status, options?.headers ?? {}, options?.body ?? "")
+  options?: {
+    readonly headers?: HeaderLines | undefined
+    readonly trailers?: HeaderLines | undefined
+    readonly body?: string | undefined
+  }
+): Reply => answer(status, fieldsOf(options?.headers, options?.trailers), options?.body ?? "")
 
 /**
  * Fails as the network would: `fail(new Reason.ConnectionRefused({ … }))`.
@@ -152,7 +198,7 @@ const cutOff = ({ origin }: Transport.Request): Reason.ResponseTruncated =>
 /**
  * Answers with a body that comes bit by bit, for a test of what reads it: `stream(["first", pause("2 seconds"), "second"])`.
  *
- * - `status`, `headers`: default 200, and none
+ * - `status`, `headers`, `trailers`: default 200, and none
  * - `end`: what follows the last part: `"complete"`, `"truncated"` (the connection is cut), `"hang"` (nothing more comes, and no
  *   end), or the reason of a failure. Default `"complete"`
  *
@@ -195,13 +241,14 @@ export const stream = (
   parts: ReadonlyArray<Part>,
   options?: {
     readonly status?: number | undefined
-    readonly headers?: Record<string, string> | undefined
+    readonly headers?: HeaderLines | undefined
+    readonly trailers?: HeaderLines | undefined
     readonly end?: "complete" | "truncated" | "hang" | TransportReason | undefined
   }
 ): Reply => ({
   _tag: "Stream",
   status: options?.status ?? 200,
-  headers: options?.headers ?? {},
+  fields: fieldsOf(options?.headers, options?.trailers),
   parts,
   end: endOf(options?.end ?? "complete"),
   delay: Duration.zero
@@ -341,7 +388,8 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
         send: (request) => played(request, wholeOf),
         open: (request) =>
           played(request, (answer): ReturnType<Transport.Transport["Service"]["open"]> => {
-            const { headers, parts, status } = answer
+            const { fields, parts, status } = answer
+            const { headers, setCookies, trailers } = fields
             if (!Transport.isExpected(request, status)) return wholeOf(answer)
             let isAtEnd = false
             const atEnd = Effect.sync(() => {
@@ -354,7 +402,7 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
             const stream = Stream.concat(parts, Stream.drain(Stream.fromEffect(end)))
             return Effect.as(
               Effect.addFinalizer(() => givenUp),
-              { status, headers, stream }
+              { status, headers, setCookies, stream, trailers: () => (isAtEnd ? trailers : undefined) }
             )
           })
       }
@@ -375,7 +423,7 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
 /** An answer whose headers have come. */
 interface Played {
   readonly status: number
-  readonly headers: { readonly [name: string]: string }
+  readonly fields: Fields
   readonly parts: Stream.Stream<Uint8Array>
   readonly end: Effect.Effect<void, TransportReason>
   readonly bodyComplete: boolean
@@ -389,22 +437,23 @@ const play = (step: Step, request: Transport.Request): Effect.Effect<Played, Tra
 
 const playedOf = (reply: Exclude<Reply, { readonly _tag: "Failure" }>, request: Transport.Request): Played => {
   if (reply._tag === "Answer") {
-    const { body, bodyComplete, headers, status } = reply.response
-    return { status, headers, parts: Stream.succeed(body), end: Effect.void, bodyComplete }
+    const { body, bodyComplete, headers, setCookies, status, trailers } = reply.response
+    const fields = { headers, setCookies, trailers }
+    return { status, fields, parts: Stream.succeed(body), end: Effect.void, bodyComplete }
   }
   const parts = Stream.flatMap(Stream.fromIterable(reply.parts), bytesOf)
-  return { status: reply.status, headers: reply.headers, parts, end: reply.end(request), bodyComplete: true }
+  return { status: reply.status, fields: reply.fields, parts, end: reply.end(request), bodyComplete: true }
 }
 
 const wholeOf = ({
   bodyComplete,
   end,
-  headers,
+  fields,
   parts,
   status
 }: Played): Effect.Effect<Transport.Response, TransportReason> =>
   Effect.flatMap(Stream.runCollect(parts), (chunks) =>
-    Effect.as(end, { status, headers, body: joined(chunks), bodyComplete })
+    Effect.as(end, { status, ...fields, body: joined(chunks), bodyComplete })
   )
 
 const bytesOf = (part: Part): Stream.Stream<Uint8Array> => {

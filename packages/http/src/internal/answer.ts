@@ -1,9 +1,11 @@
+import * as Nesting from "@holdfast/core/Nesting"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Rejection } from "../Rejection.ts"
 import type { Answer } from "../Request.ts"
@@ -11,8 +13,9 @@ import type * as Transport from "../Transport.ts"
 import type { Given } from "./encodeRequest.ts"
 import type { Issue } from "./pathTemplate.ts"
 import type { Runtime } from "./runtime.ts"
-import { bodyIssue } from "./schemaIssue.ts"
-import { bodyJson, bodyText, statusReason } from "./statusReason.ts"
+import { noCookies, noHeaders } from "./noFields.ts"
+import { bodyIssue, bounded } from "./schemaIssue.ts"
+import { bodyText, statusReason } from "./statusReason.ts"
 
 /** What the caller asked for, made of a response; or the reason why it is a failure. */
 export const answer = (
@@ -44,11 +47,15 @@ export const isAnswer = (status: number, expectedStatus: ReadonlyArray<number> |
 /** A class, because an object with a getter of its own costs more than the rest of the answer. */
 class WholeAnswer implements Answer {
   readonly status: number
-  readonly headers: Answer["headers"]
+  readonly headers: Transport.Headers
+  readonly setCookies: ReadonlyArray<string>
+  readonly trailers: Transport.Headers
   readonly bytes: Uint8Array
   constructor(response: Transport.Response) {
     this.status = response.status
     this.headers = response.headers
+    this.setCookies = response.setCookies ?? noCookies
+    this.trailers = response.trailers ?? noHeaders
     this.bytes = response.body
   }
   get text(): string {
@@ -61,10 +68,10 @@ const rejection = (
   rejections: ReadonlyArray<Rejection<unknown>>,
   response: Transport.Response
 ): Reason.BusinessRejected | undefined => {
-  const body = bodyJson(bodyText(response.body))
-  if (Option.isNone(body)) return undefined
+  const body = Nesting.parseJson(bodyText(response.body))
+  if (Result.isFailure(body)) return undefined
   for (const { entry, schema } of rejections) {
-    const error = Schema.decodeUnknownOption(schema)(body.value)
+    const error = Schema.decodeUnknownOption(schema)(body.success)
     if (Option.isNone(error)) continue
     return stackless(() => new Reason.BusinessRejected({ entry, status: response.status, error: error.value }))
   }
@@ -73,6 +80,9 @@ const rejection = (
 
 /** How much of a body that does not decode an error repeats. */
 const excerptLength = 500
+
+/** The beginning of a body. It is read anew of as many bytes as it may have, since a slice would keep the whole text in memory. */
+const excerptOf = (body: Uint8Array): string => bodyText(body.subarray(0, 4 * excerptLength)).slice(0, excerptLength)
 
 type Decode = (body: unknown) => Effect.Effect<unknown, Schema.SchemaError, unknown>
 
@@ -100,15 +110,22 @@ const decode = (
         new Reason.ResponseDecodeFailed({
           endpoint,
           status: response.status,
-          ...(contentType === undefined ? {} : { contentType }),
+          ...(contentType === undefined ? {} : { contentType: bounded(contentType) }),
           ...issue,
-          excerpt: text.slice(0, excerptLength)
+          excerpt: excerptOf(response.body)
         })
     )
   // no body at all is `undefined`, so that `Schema.Void` decodes a 204
-  const body = text === "" ? Option.some(undefined) : bodyJson(text)
-  if (Option.isNone(body)) {
-    return Effect.fail(undecodable({ path: "", issue: `not JSON (content type ${contentType ?? "not given"})` }))
+  const body = text === "" ? Result.succeed(undefined) : Nesting.parseJson(text)
+  if (Result.isFailure(body)) {
+    return Effect.fail(
+      undecodable({ path: "", issue: body.failure === "too-deep" ? Nesting.tooDeep : notJson(response) })
+    )
   }
-  return Effect.mapError(decoderOf(schema)(body.value), (error) => undecodable(bodyIssue("", error)))
+  return Effect.mapError(decoderOf(schema)(body.success), (error) => undecodable(bodyIssue("", error)))
+}
+
+const notJson = ({ headers, status }: Transport.Response): string => {
+  const part = status === 206 ? "; a 206 holds a part of a body, which is asked for without decode" : ""
+  return `not JSON (content type ${bounded(headers["content-type"] ?? "not given")})${part}`
 }

@@ -5,7 +5,9 @@ import type * as Schema from "effect/Schema"
 import * as Redaction from "../Redaction.ts"
 import * as RequestIdentity from "../RequestIdentity.ts"
 import type { ParamsOf, RequestOptions } from "../Request.ts"
-import { fillPath, isIssue, type Issue, queryString } from "./pathTemplate.ts"
+import type * as Transport from "../Transport.ts"
+import { putHeaders, wrongHeader, wrongLength } from "./headerRules.ts"
+import { fillPath, isIssue, type Issue, queryString, withQuery } from "./pathTemplate.ts"
 import { isIdempotent } from "./replay.ts"
 import { makeBody, type RequestBody } from "./requestBody.ts"
 import { isTracing } from "./spans.ts"
@@ -58,19 +60,21 @@ export const requestIdOf = (
  * with: all others are made at once.
  */
 export const encodeRequest = (origin: Origin, given: Given): Encoded | Issue | Effect.Effect<Encoded, Issue> => {
-  const { template } = origin
-  if (!template.startsWith("/")) {
-    return { path: "path", issue: `a path begins with a slash, got ${JSON.stringify(template)}` }
-  }
-  const path = fillPath(template, given.params, false)
+  const path = fillPath(origin.template, given.params, false)
   if (typeof path === "object") return path
   const query = queryString(given.query, false)
   if (typeof query === "object") return query
+  const target = withQuery(path, query)
   const headers = headersOf(origin, given)
   if (isIssue(headers)) return headers
   const body = makeBody(given)
-  if (Effect.isEffect(body)) return Effect.map(body, (body) => encoded(origin, given, path + query, headers, body))
-  return isIssue(body) ? body : encoded(origin, given, path + query, headers, body)
+  if (Effect.isEffect(body)) {
+    return Effect.flatMap(body, (body) => {
+      const request = encoded(origin, given, target, headers, body)
+      return isIssue(request) ? Effect.fail(request) : Effect.succeed(request)
+    })
+  }
+  return isIssue(body) ? body : encoded(origin, given, target, headers, body)
 }
 
 const encoded = (
@@ -79,8 +83,11 @@ const encoded = (
   path: string,
   headers: Record<string, string>,
   body: RequestBody
-): Encoded => {
+): Encoded | Issue => {
   if (body.contentType !== undefined) headers["content-type"] ??= body.contentType
+  const declared = headers["content-length"]
+  const wrong = declared === undefined ? undefined : wrongLength(declared, bytesOf(body.body))
+  if (wrong !== undefined) return wrong
   return {
     path: runtime.basePath + path,
     shownPath: isTracing(fiber) ? shown(runtime, template, given) : "",
@@ -94,26 +101,39 @@ const encoded = (
 const shown = (runtime: Runtime, template: string, given: Given): string =>
   // one that was written into the path, too
   Redaction.path(
-    runtime.basePath + String(fillPath(template, given.params, true)) + String(queryString(given.query, true)),
+    runtime.basePath +
+      withQuery(String(fillPath(template, given.params, true)), String(queryString(given.query, true))),
     runtime.visibleQuery
   )
 
+/** The headers of a call. Those of the upstream were looked at when it was made, and what is made here needs no look. */
 const headersOf = (origin: Origin, given: Given): Record<string, string> | Issue => {
   const headers = { ...origin.runtime.headers }
-  if (origin.runtime.propagateRequestId) headers["x-request-id"] = origin.requestId
+  if (origin.runtime.propagateRequestId) {
+    // the identity that a program provides is its own to fill
+    const wrong = wrongHeader("x-request-id", origin.requestId)
+    if (wrong !== undefined) return wrong
+    headers["x-request-id"] = origin.requestId
+  }
   if (origin.runtime.propagateTags.length > 0) {
     const tags = origin.fiber.getRef(RequestIdentity.Current)?.tags ?? {}
     for (const name of origin.runtime.propagateTags) {
       const value = tags[name]
-      if (value !== undefined) headers[name] = value
+      if (value === undefined) continue
+      const wrong = wrongHeader(name, value)
+      if (wrong !== undefined) return { path: `tags.${name}`, issue: wrong.issue }
+      headers[name] = value
     }
   }
   if (given.decode !== undefined) headers["accept"] ??= "application/json"
-  if (given.contentType !== undefined) headers["content-type"] = given.contentType
+  if (given.contentType !== undefined) {
+    const wrong = wrongHeader("content-type", given.contentType)
+    if (wrong !== undefined) return { path: "contentType", issue: wrong.issue }
+    headers["content-type"] = given.contentType
+  }
   if (given.headers !== undefined) {
-    for (const [name, value] of Object.entries(given.headers)) {
-      if (value !== undefined) headers[name.toLowerCase()] = Redacted.isRedacted(value) ? Redacted.value(value) : value
-    }
+    const wrong = putHeaders(headers, plainHeaders(given.headers))
+    if (wrong !== undefined) return wrong
   }
   if (given.idempotencyKey !== undefined) {
     const key = given.idempotencyKey === true ? randomHex(origin.fiber) + randomHex(origin.fiber) : given.idempotencyKey
@@ -123,19 +143,20 @@ const headersOf = (origin: Origin, given: Given): Record<string, string> | Issue
     // a structured-field string (RFC 9651 §3.3.3), as draft-ietf-httpapi-idempotency-key-header asks for
     headers["idempotency-key"] = `"${key.replace(/["\\]/g, "\\$&")}"`
   }
-  // those of the upstream were checked when it was made
-  return given.headers === undefined && given.contentType === undefined ? headers : (wrongHeader(headers) ?? headers)
+  return headers
 }
 
-/** RFC 9110 §5.1 and §5.5. The value is not repeated: it may be the secret that holds the stray line break. */
-export const wrongHeader = (headers: { readonly [name: string]: string }): Issue | undefined => {
-  for (const name of Object.keys(headers)) {
-    if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name)) {
-      return { path: "headers", issue: `${JSON.stringify(name)} is not a header name` }
-    }
-    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(headers[name] ?? "")) {
-      return { path: `headers.${name}`, issue: "the value has a character that a header may not have" }
-    }
-  }
-  return undefined
+/** Headers as they were given, their secrets in the plain, without those that are left out. */
+export const plainHeaders = (
+  given: NonNullable<RequestOptions["headers"]>
+): ReadonlyArray<readonly [name: string, value: string]> =>
+  Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, Redacted.isRedacted(value) ? Redacted.value(value) : value] as const]
+  )
+
+/** Bytes of a body; `undefined` for a stream, which nobody has counted. */
+const bytesOf = (body: Transport.Body | undefined): number | undefined => {
+  if (body === undefined) return 0
+  if (typeof body === "string") return new TextEncoder().encode(body).length
+  return body instanceof Uint8Array ? body.length : undefined
 }

@@ -16,6 +16,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { StreamedAnswer } from "../Request.ts"
+import type * as Transport from "../Transport.ts"
+import { noCookies, noHeaders } from "./noFields.ts"
 import { type CallSite, framesOf } from "./callSite.ts"
 import * as Spans from "./spans.ts"
 
@@ -62,7 +64,10 @@ type Ending =
 /** What a transport opened. */
 export interface Opened {
   readonly status: number
-  readonly headers: { readonly [name: string]: string }
+  readonly headers: Transport.Headers
+  readonly setCookies: ReadonlyArray<string> | undefined
+  /** Once the stream has ended. */
+  readonly trailers: (() => Transport.Headers | undefined) | undefined
   readonly stream: Stream.Stream<Uint8Array, Reason.TransportReason>
   /** Host and port that answered. */
   readonly endpoint: string
@@ -117,8 +122,14 @@ export class OpenBody {
   give(onEnded: Effect.Effect<void>): Effect.Effect<StreamedAnswer> {
     return Effect.suspend(() => {
       const { bodies, context, deadline, ended, unreadMillis } = this.#caller
-      const { headers = {}, status = 0 } = this.#opened ?? {}
-      const answer = { status, headers, stream: this.#stream() }
+      const { headers = noHeaders, setCookies = noCookies, status = 0, trailers } = this.#opened ?? {}
+      const answer: StreamedAnswer = {
+        status,
+        headers,
+        setCookies,
+        trailers: Effect.sync(() => trailers?.() ?? noHeaders),
+        stream: this.#stream()
+      }
       if (this.#ending !== undefined) {
         // its scope was closed before anybody had it
         ended(Exit.void)

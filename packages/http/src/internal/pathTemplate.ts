@@ -9,27 +9,76 @@ export interface Issue {
 
 export const isIssue = (value: object | string): value is Issue => typeof value === "object" && "issue" in value
 
-/** A lone surrogate has no UTF-8 form: `encodeURIComponent` throws at it. */
-const notUnicode = "must be well-formed Unicode; it has half of a surrogate pair"
+/** A lone surrogate has no UTF-8 form: `encodeURIComponent` throws at it, and encoders put another character in its place. */
+export const notUnicode = "must be well-formed Unicode; it has half of a surrogate pair"
 
 const text = (value: PathValue): string => (Redacted.isRedacted(value) ? Redacted.value(value) : String(value))
 
-/** A template taken apart: texts, and between them the names of the places. */
+/** A template taken apart: texts, encoded, and between them the names of the places. */
 interface Parts {
   readonly texts: ReadonlyArray<string>
   readonly names: ReadonlyArray<string>
+  /** How many of the texts come before the query. */
+  readonly inPath: number
 }
 
-const parse = (template: string): Parts => {
+/** What nobody can mean by a character, or what two readers would take for two things; and what to write for it. */
+const ambiguous = /[\0-\x20\p{Cc}#\\{}]|%(?![0-9A-Fa-f]{2})/u
+
+const refused = (character: string): string => {
+  switch (character) {
+    case "#":
+      return "has a fragment, which is never sent; write %23 where the sign itself is meant"
+    case "\\":
+      return "has a backslash, which some read as a slash; write %5C"
+    case "{":
+    case "}":
+      return "has a brace without its partner; write %7B or %7D where the sign itself is meant"
+    case "%":
+      return "has a % that is not followed by two hexadecimal digits; write %25 where the sign itself is meant"
+    case " ":
+      return "has a blank, which no request can carry; write %20, or give the value as a param"
+    default:
+      return "has a control character, such as a line break, which no request can carry"
+  }
+}
+
+/** RFC 3986 §3.3 and §3.4: what a path and a query hold as it is. All else is percent-encoded, as UTF-8. */
+const encodedText = (text: string): string => text.replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]/gu, encodeURIComponent)
+
+/** A segment that URLs resolve away, even when it is encoded. What fills a place makes none: it is never a dot alone. */
+const dotSegment = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i
+
+const parse = (template: string): Parts | Issue => {
+  if (!template.startsWith("/")) {
+    return { path: "path", issue: `a path begins with a slash, got ${JSON.stringify(template)}` }
+  }
+  if (!template.isWellFormed()) return { path: "path", issue: notUnicode }
   const pieces = template.split(/\{([^{}]*)\}/)
-  return { texts: pieces.filter((_, index) => index % 2 === 0), names: pieces.filter((_, index) => index % 2 === 1) }
+  const texts = pieces.filter((_, index) => index % 2 === 0)
+  for (const text of texts) {
+    const [wrong] = ambiguous.exec(text) ?? []
+    if (wrong !== undefined) return { path: "path", issue: refused(wrong) }
+  }
+  if (dotSegment.test(texts.join("_").split("?", 1)[0] ?? "")) {
+    return {
+      path: "path",
+      issue: "has a segment . or .., with which it would leave its place; write the path that is meant"
+    }
+  }
+  const before = texts.findIndex((text) => text.includes("?"))
+  return {
+    texts: texts.map(encodedText),
+    names: pieces.filter((_, index) => index % 2 === 1),
+    inPath: before === -1 ? texts.length : before
+  }
 }
 
 // templates are written in code, so there are few; a program that makes them up does not fill the memory with them
-const parsed = new Map<string, Parts>()
+const parsed = new Map<string, Parts | Issue>()
 const mostParsed = 1000
 
-const partsOf = (template: string): Parts => {
+const partsOf = (template: string): Parts | Issue => {
   const known = parsed.get(template)
   if (known !== undefined) return known
   const parts = parse(template)
@@ -39,17 +88,19 @@ const partsOf = (template: string): Parts => {
 }
 
 /**
- * Fills `{name}` places. A value is percent-encoded whole, so that a slash in it cannot become another path; an empty one
- * is refused, because it would name another resource: `/users/{id}` is not `/users/`. So are `.` and `..`, which URLs
- * resolve away even when they are encoded.
+ * A path of its template. The text is sent by RFC 3986: what a path or a query may hold goes as it is, anything else percent-encoded as
+ * UTF-8; what cannot be meant (a blank, a fragment) is refused, and so are segments that URLs resolve away, with which a path would
+ * leave its base. `{name}` places are filled: a value is percent-encoded whole, so that a slash in it cannot become another path, and
+ * in the path none may be empty, because it would name another resource: `/users/{id}` is not `/users/`.
  */
 export const fillPath = (
   template: string,
   params: { readonly [name: string]: PathValue | undefined } | undefined,
   hideSecrets: boolean
 ): string | Issue => {
-  if (!template.includes("{")) return template
-  const { names, texts } = partsOf(template)
+  const parts = partsOf(template)
+  if (isIssue(parts)) return parts
+  const { inPath, names, texts } = parts
   let filled = texts[0] ?? ""
   for (let place = 0; place < names.length; place++) {
     const name = names[place] ?? ""
@@ -57,9 +108,9 @@ export const fillPath = (
     if (value === undefined) {
       return { path: `params.${name}`, issue: `the path ${template} needs it, and it was not given` }
     }
-    const segment = segmentOf(name, value, hideSecrets)
-    if (typeof segment === "object") return segment
-    filled += segment + (texts[place + 1] ?? "")
+    const filling = place < inPath ? segmentOf(name, value, hideSecrets) : valueOf(name, value, hideSecrets)
+    if (typeof filling === "object") return filling
+    filled += filling + (texts[place + 1] ?? "")
   }
   return filled
 }
@@ -72,7 +123,19 @@ const segmentOf = (name: string, value: PathValue, hideSecrets: boolean): string
   if (given === "" || given === "." || given === "..") {
     return { path: `params.${name}`, issue: `must name one path segment, got ${JSON.stringify(given)}` }
   }
-  return given.isWellFormed() ? encodeURIComponent(given) : { path: `params.${name}`, issue: notUnicode }
+  return encodedValue(name, given)
+}
+
+const valueOf = (name: string, value: PathValue, hideSecrets: boolean): string | Issue =>
+  hideSecrets && Redacted.isRedacted(value) ? "REDACTED" : encodedValue(name, text(value))
+
+const encodedValue = (name: string, value: string): string | Issue =>
+  value.isWellFormed() ? encodeURIComponent(value) : { path: `params.${name}`, issue: notUnicode }
+
+/** A path, which may have a query of its own, with what else is asked. */
+export const withQuery = (path: string, query: string): string => {
+  if (query === "" || !path.includes("?")) return path + query
+  return path + (/[?&]$/.test(path) ? "" : "&") + query.slice(1)
 }
 
 /** The query string with its `?`, or nothing; or what is wrong with it. Arrays repeat the name; `undefined` is left out. */

@@ -3,6 +3,8 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as HttpPolicy from "../HttpPolicy.ts"
+import * as Nesting from "@holdfast/core/Nesting"
+import { oneLine } from "@holdfast/core/OneLine"
 import { nearestName } from "./nearestName.ts"
 import type { Options } from "./policyModel.ts"
 import { type Declared, type Fields, policyShape, type Preset, type Scalar, type Shape } from "./policyShape.ts"
@@ -11,6 +13,10 @@ import { type Declared, type Fields, policyShape, type Preset, type Scalar, type
 
 /** Everything that is wrong, a sentence each. */
 export type Problems = ReadonlyArray<string>
+
+/** What a message says of them: a line each, whatever names and values they quote. */
+export const inLines = (problems: Problems): string =>
+  problems.map((problem) => oneLine(`HttpPolicy: ${problem}`)).join("\n")
 
 /** A value as an environment holds it: text, whatever it stands for, and where it was found. */
 export class Written {
@@ -22,18 +28,64 @@ export class Written {
   }
 }
 
+/**
+ * What is found wrong, as it is found. A file may be wrong in as many places as it has, and to say of each what was probably meant would
+ * take longer than to read it; so the first are told, and the rest are counted.
+ */
+export class Found {
+  readonly #lines: Array<string> = []
+  #more = 0
+
+  /** Adds a sentence, which is made only when it is told. */
+  add(line: () => string): void {
+    if (this.#lines.length < mostTold) this.#lines.push(line())
+    else this.#more++
+  }
+
+  get isEmpty(): boolean {
+    return this.#lines.length === 0
+  }
+
+  get problems(): Problems {
+    return this.#more === 0 ? this.#lines : [...this.#lines, `and ${this.#more} more`]
+  }
+}
+
+const mostTold = 50
+
 const longestShown = 60
+
+const clipped = (text: string): string => (text.length <= longestShown ? text : `${text.slice(0, longestShown)}…`)
 
 const shown = (value: unknown): string => {
   if (value === undefined) return "nothing"
+  if (Predicate.isString(value)) return clipped(JSON.stringify(value.slice(0, longestShown + 1)))
+  // a few levels are more than there is room for, and all of them may be more than there is stack for;
   // what JSON cannot show is no JSON, which its type says
-  const text = Predicate.isString(value) || Predicate.isObjectOrArray(value) ? JSON.stringify(value) : String(value)
-  return text.length <= longestShown ? text : `${text.slice(0, longestShown)}…`
+  return clipped(Predicate.isObjectOrArray(value) ? JSON.stringify(Nesting.cut(value, 4)) : String(value))
+}
+
+/** The longest text of a policy that is read, in characters. */
+export const longestText = 1024 * 1024
+
+/** What is written in JSON, or what the text is instead. */
+export const parseText = (text: string): Result.Result<unknown, string> => {
+  if (text.length > longestText) {
+    return Result.fail(`${text.length} characters long; a policy has ${longestText} at most`)
+  }
+  if (Nesting.isTextDeeper(text)) return Result.fail(Nesting.tooDeep)
+  try {
+    return Result.succeed(JSON.parse(text))
+  } catch (error) {
+    return Result.fail(`not JSON: ${error instanceof SyntaxError ? error.message : String(error)}`)
+  }
 }
 
 /** The place of a name below another: `retry.maxAttempts`, `operations["POST /charges"]`. */
 const below = (path: string, name: string): string => {
-  if (!/^[A-Za-z_$][\w$]*$/.test(name)) return `${path}[${JSON.stringify(name)}]`
+  if (name.length > longestShown || !/^[A-Za-z_$][\w$]*$/.test(name)) {
+    return `${path}[${JSON.stringify(clipped(name))}]`
+  }
   return path === "" ? name : `${path}.${name}`
 }
 
@@ -87,6 +139,8 @@ const shortUnits: { readonly [unit: string]: string } = {
 
 /** What a time that was written in another way should have been. */
 const timeHint = (value: unknown): string => {
+  // lists in lists have no text, at some depth
+  if (!Predicate.isString(value) && !Predicate.isNumber(value)) return ""
   const text = String(value).trim()
   if (/^\d+(\.\d+)?$/.test(text)) {
     return `; if these are milliseconds, write "${inWords(Duration.millis(Number(text)))}"`
@@ -102,57 +156,57 @@ const timeHint = (value: unknown): string => {
 // from data
 // ---------------------------------------------------------------------------------------------------------------------
 
-const refuse = (shape: Shape, value: unknown, path: string, problems: Array<string>, hint = ""): undefined => {
-  problems.push(`${path === "" ? "a policy" : path} must be ${wanted(shape)}, got ${shown(value)}${hint}`)
+const refuse = (shape: Shape, value: unknown, path: string, found: Found, hint = () => ""): undefined => {
+  found.add(() => `${path === "" ? "a policy" : path} must be ${wanted(shape)}, got ${shown(value)}${hint()}`)
 }
 
 /** The same value with its type, as far as a text tells it. */
-const fromText = (shape: Shape, { name, text }: Written, problems: Array<string>): unknown => {
+const fromText = (shape: Shape, { name, text }: Written, found: Found): unknown => {
   const trimmed = text.trim()
   if (shape.off === true && trimmed.toLowerCase() === "false") return false
   if (shape.inside !== undefined && /^[{[]/.test(trimmed)) {
-    try {
-      return readValue(shape, JSON.parse(trimmed), name, problems)
-    } catch (error) {
-      problems.push(`${name} is not JSON: ${error instanceof SyntaxError ? error.message : String(error)}`)
-      return undefined
-    }
+    const json = parseText(trimmed)
+    if (Result.isSuccess(json)) return readValue(shape, json.success, name, found)
+    found.add(() => `${name} is ${json.failure}`)
+    return undefined
   }
   const isNumber = shape.scalar?._tag === "Number" && trimmed !== "" && Number.isFinite(Number(trimmed))
-  return readValue(shape, isNumber ? Number(trimmed) : trimmed, name, problems)
+  return readValue(shape, isNumber ? Number(trimmed) : trimmed, name, found)
 }
 
-const readValue = (shape: Shape, value: unknown, path: string, problems: Array<string>): unknown => {
-  if (value instanceof Written) return fromText(shape, value, problems)
+const readValue = (shape: Shape, value: unknown, path: string, found: Found): unknown => {
+  if (value instanceof Written) return fromText(shape, value, found)
   if (shape.code !== undefined) {
-    problems.push(`${path}: ${shape.code}`)
+    found.add(() => `${path}: ${shape.code}`)
     return undefined
   }
   if (value === false && shape.off === true) return false
   if (shape.inside !== undefined && Predicate.isObjectOrArray(value)) {
-    return readInside(shape, shape.inside, value, path, problems)
+    return readInside(shape, shape.inside, value, path, found)
   }
   return shape.scalar === undefined
-    ? refuse(shape, value, path, problems)
-    : readScalar(shape, shape.scalar, value, path, problems)
+    ? refuse(shape, value, path, found)
+    : readScalar(shape, shape.scalar, value, path, found)
 }
 
-const readScalar = (shape: Shape, scalar: Scalar, value: unknown, path: string, problems: Array<string>): unknown => {
+const readScalar = (shape: Shape, scalar: Scalar, value: unknown, path: string, found: Found): unknown => {
   switch (scalar._tag) {
     case "Number":
-      return Predicate.isNumber(value) ? value : refuse(shape, value, path, problems)
+      return Predicate.isNumber(value) ? value : refuse(shape, value, path, found)
     case "Text":
-      return Predicate.isString(value) ? value : refuse(shape, value, path, problems)
+      return Predicate.isString(value) ? value : refuse(shape, value, path, found)
     case "Word": {
       if (Predicate.isString(value) && scalar.words.includes(value)) return value
-      const meant = Predicate.isString(value) ? nearestName(value, scalar.words) : undefined
-      return refuse(shape, value, path, problems, meant === undefined ? "" : `; did you mean "${meant}"?`)
+      return refuse(shape, value, path, found, () => {
+        const meant = Predicate.isString(value) ? nearestName(value, scalar.words) : undefined
+        return meant === undefined ? "" : `; did you mean "${meant}"?`
+      })
     }
     case "Time":
       // the types say what a time in words is; whether this is one is asked here
       return Predicate.isString(value) && Option.isSome(Duration.fromInput(value as Duration.Input))
         ? value
-        : refuse(shape, value, path, problems, timeHint(value))
+        : refuse(shape, value, path, found, () => timeHint(value))
   }
 }
 
@@ -161,41 +215,41 @@ const readInside = (
   inside: NonNullable<Shape["inside"]>,
   value: object,
   path: string,
-  problems: Array<string>
+  found: Found
 ): unknown => {
   if (inside._tag === "List") {
-    if (!Array.isArray(value)) return refuse(shape, value, path, problems)
-    return value.map((item, index) => readValue(inside.of, item, `${path}[${index}]`, problems))
+    if (!Array.isArray(value)) return refuse(shape, value, path, found)
+    return value.map((item, index) => readValue(inside.of, item, `${path}[${index}]`, found))
   }
-  if (Array.isArray(value)) return refuse(shape, value, path, problems)
-  if (inside._tag === "Fields") return readFields(inside, value, path, problems)
+  if (Array.isArray(value)) return refuse(shape, value, path, found)
+  if (inside._tag === "Fields") return readFields(inside, value, path, found)
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => {
       const place = below(path, name)
       if (!/^[A-Z]+ \//.test(name)) {
-        problems.push(`${place} is no operation, which is a method and a path: "POST /charges/{id}"`)
+        found.add(() => `${place} is no operation, which is a method and a path: "POST /charges/{id}"`)
       }
-      return [name, readValue(inside.of, item, place, problems)]
+      return [name, readValue(inside.of, item, place, found)]
     })
   )
 }
 
-const readFields = (inside: Fields, value: object, path: string, problems: Array<string>): unknown => {
-  const found = Object.entries(value).filter(([, item]) => item !== undefined)
+const readFields = (inside: Fields, value: object, path: string, found: Found): unknown => {
+  const given = Object.entries(value).filter(([, item]) => item !== undefined)
   const read: Array<readonly [string, unknown]> = []
-  for (const [name, item] of found) {
+  for (const [name, item] of given) {
     const shape = Object.hasOwn(inside.fields, name) ? inside.fields[name] : undefined
-    if (shape === undefined) problems.push(unknownName(inside, name, below(path, name)))
-    else read.push([name, readValue(shape, item, below(path, name), problems)])
+    if (shape === undefined) found.add(() => unknownName(inside, name, below(path, name)))
+    else read.push([name, readValue(shape, item, below(path, name), found)])
   }
   for (const name of inside.needs) {
-    if (!found.some(([present]) => present === name)) problems.push(`${below(path, name)} is missing`)
+    if (!given.some(([present]) => present === name)) found.add(() => `${below(path, name)} is missing`)
   }
   if (inside.choice === undefined) return Object.fromEntries(read)
   const [first, ...others] = read
   if (first === undefined || others.length > 0) {
     const names = Object.keys(inside.fields).join(", ")
-    problems.push(`${path} must have one of ${names}, got ${read.map(([name]) => name).join(" and ") || "none"}`)
+    found.add(() => `${path} must have one of ${names}, got ${read.map(([name]) => name).join(" and ") || "none"}`)
     return undefined
   }
   return inside.choice.into(...first)
@@ -290,20 +344,19 @@ const makers: { readonly [P in Preset]: (options: Options) => HttpPolicy.HttpPol
 }
 
 const make = (preset: Preset | undefined, options: Options): Result.Result<HttpPolicy.HttpPolicy, Problems> => {
-  const problems = alone(options).flatMap(([prefix, part]) =>
-    Result.match(
-      attempted(() => HttpPolicy.make(part), prefix),
-      { onFailure: (found) => found, onSuccess: () => [] }
-    )
-  )
-  return problems.length > 0 ? Result.fail(problems) : attempted(() => makers[preset ?? "standard"](options), "")
+  const found = new Found()
+  for (const [prefix, part] of alone(options)) {
+    const made = attempted(() => HttpPolicy.make(part), prefix)
+    if (Result.isFailure(made)) for (const problem of made.failure) found.add(() => problem)
+  }
+  return found.isEmpty ? attempted(() => makers[preset ?? "standard"](options), "") : Result.fail(found.problems)
 }
 
 /** A policy from data, or everything that is wrong with it. What was declared in code holds where the data say nothing. */
 export const readPolicy = (value: unknown, declared: Declared = {}): Result.Result<HttpPolicy.HttpPolicy, Problems> => {
-  const problems: Array<string> = []
-  const read = readValue(policyShape, value, "", problems)
-  if (problems.length > 0) return Result.fail(problems)
+  const found = new Found()
+  const read = readValue(policyShape, value, "", found)
+  if (!found.isEmpty) return Result.fail(found.problems)
   // the table that it was read by is typed by the options
   const { preset, ...options } = { ...declared, ...(read as Declared) }
   return make(preset, options)
@@ -333,17 +386,17 @@ const inWords = (duration: Duration.Duration): string => {
   return `${amount} ${unit}${amount === 1n ? "" : "s"}`
 }
 
-const writeValue = (shape: Shape, value: unknown, path: string, problems: Array<string>): unknown => {
+const writeValue = (shape: Shape, value: unknown, path: string, found: Found): unknown => {
   if (shape.code !== undefined) {
-    problems.push(`${path}: ${shape.code}`)
+    found.add(() => `${path}: ${shape.code}`)
     return undefined
   }
   if (value === false) return false
   if (shape.inside !== undefined && isInside(shape.inside, value)) {
-    return writeInside(shape.inside, value, path, problems)
+    return writeInside(shape.inside, value, path, found)
   }
   if (Predicate.isFunction(value)) {
-    problems.push(`${path} is a function, which data cannot hold; it must be ${wanted(shape)}`)
+    found.add(() => `${path} is a function, which data cannot hold; it must be ${wanted(shape)}`)
     return undefined
   }
   // no bound is what leaving the option out means, wherever a number may be infinite
@@ -358,22 +411,17 @@ const isInside = (inside: NonNullable<Shape["inside"]>, value: unknown): value i
   (inside._tag !== "Fields" || inside.needs.every((name) => Predicate.hasProperty(value, name))) &&
   (Predicate.isObjectOrArray(value) || Predicate.hasProperty(value, "doubling"))
 
-const writeInside = (
-  inside: NonNullable<Shape["inside"]>,
-  value: object,
-  path: string,
-  problems: Array<string>
-): unknown => {
+const writeInside = (inside: NonNullable<Shape["inside"]>, value: object, path: string, found: Found): unknown => {
   if (inside._tag === "List") {
     return Array.isArray(value)
-      ? value.map((item, index) => writeValue(inside.of, item, `${path}[${index}]`, problems))
+      ? value.map((item, index) => writeValue(inside.of, item, `${path}[${index}]`, found))
       : []
   }
   const entries = Object.entries(inside._tag === "Fields" && inside.choice ? inside.choice.outOf(value) : value)
   return Object.fromEntries(
     entries.flatMap(([name, item]) => {
       const shape = inside._tag === "Operations" ? inside.of : inside.fields[name]
-      const written = shape && item !== undefined ? writeValue(shape, item, below(path, name), problems) : undefined
+      const written = shape && item !== undefined ? writeValue(shape, item, below(path, name), found) : undefined
       return written === undefined ? [] : [[name, written]]
     })
   )
@@ -381,9 +429,9 @@ const writeInside = (
 
 /** A policy as data: all of its stages and no preset, so that it means the same whatever a preset comes to be. */
 export const writePolicy = (policy: HttpPolicy.HttpPolicy): Result.Result<object, Problems> => {
-  const problems: Array<string> = []
-  const written = writeInside(policyShape.inside, policy.options, "", problems)
-  return problems.length > 0 || !Predicate.isObject(written)
-    ? Result.fail(problems)
+  const found = new Found()
+  const written = writeInside(policyShape.inside, policy.options, "", found)
+  return !found.isEmpty || !Predicate.isObject(written)
+    ? Result.fail(found.problems)
     : Result.succeed({ preset: "none", ...written })
 }

@@ -1,6 +1,6 @@
 import * as Text from "effect/String"
 import { nearestSlip } from "./nearestName.ts"
-import { unknownName, Written } from "./policyData.ts"
+import { type Found, unknownName, Written } from "./policyData.ts"
 import { type Fields, policyShape, type Shape } from "./policyShape.ts"
 
 // A configuration knows texts under paths, and not where one name ends and the next begins: what is `retry.maxAttempts` in
@@ -23,10 +23,13 @@ const nameOf = ({ path }: Entry): string => path.join(path.every((part) => /^[A-
 
 const upper = (parts: ReadonlyArray<string>): string => parts.map(Text.configCase).join("_")
 
+/** No option has a name of more parts. */
+const mostParts = 8
+
 /** How many parts of a path a name takes up: none when it is another name. */
 const partsOf = (name: string, { rest }: Rest): number => {
   const wanted = Text.configCase(name)
-  return rest.findIndex((_, index) => upper(rest.slice(0, index + 1)) === wanted) + 1
+  return rest.slice(0, mostParts).findIndex((_, index) => upper(rest.slice(0, index + 1)) === wanted) + 1
 }
 
 /** The option that a path leads to: the one with the longest name, since `deadline` is the beginning of `deadlineHeader`. */
@@ -38,13 +41,13 @@ const optionOf = (inside: Fields, entry: Rest): readonly [name: string, below: R
   return best && [best[0], { ...entry, rest: entry.rest.slice(best[1]) }]
 }
 
-const gather = (shape: Shape, entries: ReadonlyArray<Rest>, problems: Array<string>): unknown => {
+const gather = (shape: Shape, entries: ReadonlyArray<Rest>, found: Found): unknown => {
   const own = entries.find(({ rest }) => rest.length === 0)
   const deeper = entries.filter(({ rest }) => rest.length > 0)
   const [first] = deeper
   if (first === undefined) return own && new Written(own.text, nameOf(own))
   if (own !== undefined || shape.inside === undefined) {
-    problems.push(
+    found.add(() =>
       own === undefined
         ? `${nameOf(first)} is not an option`
         : `${nameOf(own)} and ${nameOf(first)} are both given; one says all of it, the other a part`
@@ -52,26 +55,29 @@ const gather = (shape: Shape, entries: ReadonlyArray<Rest>, problems: Array<stri
     return undefined
   }
   const { inside } = shape
-  if (inside._tag === "Fields") return gatherFields(inside, deeper, problems)
+  if (inside._tag === "Fields") return gatherFields(inside, deeper, found)
   const byName = Map.groupBy(deeper, ({ rest }) => rest[0] ?? "")
   const parts = [...byName].map(([name, below]) => {
     const item = below.map((entry) => ({ ...entry, rest: entry.rest.slice(1) }))
-    return [name, gather(inside.of, item, problems)] as const
+    return [name, gather(inside.of, item, found)] as const
   })
   if (inside._tag === "Operations") return Object.fromEntries(parts)
   return parts.sort(([one], [other]) => Number(one) - Number(other)).map(([, item]) => item)
 }
 
-const gatherFields = (inside: Fields, entries: ReadonlyArray<Rest>, problems: Array<string>): unknown => {
+const gatherFields = (inside: Fields, entries: ReadonlyArray<Rest>, found: Found): unknown => {
   const byName = new Map<string, Array<Rest>>()
   for (const entry of entries) {
     const option = optionOf(inside, entry)
-    if (option === undefined) problems.push(unknownName(inside, upper(entry.rest), nameOf(entry)))
-    else byName.set(option[0], [...(byName.get(option[0]) ?? []), option[1]])
+    if (option === undefined) {
+      found.add(() => unknownName(inside, upper(entry.rest), nameOf(entry)))
+      continue
+    }
+    const below = byName.get(option[0])
+    if (below === undefined) byName.set(option[0], [option[1]])
+    else below.push(option[1])
   }
-  return Object.fromEntries(
-    [...byName].map(([name, below]) => [name, gather(inside.fields[name] ?? {}, below, problems)])
-  )
+  return Object.fromEntries([...byName].map(([name, below]) => [name, gather(inside.fields[name] ?? {}, below, found)]))
 }
 
 /** Whether an upstream's setting may be meant for its policy: others share its name, such as PAYMENTS_BASE_URL. */
@@ -79,10 +85,13 @@ const isOurs = (entry: Rest): boolean => {
   if (entry.rest.length === 0) return /^\s*\{/.test(entry.text)
   if (optionOf(policyShape.inside, entry) !== undefined) return true
   const [names, stages] = [Object.keys(policyShape.inside.fields), stagesWithOptions]
-  return entry.rest.some(
-    (_, index) =>
-      nearestSlip(upper(entry.rest.slice(0, index + 1)), index === entry.rest.length - 1 ? names : stages) !== undefined
-  )
+  return entry.rest
+    .slice(0, mostParts)
+    .some(
+      (_, index) =>
+        nearestSlip(upper(entry.rest.slice(0, index + 1)), index === entry.rest.length - 1 ? names : stages) !==
+        undefined
+    )
 }
 
 const stagesWithOptions = Object.entries(policyShape.inside.fields).flatMap(([name, { inside }]) =>
@@ -90,7 +99,7 @@ const stagesWithOptions = Object.entries(policyShape.inside.fields).flatMap(([na
 )
 
 /** What texts under an upstream's name say of its policy; what is not about it is left alone. */
-export const gatherPolicy = (entries: ReadonlyArray<Entry>, depth: number, problems: Array<string>): unknown => {
+export const gatherPolicy = (entries: ReadonlyArray<Entry>, depth: number, found: Found): unknown => {
   const ours = entries.map((entry) => ({ ...entry, rest: entry.path.slice(depth) })).filter(isOurs)
-  return ours.length === 0 ? undefined : gather(policyShape, ours, problems)
+  return ours.length === 0 ? undefined : gather(policyShape, ours, found)
 }

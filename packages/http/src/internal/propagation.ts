@@ -3,6 +3,7 @@ import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import * as Baggage from "../Baggage.ts"
 import * as TraceContext from "../TraceContext.ts"
+import { isHeaderValue } from "./headerRules.ts"
 
 /** What an upstream is told of the trace. */
 export interface Propagation {
@@ -36,8 +37,8 @@ export const withTrace = (headers: Headers, { b3, trace }: Propagation, span: Tr
   const traced: Record<string, string> = { ...headers }
   traced["traceparent"] = `00-${traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
   const state = stateOf(span)
-  // a state without its traceparent means nothing, and neither does one of another trace
-  if (state === "") delete traced["tracestate"]
+  // a state without its traceparent means nothing, and neither does one of another trace; one that is no header goes nowhere
+  if (state === "" || !isHeaderValue(state)) delete traced["tracestate"]
   else traced["tracestate"] = state
   if (b3) {
     const parent = Option.getOrUndefined(span.parent)

@@ -32,14 +32,13 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 export const isRedirect = (status: number, headers: { readonly [name: string]: string }): boolean =>
   redirects.has(status) && headers["location"] !== undefined
 
-/** Headers that describe a body, which go with it (Fetch, "request-body-header name"); and those that frame it. */
+/** Headers that describe a body, which go with it (Fetch, "request-body-header name"); and the one that frames it. */
 const ofBody: ReadonlySet<string> = new Set([
   "content-encoding",
   "content-language",
   "content-length",
   "content-location",
-  "content-type",
-  "transfer-encoding"
+  "content-type"
 ])
 
 const isOfTrace = (name: string): boolean =>
@@ -53,6 +52,13 @@ const isForOrigin = (name: string, asked: Asked): boolean =>
   Redaction.isSecretHeader(name) ||
   (asked.policy.traceHeaders === "drop" && isOfTrace(name))
 
+/**
+ * A header holds its bytes as characters, so what is not ASCII is a byte of what the server wrote, in UTF-8 or not: percent-encoded it
+ * stays the same byte. A URL would take it for a character, and encode that.
+ */
+const encodedBytes = (location: string): string =>
+  location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`)
+
 /** The request that a redirect asks for, or why it is not made. */
 export const nextHop = (
   asked: Asked,
@@ -60,7 +66,7 @@ export const nextHop = (
   location: string
 ): Hop | Reason.TooManyRedirects | Reason.MalformedResponse => {
   const { policy, request } = asked
-  const target = URL.parse(location, request.origin + request.path)
+  const target = URL.parse(encodedBytes(location), request.origin + request.path)
   const wrong =
     target === null
       ? "is not a URL"

@@ -5,7 +5,7 @@ import type { RequestOptions } from "../Request.ts"
 import type * as Transport from "../Transport.ts"
 import { bodyIssue } from "./schemaIssue.ts"
 import type { Issue } from "./pathTemplate.ts"
-import { isIssue } from "./pathTemplate.ts"
+import { isIssue, notUnicode } from "./pathTemplate.ts"
 
 export interface RequestBody {
   readonly body: Transport.Body | undefined
@@ -24,10 +24,14 @@ const whole = (body: string | Uint8Array, contentType: string): RequestBody => (
   replayable: always
 })
 
+/** What `JSON.stringify` makes of half of a surrogate pair; behind a backslash that is itself escaped it is text. */
+const loneSurrogate = /(?<!\\)(?:\\\\)*\\ud[89a-f]/
+
 const jsonText = (value: unknown): string | Issue => {
   try {
     const text = JSON.stringify(value)
-    return text === undefined ? { path: "json", issue: `${typeof value} is not JSON` } : text
+    if (text === undefined) return { path: "json", issue: `${typeof value} is not JSON` }
+    return text.includes("\\ud") && loneSurrogate.test(text) ? { path: "json", issue: notUnicode } : text
   } catch (error) {
     return { path: "json", issue: error instanceof Error ? (error.message.split("\n")[0] ?? "not JSON") : "not JSON" }
   }
@@ -76,11 +80,18 @@ export const makeBody = (options: RequestOptions): RequestBody | Issue | Effect.
     )
   }
   if (options.form !== undefined) {
-    const pairs = Object.entries(options.form).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, String(value)]]
-    )
+    const pairs: Array<[string, string]> = []
+    for (const [name, given] of Object.entries(options.form)) {
+      if (given === undefined) continue
+      const value = String(given)
+      if (!name.isWellFormed() || !value.isWellFormed()) {
+        return { path: `form.${name.toWellFormed()}`, issue: notUnicode }
+      }
+      pairs.push([name, value])
+    }
     return whole(new URLSearchParams(pairs).toString(), options.contentType ?? "application/x-www-form-urlencoded")
   }
+  if (options.text?.isWellFormed() === false) return { path: "text", issue: notUnicode }
   if (options.text !== undefined) return whole(options.text, options.contentType ?? "text/plain;charset=utf-8")
   if (options.bytes !== undefined) return whole(options.bytes, options.contentType ?? "application/octet-stream")
   if (options.stream === undefined) return none

@@ -4,10 +4,11 @@ import type { Issue } from "./pathTemplate.ts"
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** Longest issue that an error repeats: it quotes the value that was got, which may be anything. */
-const longestIssue = 200
+/** Longest issue and place that an error repeats: they quote what was got, which may be anything. */
+const longest = 200
 
-const bounded = (text: string): string => (text.length <= longestIssue ? text : `${text.slice(0, longestIssue)}…`)
+/** The beginning of a text of others. */
+export const bounded = (text: string): string => (text.length <= longest ? text : `${text.slice(0, longest)}…`)
 
 const segment = (key: PropertyKey | { readonly key: PropertyKey }): string => {
   const name = typeof key === "object" ? key.key : key
@@ -19,7 +20,7 @@ export const bodyIssue = (root: string, error: Schema.SchemaError): Issue => {
   const first = format(error.issue).issues[0]
   const path = (first?.path ?? []).map(segment).join("")
   return {
-    path: root === "" ? path.replace(/^\./, "") : `${root}${path}`,
+    path: bounded(root === "" ? path.replace(/^\./, "") : `${root}${path}`),
     issue: bounded((first?.message ?? error.message).replace(/\s+/g, " "))
   }
 }

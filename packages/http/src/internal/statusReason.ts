@@ -1,4 +1,6 @@
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Nesting from "@holdfast/core/Nesting"
 import * as ProblemDetails from "@holdfast/core/ProblemDetails"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
@@ -42,22 +44,13 @@ const decoder = new TextDecoder()
 /** The body as text; bytes that are not UTF-8 become replacement characters, never a failure. */
 export const bodyText = (body: Uint8Array): string => decoder.decode(body)
 
-/** The body as JSON, if it is. */
-export const bodyJson = (text: string): Option.Option<unknown> => {
-  try {
-    return Option.some(JSON.parse(text))
-  } catch {
-    return Option.none()
-  }
-}
-
 const isJson = (contentType: string | undefined): boolean =>
   contentType !== undefined && /[/+]json\b/i.test(contentType)
 
 /** Any body of a JSON error that has the members of a problem is read as one: many servers leave the media type out. */
 const problemOf = (contentType: string | undefined, text: string): ProblemDetails.ProblemDetails | undefined => {
   if (!isJson(contentType)) return undefined
-  const problem = Option.flatMap(bodyJson(text), ProblemDetails.decode)
+  const problem = Option.flatMap(Result.getSuccess(Nesting.parseJson(text)), ProblemDetails.decode)
   if (Option.isNone(problem)) return undefined
   const { title, detail, type } = problem.value
   const declared = contentType?.toLowerCase().includes(ProblemDetails.contentType) === true

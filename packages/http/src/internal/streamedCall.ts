@@ -207,7 +207,8 @@ class StreamedCall extends Call {
     if (!("stream" in response)) {
       return Effect.map(this.answered(response, attempt, endpoint, followed), () => {
         const stream = response.body.length === 0 ? Stream.empty : Stream.succeed(response.body)
-        body.open({ status, headers, stream, endpoint }, span)
+        const { setCookies, trailers } = response
+        body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint }, span)
         attempt?.opened()
         return body
       })
@@ -215,7 +216,8 @@ class StreamedCall extends Call {
     attempt?.answered(status)
     this.paced(endpoint, response)
     if (isAnswer(status, request.expectedStatus)) {
-      body.open({ status, headers, stream: response.stream, endpoint }, span)
+      const { setCookies, stream, trailers } = response
+      body.open({ status, headers, setCookies, trailers, stream, endpoint }, span)
       attempt?.opened()
       return Effect.succeed(body)
     }
