@@ -119,10 +119,9 @@ class Stream implements WireControl {
   #isOver = false
   #error: Error | undefined
   #trailers: NodeJS.Dict<string | Array<string>> = {}
-  /** The end of a body whose reader is behind: kept here, because a connection that ends takes what it holds with it. */
+  /** The end of a body, kept here: a connection that ends takes with it what it still holds. */
   #rest: Buffer | undefined
   #isKeeping = false
-  #hasEnded = false
   paused = false
 
   constructor(wire: Http2Wire, listener: WireListener) {
@@ -182,15 +181,8 @@ class Stream implements WireControl {
   resume(): void {
     if (!this.paused) return
     this.paused = false
-    const rest = this.#rest
-    if (rest === undefined) {
-      this.#stream?.resume()
-      return
-    }
-    this.#rest = undefined
-    if (!this.#isOver) this.#listener.onResponseData(this, rest)
-    // the reader may be behind again, and then all that is left is the end
-    if (this.#hasEnded) this.#end()
+    if (this.#isComplete) this.#finish()
+    else this.#stream?.resume()
   }
 
   abort(): void {
@@ -209,25 +201,29 @@ class Stream implements WireControl {
       // what is read here to be kept is told like everything else
       if (!this.#isOver && !this.#isKeeping) this.#listener.onResponseData(this, chunk)
     })
-    stream.once("end", () => {
-      if (!this.#isComplete) return
-      this.#hasEnded = true
-      if (this.#rest === undefined) this.#end()
-    })
     if (this.paused) stream.pause()
   }
 
+  /** All of the response has come, though the head may not be told yet, and the reader may be behind. */
   #ended(stream: http2.ClientHttp2Stream): void {
     this.#isComplete = true
-    if (!this.paused) return
     this.#isKeeping = true
     const rest: unknown = stream.read()
-    this.#rest = rest instanceof Buffer ? rest : Buffer.alloc(0)
-    this.#hasEnded = true
+    if (rest instanceof Buffer) this.#rest = rest
+    // after the head and the trailers, which Node tells in the same way
+    process.nextTick(() => this.#finish())
+  }
+
+  #finish(): void {
+    if (this.#isOver || this.paused) return
+    const rest = this.#rest
+    this.#rest = undefined
+    if (rest !== undefined) this.#listener.onResponseData(this, rest)
+    // the reader may be behind again, and then all that is left is the end
+    if (!this.#isOver && (!this.paused || rest !== undefined)) this.#end()
   }
 
   #end(): void {
-    if (this.#isOver) return
     this.#over()
     this.#listener.onResponseEnd(this, this.#trailers)
     // what is left of the request is of no interest any more
@@ -235,7 +231,7 @@ class Stream implements WireControl {
   }
 
   #closed(stream: http2.ClientHttp2Stream): void {
-    if (this.#isOver || this.#hasEnded) return
+    if (this.#isOver || this.#isComplete) return
     this.#fail(this.#reasonOf(stream.rstCode))
   }
 
