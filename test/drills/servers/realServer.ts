@@ -1,6 +1,9 @@
 /** nginx, HAProxy and Apache on a free port of the loopback, in front of the drill's backend, until the scope ends. */
 import { writeFileSync } from "node:fs"
+import * as http from "node:http"
+import * as https from "node:https"
 import { join } from "node:path"
+import { setTimeout as delay } from "node:timers/promises"
 import { Effect } from "effect"
 import type { Scope } from "effect"
 import { certificates } from "../../support/certificates.ts"
@@ -32,12 +35,33 @@ export interface RealServer {
   readonly reload: Effect.Effect<void>
 }
 
+const firstAnswerMillis = 10_000
+
+/**
+ * Waits for any answer. A port that takes connections is not enough: the processes that serve it come later, and a signal that comes
+ * before them ends a server instead of reloading it.
+ */
+const answering = async (url: string, trustedRoot: string): Promise<void> => {
+  const signal = AbortSignal.timeout(firstAnswerMillis)
+  const options = { agent: false, ca: trustedRoot, signal } as const
+  const answers = (): Promise<boolean> =>
+    new Promise((resolve) => {
+      const request = url.startsWith("https") ? https.get(url, options) : http.get(url, options)
+      request.once("error", () => resolve(false))
+      request.once("response", (response) => {
+        response.resume()
+        response.once("close", () => resolve(true))
+      })
+    })
+  while (!(await answers())) await delay(20, undefined, { signal })
+}
+
 export const realServer = Effect.fnUntraced(function* ({
   name,
   ...options
 }: ServerOptions): Effect.fn.Return<RealServer, never, Scope.Scope> {
   const program = programs[name]
-  const { servers } = yield* certificates
+  const { servers, trustedRoot } = yield* certificates
   const { port, signal } = yield* Program.running({
     command: pathOf(program) ?? program.command,
     arguments: (port, folder) => {
@@ -56,8 +80,7 @@ export const realServer = Effect.fnUntraced(function* ({
     },
     endsBy: "SIGTERM"
   })
-  return {
-    url: options.protocol === "1.1" ? `http://127.0.0.1:${port}` : `https://127.0.0.1:${port}`,
-    reload: signal(program.reloadsBy)
-  }
+  const url = options.protocol === "1.1" ? `http://127.0.0.1:${port}` : `https://127.0.0.1:${port}`
+  yield* Effect.promise(() => answering(url, trustedRoot))
+  return { url, reload: signal(program.reloadsBy) }
 })

@@ -20,7 +20,7 @@ const beside = (holdfast: Partial<Row>, node: Partial<Row> = {}): Rows => ({
   node: row(node)
 })
 
-const load = { callers: 1, clients: 1, workMillis: 0, bound: { millis: 1, calls: 1_000 } }
+const load = { callers: 1, clients: 1, workMillis: 5, bound: { millis: 20, calls: 1_000 } }
 
 describe("the servers drill's verdict", () => {
   it("tells a POST that failed and was applied from one that was not", () => {
@@ -68,8 +68,13 @@ describe("the servers drill's verdict", () => {
     )
   })
 
-  it("asks for half of a peer's answers only where time was the bound", () => {
-    assert.deepStrictEqual(broken(beside({ answered: 1 }), { load: { ...load, bound: { millis: 1, calls: 4 } } }), [])
+  it("asks for half of a peer's answers where the peer had half of what is possible, and for none where the processor is short", () => {
+    assert.deepStrictEqual(broken(beside({ answered: 2 }), { load }), [])
+    const of9 = { ...load, callers: 2, bound: { millis: 22, calls: 1_000 } }
+    assert.deepStrictEqual(broken(beside({ answered: 1 }), { load: of9 }), [])
+    const ofRounds = { ...of9, rounds: { pauseMillis: [0, 1] } } as const
+    assert.lengthOf(broken(beside({ answered: 1 }), { load: ofRounds }), 1)
+    assert.deepStrictEqual(broken(beside({ answered: 1 }), { load: { ...load, workMillis: 0 } }), [])
   })
 
   it("shows every client of a scenario, line by line", () => {

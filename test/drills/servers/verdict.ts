@@ -59,12 +59,25 @@ export interface Terms {
 /** Chance does not give two clients the same number of calls that the server abandoned. */
 const fairShare = (abandoned: number): number => 2 * abandoned + 10
 
+/**
+ * How many calls are answered where no client and no processor is slow: callers wait for the backend, and for their next round. Without
+ * either there is no such number.
+ */
+const possible = ({ bound, callers, rounds, workMillis }: Load): number =>
+  (callers * bound.millis) / (workMillis + (rounds?.pauseMillis[1] ?? 0))
+
+/**
+ * Whether the calls of a client are so few that it kept its callers waiting. Where a bare client does not reach half of what is possible
+ * either, the processor is short, and says nothing of anybody.
+ */
+const isSlow = (answered: number, answeredByPeer: number, load: Load): boolean =>
+  answeredByPeer >= possible(load) / 2 && answered < answeredByPeer / 2
+
 /** What Holdfast promises and did not keep, beside what bare clients did with the same server at the same time. */
 export const broken = ({ holdfast, node, undici }: Rows, { abandons = false, load }: Terms): ReadonlyArray<string> => {
   const { answered, calls, doubled, failedThoughApplied, getsFailed, hanging, refused, uncaught, why } = holdfast
   const answeredByPeer = Math.max(node.answered, undici.answered)
   const unavoidable = abandons ? fairShare(node.failedThoughApplied) : node.failedThoughApplied
-  const isBoundByTime = calls < load.bound.calls
   return [
     ...(getsFailed === 0 ? [] : [`${getsFailed} GETs were lost`]),
     ...(refused === 0 ? [] : [`${refused} calls were refused`]),
@@ -74,9 +87,9 @@ export const broken = ({ holdfast, node, undici }: Rows, { abandons = false, loa
       : [`${failedThoughApplied} POSTs were applied and told as failed, of bare node's ${node.failedThoughApplied}`]),
     ...(hanging === 0 ? [] : [`${hanging} calls did not end`]),
     ...(uncaught === 0 ? [] : [`${uncaught} errors reached the process`]),
-    ...(!isBoundByTime || answered * 2 >= answeredByPeer
-      ? []
-      : [`${answered} calls were answered, fewer than half of a bare client's ${answeredByPeer}`])
+    ...(isSlow(answered, answeredByPeer, load)
+      ? [`${answered} calls were answered, fewer than half of a bare client's ${answeredByPeer}`]
+      : [])
   ].map((what) => (why === "" ? what : `${what}: of ${calls} calls, ${why}`))
 }
 
