@@ -16,10 +16,21 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/**/*.test.ts"],
+          exclude: ["test/drills/**"],
           setupFiles: ["./test/support/loopbackOnly.ts"],
           // Real sockets and servers in processes of their own: a busy machine may be slow without being wrong.
           testTimeout: 20_000,
           hookTimeout: 20_000
+        }
+      },
+      {
+        test: {
+          name: "drills",
+          include: ["test/drills/**/*.test.ts"],
+          // Minutes of load on both cores, so one file after the other.
+          fileParallelism: false,
+          testTimeout: 90_000,
+          hookTimeout: 60_000
         }
       },
       {

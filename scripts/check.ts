@@ -12,7 +12,7 @@ import { pack } from "./checks/pack.ts"
 import type { Check, Report } from "./checks/report.ts"
 import { count } from "./checks/report.ts"
 import { types } from "./checks/types.ts"
-import { examples, integration, unit } from "./checks/vitest.ts"
+import { drill, examples, integration, unit } from "./checks/vitest.ts"
 
 /** In the order in which they start: the cheap ones first, so that a slip shows in seconds. */
 const checks: ReadonlyArray<Check> = [
@@ -26,7 +26,8 @@ const checks: ReadonlyArray<Check> = [
   unit,
   docs,
   integration,
-  examples
+  examples,
+  drill
 ]
 
 const cores = 2
@@ -41,16 +42,18 @@ const crashed = (error: unknown): Report => ({
 })
 
 const usage = [
-  "npm test                     every check",
+  "npm test                     every check but the long ones",
+  "npm test -- --all            the long ones too",
   "npm test -- lint types       some of them",
   "npm run unit -- -t bulkhead  one of them, with arguments for the tool behind it",
   "",
-  ...checks.map((check) => `  ${check.name.padEnd(12)} ${check.promise}`)
+  ...checks.map((check) => `  ${check.name.padEnd(12)} ${check.promise}${check.isLong === true ? " (long)" : ""}`)
 ].join("\n")
 
 const main = async (): Promise<number> => {
   const started = performance.now()
-  const args = process.argv.slice(2)
+  const isAll = process.argv[2] === "--all"
+  const args = process.argv.slice(isAll ? 3 : 2)
   if (args.includes("--help")) {
     console.log(usage)
     return 0
@@ -63,7 +66,7 @@ const main = async (): Promise<number> => {
     return 2
   }
 
-  const chosen = checks.filter((check) => names.size === 0 || names.has(check.name))
+  const chosen = checks.filter((check) => (names.size === 0 ? isAll || check.isLong !== true : names.has(check.name)))
   const status = statusLine()
   const width = Math.max(...chosen.map((check) => check.name.length))
   const reports: Array<Report> = []
@@ -80,7 +83,7 @@ const main = async (): Promise<number> => {
     const mark = report.failed > 0 ? "✗" : report.passed === 0 ? "-" : "✓"
     const took = seconds(performance.now() - start).padStart(8)
     console.log(`${mark} ${check.name.padEnd(width)} ${took}  ${report.summary}`)
-    if (report.failed > 0) console.log(indent(report.output))
+    if (report.failed > 0 || (check.isLong === true && report.passed > 0)) console.log(indent(report.output))
     if (active.size > 0) status.show(`… ${[...active].join(", ")}`)
   }
 

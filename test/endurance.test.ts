@@ -6,7 +6,6 @@ import type { ChildProcess } from "node:child_process"
 import { execFile, fork } from "node:child_process"
 import { once } from "node:events"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
-import * as net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
@@ -14,6 +13,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { assert, describe, it } from "vitest"
 import { median } from "./support/calling.ts"
+import { freePort } from "./support/program.ts"
 
 interface Figures {
   readonly calls: number
@@ -28,23 +28,6 @@ interface Figures {
 
 const lifeMillis = 1_000
 const fewestDeaths = 5
-
-/**
- * A port that is free, below those that the operating system gives to clients: while the server is away, none of its own
- * clients can be given its port.
- */
-const freePort = async (): Promise<number> => {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000)
-    const server = net.createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false))
-      server.listen({ host: "127.0.0.1", port }, () => server.close(() => resolve(true)))
-    })
-    if (isFree) return port
-  }
-  throw new Error("no port is free")
-}
 
 const start = async (port: number, ledger: string): Promise<ChildProcess> => {
   const child = fork(fileURLToPath(new URL("endurance/server.ts", import.meta.url)), [String(port), ledger], {

@@ -16,6 +16,8 @@ export interface Check {
   readonly promise: string
   /** Runs with nothing beside it: it measures time, or uses every core by itself. */
   readonly alone: boolean
+  /** Takes minutes: run by its name, or with `--all`. What it says is shown whatever comes of it. */
+  readonly isLong?: boolean
   readonly run: (args: ReadonlyArray<string>) => Promise<Report>
 }
 

@@ -77,4 +77,11 @@ export const integration: Check = vitest("integration", "the whole works against
   "test/**/*.test.ts"
 ])
 
+/** By the names of its files: `npm run drill -- servers`. */
+export const drill: Check = {
+  ...vitest("drills", "calls survive what real servers do to them, under load", ["test/drills/**/*.test.ts"]),
+  name: "drill",
+  isLong: true
+}
+
 export const examples: Check = vitest("examples", "every example program does what it says", ["examples/**/*.test.ts"])
