@@ -29,6 +29,7 @@ const member = (given: Partial<Mutable> = {}): Mutable => ({
   inFlight: 0,
   served: 0,
   idleSinceMillis: 0,
+  unusedMillis: 0,
   reusable: true,
   ...given
 })

@@ -17,7 +17,7 @@ export interface AbruptPeer {
 }
 
 /** A connection that was unused for longer than this was closed for being unused, as every server does. */
-const abruptMillis = 20
+const abruptMillis = 50
 
 /** What is closed within this time is closed for one reason. */
 const togetherMillis = 20
@@ -30,6 +30,7 @@ const clearing = 16
 const clearingSuspicion = 4
 
 const shortestRestMillis = 2
+const longestRestMillis = 50
 
 export const makeAbruptPeer = (): AbruptPeer => ({
   closes: 0,
@@ -38,7 +39,10 @@ export const makeAbruptPeer = (): AbruptPeer => ({
   survived: 0
 })
 
-/** A connection was closed that had been unused for so long, or was given out again after so long and closed before an answer. */
+/**
+ * A connection was closed that had been unused for so long, or was used again after so long and closed before an answer. The second is
+ * the lesser part of the time that its peer took, so that the next ones rest for longer.
+ */
 export const closedUnused = (peer: AbruptPeer, unusedMillis: number, nowMillis: number): void => {
   if (unusedMillis > abruptMillis) return
   if (nowMillis - peer.closedAtMillis >= togetherMillis) {
@@ -59,4 +63,4 @@ export const usedAgain = (peer: AbruptPeer): void => {
 
 /** How long a connection rests before it is used again; 0 for not at all. */
 export const restMillis = ({ closedAfterMillis, closes }: AbruptPeer): number =>
-  closes < showing ? 0 : Math.max(shortestRestMillis, Math.ceil(closedAfterMillis * 2))
+  closes < showing ? 0 : Math.min(longestRestMillis, shortestRestMillis + Math.ceil(closedAfterMillis * 2))

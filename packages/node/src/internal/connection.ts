@@ -49,6 +49,7 @@ export class Connection implements Member, WireOwner {
   inFlight = 0
   served = 0
   idleSinceMillis: number
+  unusedMillis = 0
   /** Exchanges in a row that were left before anything of their response had come. */
   unanswered = 0
   /** Whether anything of a response has ever come. */

@@ -126,9 +126,8 @@ export class Pool implements Owner {
     usedAgain(this.#abruptPeer)
   }
 
-  stale({ idleSinceMillis, isMultiplexed }: Connection): void {
-    const now = nowMillis()
-    if (!isMultiplexed) closedUnused(this.#abruptPeer, now - idleSinceMillis, now)
+  stale({ isMultiplexed, unusedMillis }: Connection): void {
+    if (!isMultiplexed) closedUnused(this.#abruptPeer, unusedMillis, nowMillis())
   }
 
   /** Moves exchanges that come from now on to new connections. The old ones finish what they carry. */

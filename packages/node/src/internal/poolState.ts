@@ -53,6 +53,8 @@ export interface Member {
   inFlight: number
   served: number
   idleSinceMillis: number
+  /** How long it had been unused when it was taken last. */
+  unusedMillis: number
   /** False once it must carry nothing new: it broke, or its peer said that it will close it. */
   readonly reusable: boolean
 }
@@ -113,6 +115,7 @@ export const take = <M extends Member, W extends Waiting<W>>(
       continue
     }
     if (freshSinceMillis !== undefined && !isFresh(member, freshSinceMillis)) continue
+    if (member.inFlight === 0) member.unusedMillis = nowMillis - member.idleSinceMillis
     member.inFlight++
     member.served++
     if (member.inFlight >= member.capacity) unlist(state, member)
