@@ -114,7 +114,8 @@ export type TripRule =
 /**
  * Opens after so many failures in a row, in the order in which the calls finish. A success ends the row. It is the one rule
  * that sees an upstream with few calls go down. A failure makes the row longer only if its call began when the failure that was
- * counted before it had ended: those of calls in flight together are one.
+ * counted before it had ended: those of calls in flight together are one. A row that has gone on for a second needs no more than three
+ * such rounds, if as many calls have failed in it: where each takes long to fail, so many one after another would take for ever.
  *
  * @category trip rules
  * @since 0.1.0

@@ -453,6 +453,22 @@ describe("the circuit breaker's state machine", () => {
       assert.strictEqual(streak(), 2)
     })
 
+    it("a row that has gone on for a second is long enough with three rounds, if as many calls have failed as were asked for", () => {
+      for (const [inFlight, third, phase] of [
+        [4, 2000, "Open"],
+        [4, 1999, "Closed"],
+        [3, 2000, "Closed"]
+      ] as const) {
+        const state = circuit({ rules: [consecutive(10)] })
+        burst(state, inFlight, "failure", 1000)
+        burst(state, inFlight, "failure", 1500)
+        assert.strictEqual(state.phase, "Closed")
+        burst(state, 2, "failure", third)
+        assert.strictEqual(state.phase, phase)
+        if (phase === "Open") assert.strictEqual(Detail.openDetail(state), "10 calls in a row failed")
+      }
+    })
+
     it("what is left of a burst begins no new row when one of its calls has succeeded", () => {
       const state = circuit({ rules: [consecutive(2)] })
       const permit = permitted(state, 0)
@@ -536,7 +552,9 @@ describe("the circuit breaker's state machine", () => {
       phase: "Closed",
       generation: 0,
       permit: { _tag: "Permit", isProbe: false, generation: 0 },
+      failures: 0,
       streak: 0,
+      streakSince: -Infinity,
       streakAt: -Infinity,
       recorded: 0,
       askedUntil: 0,
@@ -569,7 +587,7 @@ describe("the circuit breaker's state machine", () => {
     it("a success forgets the failures before it, and what the server asked for with them", () => {
       const state = circuit({ rules: [consecutive(2)] })
       assert.strictEqual(call(state, "failure", 0), "counted")
-      assert.deepStrictEqual(visible(state), { ...fresh, streak: 1, streakAt: 0, recorded: 1 })
+      assert.deepStrictEqual(visible(state), { ...fresh, failures: 1, streak: 1, streakSince: 0, streakAt: 0, recorded: 1 })
       State.reset(state, 0)
       call(state, "failure", 0, { askedMillis: 9000 })
       assert.strictEqual(state.askedUntil, 9000)

@@ -95,8 +95,12 @@ export interface CircuitState {
   at: number
   /** What the clock showed last. */
   seen: number
-  /** Failures in a row, by when they finished; those of attempts that were in flight together are one. */
+  /** Failures in a row, by when they finished. */
+  failures: number
+  /** The same, with those of attempts that were in flight together as one. */
   streak: number
+  /** When the first failure of the row ended. */
+  streakSince: number
   /** When the last failure ended that made the row longer. */
   streakAt: number
   /** Calls that a window was told of. */
@@ -150,7 +154,9 @@ export const makeCircuitState = (shape: CircuitShape): CircuitState => ({
   permit: permitOf(0),
   at: 0,
   seen: Number.NaN,
+  failures: 0,
   streak: 0,
+  streakSince: -Infinity,
   streakAt: -Infinity,
   recorded: 0,
   askedUntil: 0,
@@ -185,7 +191,9 @@ const enter = (state: CircuitState, phase: Phase): void => {
   state.phase = phase
   state.generation++
   state.permit = permitOf(state.generation)
+  state.failures = 0
   state.streak = 0
+  state.streakSince = -Infinity
   state.streakAt = -Infinity
   state.recorded = 0
   state.askedUntil = 0
@@ -333,12 +341,15 @@ export const settle = (
   const failed = verdict === "failure"
   const began = at - durationMillis
   if (failed) {
+    state.failures++
     if (Rounds.isAfter(began, state.streakAt)) {
       state.streak++
       state.streakAt = at
+      if (state.streak === 1) state.streakSince = at
     }
     if (askedMillis > 0) state.askedUntil = Math.max(state.askedUntil, at + askedMillis)
   } else {
+    state.failures = 0
     state.streak = 0
     state.askedUntil = 0
   }
@@ -380,18 +391,29 @@ const placeOf = (rule: Rule, recorded: number, at: number): number => (rule._tag
 const beginOf = (rule: Rule, recorded: number, at: number): number =>
   rule._tag === "CountWindow" ? recorded - rule.size + 1 : rule._tag === "TimeWindow" ? at - rule.millis : at
 
+/**
+ * Whether a row is long enough. Where a failure takes long, ten one after another take ten times as long: an upstream that hangs would
+ * be called for a minute. So a row that has gone on for a while is long enough with as many rounds as a rate needs, if there are as many
+ * failures in it as were asked for.
+ */
+const isRow = ({ failures, streak, streakSince }: CircuitState, needed: number, at: number): boolean =>
+  streak >= needed || (failures >= needed && streak >= usualRounds && at - streakSince >= longRowMillis)
+
+/** A row of ten failures of 100 ms, one after another, takes so long. */
+const longRowMillis = 1000
+
 const tripped = (
-  { recorded, streak }: CircuitState,
+  state: CircuitState,
   { failed: failedRounds, rule, slow: slowRounds, window }: Tracker,
   at: number
 ): Opening | undefined => {
   if (rule._tag === "ConsecutiveFailures") {
-    return streak >= rule.failures ? { _tag: "ConsecutiveFailures", failures: streak } : undefined
+    return isRow(state, rule.failures, at) ? { _tag: "ConsecutiveFailures", failures: state.failures } : undefined
   }
   if (window === undefined) return undefined
   const total = Windows.totalOf(window.counts)
   if (total < rule.minimumCalls) return undefined
-  const begin = beginOf(rule, recorded, at)
+  const begin = beginOf(rule, state.recorded, at)
   const failed = Windows.failedOf(window.counts)
   if (failed / total >= rule.failureRate && isReached(failedRounds, begin)) {
     return { _tag: "Failures", rule, part: failed, total }
