@@ -66,14 +66,17 @@ describe("an outage opens a circuit with the usual options", () => {
     )
   }
 
-  it.each([1, 8, 64, 512])("of which six calls in ten fail, %d at once, as soon as twenty are known, in three rounds", (callers) => {
-    for (const [failMillis, atMostMillis] of [
-      [1, 400],
-      [100, callers === 1 ? 2000 : 500],
-      [2000, callers === 1 ? 30_000 : 10_000]
-    ] as const) {
-      const found = opening(callers, failMillis, 0.6, 0) ?? assert.fail("it stays closed")
-      assert.isAtMost(found.millis, atMostMillis, `${failMillis} ms each`)
+  it.each([1, 8, 64, 512])(
+    "of which six calls in ten fail, %d at once, as soon as twenty are known, in three rounds",
+    (callers) => {
+      for (const [failMillis, atMostMillis] of [
+        [1, 400],
+        [100, callers === 1 ? 2000 : 500],
+        [2000, callers === 1 ? 30_000 : 10_000]
+      ] as const) {
+        const found = opening(callers, failMillis, 0.6, 0) ?? assert.fail("it stays closed")
+        assert.isAtMost(found.millis, atMostMillis, `${failMillis} ms each`)
+      }
     }
-  })
+  )
 })

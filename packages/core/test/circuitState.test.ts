@@ -587,7 +587,14 @@ describe("the circuit breaker's state machine", () => {
     it("a success forgets the failures before it, and what the server asked for with them", () => {
       const state = circuit({ rules: [consecutive(2)] })
       assert.strictEqual(call(state, "failure", 0), "counted")
-      assert.deepStrictEqual(visible(state), { ...fresh, failures: 1, streak: 1, streakSince: 0, streakAt: 0, recorded: 1 })
+      assert.deepStrictEqual(visible(state), {
+        ...fresh,
+        failures: 1,
+        streak: 1,
+        streakSince: 0,
+        streakAt: 0,
+        recorded: 1
+      })
       State.reset(state, 0)
       call(state, "failure", 0, { askedMillis: 9000 })
       assert.strictEqual(state.askedUntil, 9000)

@@ -22,7 +22,12 @@ const downs: { readonly [how: string]: ScriptedTransport.Step } = {
 }
 
 /** An upstream that is down for a while under even calls: how long after it is well the first call succeeds, and the circuit closes. */
-const recovery = (policy: HttpPolicy.HttpPolicy, down: ScriptedTransport.Step, downMillis: number, perSecond: number) => {
+const recovery = (
+  policy: HttpPolicy.HttpPolicy,
+  down: ScriptedTransport.Step,
+  downMillis: number,
+  perSecond: number
+) => {
   let isDown = false
   return upstream(
     { "*": () => (isDown ? down : ok) },
@@ -59,15 +64,17 @@ const recovery = (policy: HttpPolicy.HttpPolicy, down: ScriptedTransport.Step, d
 describe("an upstream that is well again", () => {
   for (const [name, policy] of Object.entries(presets)) {
     for (const [how, down] of Object.entries(downs)) {
-      it.effect(`has its circuit closed within two seconds under the ${name} preset, after a minute in which it ${how}`, () =>
-        Effect.gen(function* () {
-          for (const perSecond of [1, 20]) {
-            const { closed, first, state } = yield* recovery(policy, down, 60_000, perSecond)
-            assert.notStrictEqual(state, "Closed")
-            assert.isAtMost(first, 2200, "time to the first answer")
-            assert.isAtMost(closed, 2000)
-          }
-        })
+      it.effect(
+        `has its circuit closed within two seconds under the ${name} preset, after a minute in which it ${how}`,
+        () =>
+          Effect.gen(function* () {
+            for (const perSecond of [1, 20]) {
+              const { closed, first, state } = yield* recovery(policy, down, 60_000, perSecond)
+              assert.notStrictEqual(state, "Closed")
+              assert.isAtMost(first, 2200, "time to the first answer")
+              assert.isAtMost(closed, 2000)
+            }
+          })
       )
     }
   }

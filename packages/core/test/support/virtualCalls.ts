@@ -16,7 +16,8 @@ export interface Course {
 
 /** Things that happen, the next one first: a binary heap. */
 const makeQueue = () => {
-  const heap: Array<{ readonly atMillis: number; readonly order: number; readonly run: (atMillis: number) => void }> = []
+  const heap: Array<{ readonly atMillis: number; readonly order: number; readonly run: (atMillis: number) => void }> =
+    []
   let order = 0
   const isBefore = (one: number, other: number): boolean => {
     const [a, b] = [heap[one], heap[other]]
@@ -32,7 +33,7 @@ const makeQueue = () => {
   return {
     add: (atMillis: number, run: (atMillis: number) => void): void => {
       heap.push({ atMillis, order: order++, run })
-      for (let at = heap.length - 1; at > 0; ) {
+      for (let at = heap.length - 1; at > 0;) {
         const parent = (at - 1) >> 1
         if (!isBefore(at, parent)) return
         swap(at, parent)
@@ -42,7 +43,7 @@ const makeQueue = () => {
     next: () => {
       swap(0, heap.length - 1)
       const first = heap.pop()
-      for (let at = 0; ; ) {
+      for (let at = 0; ;) {
         const [left, right] = [2 * at + 1, 2 * at + 2]
         const least = isBefore(right, left) ? right : left
         if (!isBefore(least, at)) return first
