@@ -4,8 +4,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import { Deadline, type HttpPolicy } from "holdfast"
-import type { Upstream } from "holdfast"
+import { Deadline, type HttpPolicy, type Upstream } from "holdfast"
 import { bounded, calling } from "./support/calling.ts"
 import { eventually } from "./support/direct.ts"
 import { Behaviour, TestUpstream } from "./support/upstream.ts"

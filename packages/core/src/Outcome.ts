@@ -10,6 +10,7 @@
  */
 
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { Nature } from "./ErrorCatalog.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
@@ -138,6 +139,8 @@ const flawOf = (value: unknown): string | undefined => {
   if (value === success || value === ignored) return undefined
   if (!Predicate.isObject(value)) return value === null || value === undefined ? String(value) : `a ${typeof value}`
   if (Predicate.isPromise(value)) return "a promise"
+  // an exit is an effect, and has the tags of an outcome
+  if (Effect.isEffect(value)) return "an effect"
   if (!("_tag" in value)) return "an object without _tag"
   if (value._tag === "Success" || value._tag === "Ignored") return undefined
   if (value._tag !== "Failure") return `an object with the _tag ${shown(value._tag)}`

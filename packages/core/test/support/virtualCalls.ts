@@ -1,5 +1,5 @@
 /** Calls through a circuit breaker in virtual time: a queue of what happens next, so that ten minutes take a moment. */
-import { Effect, Fiber } from "effect"
+import { Effect, type Fiber } from "effect"
 import type * as CircuitBreaker from "../../src/CircuitBreaker.ts"
 import type * as Outcome from "../../src/Outcome.ts"
 
@@ -99,10 +99,9 @@ export const course = (
       })
     tick(0)
   }
-  while (!isOver) {
-    const next = queue.next()
-    if (next === undefined || next.atMillis > untilMillis) break
+  for (let next = queue.next(); next !== undefined && next.atMillis <= untilMillis; next = queue.next()) {
     next.run(next.atMillis)
+    if (isOver) break
   }
   return { changes, ends, refused }
 }
