@@ -426,7 +426,7 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
               let outcome: Outcome.Outcome = Outcome.ignored
               try {
                 // only an admitted call has a permit, so its failure is one of its own
-                outcome = outcomeOf(exit as Exit.Exit<A, E>, given.classify)
+                outcome = outcomeOf("AdaptiveConcurrency", exit as Exit.Exit<A, E>, given.classify)
               } finally {
                 permit.settle(Deadline.nowMillisUnsafe(clock), outcome)
               }

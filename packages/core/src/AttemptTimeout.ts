@@ -8,7 +8,8 @@
  * The limit is fixed ({@link within}), or learned from the upstream's own latency ({@link adaptive}): a fixed one that fits
  * the slowest operation on the worst day leaves every other attempt hanging for seconds after all hope is gone.
  *
- * **Gotchas**: what is timed out is interrupted, and its finalizers are waited for.
+ * **Gotchas**: what is timed out is interrupted, and its finalizers are waited for. A limit that is due while the program was busy
+ * looks once more at what has come in the meantime before it cuts.
  *
  * @since 0.1.0
  */
@@ -23,6 +24,7 @@ import * as Fiber from "effect/Fiber"
 import * as Deadline from "./Deadline.ts"
 import { stackless } from "./Stackless.ts"
 import { exitOutcome, outcomeOf } from "./internal/exitOutcome.ts"
+import * as Share from "./internal/fairShare.ts"
 import { arm, disarm } from "./internal/timer.ts"
 import * as LatencyTracker from "./LatencyTracker.ts"
 import type { Mode } from "./Mode.ts"
@@ -66,6 +68,9 @@ export const within = (options: {
  * {@link within}, for a limit that was checked before: in milliseconds, `Infinity` for none. Whoever has just read the
  * monotonic time gives it as `nowMillis`.
  *
+ * `fairMillis` is how long the attempt may take before it says something of the upstream that its caller gave up on it: see
+ * {@link makeFairShare}. A `DeadlineExceeded` that comes sooner is marked `cutShort`. It is never longer than the limit.
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -73,7 +78,8 @@ export const bounded = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   limitMillis: number,
   given: Deadline.Deadline | undefined,
-  nowMillis?: number
+  nowMillis?: number,
+  fairMillis: number = fairShareDefaults.unknownMillis
 ): Effect.Effect<A, E | AttemptTimeout | DeadlineExceeded, R> =>
   Effect.withFiber((parent) => {
     const deadline = given ?? parent.getRef(Deadline.Current)
@@ -81,7 +87,8 @@ export const bounded = <A, E, R>(
       deadline === undefined
         ? Infinity
         : deadline.atMillis - (nowMillis ?? Deadline.nowMillisUnsafe(parent.getRef(Clock.Clock)))
-    if (remainingMillis <= 0) return Effect.fail(exceeded(deadline, remainingMillis, limitMillis))
+    const failed = () => Effect.fail(exceeded(deadline, remainingMillis, limitMillis, fairMillis))
+    if (remainingMillis <= 0) return failed()
     const millis = Math.min(limitMillis, remainingMillis)
     if (millis === Infinity) return self
     return Effect.callback<A, E | AttemptTimeout | DeadlineExceeded, R>((resume) => {
@@ -99,11 +106,7 @@ export const bounded = <A, E, R>(
       const timer = arm(parent, millis, timeOut, running)
       child.addObserver((exit) => {
         disarm(timer)
-        resume(
-          running.timedOut && exit._tag === "Failure"
-            ? Effect.fail(exceeded(deadline, remainingMillis, limitMillis))
-            : exit
-        )
+        resume(running.timedOut && exit._tag === "Failure" ? failed() : exit)
       })
       return Effect.suspend(() => {
         disarm(timer)
@@ -127,13 +130,68 @@ const timeOut = (running: Running): void => {
 const exceeded = (
   deadline: Deadline.Deadline | undefined,
   remainingMillis: number,
-  limitMillis: number
+  limitMillis: number,
+  fairMillis: number
 ): AttemptTimeout | DeadlineExceeded =>
-  stackless(() =>
-    deadline !== undefined && remainingMillis <= limitMillis
-      ? new DeadlineExceeded({ budget: Duration.millis(deadline.budgetMillis) })
-      : new AttemptTimeout({ limit: Duration.millis(limitMillis) })
-  )
+  stackless(() => {
+    if (deadline === undefined || remainingMillis > limitMillis) {
+      return new AttemptTimeout({ limit: Duration.millis(limitMillis) })
+    }
+    const budget = Duration.millis(deadline.budgetMillis)
+    return remainingMillis < Math.min(limitMillis, fairMillis)
+      ? new DeadlineExceeded({ budget, cutShort: true })
+      : new DeadlineExceeded({ budget })
+  })
+
+/**
+ * How long an upstream may take before a caller who gives up says something of it.
+ *
+ * An attempt that its caller's deadline cuts after 30 ms is no failure of an upstream that usually answers in 50: it never had its
+ * fair share of time. One that was cut after ten times as long as usual is, whoever cut it; or an upstream that hangs would stay
+ * unseen as long as all its callers are in a hurry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FairShare {
+  /** The fair share now, in milliseconds; the attempt's own limit, where that is less, is the fair share instead. */
+  readonly millis: () => number
+  /** Tells how long a success took. */
+  readonly succeeded: (durationMillis: number) => void
+}
+
+/**
+ * What a fair share is made of, in milliseconds: `unknownMillis` as long as no success has been seen, and never less than
+ * `floorMillis`, because a lost packet is sent again after 200 ms or more.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const fairShareDefaults = { unknownMillis: 3000, floorMillis: 250 } as const
+
+/**
+ * Makes what learns the fair share of an upstream from its successes: twice the time within which nearly all of them come, by the
+ * estimate that TCP makes of its round trips. It is two numbers, so that every endpoint can have one.
+ *
+ * ```ts
+ * import { AttemptTimeout } from "holdfast"
+ *
+ * const share = AttemptTimeout.makeFairShare()
+ * console.log(share.millis()) // => 3000
+ * for (let call = 0; call < 100; call++) share.succeeded(400)
+ * console.log(Math.round(share.millis())) // => 800
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeFairShare = (): FairShare => {
+  const state = Share.makeFairShareState()
+  return {
+    millis: () => Share.millis(state, fairShareDefaults),
+    succeeded: (durationMillis) => Share.succeeded(state, durationMillis)
+  }
+}
 
 /**
  * How a limit is learned.
@@ -252,7 +310,7 @@ const judge = <A, E>(
   exit._tag === "Failure" && exit.cause.reasons.some(isTimeoutReason)
     ? exitOutcome(exit)
     : // what is left of the failures once the timeouts are out is the attempt's own
-      outcomeOf(exit as Exit.Exit<A, E>, classify)
+      outcomeOf("AttemptTimeout", exit as Exit.Exit<A, E>, classify)
 
 const isTimeoutReason = (reason: Cause.Reason<unknown>): boolean =>
   Cause.isFailReason(reason) && (reason.error instanceof AttemptTimeout || reason.error instanceof DeadlineExceeded)
@@ -342,7 +400,8 @@ export const adaptive = (options: AdaptiveOptions): Adaptive => {
     const isCut = outcome._tag === "Ignored" || (outcome._tag === "Failure" && outcome.cause === "timeout")
     if (mode === "observe") {
       const learned = learnedMillis(nowMillis)
-      if (learned !== undefined && durationMillis > learned) countTimeout(learned, durationMillis)
+      const isStale = outcome._tag === "Failure" && outcome.cause === "stale"
+      if (learned !== undefined && durationMillis > learned && !isStale) countTimeout(learned, durationMillis)
     } else if (isCut && outcome._tag === "Failure" && durationMillis >= givenMillis - earlyMillis) {
       countTimeout(givenMillis, durationMillis)
     }
@@ -359,7 +418,7 @@ export const adaptive = (options: AdaptiveOptions): Adaptive => {
       const clock = fiber.getRef(Clock.Clock)
       const startMillis = Deadline.nowMillisUnsafe(clock)
       const millis = limitMillis(startMillis)
-      const attempt = bounded(self, millis, given.deadline, startMillis)
+      const attempt = bounded(self, millis, given.deadline, startMillis, learnedMillis(startMillis))
       if (mode === "off") return attempt
       return Effect.onExitPrimitive(attempt, (exit) => {
         const nowMillis = Deadline.nowMillisUnsafe(clock)

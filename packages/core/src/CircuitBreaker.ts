@@ -9,7 +9,7 @@
  *
  * It is *closed* while calls go through. When any of its rules finds too many failures or too many slow calls, it *opens* and
  * refuses. When the open time is over it is *half-open*: a few calls go through as probes. Enough successes close it, one
- * failure opens it again, for longer. After a close it can let calls through by a share that grows (`rampTime`).
+ * failure opens it again. After a close it can let calls through by a share that grows (`rampTime`).
  *
  * **Gotchas**
  *
@@ -17,6 +17,10 @@
  * - A caller who goes away says nothing about the upstream, so an interrupted call is not counted, and a probe's place is free
  *   again. Put the timeout inside the circuit breaker, or what times out is never seen to fail.
  * - What a failure counts as goes by its cause: see `counts`. A `404`, a `429` and a refusal by a bulkhead open no circuit.
+ * - Failures of calls that were in flight together are one piece of evidence: a row counts them as one, and a rate opens the circuit
+ *   only if its bad calls came in three rounds, each begun after the one before had shown. So no single burst opens it.
+ * - A deadline of the caller's that cut a call short says nothing of the upstream (`DeadlineExceeded.cutShort`); one that passed when the
+ *   upstream had had its fair share of time is a timeout like any other.
  * - It has no timer. An open circuit turns half-open with the first call after the open time.
  *
  * ```ts
@@ -109,7 +113,9 @@ export type TripRule =
 
 /**
  * Opens after so many failures in a row, in the order in which the calls finish. A success ends the row. It is the one rule
- * that sees an upstream with few calls go down.
+ * that sees an upstream with few calls go down. A failure makes the row longer only if its call began when the failure that was
+ * counted before it had ended: those of calls in flight together are one. A row that has gone on for a second needs no more than three
+ * such rounds, if as many calls have failed in it: where each takes long to fail, so many one after another would take for ever.
  *
  * @category trip rules
  * @since 0.1.0
@@ -117,7 +123,8 @@ export type TripRule =
 export const consecutiveFailures = (failures: number): TripRule => ({ _tag: "ConsecutiveFailures", failures })
 
 /**
- * Opens by the rates among the last `size` calls, however old they are. Between 1 and 100 000 calls.
+ * Opens by the rates among the last `size` calls, however old they are. Between 1 and 100 000 calls. Its bad calls must have come in
+ * three rounds (see the *Gotchas* above), or in as many as it needs bad calls when that is less.
  *
  * @category trip rules
  * @since 0.1.0
@@ -128,7 +135,8 @@ export const countWindow = (options: { readonly size: number } & Rates): TripRul
 })
 
 /**
- * Opens by the rates among the calls that finished in the last `duration`, to a tenth of it. Between 100 ms and 24 h.
+ * Opens by the rates among the calls that finished in the last `duration`, to a tenth of it. Between 100 ms and 24 h. Rounds are as
+ * in {@link countWindow}.
  *
  * @category trip rules
  * @since 0.1.0
@@ -186,7 +194,8 @@ export interface Options {
   /**
    * How long the circuit stays open: a time, a first time that doubles, or a function of how many times it has opened in a row
    * (1 for the first). The row ends when it has stayed closed for as long as it was last open, and no sooner than the end of the
-   * ramp. Default: 5 s, doubled each time (Finagle's dead time).
+   * ramp. Default: 1 s, however often: a probe a second costs an upstream that is down nothing, and one that is well again should not
+   * be kept waiting.
    */
   readonly openTime?:
     | Duration.Input
@@ -200,11 +209,15 @@ export interface Options {
   readonly maxOpenTime?: Duration.Input | undefined
   /** Probes that may be out at once while half-open. Between 1 and 1000; default 3. */
   readonly probes?: number | undefined
-  /** Successful probes that close the circuit. At least 1; default 3. One that fails opens it again. */
+  /**
+   * Successful probes that close the circuit. At least 1; default 2. One that fails opens it again, unless it was sent before one
+   * that has succeeded.
+   */
   readonly successThreshold?: number | undefined
   /**
    * How long a probe may hold its place. After that another call may have it, so that a probe that never comes back cannot keep
-   * the circuit half-open. Longer than zero; default 30 s.
+   * the circuit half-open. Longer than zero; default 1 s: probes that hang on a peer that is gone would otherwise keep a new one
+   * from being asked. A probe that is slower still counts when it comes back.
    */
   readonly probeLease?: Duration.Input | undefined
   /** How long after a close the share of calls that are let through grows, from a tenth to all. Default 0: all at once. */
@@ -212,7 +225,7 @@ export interface Options {
   /**
    * What a failure counts as, by its cause. By default `transient` and `timeout` count as failures; `throttle` (the upstream is
    * there and wants less), `refused` (this side never asked it) and `permanent` (the fault of the request, as a rule) are
-   * ignored: they neither open a circuit nor close one.
+   * ignored: they neither open a circuit nor close one. So is `stale`: every server closes connections that nobody uses.
    */
   readonly counts?: { readonly [C in FailureCause]?: Verdict } | undefined
   /** Default `enforce`. In `observe` it counts, opens and reports as it would, and lets every call through. */
@@ -227,11 +240,11 @@ export interface Options {
  */
 export const defaults = {
   trip: [consecutiveFailures(10), timeWindow({ duration: Duration.seconds(30), failureRate: 0.5, minimumCalls: 20 })],
-  openTime: doubling(Duration.seconds(5)),
+  openTime: Duration.seconds(1),
   maxOpenTime: Duration.minutes(5),
   probes: 3,
-  successThreshold: 3,
-  probeLease: Duration.seconds(30),
+  successThreshold: 2,
+  probeLease: Duration.seconds(1),
   rampTime: Duration.zero,
   counts: defaultVerdicts,
   mode: "enforce"
@@ -276,7 +289,7 @@ export interface Snapshot {
   readonly openTimeLeft: Duration.Duration
   /** Openings in a row. */
   readonly consecutiveOpenings: number
-  /** Failures in a row. */
+  /** Failures in a row; those of calls that were in flight together are one. */
   readonly consecutiveFailures: number
   /** One for each rule that has a window. */
   readonly windows: ReadonlyArray<WindowSnapshot>
@@ -644,7 +657,7 @@ const guarded = <A, E, R>(
         let outcome = ignored
         try {
           // a permit is held, so this is how `self` ended, and its failures are not the refusal's
-          outcome = outcomeOf(exit as Exit.Exit<A, E>, classify)
+          outcome = outcomeOf("CircuitBreaker", exit as Exit.Exit<A, E>, classify)
         } finally {
           // a `classify` that throws is a bug of whoever wrote it, and dies as one, but keeps no probe's place
           breaker.settle(held, outcome, nowMillis, nowMillis - startedAt)

@@ -38,7 +38,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Deadline from "./Deadline.ts"
-import { exitOutcome } from "./internal/exitOutcome.ts"
+import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as State from "./internal/hedgeState.ts"
 import { startTimer } from "./internal/timer.ts"
 import * as LatencyTracker from "./LatencyTracker.ts"
@@ -129,7 +129,7 @@ export interface RunOptions<in A, in E> {
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
   /** When the caller no longer wants the answer: no hedge is planned beyond it. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
-  /** Hears what the hedge does for this call. It is called on the spot, and must not throw. */
+  /** Hears what the hedge does for this call, on the spot. What it throws is dropped: a listener cannot break what it hears of. */
   readonly onEvent?: ((event: Event) => void) | undefined
 }
 
@@ -362,7 +362,9 @@ const runHedged = <A, E, R>(
     cancelTimer: undefined,
     resume: undefined,
     primaryMillis: undefined,
-    firstExit: undefined,
+    primaryIsStale: false,
+    failure: undefined,
+    failureIsStale: false,
     outcome: Outcome.ignored,
     winner: undefined,
     hasEnded: false
@@ -396,7 +398,11 @@ interface Race<A, E, R> extends State.RaceState {
   resume: ((exit: Effect.Effect<A, E, R>) => void) | undefined
   /** How long the first attempt took, once it has ended. */
   primaryMillis: number | undefined
-  firstExit: Exit.Exit<A, E> | undefined
+  /** Whether the first attempt ended because its connection was stale: then how long it took says nothing. */
+  primaryIsStale: boolean
+  /** What the call fails with when all attempts do: the first one's failure, or the first that was not stale. */
+  failure: Exit.Exit<A, E> | undefined
+  failureIsStale: boolean
   /** What the exit that the call ends with was judged to be. */
   outcome: Outcome.Outcome
   winner: number | undefined
@@ -418,7 +424,11 @@ const isHeard = <A, E, R>({ given, shared }: Race<A, E, R>): boolean => given.on
 
 /** Tells the call, and whoever listens to all of them. */
 const tell = <A, E, R>({ given, shared }: Race<A, E, R>, event: Event): void => {
-  given.onEvent?.(event)
+  try {
+    given.onEvent?.(event)
+  } catch {
+    // a listener cannot break what it hears of
+  }
   shared.emit(event)
 }
 
@@ -439,22 +449,26 @@ const startAttempt = <A, E, R>(race: Race<A, E, R>): void => {
 }
 
 const attemptEnded = <A, E, R>(race: Race<A, E, R>, ordinal: number, exit: Exit.Exit<A, E>): void => {
-  if (ordinal === 0) {
-    race.primaryMillis = elapsedMillis(race)
-    race.firstExit = exit
-  }
+  if (ordinal === 0) race.primaryMillis = elapsedMillis(race)
   const outcome = judge(race.given, exit)
+  const isStale = outcome._tag === "Failure" && outcome.cause === "stale"
+  if (ordinal === 0) race.primaryIsStale = isStale
+  // a stale connection is told of only when nothing else can be: what another attempt failed with says more
+  if (race.failure === undefined || race.failureIsStale || (ordinal === 0 && !isStale)) {
+    race.failure = exit
+    race.failureIsStale = isStale
+  }
   const next = State.attemptEnded(race, outcome)
   if (next === "goesOn") return
   race.winner = next === "thisExit" ? ordinal : 0
   race.outcome = outcome
-  race.resume?.(next === "thisExit" ? exit : (race.firstExit ?? exit))
+  race.resume?.(next === "thisExit" ? exit : race.failure)
 }
 
 /** An interruption is nobody's success or failure, and a defect is a bug: neither is for a classifier to say. */
 const judge = <A, E>(given: RunOptions<A, E>, exit: Exit.Exit<A, E>): Outcome.Outcome => {
   if (exit._tag === "Failure" && (Cause.hasInterrupts(exit.cause) || Cause.hasDies(exit.cause))) return Outcome.ignored
-  return (given.classify ?? exitOutcome)(exit)
+  return outcomeOf("Hedge", exit, given.classify)
 }
 
 /** Runs what calls a user's function outside of any fiber: what that throws is the call's defect, and not the process's end. */
@@ -513,15 +527,12 @@ const endRace = <A, E, R>(race: Race<A, E, R>, exit: Exit.Exit<A, E>): Effect.Ef
   race.cancelTimer?.()
   const { children, shared } = race
   const nowMillis = Deadline.nowMillisUnsafe(race.clock)
-  State.callResolved(
-    shared.state,
-    {
-      primaryMillis: race.primaryMillis ?? nowMillis - race.startMillis,
-      delayMillis: race.delayMillis,
-      outcome: children.length === 0 ? judge(race.given, exit) : race.outcome
-    },
-    nowMillis
-  )
+  if (!race.primaryIsStale) {
+    const primaryMillis = race.primaryMillis ?? nowMillis - race.startMillis
+    // a classifier that throws dies as the bug that it is: where it is asked here, nothing else runs
+    const outcome = children.length === 0 ? judge(race.given, exit) : race.outcome
+    State.callResolved(shared.state, { primaryMillis, delayMillis: race.delayMillis, outcome }, nowMillis)
+  }
   if (race.winner !== undefined && race.winner > 0) shared.won++
   if (children.length > 1 && isHeard(race)) {
     const elapsed = Duration.millis(nowMillis - race.startMillis)

@@ -9,7 +9,9 @@
  * @since 0.1.0
  */
 
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type { Nature } from "./ErrorCatalog.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
 import type { Reason } from "./Reason.ts"
@@ -106,6 +108,95 @@ export const failure = (options: {
   applied: options.applied ?? "maybe",
   retryAfter: options.retryAfter
 })
+
+/**
+ * What an attempt over a connection that was made for it came to: such a connection has not been used before, so a transport that
+ * calls it stale all the same is not believed, and the failure is one that may pass, like any other.
+ *
+ * ```ts
+ * import { Outcome } from "holdfast"
+ *
+ * console.log(Outcome.onFreshConnection(Outcome.failure({ cause: "stale" })).cause) // => transient
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const onFreshConnection = (outcome: Failure): Failure =>
+  outcome.cause === "stale" ? { ...outcome, cause: "transient" } : outcome
+
+const known: ReadonlySet<unknown> = new Set<FailureCause>([
+  "transient",
+  "throttle",
+  "timeout",
+  "refused",
+  "permanent",
+  "stale"
+])
+
+/** What is wrong with an outcome, in words; `undefined` for one that is right. */
+const flawOf = (value: unknown): string | undefined => {
+  if (value === success || value === ignored) return undefined
+  if (!Predicate.isObject(value)) return value === null || value === undefined ? String(value) : `a ${typeof value}`
+  if (Predicate.isPromise(value)) return "a promise"
+  // an exit is an effect, and has the tags of an outcome
+  if (Effect.isEffect(value)) return "an effect"
+  if (!("_tag" in value)) return "an object without _tag"
+  if (value._tag === "Success" || value._tag === "Ignored") return undefined
+  if (value._tag !== "Failure") return `an object with the _tag ${shown(value._tag)}`
+  const { applied, cause, retryable, retryAfter }: { readonly [name: string]: unknown } = { ...value }
+  if (!known.has(cause)) return `a failure with the cause ${shown(cause)}`
+  if (typeof retryable !== "boolean") return `a failure with retryable ${shown(retryable)}`
+  if (applied !== "no" && applied !== "maybe") return `a failure with applied ${shown(applied)}`
+  if (retryAfter !== undefined && !Duration.isDuration(retryAfter)) {
+    return `a failure with retryAfter ${shown(retryAfter)}, which is no Duration`
+  }
+  return undefined
+}
+
+/** Words are shown, whatever else is only named: it may hold a secret. */
+const shown = (value: unknown): string =>
+  typeof value === "string"
+    ? JSON.stringify(value.slice(0, 40))
+    : Predicate.isObject(value)
+      ? "an object"
+      : String(value)
+
+/**
+ * Gives back what a classifier gave, if it is an outcome. Throws a `TypeError` that says what was got instead: for who runs a
+ * classifier of somebody else's while he holds something.
+ *
+ * ```ts
+ * import { Outcome } from "holdfast"
+ *
+ * try {
+ *   Outcome.checked("Queue", Promise.resolve())
+ * } catch (error) {
+ *   console.log(String(error)) // => TypeError: Queue: the classifier must give an Outcome, got a promise
+ * }
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const checked = (who: string, value: unknown): Outcome => {
+  const flaw = flawOf(value)
+  if (flaw !== undefined) throw new TypeError(`${who}: the classifier must give an Outcome, got ${flaw}`)
+  // nothing else is without a flaw
+  return value as Outcome
+}
+
+/**
+ * {@link checked}, of the judgement of a failure: neither a success nor `ignored` will do.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const checkedFailure = (who: string, value: unknown): Failure => {
+  const outcome = checked(who, value)
+  if (outcome._tag === "Failure") return outcome
+  throw new TypeError(`${who}: the classifier must give a Failure for what failed, got ${outcome._tag}`)
+}
 
 const causes: { readonly [N in Nature]: FailureCause } = {
   transient: "transient",

@@ -620,7 +620,11 @@ export class AttemptTimeout extends Schema.TaggedError<AttemptTimeout>()("Attemp
  */
 export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("DeadlineExceeded", {
   /** The time that the call had when it began. */
-  budget: Schema.DurationFromMillis
+  budget: Schema.DurationFromMillis,
+  /**
+   * True when an attempt was cut, or not made, before the upstream had its fair share of time: then it says nothing of the upstream.
+   */
+  cutShort: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
     return `the deadline of ${Duration.format(this.budget)} passed`

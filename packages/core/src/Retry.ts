@@ -6,8 +6,12 @@
  *
  * **What it is not**: `Effect.retry`, which asks neither what may be repeated nor what the retries add up to.
  *
+ * An attempt whose outcome is `stale` (the connection that it went over had ended before) is no retry's business: what may be sent
+ * again is sent again at once, once, over a connection that is made for it. That waits for nothing, takes nothing from the budget and is
+ * none of the attempts that are counted, so that it is done even where nothing is retried.
+ *
  * **Gotchas**: only typed failures are retried. A defect is a bug, and an interruption is the caller's will; both end the
- * loop at once.
+ * loop at once. A classifier that gives no outcome is a bug, too: it ends the loop as a defect that says what was got.
  *
  * @since 0.1.0
  */
@@ -24,8 +28,8 @@ import * as Schedule from "effect/Schedule"
 import * as Backoff from "./Backoff.ts"
 import type { RetryStopped } from "./CallError.ts"
 import * as Deadline from "./Deadline.ts"
-import { stopBeforeWait, waitOrStop } from "./internal/retryDecision.ts"
-import type { Failure } from "./Outcome.ts"
+import { isSentAgainAtOnce, stopBeforeWait, waitOrStop } from "./internal/retryDecision.ts"
+import { checkedFailure, type Failure, onFreshConnection } from "./Outcome.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
 
 /**
@@ -35,7 +39,7 @@ import type { RetryBudget } from "./RetryBudget.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Attempts in all, the first included. At least 1; default 3. */
+  /** Attempts in all, the first included, and those not that replace a stale one. At least 1; default 3. */
   readonly maxAttempts?: number | undefined
   /**
    * How long to wait between attempts; it may also end the retrying. Its input is the outcome of the failed attempt.
@@ -110,6 +114,8 @@ export interface Scheduled {
   readonly delay: Duration.Duration
   /** Why the last attempt failed. */
   readonly outcome: Failure
+  /** Whether the next attempt is to replace one that was stale: at once, and outside of the budget. */
+  readonly isFresh: boolean
 }
 
 /**
@@ -141,12 +147,15 @@ export interface Loop<A, E, R, A2, E2, R2> {
   readonly startMillis?: number | undefined
   /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
-  /** Makes one attempt. `resend` is 0 for the first. */
-  readonly attempt: (resend: number) => Effect.Effect<A, E, R>
+  /**
+   * Makes one attempt. `resend` is 0 for the first. `isFresh`: it replaces one that was stale, and must not go over a connection that
+   * was used before; should it be called stale all the same, it counts as `transient`.
+   */
+  readonly attempt: (resend: number, isFresh: boolean) => Effect.Effect<A, E, R>
   /** What to think of a failed attempt. */
   readonly classify: (error: E) => Failure
-  /** Whether the request may be sent once more, given what became of it. Default: always. */
-  readonly replayable?: ((outcome: Failure) => boolean) | undefined
+  /** Whether the request may be sent once more, given what became of it, and why. Default: always. */
+  readonly replayable?: ((outcome: Failure, error: E) => boolean) | undefined
   /** Runs before the sleep: to release what the failed attempt holds, and to tell observers. */
   readonly onRetry?: ((error: E, scheduled: Scheduled) => Effect.Effect<unknown>) | undefined
   /** What becomes of the last failure. */
@@ -177,14 +186,14 @@ export interface Loop<A, E, R, A2, E2, R2> {
  */
 export const run = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effect.Effect<A | A2, E2, R | R2> =>
   Effect.withFiber((fiber) => {
-    const call: Running = { started: false, retrying: false, step: undefined }
+    const call: Running = { started: false, retrying: false, step: undefined, replaced: 0 }
     return Effect.onExitPrimitive(
       Effect.suspend(() => {
         if (loop.budget !== undefined) {
           loop.budget.callStarted(loop.startMillis ?? Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
           call.started = true
         }
-        return attemptFrom(loop, call, fiber, 0)
+        return attemptFrom(loop, call, fiber, 0, false)
       }),
       // one place gives everything back, so that an interruption between two steps cannot lose a place in the budget
       () => {
@@ -205,15 +214,18 @@ interface Running {
   retrying: boolean
   /** The schedule, once it was needed. */
   step: Step | undefined
+  /** Attempts that were stale, and were replaced by another. */
+  replaced: number
 }
 
 const attemptFrom = <A, E, R, A2, E2, R2>(
   loop: Loop<A, E, R, A2, E2, R2>,
   call: Running,
   fiber: Fiber.Fiber<unknown, unknown>,
-  resend: number
+  resend: number,
+  isFresh: boolean
 ): Effect.Effect<A | A2, E2, R | R2> =>
-  Effect.matchCauseEffect(loop.attempt(resend), {
+  Effect.matchCauseEffect(loop.attempt(resend, isFresh), {
     onSuccess: Effect.succeed,
     onFailure: (cause): Effect.Effect<A | A2, E2, R | R2> => {
       if (Cause.hasInterrupts(cause)) return Effect.failCause(onlyInterrupts(cause))
@@ -221,11 +233,7 @@ const attemptFrom = <A, E, R, A2, E2, R2>(
       if (Cause.hasDies(cause)) return Effect.failCause(onlyDefects(cause))
       const found = Cause.findError(cause)
       if (Result.isFailure(found)) return Effect.failCause(found.failure)
-      if (call.retrying) {
-        call.retrying = false
-        loop.budget?.retryEnded()
-      }
-      return afterFailure(loop, call, fiber, resend + 1, found.success)
+      return afterFailure(loop, call, fiber, resend + 1, found.success, isFresh)
     }
   })
 
@@ -240,11 +248,19 @@ const afterFailure = <A, E, R, A2, E2, R2>(
   call: Running,
   fiber: Fiber.Fiber<unknown, unknown>,
   attempts: number,
-  error: E
+  error: E,
+  isFresh: boolean
 ): Effect.Effect<A | A2, E2, R | R2> => {
-  const outcome = loop.classify(error)
-  const replayable = loop.replayable === undefined || loop.replayable(outcome)
-  const stopped = stopBeforeWait({ attempts, maxAttempts: loop.retry.maxAttempts, outcome, replayable })
+  const judged = checkedFailure("Retry", loop.classify(error))
+  const outcome = isFresh ? onFreshConnection(judged) : judged
+  const replayable = loop.replayable === undefined || loop.replayable(outcome, error)
+  if (isSentAgainAtOnce(outcome, replayable)) return replaced(loop, call, fiber, attempts, error, outcome)
+  if (call.retrying) {
+    call.retrying = false
+    loop.budget?.retryEnded()
+  }
+  const { maxAttempts } = loop.retry
+  const stopped = stopBeforeWait({ attempts: attempts - call.replaced, maxAttempts, outcome, replayable })
   if (stopped !== undefined) return loop.onGiveUp(error, { attempts, stopped, outcome })
   // a schedule that dies is a bug of whoever wrote it, and surfaces as the defect that it is
   const stepped = call.step === undefined ? Schedule.toStep(loop.retry.schedule) : Effect.succeed(call.step)
@@ -272,6 +288,26 @@ const afterFailure = <A, E, R, A2, E2, R2>(
   })
 }
 
+/** Makes the attempt that takes the place of a stale one; the place of a retry in the budget goes over to it. */
+const replaced = <A, E, R, A2, E2, R2>(
+  loop: Loop<A, E, R, A2, E2, R2>,
+  call: Running,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  attempts: number,
+  error: E,
+  outcome: Failure
+): Effect.Effect<A | A2, E2, R | R2> => {
+  const deadline = loop.deadline ?? fiber.getRef(Deadline.Current)
+  const nowMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
+  if (deadline !== undefined && deadline.atMillis <= nowMillis) {
+    return loop.onGiveUp(error, { attempts, stopped: "deadline", outcome })
+  }
+  call.replaced++
+  const again = Effect.suspend(() => attemptFrom(loop, call, fiber, attempts, true))
+  if (loop.onRetry === undefined) return again
+  return Effect.andThen(loop.onRetry(error, { attempts, delay: Duration.zero, outcome, isFresh: true }), again)
+}
+
 /** Pays for the retry, sleeps, and goes on. */
 const retryAfter = <A, E, R, A2, E2, R2>(
   loop: Loop<A, E, R, A2, E2, R2>,
@@ -287,12 +323,13 @@ const retryAfter = <A, E, R, A2, E2, R2>(
     return loop.onGiveUp(error, { attempts, stopped: "budget", outcome })
   }
   const delay = Duration.millis(delayMillis)
-  const told = loop.onRetry === undefined ? Effect.void : loop.onRetry(error, { attempts, delay, outcome })
+  const told =
+    loop.onRetry === undefined ? Effect.void : loop.onRetry(error, { attempts, delay, outcome, isFresh: false })
   return Effect.flatMap(Effect.andThen(told, Effect.sleep(delay)), () => {
     if (loop.budget !== undefined) {
       loop.budget.retryStarted()
       call.retrying = true
     }
-    return attemptFrom(loop, call, fiber, attempts)
+    return attemptFrom(loop, call, fiber, attempts, false)
   })
 }

@@ -12,6 +12,9 @@
  *
  * - The store decides, so it has what the store knows: failures in a row or a count window, and one probe, which closes the
  *   circuit or opens it again. No time window, slow calls, success threshold or ramp.
+ * - The store is told that a call failed, and not when it began: calls in flight together that fail together count each by itself. Where
+ *   bursts are usual (a proxy that restarts), ask for more failures than there are calls in flight.
+ * - Its probe's lease is the store's: 10 s in Redis unless `layerStoreRedis({ probeLease })` says otherwise.
  * - All that share a key must have the same options; nothing checks it.
  * - When the store cannot be reached, calls go through and are not counted (`onStoreError`).
  * - Give a Redis client `disableOfflineQueue: true`: without it commands wait for the store to come back, each call costs the
@@ -70,7 +73,7 @@ export interface Options {
   readonly trip?: CircuitBreaker.TripRule | undefined
   /**
    * How long a circuit stays open: a time, or a function of how many times it has opened in a row (1 for the first). Default:
-   * 5 s, doubled each time.
+   * 1 s.
    */
   readonly openTime?: Duration.Input | ((consecutiveOpenings: number) => Duration.Input) | undefined
   /** The longest open time, whatever `openTime` says and the server asks for. Default 5 min. */
@@ -279,7 +282,7 @@ export const make = Effect.fnUntraced(function* (
         return mode === "enforce" ? Effect.fail(refusal) : self
       }
       return breaker
-        .execute(call, { key, classify: (exit) => toStore(counts, outcomeOf(exit, classify)) })
+        .execute(call, { key, classify: (exit) => toStore(counts, outcomeOf("SharedCircuitBreaker", exit, classify)) })
         .pipe(refusedBefore(() => started, refused))
     })
   return { mode, execute, snapshot: (key) => Effect.map(breaker.state(key), snapshotOf), events }

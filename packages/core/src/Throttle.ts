@@ -304,7 +304,7 @@ export const make = (options: Options = {}): Throttle => {
           if (decided._tag === "Throttled") return Effect.fail(decided)
           // a permit holds nothing: one that an interruption keeps from being settled is a call that does not count
           return Effect.onExitPrimitive(self, (exit) => {
-            decided.settle(Deadline.nowMillisUnsafe(clock), outcomeOf(exit, given.classify))
+            decided.settle(Deadline.nowMillisUnsafe(clock), outcomeOf("Throttle", exit, given.classify))
             return undefined
           })
         })

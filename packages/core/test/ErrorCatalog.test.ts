@@ -65,11 +65,13 @@ describe("ErrorCatalog", () => {
 
   for (const reasonClass of reasonClasses.filter((reasonClass) => reasonClass !== Reason.BusinessRejected)) {
     it.prop(
-      `${reasonClass.identifier} is what its row says, and was not applied if it came while connecting`,
+      `${reasonClass.identifier} is what its row says, and was not applied if it came while connecting, or if the server did nothing with it`,
       [arbitraryOf(reasonClass)],
       ([reason]) => {
         const row = ErrorCatalog.table[reason._tag]
-        const early = "phase" in reason && reason.phase === "connect"
+        const early =
+          ("phase" in reason && (reason.phase === "connect" || reason.unprocessed === true)) ||
+          (reason._tag === "HeadersTooLarge" && reason.of === "request")
         assert.deepStrictEqual(ErrorCatalog.of(reason), early ? { ...row, applied: "no" } : row)
       }
     )

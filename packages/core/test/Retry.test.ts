@@ -97,6 +97,108 @@ describe("Retry.run", () => {
     })
   )
 
+  const stale = Outcome.failure({ cause: "stale" })
+
+  it.effect("a stale attempt is made again at once: unpaid, not counted, and fresh", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make({ ratio: 0, minimumPerSecond: 0 })
+      const told: Array<unknown> = []
+      const asked: Array<boolean> = []
+      const run = Retry.run({
+        retry: Retry.make({ maxAttempts: 1, schedule: Schedule.spaced("1 hour") }),
+        budget,
+        attempt: (resend, isFresh) => {
+          asked.push(isFresh)
+          return resend === 0 ? failing("ended", stale) : Effect.succeed(`resend ${resend}`)
+        },
+        classify: (error) => error.outcome,
+        onRetry: (_, { attempts, delay, isFresh }) =>
+          Effect.sync(() => void told.push([attempts, Duration.toMillis(delay), isFresh])),
+        onGiveUp: (error) => Effect.fail(error)
+      })
+      assert.strictEqual(yield* run, "resend 1")
+      assert.deepStrictEqual(asked, [false, true])
+      assert.deepStrictEqual(told, [[1, 0, true]])
+      assert.deepInclude(yield* budget.snapshot, { granted: 0, refused: 0, callsInFlight: 0, retriesInFlight: 0 })
+    })
+  )
+
+  it.effect("a fresh attempt that is called stale all the same is a transient failure", () =>
+    Effect.gen(function* () {
+      const seen: Array<Outcome.FailureCause> = []
+      const schedule = Schedule.spaced("1 second").pipe(
+        Schedule.setInputType<Outcome.Failure>(),
+        Schedule.tap(({ input }) => Effect.sync(() => seen.push(input.cause)))
+      )
+      const run = Retry.run({
+        retry: Retry.make({ maxAttempts: 2, schedule }),
+        attempt: () => failing("ended", stale),
+        classify: (error) => error.outcome,
+        onGiveUp: (_, { attempts, outcome, stopped }) => Effect.fail([attempts, outcome.cause, stopped])
+      })
+      assert.deepStrictEqual(yield* Effect.flip(finished(run)), [4, "transient", "attempts"])
+      assert.deepStrictEqual(seen, ["transient"])
+    })
+  )
+
+  it.effect("a stale attempt is not made again when it may not be, or when its deadline has passed", () =>
+    Effect.gen(function* () {
+      const once = playing([failing("ended", stale)], { replayable: () => false })
+      assert.deepInclude(yield* Effect.flip(once.run), { attempts: 1, stopped: "not-replayable" })
+      const final = playing([failing("ended", { ...stale, retryable: false })])
+      assert.deepInclude(yield* Effect.flip(final.run), { attempts: 1, stopped: "not-retryable" })
+      const slow = playing([Effect.delay(failing("ended", stale), "2 seconds")])
+      assert.deepInclude(yield* Effect.flip(finished(slow.run.pipe(Deadline.within("2 seconds")))), {
+        attempts: 1,
+        stopped: "deadline"
+      })
+    })
+  )
+
+  it.effect("what replaces a stale retry keeps the retry's place in the budget, and no more", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make()
+      const steps = [failing("down"), failing("ended", stale), Effect.never]
+      const { madeAt, run } = playing(steps, { budget })
+      const fiber = yield* Effect.forkChild(run)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(madeAt, [0, 1000, 1000])
+      assert.deepInclude(yield* budget.snapshot, { granted: 1, retriesInFlight: 1 })
+      yield* Fiber.interrupt(fiber)
+      assert.deepInclude(yield* budget.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
+    })
+  )
+
+  it.effect("a classifier that gives no failure is a bug that is told, and nothing is kept", () =>
+    Effect.gen(function* () {
+      const flawed: ReadonlyArray<readonly [unknown, string]> = [
+        [undefined, "got undefined"],
+        [Promise.resolve(), "got a promise"],
+        [{ cause: "transient" }, "got an object without _tag"],
+        [{ ...transient, cause: "sulking" }, 'the cause "sulking"'],
+        [{ ...transient, retryable: "yes" }, 'retryable "yes"'],
+        [{ ...transient, applied: undefined }, "applied undefined"],
+        [{ ...transient, retryAfter: 5 }, "retryAfter 5"],
+        [Outcome.success, "got Success"]
+      ]
+      for (const [given, said] of flawed) {
+        const budget = RetryBudget.make()
+        const run = Retry.run({
+          retry: Retry.make(),
+          budget,
+          attempt: () => Effect.fail("down"),
+          // what a program without types may give
+          classify: () => given as Outcome.Failure,
+          onGiveUp: () => Effect.fail("gave up")
+        })
+        const exit = yield* Effect.exit(run)
+        assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", said)
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+        assert.deepInclude(yield* budget.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
+      }
+    })
+  )
+
   it.effect("the end of the schedule is the end of the attempts", () =>
     Effect.gen(function* () {
       const { madeAt, run } = playing([failing("first"), failing("second")], {

@@ -354,11 +354,11 @@ describe("the circuit breaker's state machine", () => {
 
     it("a call is slow if it took longer than the limit, not as long, and whatever became of it", () => {
       const state = circuit({ rules: [countRule(4, { failureRate: 1, slowCallRate: 0.75 })] })
-      call(state, "success", 0, { durationMillis: 1000 })
-      call(state, "success", 0, { durationMillis: 1000.1 })
-      call(state, "failure", 0, { durationMillis: 2000 })
-      assert.deepStrictEqual(State.look(state, 0).windows[0]?.counts, { ok: 1, slowOk: 1, failed: 0, slowFailed: 1 })
-      call(state, "failure", 0, { durationMillis: 2000 })
+      call(state, "success", 1000, { durationMillis: 1000 })
+      call(state, "success", 3000, { durationMillis: 1000.1 })
+      call(state, "failure", 5000, { durationMillis: 2000 })
+      assert.deepStrictEqual(State.look(state, 5000).windows[0]?.counts, { ok: 1, slowOk: 1, failed: 0, slowFailed: 1 })
+      call(state, "failure", 7000, { durationMillis: 2000 })
       assert.strictEqual(state.phase, "Open")
       assert.strictEqual(Detail.openDetail(state), "3 of the last 4 calls took longer than 1s")
     })
@@ -387,14 +387,176 @@ describe("the circuit breaker's state machine", () => {
     })
   })
 
+  describe("calls that were in flight together", () => {
+    const bothRates = { failureRate: 0.5, slowCallRate: 0.5 }
+
+    /** Calls that were in flight together, and end at the same instant. */
+    const burst = (
+      state: State.CircuitState,
+      count: number,
+      verdict: State.Verdict,
+      at: number,
+      durationMillis = 100
+    ): void => {
+      const permits = Array.from({ length: count }, () => permitted(state, at))
+      for (const permit of permits) State.settle(state, permit, verdict, 0, at, durationMillis)
+    }
+
+    it.prop(
+      "one burst of any size, of calls as slow and as spread as may be, opens a circuit by no rule that asks for more than one",
+      [
+        Arbitrary.array(Arbitrary.all([int(0, 5000), int(1, 5000)]), { minLength: 1, maxLength: 200 }),
+        int(2, 5),
+        int(4, 20)
+      ],
+      ([spans, failures, minimumCalls]) => {
+        const state = circuit({
+          slowCallMillis: 0,
+          rules: [
+            consecutive(failures),
+            countRule(minimumCalls, bothRates),
+            timeRule(30_000, { minimumCalls, ...bothRates })
+          ]
+        })
+        // all of them are in flight at 5000
+        const ends = spans.map(([before, after]) => ({ at: 5000 + after, durationMillis: before + after }))
+        const permit = permitted(state, 0)
+        for (const { at, durationMillis } of ends.toSorted((one, other) => one.at - other.at)) {
+          State.settle(state, permit, "failure", 0, at, durationMillis)
+        }
+        assert.strictEqual(state.phase, "Closed")
+        assert.isAtMost(State.look(state, 10_000).streak, 1)
+      }
+    )
+
+    it.prop(
+      "an outage opens a circuit after three rounds of what is in flight, however much that is",
+      [int(1, 512), int(1, 2000)],
+      ([inFlight, durationMillis]) => {
+        const state = circuit({ rules: [consecutive(10), timeRule(30_000, { minimumCalls: 20 })] })
+        let rounds = 0
+        while (state.phase === "Closed") burst(state, inFlight, "failure", ++rounds * durationMillis, durationMillis)
+        assert.isAtMost(rounds, inFlight >= 7 ? 3 : 10)
+      }
+    )
+
+    it("a failure makes the row longer if its call began when the one counted before it had ended", () => {
+      const state = circuit({ rules: [consecutive(10)] })
+      const streak = () => State.look(state, 0).streak
+      burst(state, 8, "failure", 1000)
+      assert.strictEqual(streak(), 1)
+      call(state, "failure", 1099, { durationMillis: 100 })
+      assert.strictEqual(streak(), 1, "it began before the others had failed")
+      call(state, "failure", 1100.1, { durationMillis: 100.1 })
+      assert.strictEqual(streak(), 2, "it began at the instant at which the first had failed")
+      burst(state, 8, "failure", 1200, 100)
+      assert.strictEqual(streak(), 2)
+    })
+
+    it("a row that has gone on for a second is long enough with three rounds, if as many calls have failed as were asked for", () => {
+      for (const [inFlight, third, phase] of [
+        [4, 2000, "Open"],
+        [4, 1999, "Closed"],
+        [3, 2000, "Closed"]
+      ] as const) {
+        const state = circuit({ rules: [consecutive(10)] })
+        burst(state, inFlight, "failure", 1000)
+        burst(state, inFlight, "failure", 1500)
+        assert.strictEqual(state.phase, "Closed")
+        burst(state, 2, "failure", third)
+        assert.strictEqual(state.phase, phase)
+        if (phase === "Open") assert.strictEqual(Detail.openDetail(state), "10 calls in a row failed")
+      }
+    })
+
+    it("what is left of a burst begins no new row when one of its calls has succeeded", () => {
+      const state = circuit({ rules: [consecutive(2)] })
+      const permit = permitted(state, 0)
+      for (const verdict of ["failure", "success", "failure", "failure"] as const) {
+        State.settle(state, permit, verdict, 0, 100, 100)
+      }
+      assert.strictEqual(State.look(state, 100).streak, 0)
+    })
+
+    it("two bursts are not enough for a rate, a third is", () => {
+      for (const rule of [countRule(100, { minimumCalls: 20 }), timeRule(30_000, { minimumCalls: 20 })]) {
+        const state = circuit({ rules: [rule] })
+        burst(state, 64, "failure", 1000)
+        burst(state, 64, "failure", 1100)
+        assert.strictEqual(state.phase, "Closed")
+        burst(state, 1, "failure", 1200)
+        assert.strictEqual(state.phase, "Open")
+      }
+    })
+
+    it("slow calls are told by rounds of their own: fast failures are none of them", () => {
+      const state = circuit({
+        slowCallMillis: 50,
+        rules: [countRule(100, { minimumCalls: 20, failureRate: 1, slowCallRate: 0.5 })]
+      })
+      burst(state, 64, "success", 1000)
+      calls(state, 5, "failure", 1100)
+      burst(state, 64, "success", 1200)
+      assert.strictEqual(state.phase, "Closed")
+      burst(state, 1, "success", 1300)
+      assert.strictEqual(state.phase, "Open")
+    })
+
+    it("a round counts as long as one of its bad calls is in the window", () => {
+      for (const [lastAt, phase] of [
+        [9999, "Open"],
+        [10_001, "Closed"]
+      ] as const) {
+        const state = circuit({ rules: [timeRule(10_000, { minimumCalls: 6 })] })
+        burst(state, 5, "failure", 0)
+        burst(state, 5, "failure", 5000)
+        burst(state, 5, "failure", lastAt)
+        assert.strictEqual(state.phase, phase, "by time")
+      }
+      for (const [between, phase] of [
+        [5, "Open"],
+        [6, "Closed"]
+      ] as const) {
+        const state = circuit({ rules: [countRule(10, { failureRate: 0.3 })] })
+        burst(state, 4, "failure", 0)
+        burst(state, 3, "failure", 1000)
+        calls(state, between, "success", 1500)
+        assert.strictEqual(state.phase, "Closed")
+        call(state, "failure", 2000, { durationMillis: 100 })
+        assert.strictEqual(state.phase, phase, "by number")
+      }
+    })
+
+    it("a rule that fewer than three bad calls are enough for needs no three rounds", () => {
+      const state = circuit({ rules: [countRule(4, { failureRate: 0.25 })] })
+      calls(state, 3, "success", 0)
+      call(state, "failure", 100, { durationMillis: 100 })
+      assert.strictEqual(state.phase, "Open")
+    })
+
+    it("the rounds of an outage are forgotten when the circuit has opened", () => {
+      const state = circuit({ rules: [timeRule(60_000, { minimumCalls: 6 })], successThreshold: 1 })
+      for (const at of [1000, 1100, 1200]) burst(state, 3, "failure", at)
+      assert.strictEqual(state.phase, "Open")
+      call(state, "success", 6200)
+      assert.strictEqual(state.phase, "Closed")
+      burst(state, 64, "failure", 7000)
+      assert.strictEqual(state.phase, "Closed")
+    })
+  })
+
   describe("what is kept, and for how long", () => {
     const fresh: ReturnType<typeof visible> = {
       shape: undefined,
-      trackers: [{ rule: consecutive(2), window: undefined }],
+      trackers: [{ rule: consecutive(2), window: undefined, failed: undefined, slow: undefined }],
       phase: "Closed",
       generation: 0,
       permit: { _tag: "Permit", isProbe: false, generation: 0 },
+      failures: 0,
       streak: 0,
+      streakSince: -Infinity,
+      streakAt: -Infinity,
+      recorded: 0,
       askedUntil: 0,
       openUntil: 0,
       lastOpenMillis: 0,
@@ -404,6 +566,7 @@ describe("the circuit breaker's state machine", () => {
       places: [undefined, undefined],
       probeSuccesses: 0,
       slowProbeSuccesses: 0,
+      probeSucceededSince: -Infinity,
       ramping: false,
       closedAt: 0
     }
@@ -424,7 +587,14 @@ describe("the circuit breaker's state machine", () => {
     it("a success forgets the failures before it, and what the server asked for with them", () => {
       const state = circuit({ rules: [consecutive(2)] })
       assert.strictEqual(call(state, "failure", 0), "counted")
-      assert.deepStrictEqual(visible(state), { ...fresh, streak: 1 })
+      assert.deepStrictEqual(visible(state), {
+        ...fresh,
+        failures: 1,
+        streak: 1,
+        streakSince: 0,
+        streakAt: 0,
+        recorded: 1
+      })
       State.reset(state, 0)
       call(state, "failure", 0, { askedMillis: 9000 })
       assert.strictEqual(state.askedUntil, 9000)
@@ -553,6 +723,27 @@ describe("the circuit breaker's state machine", () => {
       assert.strictEqual(State.settle(state, second, "success", 0, 5200, 0), "late")
       assert.strictEqual(state.phase, "Open")
       assert.strictEqual(Detail.openDetail(state), "a probe failed; opened 2 times in a row")
+    })
+
+    it("a probe that hung in the outage opens nothing again once a later one has succeeded", () => {
+      const state = opened({ probeLeaseMillis: 1000, probes: 1, successThreshold: 2 })
+      const hung = permitted(state, 5000)
+      assert.strictEqual(call(state, "success", 6000), "counted")
+      assert.strictEqual(State.settle(state, hung, "failure", 60_000, 6500, 1500), "late")
+      assert.strictEqual(state.phase, "HalfOpen")
+      assert.strictEqual(call(state, "success", 7000), "counted")
+      assert.strictEqual(state.phase, "Closed")
+    })
+
+    it("a probe that was sent with or after one that succeeded opens it again when it fails", () => {
+      for (const sentAt of [5000, 5001]) {
+        const state = opened()
+        const first = permitted(state, 5000)
+        const second = permitted(state, sentAt)
+        State.settle(state, first, "success", 0, 5100, 100)
+        assert.strictEqual(State.settle(state, second, "failure", 0, 5200, 200), "counted")
+        assert.strictEqual(state.phase, "Open")
+      }
     })
 
     it("a call from before the circuit opened neither closes it nor opens it again", () => {

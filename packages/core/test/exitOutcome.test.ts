@@ -22,9 +22,9 @@ describe("what an exit is where nobody says otherwise", () => {
   it("an interruption is the caller's will, whatever failed under it, and no classifier is asked", () => {
     const both = Exit.failCause(Cause.combine(Cause.fail("x"), Cause.interrupt()))
     const classify = (): Outcome.Outcome => Outcome.failure({ cause: "permanent" })
-    assert.deepStrictEqual(outcomeOf(both, classify), Outcome.ignored)
-    assert.deepStrictEqual(outcomeOf(Exit.fail("x"), classify), classify())
-    assert.deepStrictEqual(outcomeOf(Exit.succeed(1), classify), classify())
-    assert.deepStrictEqual(outcomeOf(Exit.succeed(1), undefined), Outcome.success)
+    assert.deepStrictEqual(outcomeOf("Some", both, classify), Outcome.ignored)
+    assert.deepStrictEqual(outcomeOf("Some", Exit.fail("x"), classify), classify())
+    assert.deepStrictEqual(outcomeOf("Some", Exit.succeed(1), classify), classify())
+    assert.deepStrictEqual(outcomeOf("Some", Exit.succeed(1), undefined), Outcome.success)
   })
 })

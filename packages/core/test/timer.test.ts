@@ -10,22 +10,82 @@ describe("a timer", () => {
   it.live("under the platform's clock it is a platform timer, up to the longest that there is", () =>
     Effect.withFiber((fiber) => {
       const handle = {}
-      const set: Array<ReadonlyArray<unknown>> = []
+      const set: Array<number> = []
       const cleared: Array<unknown> = []
-      const run = (): void => {}
-      vi.stubGlobal("setTimeout", (...given: ReadonlyArray<unknown>) => {
-        set.push(given)
+      vi.stubGlobal("setTimeout", (_: unknown, millis: number) => {
+        set.push(millis)
         return handle
       })
       vi.stubGlobal("clearTimeout", (given: unknown) => cleared.push(given))
-      const longest = arm(fiber, 2 ** 31 - 1, run, "subject")
-      const longer = arm(fiber, 2 ** 31, run, "subject")
+      const longest = arm(fiber, 2 ** 31 - 1, () => {}, undefined)
+      const longer = arm(fiber, 2 ** 31, () => {}, undefined)
       disarm(longest)
       vi.unstubAllGlobals()
       disarm(longer)
-      const own = set.filter(([given]) => given === run)
-      assert.deepStrictEqual(own, [[run, 2 ** 31 - 1, "subject"]])
-      assert.deepStrictEqual(cleared, [handle])
+      assert.deepStrictEqual(set.slice(0, 1), [2 ** 31 - 1])
+      assert.isFalse(set.includes(2 ** 31))
+      assert.deepStrictEqual(cleared.slice(0, 1), [handle])
+      return Effect.void
+    })
+  )
+
+  /** The platform's functions, which run when the test says so. */
+  const played = (withTurns: boolean) => {
+    const due: Array<() => void> = []
+    const later = <S>(run: (subject: S) => void, ...rest: ReadonlyArray<unknown>) => {
+      // the subject is what comes last
+      due.push(() => run(rest.at(-1) as S))
+      return {}
+    }
+    vi.stubGlobal("setTimeout", later)
+    vi.stubGlobal("clearTimeout", () => {})
+    vi.stubGlobal("setImmediate", withTurns ? later : undefined)
+    return {
+      /** Runs what is due, and nothing of what that asks for. */
+      turn: () => {
+        for (const run of due.splice(0)) run()
+      }
+    }
+  }
+
+  it.live("when it is due it waits for two turns of the event loop, in which what is there already may be heard", () =>
+    Effect.withFiber((fiber) => {
+      const { turn } = played(true)
+      const ran: Array<string> = []
+      arm(fiber, 5, (subject) => void ran.push(subject), "subject")
+      turn()
+      turn()
+      assert.deepStrictEqual(ran, [])
+      turn()
+      assert.deepStrictEqual(ran, ["subject"])
+      turn()
+      assert.deepStrictEqual(ran, ["subject"], "once")
+      return Effect.void
+    })
+  )
+
+  it.live("one that is disarmed in those turns does not run", () =>
+    Effect.withFiber((fiber) => {
+      for (const turns of [0, 1, 2]) {
+        const { turn } = played(true)
+        let ran = 0
+        const timer = arm(fiber, 5, () => void ran++, undefined)
+        for (let index = 0; index < turns; index++) turn()
+        disarm(timer)
+        for (let index = 0; index < 4; index++) turn()
+        assert.strictEqual(ran, 0, `disarmed after ${turns} turns`)
+      }
+      return Effect.void
+    })
+  )
+
+  it.live("a platform without such turns has its timers run when they are due", () =>
+    Effect.withFiber((fiber) => {
+      const { turn } = played(false)
+      let ran = 0
+      arm(fiber, 5, () => void ran++, undefined)
+      turn()
+      assert.strictEqual(ran, 1)
       return Effect.void
     })
   )

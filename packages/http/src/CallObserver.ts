@@ -106,10 +106,18 @@ export interface CallObserver {
     attempt: { readonly resend: number; readonly isHedge: boolean }
   ) => void
   readonly attemptEnded?: (call: ObservedCall, end: AttemptEnd) => void
-  /** A further attempt is to follow the last one, after so long. */
+  /**
+   * A further attempt is to follow the last one, after so long. `isFresh`: it replaces one whose connection was stale, at once, and is
+   * no retry that the policy counts or pays for.
+   */
   readonly retryScheduled?: (
     call: ObservedCall,
-    retry: { readonly reason: Reason; readonly delayMillis: number; readonly resend: number }
+    retry: {
+      readonly reason: Reason
+      readonly delayMillis: number
+      readonly resend: number
+      readonly isFresh?: boolean | undefined
+    }
   ) => void
   /** A stage on this side refused an attempt, or the call, or its deadline was spent: nothing was sent. */
   readonly refused?: (call: ObservedCall, reason: PolicyReason | DeadlineExceeded) => void

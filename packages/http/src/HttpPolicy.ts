@@ -286,7 +286,7 @@ const attemptTimeoutWithin = (
  *
  * const policy = HttpPolicy.standard({ deadline: "10 seconds", attemptTimeout: "2 seconds" })
  * console.log(HttpPolicy.describe(policy))
- * // => deadline 10s → retry 3 attempts, exponential from 100ms to 10s, full jitter, budget 20% + 2/s → breaker 10 in a row or 50% of 20 in 30s, open 5s doubling → attempt timeout 2s
+ * // => deadline 10s → retry 3 attempts, exponential from 100ms to 10s, full jitter, budget 20% + 2/s → breaker 10 in a row or 50% of 20 in 30s, open 1s → attempt timeout 2s
  * ```
  *
  * @category presets
@@ -313,7 +313,7 @@ export const aggressive = (options: Options = {}): HttpPolicy =>
     deadline: "3 seconds",
     retry: { backoff: { base: "20 millis", cap: "500 millis" }, maxServerWait: "1 second" },
     hedge: {},
-    breaker: { openTime: { doubling: "1 second" }, maxOpenTime: "30 seconds" },
+    breaker: { maxOpenTime: "30 seconds" },
     attemptTimeout: { limit: "1 second" },
     ...given(options)
   })
@@ -334,7 +334,7 @@ export const gentle = (options: Options = {}): HttpPolicy =>
       maxServerWait: "5 minutes",
       budget: { ratio: 0.1, minimumPerSecond: 1 }
     },
-    breaker: { openTime: { doubling: "15 seconds" } },
+    breaker: {},
     throttle: {},
     bulkhead: { maxConcurrent: 4, maxQueue: 1000, maxWait: "5 minutes" },
     attemptTimeout: "1 minute",

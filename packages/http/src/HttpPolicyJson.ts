@@ -30,7 +30,7 @@
  *   "operations": { "POST /reports": { "retry": false } }
  * }`)
  * console.log(HttpPolicy.describe(await Effect.runPromise(policy)))
- * // => deadline 2m → retry 6 attempts, exponential from 1s to 1m, full jitter, budget 10% + 1/s → breaker 10 in a row or 50% of 20 in 30s, open 15s doubling → bulkhead 2 + 10 waiting → attempt timeout 10s → 1 operation with settings of their own
+ * // => deadline 2m → retry 6 attempts, exponential from 1s to 1m, full jitter, budget 10% + 1/s → breaker 10 in a row or 50% of 20 in 30s, open 1s → bulkhead 2 + 10 waiting → attempt timeout 10s → 1 operation with settings of their own
  *
  * const typing = HttpPolicyJson.fromText('{ "retry": { "maxAtempts": 5 }, "deadline": 10000 }')
  * console.log((await Effect.runPromise(Effect.flip(typing))).message)

@@ -50,7 +50,7 @@ import { isHeaderName, malformedHeader } from "./internal/headerRules.ts"
 import { callEnd, combined, type Observer } from "./internal/observing.ts"
 import type { Issue } from "./internal/pathTemplate.ts"
 import { pace } from "./internal/pace.ts"
-import { isIdempotent, mayRepeat, withRefusals } from "./internal/replay.ts"
+import { isCutShort, isIdempotent, judged, mayRepeat } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
 import { inTurn } from "./internal/inTurn.ts"
 import * as SpanEvents from "./internal/spanEvents.ts"
@@ -288,6 +288,8 @@ interface Call extends CallObserver.ObservedCall {
   gaveUp: (() => CallError) | undefined
   /** Attempts that were sent; what a stage refused is none. */
   sent: number
+  /** Whether the attempt under way replaces one whose connection was stale. */
+  isFresh: boolean
 }
 
 const makeCall = (
@@ -327,7 +329,8 @@ const makeCall = (
       startMillis,
       policy.deadline === undefined ? undefined : Duration.toMillis(policy.deadline)
     ),
-    sent: 0
+    sent: 0,
+    isFresh: false
   }
 }
 
@@ -344,17 +347,24 @@ const loop = <E, R>(
     retry: policy.retry?.loop ?? once,
     budget,
     deadline: call.deadline,
-    attempt: () => attempt(call, send),
+    attempt: (_, isFresh) => {
+      call.isFresh = isFresh
+      return attempt(call, send)
+    },
     classify: (failed: Failed<E>) => judge(call, failed),
-    replayable: (outcome) =>
-      mayRepeat(repeatable, policy.retry?.nonIdempotent ?? "never", outcome) && isReplayable(request.body),
+    // an error of the program's own is not retryable, and nobody asks whether it may be repeated
+    replayable: (outcome, failed) =>
+      failed._tag !== "Foreign" &&
+      mayRepeat(repeatable, policy.retry?.nonIdempotent ?? "never", outcome, failed.reason) &&
+      isReplayable(request.body),
     onRetry: (failed, scheduled) => {
       if (failed._tag === "Foreign") return Effect.void
       SpanEvents.retry(call.span, nowNanos(call), failed.reason, { ...scheduled, resend: call.sent })
       call.observer?.retryScheduled?.(call, {
         reason: failed.reason,
         delayMillis: Duration.toMillis(scheduled.delay),
-        resend: call.sent
+        resend: call.sent,
+        ...(scheduled.isFresh ? { isFresh: true } : {})
       })
       return failed._tag === "Responded"
         ? discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime)
@@ -426,7 +436,7 @@ const attempt = <E, R>(
       learned?.limitMillis(startMillis) ??
       (policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(policy.attemptTimeout))
     const bounded = Effect.mapError(
-      AttemptTimeout.bounded(counted, limitMillis, call.deadline, startMillis),
+      AttemptTimeout.bounded(counted, limitMillis, call.deadline, startMillis, call.stages.fairShare.millis()),
       (failed): Failed<E> => (isTimeReason(failed) ? { _tag: "Broken", reason: failed } : failed)
     )
     const within =
@@ -471,8 +481,8 @@ const isRefusal = <E>(failed: Failed<E> | Refusal): failed is Refusal =>
 
 const judge = <E>(call: Call, failed: Failed<E>): Outcome.Failure => {
   if (failed._tag === "Foreign") return foreign
-  const usual = withRefusals(Outcome.fromReason(failed.reason), call.policy.retry?.refusals)
-  return call.options.classify === undefined ? usual : call.options.classify(failed.reason, usual)
+  const { isFresh, options, policy, upstream } = call
+  return judged(failed.reason, { upstream, classify: options.classify, refusals: policy.retry?.refusals, isFresh })
 }
 
 /** What every stage is told of an attempt. */
@@ -481,7 +491,8 @@ const outcomeOf = <A, E>(call: Call, exit: Exit.Exit<A, Failed<E> | Refusal>): O
   if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
   const failure = exit.cause.reasons.find(Cause.isFailReason)
   if (failure === undefined) return Outcome.ignored
-  return judge(call, isRefusal(failure.error) ? { _tag: "Broken", reason: failure.error } : failure.error)
+  const failed: Failed<E> = isRefusal(failure.error) ? { _tag: "Broken", reason: failure.error } : failure.error
+  return failed._tag === "Broken" && isCutShort(failed.reason) ? Outcome.ignored : judge(call, failed)
 }
 
 const noBytes = new Uint8Array(0)

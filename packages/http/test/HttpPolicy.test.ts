@@ -20,7 +20,7 @@ describe("HttpPolicy", () => {
       assert.strictEqual(
         HttpPolicy.describe(policy),
         "deadline 30s → retry 3 attempts, exponential from 100ms to 10s, full jitter, budget 20% + 2/s → " +
-          "breaker 10 in a row or 50% of 20 in 30s, open 5s doubling → attempt timeout 10s"
+          "breaker 10 in a row or 50% of 20 in 30s, open 1s → attempt timeout 10s"
       )
       assert.strictEqual(policy.call.retry?.nonIdempotent, "never")
       assert.deepStrictEqual(policy.call.limits, HttpPolicy.defaults.limits)
@@ -30,7 +30,7 @@ describe("HttpPolicy", () => {
       assert.strictEqual(
         HttpPolicy.describe(HttpPolicy.aggressive()),
         "deadline 3s → retry 3 attempts, exponential from 20ms to 500ms, full jitter, budget 20% + 2/s → " +
-          "hedge after p95, at most 5% more → breaker 10 in a row or 50% of 20 in 30s, open 1s doubling → " +
+          "hedge after p95, at most 5% more → breaker 10 in a row or 50% of 20 in 30s, open 1s → " +
           "attempt timeout 2 × p99, 1s at first"
       )
     })
@@ -39,7 +39,7 @@ describe("HttpPolicy", () => {
       assert.strictEqual(
         HttpPolicy.describe(HttpPolicy.gentle()),
         "deadline 10m → retry 6 attempts, exponential from 1s to 1m, full jitter, budget 10% + 1/s → " +
-          "breaker 10 in a row or 50% of 20 in 30s, open 15s doubling → throttle above 2 × accepted → " +
+          "breaker 10 in a row or 50% of 20 in 30s, open 1s → throttle above 2 × accepted → " +
           "bulkhead 4 + 1000 waiting → attempt timeout 1m"
       )
     })

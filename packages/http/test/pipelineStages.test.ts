@@ -162,10 +162,12 @@ describe("breaker", () => {
       { breaker, attemptTimeout: "1 second" }
     )((api) =>
       Effect.gen(function* () {
-        const calls = yield* forkAll(2, api.get("/a"))
-        yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual(calls.map(state), ["AttemptTimeout", "AttemptTimeout"])
-        assert.strictEqual((yield* stage(api.stages.breaker).snapshot).state, "Open")
+        for (const circuit of ["Closed", "Open"]) {
+          const calls = yield* forkAll(2, api.get("/a"))
+          yield* TestClock.adjust("1 second")
+          assert.deepStrictEqual(calls.map(state), ["AttemptTimeout", "AttemptTimeout"])
+          assert.strictEqual((yield* stage(api.stages.breaker).snapshot).state, circuit)
+        }
       })
     )
   )

@@ -51,7 +51,7 @@ describe("a policy in words", () => {
       [{ hedge: {} }, "hedge after p95, at most 5% more"],
       [{ hedge: { maximumExtraLoad: 0.02 } }, "hedge after p98, at most 2% more"],
       [{ hedge: { delay: "50 millis", maxHedges: 2 } }, "hedge 2 times after 50ms, at most 5% more"],
-      [{ breaker: {} }, "breaker 10 in a row or 50% of 20 in 30s, open 5s doubling"],
+      [{ breaker: {} }, "breaker 10 in a row or 50% of 20 in 30s, open 1s"],
       [
         { breaker: { openTime: "2 seconds", trip: [CircuitBreaker.consecutiveFailures(3)] } },
         "breaker 3 in a row, open 2s"

@@ -1,11 +1,16 @@
 /**
  * The circuit breaker's state machine: functions of the state, an event, the time and, while the circuit recovers, chance.
  *
+ * Failures of attempts that were in flight together are one piece of evidence, not many: a proxy that restarts ends all of its
+ * connections at once, and every attempt that was on them fails, though the next ones succeed. So a row counts rounds of failures, and
+ * a rate needs a few rounds (see `internal/rounds.ts`).
+ *
  * Each change of phase begins a new generation, and a permit bears the generation that it was given in: what a call of an
  * older one reports changes nothing. Time is the circuit's own and only goes forward, so that a clock that jumps back
  * makes a wait longer by the jump at most, and never for ever.
  */
 
+import * as Rounds from "./rounds.ts"
 import type { Cell, Counts, Window } from "./window.ts"
 import * as Windows from "./window.ts"
 
@@ -63,6 +68,7 @@ export interface Permit {
 /** A probe's permit. The place that it holds is free again at `until`, whether it came back or not. */
 interface Probe extends Permit {
   readonly place: number
+  readonly since: number
   readonly until: number
   settled: boolean
 }
@@ -70,9 +76,17 @@ interface Probe extends Permit {
 /** The permit of a call that the circuit does not watch. */
 export const unwatched: Permit = { _tag: "Permit", isProbe: false, generation: -1 }
 
+/** A rule, and what it looks at; without a window it is the row. */
+interface Tracker {
+  readonly rule: Rule
+  readonly window: Window | undefined
+  readonly failed: Rounds.Rounds | undefined
+  readonly slow: Rounds.Rounds | undefined
+}
+
 export interface CircuitState {
   readonly shape: CircuitShape
-  readonly trackers: ReadonlyArray<{ readonly rule: Rule; readonly window: Window | undefined }>
+  readonly trackers: ReadonlyArray<Tracker>
   phase: Phase
   generation: number
   /** What every call gets while the circuit is closed: one object a generation. */
@@ -82,7 +96,15 @@ export interface CircuitState {
   /** What the clock showed last. */
   seen: number
   /** Failures in a row, by when they finished. */
+  failures: number
+  /** The same, with those of attempts that were in flight together as one. */
   streak: number
+  /** When the first failure of the row ended. */
+  streakSince: number
+  /** When the last failure ended that made the row longer. */
+  streakAt: number
+  /** Calls that a window was told of. */
+  recorded: number
   /** Until when the server asked to be left alone, by the failures since the last success. */
   askedUntil: number
   openUntil: number
@@ -96,6 +118,8 @@ export interface CircuitState {
   readonly places: Array<Probe | undefined>
   probeSuccesses: number
   slowProbeSuccesses: number
+  /** When the last of the probes began that have succeeded. */
+  probeSucceededSince: number
   /** Whether the circuit lets calls through by a growing share. */
   ramping: boolean
   closedAt: number
@@ -103,23 +127,38 @@ export interface CircuitState {
 
 const permitOf = (generation: number): Permit => ({ _tag: "Permit", isProbe: false, generation })
 
+/**
+ * Rounds of bad calls that a rate needs. Two might be one event and its echo: the retries of what a restart had cut, sent before the
+ * restart was over. A rule that fewer bad calls are enough for needs no more rounds than bad calls.
+ */
+const usualRounds = 3
+
+const roundsOf = (rule: RateRule, rate: number): Rounds.Rounds =>
+  Rounds.makeRounds(Math.max(1, Math.min(usualRounds, Math.ceil(rule.minimumCalls * rate))))
+
+const trackerOf = (rule: Rule): Tracker => {
+  if (rule._tag === "ConsecutiveFailures") return { rule, window: undefined, failed: undefined, slow: undefined }
+  return {
+    rule,
+    window: rule._tag === "CountWindow" ? Windows.makeCountWindow(rule.size) : Windows.makeTimeWindow(rule.millis),
+    failed: roundsOf(rule, rule.failureRate),
+    slow: rule.slowCallRate === Infinity ? undefined : roundsOf(rule, rule.slowCallRate)
+  }
+}
+
 export const makeCircuitState = (shape: CircuitShape): CircuitState => ({
   shape,
-  trackers: shape.rules.map((rule) => ({
-    rule,
-    window:
-      rule._tag === "CountWindow"
-        ? Windows.makeCountWindow(rule.size)
-        : rule._tag === "TimeWindow"
-          ? Windows.makeTimeWindow(rule.millis)
-          : undefined
-  })),
+  trackers: shape.rules.map(trackerOf),
   phase: "Closed",
   generation: 0,
   permit: permitOf(0),
   at: 0,
   seen: Number.NaN,
+  failures: 0,
   streak: 0,
+  streakSince: -Infinity,
+  streakAt: -Infinity,
+  recorded: 0,
   askedUntil: 0,
   openUntil: 0,
   lastOpenMillis: 0,
@@ -129,6 +168,7 @@ export const makeCircuitState = (shape: CircuitShape): CircuitState => ({
   places: Array.from({ length: shape.probes }, () => undefined),
   probeSuccesses: 0,
   slowProbeSuccesses: 0,
+  probeSucceededSince: -Infinity,
   ramping: false,
   closedAt: 0
 })
@@ -151,13 +191,22 @@ const enter = (state: CircuitState, phase: Phase): void => {
   state.phase = phase
   state.generation++
   state.permit = permitOf(state.generation)
+  state.failures = 0
   state.streak = 0
+  state.streakSince = -Infinity
+  state.streakAt = -Infinity
+  state.recorded = 0
   state.askedUntil = 0
   state.probeSuccesses = 0
   state.slowProbeSuccesses = 0
+  state.probeSucceededSince = -Infinity
   state.ramping = false
   state.places.fill(undefined)
-  for (const { window } of state.trackers) if (window !== undefined) Windows.clear(window)
+  for (const { failed, slow, window } of state.trackers) {
+    if (window !== undefined) Windows.clear(window)
+    if (failed !== undefined) Rounds.clear(failed)
+    if (slow !== undefined) Rounds.clear(slow)
+  }
 }
 
 const open = (state: CircuitState, at: number, opening: Opening): void => {
@@ -228,6 +277,7 @@ const lease = (state: CircuitState, at: number): Permit | undefined => {
       isProbe: true,
       generation: state.generation,
       place,
+      since: at,
       until: at + state.shape.probeLeaseMillis,
       settled: false
     }
@@ -289,39 +339,90 @@ export const settle = (
   if (state.phase === "HalfOpen") return settleProbe(state, permit, verdict, askedMillis, at, slow)
   if (verdict === "ignored") return "ignored"
   const failed = verdict === "failure"
+  const began = at - durationMillis
   if (failed) {
-    state.streak++
+    state.failures++
+    if (Rounds.isAfter(began, state.streakAt)) {
+      state.streak++
+      state.streakAt = at
+      if (state.streak === 1) state.streakSince = at
+    }
     if (askedMillis > 0) state.askedUntil = Math.max(state.askedUntil, at + askedMillis)
   } else {
+    state.failures = 0
     state.streak = 0
     state.askedUntil = 0
   }
-  const opening = recordAll(state, Windows.cellOf(failed, slow), at)
+  const opening = recordAll(state, failed, slow, began, at)
   if (opening !== undefined && state.phase === "Closed") open(state, at, opening)
   return "counted"
 }
 
 /** Tells every rule of a call; gives the first one that says that the circuit has to open. */
-const recordAll = (state: CircuitState, cell: Cell, at: number): Opening | undefined => {
+const recordAll = (
+  state: CircuitState,
+  failed: boolean,
+  slow: boolean,
+  began: number,
+  at: number
+): Opening | undefined => {
+  const cell: Cell = Windows.cellOf(failed, slow)
+  state.recorded++
   let opening: Opening | undefined
-  for (const { rule, window } of state.trackers) {
-    if (window !== undefined) Windows.record(window, cell, at)
-    opening ??= tripped(state.streak, rule, window)
+  for (const tracker of state.trackers) {
+    if (tracker.window !== undefined) {
+      Windows.record(tracker.window, cell, at)
+      const place = placeOf(tracker.rule, state.recorded, at)
+      if (failed && tracker.failed !== undefined) Rounds.record(tracker.failed, began, at, place)
+      if (slow && tracker.slow !== undefined) Rounds.record(tracker.slow, began, at, place)
+    }
+    opening ??= tripped(state, tracker, at)
   }
   return opening
 }
 
-const tripped = (streak: number, rule: Rule, window: Window | undefined): Opening | undefined => {
+const isReached = (rounds: Rounds.Rounds | undefined, begin: number): boolean =>
+  rounds !== undefined && Rounds.isReached(rounds, begin)
+
+/** Where a call stands in its window: a count window goes by numbers, a time window by time. */
+const placeOf = (rule: Rule, recorded: number, at: number): number => (rule._tag === "CountWindow" ? recorded : at)
+
+/** What stands before it is no longer in the window. */
+const beginOf = (rule: Rule, recorded: number, at: number): number =>
+  rule._tag === "CountWindow" ? recorded - rule.size + 1 : rule._tag === "TimeWindow" ? at - rule.millis : at
+
+/**
+ * Whether a row is long enough. Where a failure takes long, ten one after another take ten times as long: an upstream that hangs would
+ * be called for a minute. So a row that has gone on for a while is long enough with as many rounds as a rate needs, if there are as many
+ * failures in it as were asked for.
+ */
+const isRow = ({ failures, streak, streakSince }: CircuitState, needed: number, at: number): boolean =>
+  streak >= needed || (failures >= needed && streak >= usualRounds && at - streakSince >= longRowMillis)
+
+/** A row of ten failures of 100 ms, one after another, takes so long. */
+const longRowMillis = 1000
+
+const tripped = (
+  state: CircuitState,
+  { failed: failedRounds, rule, slow: slowRounds, window }: Tracker,
+  at: number
+): Opening | undefined => {
   if (rule._tag === "ConsecutiveFailures") {
-    return streak >= rule.failures ? { _tag: "ConsecutiveFailures", failures: streak } : undefined
+    return isRow(state, rule.failures, at) ? { _tag: "ConsecutiveFailures", failures: state.failures } : undefined
   }
   if (window === undefined) return undefined
   const total = Windows.totalOf(window.counts)
   if (total < rule.minimumCalls) return undefined
+  const begin = beginOf(rule, state.recorded, at)
   const failed = Windows.failedOf(window.counts)
-  if (failed / total >= rule.failureRate) return { _tag: "Failures", rule, part: failed, total }
+  if (failed / total >= rule.failureRate && isReached(failedRounds, begin)) {
+    return { _tag: "Failures", rule, part: failed, total }
+  }
   const slow = Windows.slowOf(window.counts)
-  return slow / total >= rule.slowCallRate ? { _tag: "SlowCalls", rule, part: slow, total } : undefined
+  if (slow / total >= rule.slowCallRate && isReached(slowRounds, begin)) {
+    return { _tag: "SlowCalls", rule, part: slow, total }
+  }
+  return undefined
 }
 
 /** The lowest share of slow calls that a rule opens the circuit for; `Infinity` when none watches them. */
@@ -346,11 +447,14 @@ const settleProbe = (
   if (state.places[probe.place] === probe) state.places[probe.place] = undefined
   if (verdict === "ignored") return "ignored"
   if (verdict === "failure") {
+    // sent before one that has succeeded since, it tells of the outage that is over
+    if (probe.since < state.probeSucceededSince) return "late"
     state.askedUntil = at + askedMillis
     open(state, at, { _tag: "ProbeFailed" })
     return "counted"
   }
   state.probeSuccesses++
+  state.probeSucceededSince = Math.max(state.probeSucceededSince, probe.since)
   if (slow) state.slowProbeSuccesses++
   const { rules, successThreshold } = state.shape
   if (state.probeSuccesses < successThreshold) return "counted"

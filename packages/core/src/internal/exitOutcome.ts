@@ -22,14 +22,27 @@ export const exitOutcome = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome 
   const found = Cause.findError(exit.cause)
   if (Result.isFailure(found)) return transient
   if (refusals.some((reason) => found.success instanceof reason)) return refused
+  if (isCutShort(found.success)) return Outcome.ignored
   return timeouts.some((reason) => found.success instanceof reason) ? timeout : transient
 }
 
-/** What `classify` says of an exit, or {@link exitOutcome}. An interruption says nothing of the upstream, so nobody is asked. */
+/** Whether a failure says of an attempt that its caller had no more time, before the upstream had its fair share. */
+const isCutShort = (error: unknown): boolean => error instanceof Reason.DeadlineExceeded && error.cutShort === true
+
+/**
+ * What `classify` says of an exit, or {@link exitOutcome}. An interruption and a caller who had no more time say nothing of the
+ * upstream, so nobody is asked. What is no outcome is the defect of whoever gave it: `who` names the policy that asked.
+ */
 export const outcomeOf = <A, E>(
+  who: string,
   exit: Exit.Exit<A, E>,
   classify: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
-): Outcome.Outcome =>
-  classify === undefined || (exit._tag === "Failure" && Cause.hasInterrupts(exit.cause))
-    ? exitOutcome(exit)
-    : classify(exit)
+): Outcome.Outcome => {
+  if (classify === undefined) return exitOutcome(exit)
+  if (exit._tag === "Failure") {
+    if (Cause.hasInterrupts(exit.cause)) return Outcome.ignored
+    const found = Cause.findError(exit.cause)
+    if (Result.isSuccess(found) && isCutShort(found.success)) return Outcome.ignored
+  }
+  return Outcome.checked(who, classify(exit))
+}

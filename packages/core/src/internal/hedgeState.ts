@@ -96,6 +96,8 @@ export const callResolved = (
 ): void => {
   if (state.shape.fixedMillis !== undefined) return
   const { delayMillis, outcome, primaryMillis } = call
+  // a stale connection took as long as it took to find out
+  if (outcome._tag === "Failure" && outcome.cause === "stale") return
   const isSample =
     outcome._tag === "Success" ||
     (outcome._tag === "Failure" && outcome.cause === "timeout") ||

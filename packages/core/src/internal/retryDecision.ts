@@ -1,9 +1,16 @@
 import type { RetryStopped } from "../CallError.ts"
 import type { Failure } from "../Outcome.ts"
 
+/**
+ * Whether a failed attempt says nothing but that its connection was stale, so that the next one is its replacement and no retry. That
+ * one goes over a connection that was made for it, which cannot be stale: one attempt is replaced once.
+ */
+export const isSentAgainAtOnce = (outcome: Failure, replayable: boolean): boolean =>
+  outcome.cause === "stale" && outcome.retryable && replayable
+
 /** What is known when an attempt has failed, before any wait is worked out. */
 export interface AfterAttempt {
-  /** Attempts made so far. */
+  /** Attempts made so far, those not that were replaced. */
   readonly attempts: number
   readonly maxAttempts: number
   readonly outcome: Failure

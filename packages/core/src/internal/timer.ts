@@ -6,8 +6,10 @@ import type * as Fiber from "effect/Fiber"
 
 /** The platform functions that are needed here; every runtime that Effect runs on has it. */
 interface Timers {
-  readonly setTimeout: <S>(run: (subject: S) => void, millis: number, subject: S) => object
+  readonly setTimeout: <S>(run: (subject: S) => void, millis: number, subject: S) => unknown
   readonly clearTimeout: (handle: unknown) => void
+  /** Of the platforms that have sockets; the others have no turns to wait for. */
+  readonly setImmediate?: <S>(run: (subject: S) => void, subject: S) => unknown
 }
 
 // the package is compiled without any platform's types, so that it stays free of them
@@ -20,7 +22,41 @@ const liveClock = Context.get(Context.empty(), Clock.Clock)
 const longestMillis = 2 ** 31 - 1
 
 /** A timer that runs; what it is depends on the clock. */
-export type Timer = object
+export interface Timer {
+  readonly cancel: () => void
+}
+
+/**
+ * A timer of the platform. When it is due it looks once more before it runs: a program that was busy finds its timers due and its
+ * sockets unread at the same time, and a platform runs timers first, so that a limit would cut what has its answer already. The first
+ * turn reads the sockets; what came through them may need one more to get from fiber to fiber.
+ */
+class PlatformTimer<S> {
+  private readonly run: (subject: S) => void
+  private readonly subject: S
+  private readonly handle: unknown
+  private isOver = false
+  private turns = 2
+  constructor(run: (subject: S) => void, millis: number, subject: S) {
+    this.run = run
+    this.subject = subject
+    this.handle = timers.setTimeout(due, millis, this)
+  }
+  due(): void {
+    if (this.isOver) return
+    if (this.turns-- > 0 && timers.setImmediate !== undefined) timers.setImmediate(due, this)
+    else {
+      this.isOver = true
+      this.run(this.subject)
+    }
+  }
+  cancel(): void {
+    this.isOver = true
+    timers.clearTimeout(this.handle)
+  }
+}
+
+const due = (timer: { readonly due: () => void }): void => timer.due()
 
 /** A timer of a clock that is not Effect's own. Interrupted, its fiber does not succeed, however late it ends. */
 class SleepingTimer {
@@ -39,8 +75,8 @@ class SleepingTimer {
 /**
  * Calls `run` with `subject` when `millis` have passed on the fiber's clock; {@link disarm} prevents it.
  *
- * Under Effect's own clock it is a bare platform timer, which costs a fifth of a forked sleep; under any other clock, a
- * test's above all, that clock's sleep decides. The subject spares the hot path a closure.
+ * Under Effect's own clock it is a platform timer, which costs a fifth of a forked sleep; under any other clock, a
+ * test's above all, that clock's sleep decides, and nothing is waited for beyond it. The subject spares the hot path a closure.
  */
 export const arm = <S>(
   fiber: Fiber.Fiber<unknown, unknown>,
@@ -49,7 +85,7 @@ export const arm = <S>(
   subject: S
 ): Timer => {
   const clock = fiber.getRef(Clock.Clock)
-  if (clock === liveClock && millis <= longestMillis) return timers.setTimeout(run, millis, subject)
+  if (clock === liveClock && millis <= longestMillis) return new PlatformTimer(run, millis, subject)
   // a fraction is made a microsecond shorter: a sum of fractions may come out a hair behind the instant that it stands for,
   // and a test's clock that stops at that instant would leave the timer waiting
   const sleep = Duration.millis(Number.isInteger(millis) ? millis : Math.floor(millis * 1000 - 1) / 1000)
@@ -57,10 +93,7 @@ export const arm = <S>(
 }
 
 /** Prevents a timer from firing. One that has fired is left alone. */
-export const disarm = (timer: Timer): void => {
-  if (timer instanceof SleepingTimer) timer.cancel()
-  else timers.clearTimeout(timer)
-}
+export const disarm = (timer: Timer): void => timer.cancel()
 
 const runIt = (run: () => void): void => run()
 

@@ -100,6 +100,9 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
           // what was never sent says nothing of the upstream, whatever refused it
           if (held.isSent) outcome = subject.outcomeOf(exit)
           else tellRefusal(subject, exit)
+          if (outcome._tag === "Success") {
+            subject.stages.fairShare.succeeded(Deadline.nowMillisUnsafe(clock) - held.sentMillis)
+          }
           if (subject.keepPlaces !== undefined && Exit.isSuccess(exit)) {
             subject.keepPlaces(exit.value, placesOf(held, Deadline.nowMillisUnsafe(clock)))
           }
@@ -119,7 +122,7 @@ const isTooLate = (deadline: Deadline.Deadline | undefined, nowMillis: number): 
   deadline !== undefined && deadline.atMillis <= nowMillis
 
 const spent = (deadline: Deadline.Deadline | undefined): Reason.DeadlineExceeded =>
-  stackless(() => new Reason.DeadlineExceeded({ budget: Duration.millis(deadline?.budgetMillis ?? 0) }))
+  stackless(() => new Reason.DeadlineExceeded({ budget: Duration.millis(deadline?.budgetMillis ?? 0), cutShort: true }))
 
 const tellRefusal = <A, E, R>(subject: Guarded<A, E, R>, exit: Exit.Exit<A, E | Refusal>): void => {
   if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return
@@ -191,8 +194,8 @@ const settle = (
   nowMillis: number,
   outcome: Outcome
 ): CircuitBreaker.Phase | undefined => {
-  held.adaptiveConcurrency?.settle(nowMillis, outcome)
   held.bulkhead?.release()
+  held.adaptiveConcurrency?.settle(nowMillis, outcome)
   held.throttle?.settle(nowMillis, outcome)
   if (held.breaker === undefined) return undefined
   return stages.breaker?.settle(held.breaker, outcome, nowMillis, nowMillis - held.sentMillis)

@@ -273,8 +273,11 @@ export class OpenBody {
       Effect.ensuring(
         Effect.suspend(() => {
           this.#givePlacesBack?.()
-          this.#tellEnd(ending)
-          return this.#onEnded
+          // a tracer that throws keeps nothing open
+          return Effect.ensuring(
+            Effect.sync(() => this.#tellEnd(ending)),
+            this.#onEnded
+          )
         })
       ),
       Effect.andThen(
@@ -316,7 +319,9 @@ export class OpenBody {
     const { deadline, unreadMillis } = this.#caller
     const leftMillis = (): number => (deadline?.atMillis ?? Infinity) - this.#nowMillis()
     const expire = Effect.suspend(() =>
-      leftMillis() === Infinity ? Effect.void : Effect.andThen(sleep(leftMillis()), this.#expire)
+      leftMillis() === Infinity
+        ? Effect.void
+        : Effect.andThen(sleep(leftMillis()), Effect.andThen(lookOnceMore, this.#expire))
     )
     if (unreadMillis >= leftMillis()) return expire
     const find = Effect.suspend(() =>
@@ -379,5 +384,8 @@ export class OpenBody {
 }
 
 const sleep = (millis: number): Effect.Effect<void> => Effect.sleep(Duration.millis(Math.max(0, millis)))
+
+/** Where the program was busy when the time was up, what has come in the meantime is read first. */
+const lookOnceMore = Effect.andThen(Effect.yieldNow, Effect.yieldNow)
 
 const isNoFailure = <E>(reason: Cause.Reason<E>): reason is Cause.Die | Cause.Interrupt => !Cause.isFailReason(reason)

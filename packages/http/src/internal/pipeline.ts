@@ -34,7 +34,7 @@ import { callEnd, failureOf, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import { withBaggage, withTrace } from "./propagation.ts"
 import type { Hop } from "./redirects.ts"
-import { mayRepeat, withRefusals } from "./replay.ts"
+import { isCutShort, judged, mayRepeat } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "./spanEvents.ts"
@@ -89,6 +89,8 @@ export class Call
   readonly stages: EndpointStages
   /** Attempts that were sent: first ones, retries and hedges. */
   private sent = 0
+  /** Whether the attempts under way replace one whose connection was stale. */
+  private isFresh = false
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   protected request: Encoded | undefined = undefined
@@ -229,7 +231,10 @@ export class Call
   // what the retry loop asks
   // -------------------------------------------------------------------------------------------------------------------
 
-  attempt(): Attempt {
+  attempt(_: number, isFresh: boolean): Attempt {
+    this.isFresh = isFresh
+    // one reason may stand for two attempts, and mean another thing of a fresh one
+    this.judged = undefined
     const hedge = this.policy.hedge && this.request?.repeatable === true ? this.stages.hedge : undefined
     if (hedge === undefined) return guarded<unknown, Reason.Reason, unknown>(this, 0)
     return hedge.run((ordinal) => guarded<unknown, Reason.Reason, unknown>(this, ordinal), {
@@ -259,18 +264,17 @@ export class Call
 
   classify(reason: Reason.Reason): Outcome.Failure {
     if (this.judged?.reason === reason) return this.judged.outcome
-    const usual = withRefusals(Outcome.fromReason(reason), this.policy.retry?.refusals)
-    const own = this.runtime.classify
-    const outcome = own === undefined ? usual : own(reason, usual)
+    const { classify, name: upstream } = this.runtime
+    const outcome = judged(reason, { upstream, classify, refusals: this.policy.retry?.refusals, isFresh: this.isFresh })
     this.judged = { reason, outcome }
     return outcome
   }
 
-  replayable(outcome: Outcome.Failure): boolean {
+  replayable(outcome: Outcome.Failure, reason: Reason.Reason): boolean {
     const { request } = this
     if (request === undefined) return false
     const nonIdempotent = this.policy.retry?.nonIdempotent ?? "never"
-    return mayRepeat(request.repeatable, nonIdempotent, outcome) && request.body.replayable()
+    return mayRepeat(request.repeatable, nonIdempotent, outcome, reason) && request.body.replayable()
   }
 
   onRetry(reason: Reason.Reason, scheduled: Retry.Scheduled): Effect.Effect<void> {
@@ -280,7 +284,8 @@ export class Call
     this.runtime.observer?.retryScheduled?.(this, {
       reason,
       delayMillis: Duration.toMillis(scheduled.delay),
-      resend: this.sent
+      resend: this.sent,
+      ...(scheduled.isFresh ? { isFresh: true } : {})
     })
     return Effect.void
   }
@@ -294,11 +299,11 @@ export class Call
   // what the stages of an attempt ask
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** An interruption says nothing of the upstream; a defect is a bug on this side. */
+  /** An interruption says nothing of the upstream, nor does a caller in a hurry; a defect is a bug on this side. */
   outcomeOf(exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome {
     if (Exit.isSuccess(exit)) return Outcome.success
     const reason = failureOf(exit)
-    return reason === undefined ? Outcome.ignored : this.classify(reason)
+    return reason === undefined || isCutShort(reason) ? Outcome.ignored : this.classify(reason)
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
@@ -366,7 +371,13 @@ export class Call
     learned: AttemptTimeout.Adaptive | undefined,
     attempt: Attempt
   ): Attempt {
-    const within = AttemptTimeout.bounded(attempt, limitMillis, this.deadline, startMillis)
+    const within = AttemptTimeout.bounded(
+      attempt,
+      limitMillis,
+      this.deadline,
+      startMillis,
+      this.stages.fairShare.millis()
+    )
     if (learned === undefined) return within
     return Effect.onExitPrimitive(within, (exit) => {
       const nowMillis = this.nowMillis()
@@ -433,6 +444,7 @@ export class Call
       expectedStatus: given.expectedStatus ?? noStatus,
       limits
     }
+    if (this.isFresh) Object.assign(wire, onFreshConnection)
     if (attempt === undefined) return wire
     const isMeasured = attempt.span !== undefined || runtime.observer?.attemptEnded !== undefined
     return isMeasured ? { ...wire, onTimings: attempt.onTimings } : wire
@@ -526,6 +538,8 @@ export class Call
 const nobody: Partial<Observer> = {}
 
 const noStatus: ReadonlyArray<number> = []
+
+const onFreshConnection: Pick<Transport.Request, "freshConnection"> = { freshConnection: true }
 
 /** A whole response holds nothing. */
 const discardWhole = (): Effect.Effect<void> => Effect.void

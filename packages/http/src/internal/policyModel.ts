@@ -24,6 +24,9 @@ import type * as Transport from "../Transport.ts"
  * - `unsent`: what certainly did not reach the upstream: no connection was made, or a policy on this side refused it
  * - `always`: everything. Say so only of an upstream whose operations are all idempotent
  *
+ * A request that HTTP itself vouches for was not tried at all, and is sent whatever this says: the server said that it did nothing with
+ * it (a refused stream), or nothing of it left before its connection ended.
+ *
  * @category models
  * @since 0.1.0
  */

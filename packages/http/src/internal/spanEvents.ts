@@ -50,12 +50,19 @@ export const retry = (
   span: Tracer.Span | undefined,
   nowNanos: bigint,
   reason: Reason,
-  given: { readonly resend: number; readonly delay: Duration.Duration; readonly outcome: Failure }
+  given: {
+    readonly resend: number
+    readonly delay: Duration.Duration
+    readonly outcome: Failure
+    readonly isFresh: boolean
+  }
 ): void =>
   tell(span, nowNanos, "holdfast.retry", {
     "holdfast.retry.attempt": given.resend,
     "holdfast.retry.delay": seconds(given.delay),
     // what the server asked for, which is why the delay may be longer than the policy's
+    // it replaces one whose connection was stale: not waited for, not paid for, and on a connection of its own
+    "holdfast.retry.stale": given.isFresh ? true : undefined,
     "holdfast.retry.asked": given.outcome.retryAfter === undefined ? undefined : seconds(given.outcome.retryAfter),
     "error.type": ErrorCatalog.of(reason).code
   })

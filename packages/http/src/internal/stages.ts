@@ -29,6 +29,8 @@ export interface EndpointStages {
   readonly bulkhead: Bulkhead.Bulkhead | undefined
   readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
   readonly adaptiveTimeout: AttemptTimeout.Adaptive | undefined
+  /** How long an attempt may take before a caller who gives up says something of the endpoint; it outlives every change of options. */
+  readonly fairShare: AttemptTimeout.FairShare
   /**
    * The endpoint's latencies; they outlive a change of the options that are reckoned with them. None as long as nobody asked:
    * 22 KB for each endpoint would be the most of what it takes.
@@ -113,6 +115,7 @@ export const endpointStages = (
     adaptiveTimeout: kept(was(before?.policy, before?.stages, "adaptiveTimeout"), policy.adaptiveTimeout, (options) =>
       AttemptTimeout.adaptive({ ...options, tracker: latencies })
     ),
+    fairShare: before?.stages.fairShare ?? AttemptTimeout.makeFairShare(),
     latencies,
     isGuarded: (breaker ?? throttle ?? bulkhead ?? adaptiveConcurrency) !== undefined
   }
