@@ -9,7 +9,7 @@ import { arbitraryCallError, rebuilt } from "./support/reasonArbitrary.ts"
 const canary = "c4n4ry"
 
 /** What a reason is made of, and the catalogue's row, which is public; everything else may be a secret. */
-const open = new Set(["_tag", "phase", "entry"])
+const open = new Set(["_tag", "phase", "entry", "of"])
 
 const poisoned = (value: unknown): unknown => {
   if (typeof value === "string") return `${canary}${value}`
