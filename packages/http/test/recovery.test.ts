@@ -61,7 +61,7 @@ const recovery = (
   )
 }
 
-describe("an upstream that is well again", () => {
+describe("an upstream that is well again", { timeout: 30_000 }, () => {
   for (const [name, policy] of Object.entries(presets)) {
     for (const [how, down] of Object.entries(downs)) {
       it.effect(
