@@ -1,6 +1,7 @@
 /**
  * Finds out how many calls an upstream takes at once, and refuses what is beyond. Nobody has to know the number, and it moves
- * with the upstream: down when it drops calls or slows, up when calls succeed and there are enough of them to tell.
+ * with the upstream: down when it drops too large a share of the calls or slows, up when calls succeed and there are enough of
+ * them to tell.
  *
  * **When to use**: for an upstream whose capacity you neither know nor set, or that many clients share.
  *
@@ -9,13 +10,14 @@
  * in front of it. Nor is it a circuit breaker: it never stops all calls.
  *
  * Two algorithms. `gradient` (failsafe-go), the default, reads latency, before calls are lost: it compares the recent latency
- * with its own past, and asks whether more load still brings more throughput. `aimd` (Netflix concurrency-limits) reads losses: a
- * drop takes a tenth of the limit, a success adds one. Netflix advises it for a client, which sees the latency of the network and of other
- * clients' load too; give it `slowAfter`, or it learns only by answers that came too late.
+ * with its own past, and asks whether more load still brings more throughput. `aimd` (Netflix concurrency-limits) reads losses: too
+ * many drops take a tenth of the limit, a success adds one. Netflix advises it for a client, which sees the latency of the network and
+ * of other clients' load too; give it `slowAfter`, or it learns only by answers that came too late.
  *
  * What counts as a drop is a failure that is `transient`, `throttle` or `timeout`. What is `permanent` (an answer that the
  * caller does not like), `refused` (stopped on this side) or ignored (the caller went away) tells nothing about the limit,
- * and only gives its place back.
+ * and only gives its place back. A drop alone says nothing either, since every upstream fails now and then: the limit shrinks
+ * when more than a tenth of the calls are drops, and so many more that chance does not explain it: 12 of 50, 129 of 1000.
  *
  * **Gotchas**: make one for each upstream or endpoint; calls of very different weight deserve one each. One that is put
  * around a retry sees no single attempt: put it inside.
@@ -27,8 +29,8 @@
  * const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", initialLimit: 10 })
  * const drop = Effect.ignore(limiter.run(Effect.fail("503")))
  *
- * await Effect.runPromise(Effect.andThen(drop, drop))
- * console.log((await Effect.runPromise(limiter.snapshot)).limit) // => 8
+ * await Effect.runPromise(Effect.repeat(drop, { times: 9 }))
+ * console.log((await Effect.runPromise(limiter.snapshot)).limit) // => 9
  * ```
  *
  * @since 0.1.0
@@ -71,7 +73,7 @@ export interface Options {
   readonly minimumLimit?: number | undefined
   /** The limit never goes above. At most 100 000; default 200. */
   readonly maximumLimit?: number | undefined
-  /** What a drop leaves of the limit. At least 0.5, below 1; default 0.9. */
+  /** What too large a share of drops leaves of the limit, once for each window, or for the calls since it was cut. At least 0.5, below 1; default 0.9. */
   readonly backoffRatio?: number | undefined
   /**
    * `aimd` only: a success that took longer is a drop. Longer than zero; default: none is, since what takes too long fails
@@ -120,7 +122,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * Why a limit changed: a success with enough load (`growth`), a failure (`drop`), a success that took too long (`slow`); by
+ * Why a limit changed: a success with enough load (`growth`), too many failures (`drop`), a success that took too long (`slow`); by
  * the gradient: the estimated queue in the upstream (`queue`), more load without more throughput (`throughput`), too little
  * load for so high a limit (`idle`).
  *
@@ -234,9 +236,7 @@ const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.f
 interface Limit {
   /** How many calls are let through at once: a whole number. */
   readonly current: () => number
-  /** A mark of the moment, that a call keeps from when it is sent. */
-  readonly mark: () => number
-  readonly dropped: (mark: number) => void
+  readonly dropped: (nowMillis: number, inFlight: number) => ChangeCause | undefined
   readonly succeeded: (nowMillis: number, inFlight: number, durationMillis: number) => ChangeCause | undefined
   readonly latencies: () => Pick<Snapshot, "recent" | "baseline">
 }
@@ -245,8 +245,10 @@ const makeAimd = (shape: Aimd.AimdShape): Limit => {
   const state = Aimd.makeAimdState(shape)
   return {
     current: () => state.limit,
-    mark: () => 0,
-    dropped: () => Aimd.dropped(state),
+    dropped: () => {
+      Aimd.dropped(state)
+      return "drop"
+    },
     succeeded: (_, inFlight, durationMillis) => Aimd.succeeded(state, inFlight, durationMillis),
     latencies: () => ({ recent: undefined, baseline: undefined })
   }
@@ -256,8 +258,7 @@ const makeGradient = (shape: Gradient.GradientShape): Limit => {
   const state = Gradient.makeGradientState(shape)
   return {
     current: () => Math.floor(state.limit),
-    mark: () => state.cuts,
-    dropped: (mark) => Gradient.dropped(state, mark),
+    dropped: (nowMillis, inFlight) => Gradient.dropped(state, nowMillis, inFlight),
     succeeded: (nowMillis, inFlight, durationMillis) => Gradient.succeeded(state, nowMillis, inFlight, durationMillis),
     latencies: () =>
       state.recent.count === 0
@@ -362,7 +363,6 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
     nowMillis: number,
     durationMillis: number,
     inFlightWhenSent: number,
-    mark: number,
     outcome: Outcome.Outcome
   ): void => {
     inFlight--
@@ -371,11 +371,11 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
     let cause: ChangeCause | undefined
     if (outcome._tag === "Success") {
       cause = limit.succeeded(nowMillis, inFlightWhenSent, durationMillis)
+      if (cause === "slow") dropped++
     } else if (isDrop(outcome)) {
-      cause = "drop"
-      limit.dropped(mark)
+      dropped++
+      cause = limit.dropped(nowMillis, inFlightWhenSent)
     }
-    if (cause === "drop" || cause === "slow") dropped++
     if (cause === undefined || !isHeard()) return
     const after = limit.current()
     if (after !== before) emit({ _tag: "LimitChanged", from: before, to: after, cause })
@@ -390,14 +390,13 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
     inFlight++
     admitted++
     const inFlightWhenSent = inFlight
-    const mark = limit.mark()
     let isSettled = false
     return {
       _tag: "Permit",
       settle: (endMillis, outcome) => {
         if (isSettled) return
         isSettled = true
-        settled(endMillis, endMillis - nowMillis, inFlightWhenSent, mark, outcome)
+        settled(endMillis, endMillis - nowMillis, inFlightWhenSent, outcome)
       }
     }
   }

@@ -29,6 +29,14 @@ const window = (state: State.GradientState, from: number, inFlight: number, mill
   return from + samples * step
 }
 
+/** A window of so many calls, one in flight, of which the last were dropped. */
+const failing = (state: State.GradientState, calls: number, drops: number): void => {
+  const now = (state.windowEndsAtMillis ?? 0) + 1000
+  for (let call = 0; call < calls - drops; call++) State.succeeded(state, now - 1001, 1, 10)
+  for (let drop = 0; drop < drops - 1; drop++) State.dropped(state, now - 1001, 1)
+  State.dropped(state, now, 1)
+}
+
 /** Windows under a load that is as high as the limit lets it be, up to `demand`. Gives the limits seen. */
 const drive = (
   state: State.GradientState,
@@ -159,10 +167,12 @@ describe("the gradient limit", () => {
     assert.strictEqual(state.limit, 20)
     State.succeeded(state, 999, 20, 5)
     assert.strictEqual(state.limit, 20)
-    assert.strictEqual(State.succeeded(state, 1000, 20, 5), "queue")
-    assert.strictEqual(state.limit, 20 + Math.log10(20))
-    for (let sample = 0; sample < 9; sample++) State.succeeded(state, 60_000, 20, 5)
-    assert.strictEqual(state.limit, 20 + Math.log10(20))
+    assert.strictEqual(State.succeeded(state, 1000, 10, 5), "growth")
+    assert.strictEqual(state.limit, 30)
+    for (let sample = 0; sample < 9; sample++) State.succeeded(state, 60_000, 10, 5)
+    assert.strictEqual(state.limit, 30)
+    assert.strictEqual(State.succeeded(state, 60_000, 10, 5), "queue")
+    assert.strictEqual(state.limit, 30 + Math.log10(30))
   })
 
   it("a window lasts twice its fastest call, but never longer than the longest", () => {
@@ -173,10 +183,20 @@ describe("the gradient limit", () => {
     assert.strictEqual(state.windowEndsAtMillis, 7000 + 10_000)
   })
 
-  it("a limit that is not half used does not grow", () => {
-    assert.deepStrictEqual([...new Set(drive(make(), 50, () => 10, 9))], [20])
-    const used = drive(make(), 50, () => 10, 10)
-    assert.isTrue(Math.max(...used) > 20 && Math.max(...used) < 22)
+  it("a limit grows to its headroom over what is in flight, and no higher", () => {
+    assert.deepStrictEqual([...new Set(drive(make(), 50, () => 10, 4))], [20])
+    const used = drive(make(), 200, () => 10, 6)
+    assert.strictEqual(Math.max(...used), 30)
+  })
+
+  it("a full limit grows by half a window at first, until a window is slower or there was a reason to shrink", () => {
+    assert.deepStrictEqual(drive(make(), 4, () => 10).map(Math.floor), [30, 45, 67, 101])
+    const [, slower = 0] = drive(make(), 2, (inFlight) => (inFlight === 20 ? 10 : 13))
+    assert.closeTo(slower, 30 + Math.log10(30), 1e-9)
+    const shrunk = make()
+    failing(shrunk, 50, 50)
+    for (let call = 0; call < 50; call++) State.succeeded(shrunk, 60_000, 18, 10)
+    assert.closeTo(shrunk.limit, 18 + Math.log10(18), 1e-9)
   })
 
   it("a limit far above what is in flight shrinks again, down to the initial one", () => {
@@ -205,13 +225,24 @@ describe("the gradient limit", () => {
     assert.isTrue(Math.min(...after) < before, `${before}, then ${after.join(" ")}`)
   })
 
-  it("a drop takes a tenth, once for all that were in flight together", () => {
+  it("too large a share of drops takes a tenth, once a window", () => {
     const state = make()
-    const sentTogether = state.cuts
-    for (let call = 0; call < 100; call++) State.dropped(state, sentTogether)
+    failing(state, 50, 50)
     assert.strictEqual(state.limit, 18)
-    State.dropped(state, state.cuts)
+    failing(state, 50, 12)
     assert.closeTo(state.limit, 16.2, 1e-9)
+    failing(state, 1000, 129)
+    assert.closeTo(state.limit, 14.58, 1e-9)
+  })
+
+  it("a share that chance explains takes nothing, and below what it began with a limit grows again without load", () => {
+    const state = make()
+    for (let round = 0; round < 20; round++) failing(state, 50, 50)
+    assert.strictEqual(state.limit, 5)
+    failing(state, 50, 11)
+    assert.strictEqual(state.limit, 5, "a tenth and more is no reason to grow either")
+    for (let round = 0; round < 100; round++) failing(state, 50, 3)
+    assert.strictEqual(state.limit, 20)
   })
 
   it("a clock that went back holds no window open beyond the longest", () => {
@@ -226,8 +257,7 @@ describe("the gradient limit", () => {
       event: Arbitrary.schema(Schema.Literals(["success", "success", "success", "drop"])),
       inFlight: int(1, 2000),
       millis: int(-50, 3000),
-      jump: int(-2000, 3000),
-      age: int(0, 3)
+      jump: int(-2000, 3000)
     }),
     { maxLength: 300 }
   )
@@ -238,13 +268,16 @@ describe("the gradient limit", () => {
     ([events]) => {
       const state = make({ minimumSamples: 10, shortestWindowMillis: 1, maximumLimit: 60 })
       let now = 1e6
-      for (const { age, event, inFlight, jump, millis } of events) {
+      for (const { event, inFlight, jump, millis } of events) {
         now += jump
         const before = state.limit
-        if (event === "drop") State.dropped(state, Math.max(0, state.cuts - age))
-        else State.succeeded(state, now, inFlight, millis)
+        const wasFresh = state.isFresh
+        const cause =
+          event === "drop" ? State.dropped(state, now, inFlight) : State.succeeded(state, now, inFlight, millis)
         assert.isTrue(state.limit >= 5 && state.limit <= 60, `${state.limit}`)
-        if (event === "drop") assert.isTrue(state.limit >= before * 0.9 - 1e-9 && state.limit <= before)
+        if (cause === undefined) assert.strictEqual(state.limit, before)
+        else if (cause === "drop") assert.isTrue(state.limit >= before * 0.9 - 1e-9 && state.limit <= before)
+        else if (cause === "growth") assert.isTrue(wasFresh && state.limit >= before && state.limit <= before * 1.5)
         else assert.isTrue(Math.abs(state.limit - before) <= State.stepOf(before) + 1e-9)
         assert.isTrue(state.observations.length <= 50 && state.latencies.length <= 5)
       }

@@ -403,6 +403,9 @@ describe("adaptive concurrency", () => {
         })
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(new Set(bad.map(state)), new Set(["ServiceUnavailable"]))
+        assert.strictEqual(yield* limit, 4, "a few failures are no reason")
+        yield* forkAll(4, api.get("/bad"))
+        yield* TestClock.adjust("1 second")
         const cut = yield* limit
         assert.isBelow(cut, 4)
         for (let round = 0; round < 20; round++) {
