@@ -754,12 +754,80 @@ describe("single flight", () => {
           api.get("/a", { expectedStatus: [404] }),
           api.get("/a", { rejections: [gone] }),
           api.get("/a", { rejections: [busy] }),
-          api.get("/a").pipe(HttpPolicy.override({ retry: false }))
+          api.get("/a").pipe(HttpPolicy.override({ retry: false })),
+          // the same request, as another operation
+          api.get("/{name}", { params: { name: "a" } }),
+          api.get("/a").pipe(Criticality.withLevel("sheddable"))
         ]
+        const byOverride = 11
         yield* Effect.forEach(different, (call) => fork(Effect.exit(call)))
         assert.strictEqual(yield* sent, different.length)
-        yield* Effect.forEach(different.slice(0, -1), (call) => fork(Effect.exit(call)))
+        const equal = different.filter((_, index) => index !== byOverride)
+        yield* Effect.forEach(equal, (call) => fork(Effect.exit(call)))
         assert.strictEqual(yield* sent, different.length)
+      })
+    )
+  )
+
+  it.effect("whoever a refusal would have spared goes on, when the first of a flight is refused", () =>
+    upstream(
+      { "GET /busy": [after("3 seconds", ok)], "*": [inOneSecond] },
+      { ...policy, bulkhead: { maxConcurrent: 1, maxQueue: 1, maxWait: "2 seconds" } }
+    )((api) =>
+      Effect.gen(function* () {
+        const busy = yield* fork(api.get("/busy"))
+        const first = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("1500 millis")
+        const [second, third] = yield* forkAll(2, api.get("/a"))
+        yield* TestClock.adjust("500 millis")
+        assert.deepStrictEqual(
+          [first, second, third].map((call) => call && state(call)),
+          ["BulkheadFull", "runs", "runs"]
+        )
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(
+          [busy, second, third].map((call) => call && state(call)),
+          ["succeeded", "succeeded", "succeeded"]
+        )
+        assert.deepStrictEqual(yield* paths, ["/busy", "/a"])
+      })
+    )
+  )
+
+  it.effect("who matters more is not displaced with one who matters less", () =>
+    upstream(
+      { "*": [inOneSecond] },
+      { ...policy, bulkhead: { maxConcurrent: 1, maxQueue: 1, maxWait: "10 seconds" } }
+    )((api) =>
+      Effect.gen(function* () {
+        const as = (level: Criticality.Criticality, path: "/a" | "/busy") =>
+          fork(api.get(path).pipe(Criticality.withLevel(level)))
+        yield* as("critical", "/busy")
+        const sheddable = yield* as("sheddable", "/a")
+        const most = yield* as("critical-plus", "/a")
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual([sheddable, most].map(state), ["BulkheadFull", "succeeded"])
+      })
+    )
+  )
+
+  it.effect("who joined late is not out of time with the first, and waits no longer than its own deadline", () =>
+    upstream(
+      { "*": [hang, after("6 seconds", ok), after("3 seconds", ok)] },
+      { ...policy, deadline: "10 seconds" }
+    )((api) =>
+      Effect.gen(function* () {
+        const first = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("5 seconds")
+        const early = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("4 seconds")
+        const late = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual([first, early, late].map(state), ["DeadlineExceeded", "runs", "runs"])
+        yield* TestClock.adjust("5 seconds")
+        assert.deepStrictEqual([early, late].map(state), ["DeadlineExceeded", "runs"])
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(state(late), "succeeded")
       })
     )
   )

@@ -1,6 +1,7 @@
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
+import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
 import type * as Hedge from "@holdfast/core/Hedge"
 import * as Outcome from "@holdfast/core/Outcome"
@@ -183,8 +184,15 @@ export class Call
     if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run()
     // a run has the policy's time, and each who waits for it his own: who has little must not end it for the others
     this.deadline = Deadline.tighten(undefined, this.startMillis, deadlineMillis(this.policy))
-    const overrides = this.fiber.getRef(CurrentOverrides)
-    const key = flightKey(this.method, request, this.given, overrides)
+    const reader = {
+      method: this.method,
+      template: this.template,
+      policy: this.live.policy,
+      overrides: this.fiber.getRef(CurrentOverrides),
+      criticality: this.fiber.getRef(Criticality.Current),
+      headers: this.callersHeaders()
+    }
+    const key = flightKey(reader, request, this.given)
     let isUnderWay = false
     let joinedMillis: number | undefined
     const own = Effect.suspend(() => {
@@ -193,13 +201,13 @@ export class Call
     })
     const onJoined = (shared: Context.Context<never>) => {
       isUnderWay = true
-      joinedMillis = this.nowMillis()
+      joinedMillis ??= this.nowMillis()
       if (this.span !== undefined) {
         SpanEvents.joined(this.span, this.nowNanos(), Context.getOrUndefined(shared, Tracer.ParentSpan))
       }
       this.runtime.observer?.joined?.(this)
     }
-    const answered = Effect.mapError(flights.run(key, own, { onJoined }), (error) => {
+    const answered = Effect.mapError(flights.run(key, own, { onJoined, joinedDeadline: this.deadline }), (error) => {
       if (error instanceof CallError) return error
       if (!isUnderWay) this.onRefused(error, "singleFlight")
       return this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
@@ -375,10 +383,15 @@ export class Call
     })
   }
 
+  /** The request's headers, with what else is sent for this caller. */
+  private callersHeaders(): { readonly [name: string]: string } {
+    const given = this.request?.headers ?? {}
+    return this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
+  }
+
   /** The request's headers, with the time that the upstream has: relative, because clocks differ, and this attempt's own. */
   private headersOf(limitMillis: number, nowMillis: number): { readonly [name: string]: string } {
-    const given = this.request?.headers ?? {}
-    const headers = this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
+    const headers = this.callersHeaders()
     const name = this.live.policy.deadlineHeader
     if (name === undefined) return headers
     const left = Math.min(limitMillis, this.deadline === undefined ? Infinity : this.deadline.atMillis - nowMillis)
