@@ -349,7 +349,7 @@ const loop = <E, R>(
             return Effect.succeed(failed.response)
           }
           return Effect.andThen(
-            discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime),
+            discard(failed.response, policy.limits.drainBytes, withinDeadline(call, policy.limits.drainTime)),
             Effect.fail(callErrorOf(call, failed.reason, stopped))
           )
         case "Foreign":
@@ -360,6 +360,12 @@ const loop = <E, R>(
     }
   })
 }
+
+/** What is left of a time, for what is done after the last attempt. */
+const withinDeadline = (call: Call, time: Duration.Duration): Duration.Duration =>
+  call.deadline === undefined
+    ? time
+    : Duration.min(time, Duration.millis(Math.max(0, call.deadline.atMillis - nowMillis(call))))
 
 const callErrorOf = (call: Call, reason: Reason.Reason, stopped: RetryStopped): CallError =>
   stackless(

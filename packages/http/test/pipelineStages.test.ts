@@ -1,4 +1,4 @@
-import { Cause, Duration, Effect, Exit, Fiber, Random, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Random, Schedule, Schema, SchemaGetter, Stream } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import { CallError } from "@holdfast/core/CallError"
@@ -1070,4 +1070,72 @@ describe("overrides", () => {
       })
     )
   )
+})
+
+describe("the deadline", () => {
+  const never = <A>(schema: Schema.Codec<A, A>, side: "encode" | "decode") =>
+    schema.pipe(
+      Schema.decode({
+        decode: side === "decode" ? SchemaGetter.transformEffect(() => Effect.never) : SchemaGetter.passthrough(),
+        encode: side === "encode" ? SchemaGetter.transformEffect(() => Effect.never) : SchemaGetter.passthrough()
+      })
+    )
+  const endless: ReadonlyArray<
+    readonly [what: string, policy: HttpPolicy.Options, (api: Upstream.Upstream) => Effect.Effect<unknown, CallError>]
+  > = [
+    ["the encoding", {}, (api) => api.post("/a", { json: "a", encode: never(Schema.String, "encode") })],
+    [
+      "the encoding of a streamed call",
+      {},
+      (api) => Effect.scoped(api.streaming.post("/a", { json: "a", encode: never(Schema.String, "encode") }))
+    ],
+    ["the decoding", {}, (api) => api.get("/text", { decode: never(Schema.String, "decode") })],
+    ["the request's body", {}, (api) => api.put("/a", { stream: Stream.never })],
+    ["the wait for a retry", { retry: { backoff: { base: "1 hour", cap: "1 hour" } } }, (api) => api.get("/bad")],
+    [
+      "a schedule of one's own",
+      { retry: { schedule: Schedule.modifyDelay(Schedule.forever, () => Effect.never) } },
+      (api) => api.get("/bad")
+    ],
+    [
+      "the wait in the bulkhead",
+      { bulkhead: { maxConcurrent: 1, maxQueue: 9, maxWait: "1 hour" } },
+      (api) => api.get("/a")
+    ],
+    [
+      "the wait in the rate limit",
+      { rateLimit: { limit: 1, window: "1 hour", maxWait: "1 hour" } },
+      (api) => api.get("/a")
+    ],
+    ["the wait for another's run", { singleFlight: {} }, (api) => api.get("/hang")],
+    ["redirects", { redirects: {} }, (api) => api.get("/away")],
+    ["the upstream", {}, (api) => api.get("/hang")]
+  ]
+  for (const [what, policy, call] of endless) {
+    it.effect(`bounds ${what}`, () =>
+      upstream(
+        {
+          "GET /text": [json("a")],
+          "GET /bad": [status(503)],
+          "GET /away": [status(302, { headers: { location: "/hang" } }), hang],
+          "GET /hang": [hang],
+          "PUT /a": [hang],
+          "*": [after("1 hour", ok)]
+        },
+        { deadline: "5 seconds", ...policy }
+      )((api) =>
+        Effect.gen(function* () {
+          const before = yield* fork(api.get("/hang"))
+          const run = yield* fork(call(api))
+          yield* TestClock.adjust("5 seconds")
+          assert.include(
+            ["DeadlineExceeded", "ServiceUnavailable", "RateLimited", "BulkheadFull"],
+            state(run),
+            "it has not ended"
+          )
+          yield* Fiber.interrupt(before)
+        })
+      )
+    )
+  }
 })

@@ -157,8 +157,9 @@ export class Call
   private asked(): Effect.Effect<unknown, CallError, unknown> {
     const request = encodeRequest(this, this.given)
     if (Effect.isEffect(request)) {
-      return Effect.matchEffect(request, {
-        onFailure: (issue) => this.notEncoded(issue),
+      // a schema may do anything, and for as long as it likes
+      return Effect.matchEffect(AttemptTimeout.bounded(request, Infinity, this.deadline, this.startMillis), {
+        onFailure: (issue) => (isIssue(issue) ? this.notEncoded(issue) : Effect.fail(this.failed(issue, "deadline"))),
         onSuccess: (request) => this.throughCallStages(request)
       })
     }
