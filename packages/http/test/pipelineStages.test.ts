@@ -536,6 +536,42 @@ describe("rate limit", () => {
     )
   )
 
+  for (const [unit, reset] of [
+    ["epoch seconds", (untilMillis: number) => untilMillis / 1000],
+    ["epoch milliseconds", (untilMillis: number) => untilMillis],
+    ["seconds from now", (untilMillis: number, nowMillis: number) => Math.ceil((untilMillis - nowMillis) / 1000)],
+    ["milliseconds from now", (untilMillis: number, nowMillis: number) => untilMillis - nowMillis]
+  ] as const) {
+    it.effect(`a limit that is far from used up stops nobody, when its reset is in ${unit}`, () => {
+      let [nowMillis, startMillis, left] = [Date.UTC(2026, 9, 21), Date.UTC(2026, 9, 21), 1000]
+      const told = () => {
+        if (nowMillis >= startMillis + 10_000) [startMillis, left] = [nowMillis, 1000]
+        left--
+        const headers = {
+          date: new Date(nowMillis).toUTCString(),
+          "x-ratelimit-remaining": String(left),
+          "x-ratelimit-reset": String(reset(startMillis + 10_000, nowMillis))
+        }
+        return status(200, { headers })
+      }
+      return upstream(
+        { "*": told },
+        { rateLimit: { limit: 100 } }
+      )((api) =>
+        Effect.gen(function* () {
+          yield* TestClock.setTime(nowMillis)
+          const calls: Array<Fiber.Fiber<unknown, CallError>> = []
+          for (let call = 0; call < 1000; call++) {
+            calls.push(yield* Effect.forkChild(api.get("/a")))
+            nowMillis += 25
+            yield* TestClock.adjust("25 millis")
+          }
+          assert.deepStrictEqual([...new Set(calls.map(state))], ["succeeded"])
+        })
+      )
+    })
+  }
+
   it.effect("a 429 with Retry-After holds the other calls back as well", () =>
     upstream(
       { "*": [status(429, { headers: { "retry-after": "3" } }), ok] },
