@@ -127,6 +127,8 @@ export interface RunOptions<in A, in E> {
    * Default: what succeeds is a success, what fails may succeed later, and what this side refused says nothing.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
+  /** Asked when a hedge of this call is due, as `mayStart` of the options is. Default: always. */
+  readonly mayStart?: (() => boolean) | undefined
   /** When the caller no longer wants the answer: no hedge is planned beyond it. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
   /** Hears what the hedge does for this call. It is called on the spot, and must not throw. */
@@ -502,6 +504,7 @@ const deny = <A, E, R>(race: Race<A, E, R>, nowMillis: number): Denial | undefin
   const { budget, mayStart, state } = race.shared
   if (typeof race.given.repeatable === "function" && !race.given.repeatable()) return "not-repeatable"
   if (mayStart !== undefined && !mayStart()) return "upstream"
+  if (race.given.mayStart !== undefined && !race.given.mayStart()) return "upstream"
   if (!State.hasToken(state)) return "extra-load"
   if (budget !== undefined && !budget.tryRetry(nowMillis, "timeout")) return "budget"
   return undefined

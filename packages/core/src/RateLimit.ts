@@ -38,7 +38,7 @@ import { stackless } from "./Stackless.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Calls in a window; more exactly, what they cost together. Above 0. There is no default: only the upstream knows. */
+  /** Calls in a window; more exactly, what they cost together. Above 0; 0.5 a second is one in two seconds. There is no default: only the upstream knows. */
   readonly limit: number
   /** How long the window is. Default 1 s. */
   readonly window?: Duration.Input | undefined
@@ -192,6 +192,13 @@ export interface RateLimit {
    * nothing ambient.
    */
   readonly admit: (nowMillis: number, options?: RunOptions) => Permit | RateLimited
+  /** Whether a call of this cost need not wait at the monotonic time. Asking takes nothing, and in `observe` all calls go. */
+  readonly hasRoom: (nowMillis: number, cost?: number) => boolean
+  /**
+   * Counts a call that is made in any case, such as a redirect that is followed: those that come after it wait the longer. At the
+   * monotonic time.
+   */
+  readonly spend: (nowMillis: number, cost?: number) => void
   /**
    * Takes the server's figures into account, for as long as they hold and `maxServerWait` at most. They only ever slow down: the slower
    * of them and the limit counts. With nothing left, those that wait already wait longer too.
@@ -270,7 +277,12 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
     if (options.burst !== undefined) {
       throw new RangeError(`RateLimit: burst is for the token bucket, and the algorithm is a sliding window`)
     }
-    return withState(SlidingWindow, SlidingWindow.makeWindowState({ limit, windowMillis }))
+    // less than one call in a window is one call in a longer one; no window would ever have room for it
+    const whole = Math.max(1, limit)
+    return withState(
+      SlidingWindow,
+      SlidingWindow.makeWindowState({ limit: whole, windowMillis: (windowMillis * whole) / limit })
+    )
   }
   const capacity = options.burst ?? Math.max(1, limit)
   if (!(capacity >= 1 && Number.isFinite(capacity))) {
@@ -335,6 +347,10 @@ export const make = (options: Options): RateLimit => {
       if (mode === "off" || goesAtOnce(shared, nowMillis, cost)) return immediate
       return reserve(shared, nowMillis, cost, given?.deadline)
     },
+    hasRoom: (nowMillis, cost) => mode !== "enforce" || isFree(shared, nowMillis, costOf({ cost })),
+    spend: (nowMillis, cost) => {
+      if (mode !== "off") take(shared, nowMillis, costOf({ cost }))
+    },
     adjust: (hint) => Effect.map(Clock.Clock, (clock) => adjust(shared, Deadline.nowMillisUnsafe(clock), hint)),
     adjustUnsafe,
     snapshot: Effect.map(Clock.Clock, (clock) => {
@@ -375,15 +391,22 @@ interface Shared {
 /** The permit of a call that need not wait: it has nothing to give back. */
 const immediate: Permit = { _tag: "Permit", ready: undefined, release: () => {} }
 
-/** Whether a call need not wait; it is counted if so. */
-const goesAtOnce = (shared: Shared, nowMillis: number, cost: number): boolean => {
-  const { algorithm, pace } = shared
+const isFree = ({ algorithm, pace }: Shared, nowMillis: number, cost: number): boolean =>
+  cost === 0 || algorithm.waitFor(nowMillis, cost, Pace.notBefore(pace, nowMillis, cost)) === 0
+
+/** Counts a call that goes now. */
+const take = (shared: Shared, nowMillis: number, cost: number): void => {
   if (cost > 0) {
-    if (algorithm.waitFor(nowMillis, cost, Pace.notBefore(pace, nowMillis, cost)) !== 0) return false
-    algorithm.take(nowMillis, cost, 0)
-    Pace.count(pace, nowMillis, cost, 0)
+    shared.algorithm.take(nowMillis, cost, 0)
+    Pace.count(shared.pace, nowMillis, cost, 0)
   }
   shared.admitted++
+}
+
+/** Whether a call need not wait; it is counted if so. */
+const goesAtOnce = (shared: Shared, nowMillis: number, cost: number): boolean => {
+  if (!isFree(shared, nowMillis, cost)) return false
+  take(shared, nowMillis, cost)
   return true
 }
 

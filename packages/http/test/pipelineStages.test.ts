@@ -468,16 +468,108 @@ describe("rate limit", () => {
     )
   )
 
-  it.effect("it counts calls, not their attempts", () =>
+  it.effect("retries take their turn in it as well, and the next calls wait behind them", () =>
     upstream(
-      { "*": [status(503), status(503), ok] },
-      { rateLimit: { limit: 1, window: "1 hour" }, retry: everySecond }
+      { "*": [status(503), ok] },
+      { rateLimit: { limit: 1, window: "3 seconds", maxWait: "1 minute" }, retry: everySecond }
     )((api) =>
       Effect.gen(function* () {
         const call = yield* fork(api.get("/a"))
         yield* TestClock.adjust("2 seconds")
-        assert.deepStrictEqual([state(call), yield* sent], ["succeeded", 3])
-        assert.strictEqual((yield* stage(api.stages.rateLimit).snapshot).admitted, 1)
+        const next = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("999 millis")
+        assert.deepStrictEqual([state(call), yield* sent], ["runs", 1])
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual([state(call), state(next), yield* sent], ["succeeded", "runs", 2])
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual([state(next), yield* sent], ["succeeded", 3])
+        assert.deepInclude(yield* stage(api.stages.rateLimit).snapshot, { admitted: 3, waiting: 0 })
+      })
+    )
+  )
+
+  for (const algorithm of ["token-bucket", "sliding-window"] as const) {
+    it.effect(`no second has more requests than it says, whatever is retried (${algorithm})`, () => {
+      const at: Array<number> = []
+      let nowMillis = 0
+      const answer = () => {
+        at.push(nowMillis)
+        return status(at.length % 3 === 0 ? 503 : 200)
+      }
+      return upstream(
+        { "*": answer },
+        { rateLimit: { limit: 50, algorithm, ...(algorithm === "token-bucket" && { burst: 1 }) }, retry: {} }
+      )((api) =>
+        Effect.gen(function* () {
+          for (; nowMillis < 5000; nowMillis += 5) {
+            if (nowMillis % 20 === 0) yield* Effect.forkChild(Effect.exit(api.get("/a")))
+            yield* TestClock.adjust("5 millis")
+          }
+          const most = Math.max(
+            ...at.map((from) => at.filter((moment) => moment >= from && moment < from + 1000 - 5).length)
+          )
+          assert.isTrue(most <= 50 && most >= 45, `${most} in a second`)
+        })
+      )
+    })
+  }
+
+  it.effect("a retry that it leaves no room for ends the call with the failure that it had", () =>
+    upstream(
+      { "*": [status(503)] },
+      { rateLimit: { limit: 1, window: "1 hour" }, retry: everySecond }
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(failure(api.get("/a")))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* Fiber.join(call), {
+          reason: "ServiceUnavailable",
+          attempts: 1,
+          retryStopped: "rate-limit"
+        })
+      })
+    )
+  )
+
+  it.effect("where refusals are waited for, the failure is still the upstream's", () =>
+    upstream(
+      { "*": [status(503)] },
+      { rateLimit: { limit: 1, window: "1 hour" }, retry: { ...everySecond, refusals: "wait" } }
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(failure(api.get("/a")))
+        yield* TestClock.adjust("1 minute")
+        assert.deepInclude(yield* Fiber.join(call), { reason: "ServiceUnavailable", attempts: 1 })
+      })
+    )
+  )
+
+  it.effect("a hedge that it leaves no room for is not started, and one that it does takes its turn", () =>
+    upstream(
+      { "*": [inOneSecond] },
+      { rateLimit: { limit: 3, window: "1 hour" }, hedge: { delay: "100 millis", maximumExtraLoad: 1 }, retry: false }
+    )((api) =>
+      Effect.gen(function* () {
+        const calls = yield* forkAll(2, api.get("/a"))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual([calls.map(state), yield* sent], [["succeeded", "succeeded"], 3])
+        assert.deepInclude((yield* stage(api.stages.hedge).snapshot).denied, { upstream: 1 })
+      })
+    )
+  )
+
+  it.effect("a redirect that is followed to the same server is one more request", () =>
+    upstream(
+      { "*": [status(302, { headers: { location: "/b" } }), ok] },
+      { rateLimit: { limit: 2, window: "2 seconds" }, redirects: {} }
+    )((api) =>
+      Effect.gen(function* () {
+        yield* api.get("/a")
+        const next = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("999 millis")
+        assert.strictEqual(state(next), "runs")
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(state(next), "succeeded")
       })
     )
   )

@@ -35,6 +35,9 @@ export interface WindowSlot {
 
 const entriesPerWindow = 1000
 
+/** What sums of fractions may be off by. */
+const toleranceMillis = 1e-6
+
 const thousandths = (cost: number): number => Math.round(cost * 1000)
 
 export const makeWindowState = (shape: WindowShape): WindowState => ({
@@ -64,7 +67,9 @@ export const waitFor = (state: WindowState, nowMillis: number, cost: number, not
     }
     used -= slot.cost
   }
-  return at - now
+  // in whole milliseconds, as timers are: a call that goes a part of one after the time that it was given would still be in the window
+  // when the log has let it go
+  return at - now <= toleranceMillis ? 0 : Math.ceil(at - now - toleranceMillis)
 }
 
 /** Writes a call down that goes in `waitMillis`, which `waitFor` said. Gives its slot, if there is a wait. */

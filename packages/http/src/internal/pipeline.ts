@@ -5,6 +5,7 @@ import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
 import type * as Hedge from "@holdfast/core/Hedge"
 import * as Outcome from "@holdfast/core/Outcome"
+import type * as RateLimit from "@holdfast/core/RateLimit"
 import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
 import type { RetryBudget } from "@holdfast/core/RetryBudget"
@@ -90,6 +91,11 @@ export class Call
   readonly stages: EndpointStages
   /** Attempts that were sent: first ones, retries and hedges. */
   private sent = 0
+  /** Attempts that the loop asked for. The call's own turn in the rate limit is the first one's. */
+  private rounds = 0
+  /** Why the attempt before this one failed, and what the rate limit said to this one. */
+  private failedBefore: Reason.Reason | undefined = undefined
+  private limited: Reason.RateLimited | undefined = undefined
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   protected request: Encoded | undefined = undefined
@@ -239,15 +245,39 @@ export class Call
   // -------------------------------------------------------------------------------------------------------------------
 
   attempt(): Attempt {
+    const limit = this.live.stages.rateLimit
+    if (this.rounds++ === 0 || limit === undefined) return this.hedged()
+    // a retry is a request, and asks before it holds anything of the stages below
+    return this.paid(limit, this.hedged())
+  }
+
+  private hedged(): Attempt {
     const hedge = this.policy.hedge && this.request?.repeatable === true ? this.stages.hedge : undefined
     if (hedge === undefined) return guarded<unknown, Reason.Reason, unknown>(this, 0)
-    return hedge.run((ordinal) => guarded<unknown, Reason.Reason, unknown>(this, ordinal), {
+    const limit = this.live.stages.rateLimit
+    const attempt = (ordinal: number): Attempt => {
+      const run = guarded<unknown, Reason.Reason, unknown>(this, ordinal)
+      return ordinal === 0 || limit === undefined ? run : this.paid(limit, run)
+    }
+    return hedge.run(attempt, {
       repeatable: () => this.request?.body.replayable() === true,
+      mayStart: limit === undefined ? undefined : () => limit.hasRoom(this.nowMillis()),
       classify: (exit) => this.outcomeOf(exit),
       deadline: this.deadline,
       onEvent:
         this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
     })
+  }
+
+  /** An attempt that waits for a turn of its own in the rate limit. */
+  private paid(limit: RateLimit.RateLimit, attempt: Attempt): Attempt {
+    const refused = (reason: Reason.RateLimited) => {
+      this.limited = reason
+      this.onRefused(reason)
+      return reason
+    }
+    const waited = (stage: "rateLimit", millis: number) => this.onWaited(stage, millis)
+    return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, attempt, refused, waited)
   }
 
   private onHedge(event: Hedge.Event): void {
@@ -283,6 +313,7 @@ export class Call
   }
 
   onRetry(reason: Reason.Reason, scheduled: Retry.Scheduled): Effect.Effect<void> {
+    if (reason !== this.limited) this.failedBefore = reason
     if (this.span !== undefined) {
       SpanEvents.retry(this.span, this.nowNanos(), reason, { ...scheduled, resend: this.sent })
     }
@@ -295,6 +326,12 @@ export class Call
   }
 
   onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<never, CallError> {
+    // what this side did not send is not why the call failed
+    if (reason === this.limited && this.failedBefore !== undefined) return this.gaveUp(this.failedBefore, "rate-limit")
+    return this.gaveUp(reason, stopped)
+  }
+
+  private gaveUp(reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<never, CallError> {
     if (this.span !== undefined) SpanEvents.giveUp(this.span, this.nowNanos(), reason, stopped)
     return Effect.fail(this.failed(reason, stopped))
   }
@@ -489,7 +526,11 @@ export class Call
         secretHeaders: this.secretHeaders(),
         send,
         discard,
-        onHop: (status, hop) => attempt?.redirected(hopShown(status, hop))
+        onHop: (status, hop) => {
+          // counted afterwards: an attempt that waited here would hold the places of others
+          if (hop.origin === this.runtime.origin) this.live.stages.rateLimit?.spend(this.nowMillis())
+          attempt?.redirected(hopShown(status, hop))
+        }
       },
       from
     )
