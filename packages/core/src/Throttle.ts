@@ -50,6 +50,7 @@ import type * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { Throttled } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * A cause of failure that can mean that the upstream did not take the call.
@@ -78,6 +79,8 @@ export interface Options {
    * client of fewer calls is never throttled; with 0, an upstream that accepts nothing may never be asked again.
    */
   readonly minimumPerSecond?: number | undefined
+  /** Requests in the window before any is shed: fewer prove nothing. Between 1 and 10 000; default 10. */
+  readonly minimumRequests?: number | undefined
   /** The failures that count as not accepted. Default `throttle`, `transient` and `timeout`. */
   readonly rejections?: ReadonlyArray<Rejection> | undefined
   /** Whether to act, watch, or be off. Default `enforce`. */
@@ -94,6 +97,7 @@ export const defaults = {
   window: Duration.minutes(2),
   multiplier: 2,
   minimumPerSecond: 1,
+  minimumRequests: 10,
   rejections: ["throttle", "transient", "timeout"],
   mode: "enforce"
 } as const satisfies Options
@@ -218,13 +222,14 @@ const unthrottled: Permit = { _tag: "Permit", settle: () => undefined }
 export const make = (options: Options = {}): Throttle => {
   const windowMillis = within(
     "window (milliseconds)",
-    Duration.toMillis(Duration.fromInputUnsafe(options.window ?? defaults.window)),
+    Time.millis("Throttle: window", options.window ?? defaults.window),
     1000,
     3_600_000
   )
   const state = State.makeThrottleState({
     windowMillis,
     multiplier: within("multiplier", options.multiplier ?? defaults.multiplier, 1, 100),
+    leastRequests: within("minimumRequests", options.minimumRequests ?? defaults.minimumRequests, 1, 10_000),
     probeAfterMillis: 1000 / within("minimumPerSecond", options.minimumPerSecond ?? defaults.minimumPerSecond, 0, 1000)
   })
   const rejections: ReadonlyArray<Outcome.FailureCause> = options.rejections ?? defaults.rejections

@@ -245,7 +245,7 @@ describe("throttle", () => {
   it.effect("sheds what the upstream would refuse, before anything is sent", () =>
     upstream(
       { "*": [status(503)] },
-      { throttle: { multiplier: 1, minimumPerSecond: 0 } }
+      { throttle: { multiplier: 1, minimumPerSecond: 0, minimumRequests: 1 } }
     )((api) =>
       Effect.gen(function* () {
         for (let call = 0; call < 9; call++) yield* chance(1)(Effect.flip(api.get("/a")))
@@ -263,7 +263,7 @@ describe("throttle", () => {
   it.effect("sheds what matters least first", () =>
     upstream(
       { "GET /bad": [status(503)], "*": [ok] },
-      { throttle: { minimumPerSecond: 0 } }
+      { throttle: { minimumPerSecond: 0, minimumRequests: 1 } }
     )((api) =>
       Effect.gen(function* () {
         for (let call = 0; call < 10; call++) yield* chance(1)(Effect.exit(api.get(call < 6 ? "/bad" : "/a")))
@@ -1076,6 +1076,22 @@ describe("deadline header", () => {
         yield* fork(api.get("/a"))
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(yield* left, ["5000", "4900"])
+      })
+    )
+  )
+
+  it.effect("a part of a millisecond is told as one, and not as none", () =>
+    upstream(
+      { "*": [ok] },
+      { deadlineHeader: "x-time-left" }
+    )((api) =>
+      Effect.gen(function* () {
+        yield* api.get("/a").pipe(Deadline.within("500 micros"))
+        const { requests } = yield* ScriptedTransport.seen
+        assert.deepStrictEqual(
+          requests.map(({ headers }) => headers["x-time-left"]),
+          ["1"]
+        )
       })
     )
   )

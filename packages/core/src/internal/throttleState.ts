@@ -15,6 +15,8 @@ export interface ThrottleShape {
   readonly windowMillis: number
   /** K. */
   readonly multiplier: number
+  /** Fewer requests prove nothing: by the formula, the first call that fails has the next one shed in one of two cases. */
+  readonly leastRequests: number
   /** A call is let through when none was for so long. `Infinity` for never. */
   readonly probeAfterMillis: number
 }
@@ -113,7 +115,7 @@ export const decide = (
   advance(state, nowMillis)
   // a clock that went back must not hold the next probe off until it has caught up
   if (nowMillis < state.sentAtMillis) state.sentAtMillis = nowMillis
-  const probability = probabilityOf(state, level)
+  const probability = state.requestSum < state.shape.leastRequests ? 0 : probabilityOf(state, level)
   if (probability <= 0 || chance.nextDoubleUnsafe() >= probability) return "send"
   return nowMillis - state.sentAtMillis >= state.shape.probeAfterMillis ? "probe" : "shed"
 }

@@ -427,13 +427,16 @@ export class Call
     return this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
   }
 
-  /** The request's headers, with the time that the upstream has: relative, because clocks differ, and this attempt's own. */
+  /**
+   * The request's headers, with the time that the upstream has: relative, because clocks differ, and this attempt's own. There is some
+   * left, or nothing would be sent; a part of a millisecond is not told as none.
+   */
   private headersOf(limitMillis: number, nowMillis: number): { readonly [name: string]: string } {
     const headers = this.callersHeaders()
     const name = this.live.policy.deadlineHeader
     if (name === undefined) return headers
     const left = Math.min(limitMillis, this.deadline === undefined ? Infinity : this.deadline.atMillis - nowMillis)
-    return Number.isFinite(left) ? { ...headers, [name]: String(Math.max(0, Math.floor(left))) } : headers
+    return Number.isFinite(left) ? { ...headers, [name]: String(Math.max(1, Math.floor(left))) } : headers
   }
 
   /** Sends, reads within bounds, and makes of the response what the caller asked for. */
