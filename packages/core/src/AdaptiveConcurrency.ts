@@ -49,6 +49,7 @@ import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { ConcurrencyLimited } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * How the limit is found.
@@ -230,8 +231,6 @@ const within = (name: string, value: number, minimum: number, maximum: number): 
   return value
 }
 
-const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
-
 /** What the two algorithms have in common. */
 interface Limit {
   /** How many calls are let through at once: a whole number. */
@@ -285,13 +284,13 @@ const limitOf = (options: Options): Limit => {
   if (!(backoffRatio >= 0.5 && backoffRatio < 1)) {
     throw new RangeError(`AdaptiveConcurrency: backoffRatio must be at least 0.5 and below 1, got ${backoffRatio}`)
   }
-  const slowAfterMillis = millisOf(options.slowAfter ?? defaults.slowAfter)
+  const slowAfterMillis = Time.millis("AdaptiveConcurrency: slowAfter", options.slowAfter ?? defaults.slowAfter)
   if (!(slowAfterMillis > 0)) {
     throw new RangeError(`AdaptiveConcurrency: slowAfter must be longer than zero, got ${String(options.slowAfter)}`)
   }
   const longestWindowMillis = within(
     "longestWindow (milliseconds)",
-    millisOf(options.longestWindow ?? defaults.longestWindow),
+    Time.millis("AdaptiveConcurrency: longestWindow", options.longestWindow ?? defaults.longestWindow),
     1,
     600_000
   )
@@ -304,7 +303,10 @@ const limitOf = (options: Options): Limit => {
     minimumSamples: whole("minimumSamples", options.minimumSamples ?? defaults.minimumSamples, 10, 100_000),
     shortestWindowMillis: within(
       "shortestWindow (milliseconds)",
-      millisOf(options.shortestWindow ?? Math.min(millisOf(defaults.shortestWindow), longestWindowMillis)),
+      Time.millis(
+        "AdaptiveConcurrency: shortestWindow",
+        options.shortestWindow ?? Math.min(Duration.toMillis(defaults.shortestWindow), longestWindowMillis)
+      ),
       1,
       longestWindowMillis
     ),

@@ -30,6 +30,7 @@ import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { BulkheadFull } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a bulkhead allows.
@@ -226,7 +227,7 @@ const levels: { readonly [C in Criticality.Criticality]: number } = {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Bulkhead => {
-  const maxWaitMillis = Duration.toMillis(Duration.fromInputUnsafe(options.maxWait ?? defaults.maxWait))
+  const maxWaitMillis = Time.millis("Bulkhead: maxWait", options.maxWait ?? defaults.maxWait)
   if (!(maxWaitMillis >= 0)) {
     throw new RangeError(`Bulkhead: maxWait must not be negative, got ${String(options.maxWait)}`)
   }

@@ -53,6 +53,7 @@ import { type FailureCause, ignored, type Outcome } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { CircuitOpen } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 export type {
   /**
@@ -166,7 +167,7 @@ export interface Doubling {
  * @since 0.1.0
  */
 export const doubling = (base: Duration.Input): Doubling => {
-  const first = Duration.fromInputUnsafe(base)
+  const first = Time.of("CircuitBreaker: openTime", base)
   const firstMillis = Duration.toMillis(first)
   const openTime = (consecutiveOpenings: number) => Duration.millis(firstMillis * 2 ** (consecutiveOpenings - 1))
   return Object.assign(openTime, { doubling: first })
@@ -360,10 +361,8 @@ const rate = (name: string, value: number): number => {
   return value
 }
 
-const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
-
 const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = millisOf(input)
+  const millis = Time.millis(`CircuitBreaker: ${name}`, input)
   if (!(millis > 0 && millis < Infinity)) {
     throw new RangeError(`CircuitBreaker: ${name} must be longer than zero and finite, got ${millis}ms`)
   }
@@ -386,7 +385,7 @@ const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
     slowCallRate: rule.slowCallRate === undefined ? Infinity : rate("slowCallRate", rule.slowCallRate)
   }
   if (rule._tag === "CountWindow") return { _tag: rule._tag, size, ...rates }
-  const millis = millisOf(rule.duration)
+  const millis = Time.millis("CircuitBreaker: timeWindow.duration", rule.duration)
   if (!(millis >= 100 && millis <= 86_400_000)) {
     throw new RangeError(
       `CircuitBreaker: timeWindow.duration must be between 100 milliseconds and 24 hours, got ${millis}ms`
@@ -414,14 +413,15 @@ const shapeOf = (options: Options): State.CircuitShape => {
       `CircuitBreaker: openTime must be at most maxOpenTime, ${maxOpenMillis}ms, got ${firstOpenMillis}ms`
     )
   }
-  const rampMillis = millisOf(options.rampTime ?? defaults.rampTime)
+  const rampMillis = Time.millis("CircuitBreaker: rampTime", options.rampTime ?? defaults.rampTime)
   if (!(rampMillis >= 0 && rampMillis < Infinity)) {
     throw new RangeError(`CircuitBreaker: rampTime must be at least zero and finite, got ${rampMillis}ms`)
   }
   return {
     rules: trip.map((rule) => ruleOf(rule, slowCallMillis)),
     slowCallMillis,
-    openMillis: typeof openTime === "function" ? (opening) => millisOf(openTime(opening)) : () => firstOpenMillis,
+    openMillis:
+      typeof openTime === "function" ? (opening) => Duration.toMillis(openTime(opening)) : () => firstOpenMillis,
     maxOpenMillis,
     probes: whole("probes", options.probes ?? defaults.probes, 1, 1000),
     successThreshold: whole("successThreshold", options.successThreshold ?? defaults.successThreshold, 1, 1e6),

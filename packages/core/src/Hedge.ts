@@ -46,6 +46,7 @@ import type { Mode } from "./Mode.ts"
 import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
+import * as Time from "./Time.ts"
 
 /**
  * When to hedge, and how much.
@@ -232,7 +233,7 @@ const wholeWithin = (name: string, value: number, minimum: number, maximum: numb
 }
 
 const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
+  const millis = Time.millis(`Hedge: ${name}`, input)
   if (!(millis > 0 && Number.isFinite(millis))) {
     throw new RangeError(`Hedge: ${name} must be longer than zero and finite, got ${String(input)}`)
   }
@@ -261,7 +262,7 @@ const shapeOf = (options: Options): State.HedgeShape => {
     refreshMillis: longerThanZero("refresh", options.refresh ?? defaults.refresh),
     minimumMillis: within(
       "minimumDelay (milliseconds)",
-      Duration.toMillis(Duration.fromInputUnsafe(options.minimumDelay ?? defaults.minimumDelay)),
+      Time.millis("Hedge: minimumDelay", options.minimumDelay ?? defaults.minimumDelay),
       1,
       60_000
     ),
@@ -279,7 +280,7 @@ const shapeOf = (options: Options): State.HedgeShape => {
 export const make = (options: Options = {}): Hedge => {
   const shape = shapeOf(options)
   const mode = options.mode ?? defaults.mode
-  const windowMillis = Duration.toMillis(Duration.fromInputUnsafe(options.window ?? defaults.window))
+  const windowMillis = Time.millis("Hedge: window", options.window ?? defaults.window)
   const window = within("window (milliseconds)", windowMillis, 1000, 3_600_000)
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   const latencies = LatencyTracker.make({ window })

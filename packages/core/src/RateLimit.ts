@@ -30,6 +30,7 @@ import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { RateLimited } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a rate limit allows.
@@ -218,8 +219,8 @@ const positive = (name: string, value: number): number => {
   return value
 }
 
-const millisOf = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
+const notNegative = (name: string, input: Duration.Input): number => {
+  const millis = Time.millis(`RateLimit: ${name}`, input)
   if (!(millis >= 0)) throw new RangeError(`RateLimit: ${name} must not be negative, got ${String(input)}`)
   return millis
 }
@@ -313,14 +314,14 @@ export const make = (options: Options): RateLimit => {
   const limit = positive("limit", options.limit)
   const windowMillis = positive(
     "window (milliseconds)",
-    Duration.toMillis(Duration.fromInputUnsafe(options.window ?? defaults.window))
+    Time.millis("RateLimit: window", options.window ?? defaults.window)
   )
-  const maxWaitMillis = millisOf("maxWait", options.maxWait ?? defaults.maxWait)
+  const maxWaitMillis = notNegative("maxWait", options.maxWait ?? defaults.maxWait)
   const mode = options.mode ?? defaults.mode
   const emitter = PolicyEvents.make<Event>()
   const shared: Shared = {
     algorithm: algorithmOf(options, limit, windowMillis),
-    pace: Pace.makePaceState(millisOf("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)),
+    pace: Pace.makePaceState(notNegative("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)),
     maxWaitMillis: (options.onLimit ?? defaults.onLimit) === "wait" ? maxWaitMillis : undefined,
     isObserving: mode === "observe",
     figures: `limit of ${limit} in ${elapsed(Duration.millis(windowMillis))}`,

@@ -29,6 +29,7 @@ import { stopBeforeWait, waitOrStop } from "./internal/retryDecision.ts"
 import type { Failure } from "./Outcome.ts"
 import { DeadlineExceeded } from "./Reason.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
+import * as Time from "./Time.ts"
 
 /**
  * How to retry.
@@ -94,7 +95,7 @@ export const make = (options: Options = {}): Retry => {
   return {
     maxAttempts,
     schedule: options.schedule ?? defaults.schedule,
-    maxServerWait: Duration.fromInputUnsafe(options.maxServerWait ?? defaults.maxServerWait),
+    maxServerWait: Time.of("Retry: maxServerWait", options.maxServerWait ?? defaults.maxServerWait),
     serverWaitJitter
   }
 }

@@ -25,6 +25,7 @@ import * as State from "./internal/retryBudgetState.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a budget allows.
@@ -149,7 +150,7 @@ const within = (name: string, value: number, minimum: number, maximum: number): 
 export const make = (options: Options = {}): RetryBudget => {
   const ttlMillis = within(
     "ttl (milliseconds)",
-    Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? defaults.ttl)),
+    Time.millis("RetryBudget: ttl", options.ttl ?? defaults.ttl),
     1000,
     60_000
   )

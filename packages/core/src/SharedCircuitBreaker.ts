@@ -55,6 +55,7 @@ import type { FailureCause, Outcome } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { CircuitOpen } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * When a shared circuit opens, and for how long.
@@ -200,7 +201,7 @@ const tripPolicyOf = (rule: CircuitBreaker.TripRule): Store.TripPolicy => {
 }
 
 const millisOf = (storeTimeout: Duration.Input): number => {
-  const duration = Duration.fromInputUnsafe(storeTimeout)
+  const duration = Time.of("SharedCircuitBreaker: storeTimeout", storeTimeout)
   if (Duration.isNegative(duration)) {
     throw new RangeError(`SharedCircuitBreaker: storeTimeout must not be negative, got ${String(storeTimeout)}`)
   }
@@ -219,7 +220,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<SharedCircuitBreaker, never, Store.CircuitBreakerStore | Scope.Scope> {
   const trip = options.trip ?? defaults.trip
   const openTime = options.openTime ?? defaults.openTime
-  const maxOpenTime = Duration.fromInputUnsafe(options.maxOpenTime ?? defaults.maxOpenTime)
+  const maxOpenTime = Time.of("SharedCircuitBreaker: maxOpenTime", options.maxOpenTime ?? defaults.maxOpenTime)
   const tripPolicy = tripPolicyOf(trip)
   checked({ openTime, maxOpenTime })
   const access = makeStoreAccess<Store.CircuitBreakerError>({

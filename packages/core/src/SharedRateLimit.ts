@@ -29,6 +29,7 @@ import * as PolicyEvents from "./PolicyEvents.ts"
 import type { Denial, RunOptions } from "./RateLimit.ts"
 import { RateLimited } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a shared rate limit allows.
@@ -136,7 +137,7 @@ export interface SharedRateLimit {
 }
 
 const millisOf = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
+  const millis = Duration.toMillis(Time.of(`SharedRateLimit: ${name}`, input))
   if (!(millis >= 0)) throw new RangeError(`SharedRateLimit: ${name} must not be negative, got ${String(input)}`)
   return millis
 }
@@ -169,7 +170,7 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
       throw new RangeError(`SharedRateLimit: limit must be a whole number of at least 1, got ${limit}`)
     }
     if (key === "") throw new RangeError("SharedRateLimit: key must not be empty")
-    const window = Duration.fromInputUnsafe(options.window ?? defaults.window)
+    const window = Time.of("SharedRateLimit: window", options.window ?? defaults.window)
     const intervalMillis = Duration.toMillis(window) / limit
     if (!(intervalMillis > 0 && Number.isFinite(intervalMillis))) {
       throw new RangeError(`SharedRateLimit: window must be longer than zero and finite, got ${String(options.window)}`)

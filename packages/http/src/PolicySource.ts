@@ -49,6 +49,7 @@ import { type Problems, readPolicy } from "./internal/policyData.ts"
 import { type Entry, gatherPolicy } from "./internal/policyEntries.ts"
 import type { Declared } from "./internal/policyShape.ts"
 import type { Upstream } from "./Upstream.ts"
+import * as Time from "@holdfast/core/Time"
 
 export type { Declared, Preset } from "./internal/policyShape.ts"
 
@@ -264,7 +265,7 @@ export interface FileOptions {
  * @since 0.1.0
  */
 export const file = (path: string, options: FileOptions = {}): Stream.Stream<string, never, FileSystem.FileSystem> => {
-  const every = Duration.fromInputUnsafe(options.every ?? Duration.seconds(10))
+  const every = Time.of("PolicySource: every", options.every ?? Duration.seconds(10))
   if (!(Duration.toMillis(every) > 0)) {
     throw new RangeError(`PolicySource: every must be longer than zero, got ${String(options.every)}`)
   }

@@ -73,6 +73,7 @@ import type { Rejection } from "./Rejection.ts"
 import type { Method, StreamingMethod, StreamingMethods } from "./Request.ts"
 import * as RequestIdentity from "./RequestIdentity.ts"
 import * as Transport from "./Transport.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * Where an upstream is, and how calls to it behave.
@@ -231,7 +232,7 @@ const secretNames = (headers: Options["headers"]): ReadonlySet<string> =>
 
 const unreadMillisOf = (name: string, given: Duration.Input | false): number => {
   if (given === false) return Infinity
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(given))
+  const millis = Time.millis(`Upstream ${name}: unreadAfter`, given)
   if (!(millis > 0)) {
     throw new RangeError(`Upstream ${name}: unreadAfter must be longer than zero, or false, got ${String(given)}`)
   }
