@@ -240,8 +240,8 @@ interface Limit {
   readonly latencies: () => Pick<Snapshot, "recent" | "baseline">
 }
 
-const makeAimd = (shape: Aimd.AimdShape): Limit => {
-  const state = Aimd.makeAimdState(shape)
+const makeAimd = (shape: Aimd.AimdShape, first: number): Limit => {
+  const state = { ...Aimd.makeAimdState(shape), limit: first }
   return {
     current: () => state.limit,
     dropped: () => {
@@ -253,8 +253,8 @@ const makeAimd = (shape: Aimd.AimdShape): Limit => {
   }
 }
 
-const makeGradient = (shape: Gradient.GradientShape): Limit => {
-  const state = Gradient.makeGradientState(shape)
+const makeGradient = (shape: Gradient.GradientShape, first: number): Limit => {
+  const state = { ...Gradient.makeGradientState(shape), limit: first }
   return {
     current: () => Math.floor(state.limit),
     dropped: (nowMillis, inFlight) => Gradient.dropped(state, nowMillis, inFlight),
@@ -266,7 +266,8 @@ const makeGradient = (shape: Gradient.GradientShape): Limit => {
   }
 }
 
-const limitOf = (options: Options): Limit => {
+/** The limit, which begins where a living one is. */
+const limitOf = (options: Options, found?: number): Limit => {
   const maximumLimit = whole("maximumLimit", options.maximumLimit ?? defaults.maximumLimit, 1, 100_000)
   const minimumLimit = whole(
     "minimumLimit",
@@ -313,9 +314,10 @@ const limitOf = (options: Options): Limit => {
     longestWindowMillis,
     headroom: within("headroom", options.headroom ?? defaults.headroom, 2, 1000)
   }
+  const first = found === undefined ? initialLimit : Math.min(maximumLimit, Math.max(minimumLimit, found))
   return (options.algorithm ?? defaults.algorithm) === "aimd"
-    ? makeAimd({ initialLimit, minimumLimit, maximumLimit, backoffRatio, slowAfterMillis })
-    : makeGradient(gradient)
+    ? makeAimd({ initialLimit, minimumLimit, maximumLimit, backoffRatio, slowAfterMillis }, first)
+    : makeGradient(gradient, first)
 }
 
 const unlimited: Permit = { _tag: "Permit", settle: () => undefined }
@@ -324,8 +326,12 @@ const unlimited: Permit = { _tag: "Permit", settle: () => undefined }
 const isDrop = ({ cause }: Outcome.Failure): boolean =>
   cause !== "permanent" && cause !== "refused" && cause !== "stale"
 
+/** What limiters hold, for one that follows another: its load is that of both. */
+const held = new WeakMap<AdaptiveConcurrency, { readonly limit: Limit; readonly load: { inFlight: number } }>()
+
 /**
  * Makes a limiter. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, the limit begins where that one is, and what is in flight is in flight in both.
  *
  * ```ts
  * import { AdaptiveConcurrency, Outcome } from "holdfast"
@@ -340,25 +346,27 @@ const isDrop = ({ cause }: Outcome.Failure): boolean =>
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): AdaptiveConcurrency => {
-  const limit = limitOf(options)
+export const make = (options: Options = {}, living?: AdaptiveConcurrency): AdaptiveConcurrency => {
+  const before = living && held.get(living)
+  const limit = limitOf(options, before?.limit.current())
+  const load = before?.load ?? { inFlight: 0 }
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
-  let inFlight = 0
   let admitted = 0
   let refused = 0
   let dropped = 0
 
-  const isFull = (): boolean => inFlight >= limit.current()
+  const isFull = (): boolean => load.inFlight >= limit.current()
 
   const countRefusal = (): void => {
     refused++
-    if (isHeard()) emit({ _tag: "CallRefused", limit: limit.current(), inFlight, observed: mode === "observe" })
+    if (isHeard())
+      emit({ _tag: "CallRefused", limit: limit.current(), inFlight: load.inFlight, observed: mode === "observe" })
   }
 
   const refuse = (): ConcurrencyLimited => {
     countRefusal()
-    return stackless(() => new ConcurrencyLimited({ detail: `${inFlight} of ${limit.current()} in flight` }))
+    return stackless(() => new ConcurrencyLimited({ detail: `${load.inFlight} of ${limit.current()} in flight` }))
   }
 
   const settled = (
@@ -367,7 +375,7 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
     inFlightWhenSent: number,
     outcome: Outcome.Outcome
   ): void => {
-    inFlight--
+    load.inFlight--
     if (outcome._tag === "Ignored") return
     const before = limit.current()
     let cause: ChangeCause | undefined
@@ -389,9 +397,9 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
       if (mode === "enforce") return refuse()
       countRefusal()
     }
-    inFlight++
+    load.inFlight++
     admitted++
-    const inFlightWhenSent = inFlight
+    const inFlightWhenSent = load.inFlight
     let isSettled = false
     return {
       _tag: "Permit",
@@ -436,14 +444,14 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
           )
         })
 
-  return {
+  const limiter: AdaptiveConcurrency = {
     mode,
     run,
     admit,
     snapshot: Effect.sync((): Snapshot => ({
       algorithm: options.algorithm ?? defaults.algorithm,
       limit: limit.current(),
-      inFlight,
+      inFlight: load.inFlight,
       admitted,
       refused,
       dropped,
@@ -451,4 +459,6 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
     })),
     events
   }
+  held.set(limiter, { limit, load })
+  return limiter
 }

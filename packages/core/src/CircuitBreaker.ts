@@ -430,15 +430,21 @@ const shapeOf = (options: Options): State.CircuitShape => {
   }
 }
 
+/** What circuit breakers hold, for one that follows another. */
+const held = new WeakMap<CircuitBreaker, State.CircuitState>()
+
 /**
  * Makes a circuit breaker. Throws a `RangeError` that says which option is wrong and what was got.
+ * With a `living` one, it begins as open as that one is, with what rules that both have have counted.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): CircuitBreaker => {
+export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBreaker => {
   const mode = options.mode ?? defaults.mode
   const state = State.makeCircuitState(shapeOf(options))
+  const before = living && held.get(living)
+  if (before !== undefined) State.follow(state, before)
   const verdicts = { ...defaults.counts, ...options.counts }
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   let admitted = 0
@@ -448,7 +454,7 @@ export const make = (options: Options = {}): CircuitBreaker => {
   let uncounted = 0
   let late = 0
   /** The phase that listeners know of. */
-  let known: Phase = "Closed"
+  let known: Phase = state.phase
 
   const tellPhase = (): void => {
     const from = known
@@ -540,7 +546,7 @@ export const make = (options: Options = {}): CircuitBreaker => {
       tellPhase()
     })
 
-  return {
+  const breaker: CircuitBreaker = {
     mode,
     admit,
     settle,
@@ -572,6 +578,8 @@ export const make = (options: Options = {}): CircuitBreaker => {
       }
     })
   }
+  held.set(breaker, state)
+  return breaker
 }
 
 const windowSnapshot = (rule: State.Rule, counts: Windows.Counts): WindowSnapshot => {

@@ -271,21 +271,32 @@ const shapeOf = (options: Options): State.HedgeShape => {
   }
 }
 
+/** What hedges hold, for one that follows another. */
+const held = new WeakMap<
+  Hedge,
+  { readonly state: State.HedgeState; readonly latencies: LatencyTracker.LatencyTracker; readonly windowMillis: number }
+>()
+
 /**
  * Makes a hedge. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, what it has learned and saved up is taken over.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Hedge => {
+export const make = (options: Options = {}, living?: Hedge): Hedge => {
   const shape = shapeOf(options)
   const mode = options.mode ?? defaults.mode
   const windowMillis = Time.millis("Hedge: window", options.window ?? defaults.window)
   const window = within("window (milliseconds)", windowMillis, 1000, 3_600_000)
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
-  const latencies = LatencyTracker.make({ window })
+  const before = living && held.get(living)
+  const latencies = before?.windowMillis === window ? before.latencies : LatencyTracker.make({ window })
+  const state = State.makeHedgeState(shape, latencies)
+  // what was saved up, or is spent, was so by the same calls
+  if (before !== undefined) state.tokens = Math.min(shape.capacity, before.state.tokens)
   const shared: Shared = {
-    state: State.makeHedgeState(shape, latencies),
+    state,
     maxHedges: wholeWithin("maxHedges", options.maxHedges ?? defaults.maxHedges, 1, 10),
     isObserving: mode === "observe",
     // what is only watched must not take from the retries that are real
@@ -299,7 +310,7 @@ export const make = (options: Options = {}): Hedge => {
     denied: { "extra-load": 0, budget: 0, upstream: 0, "not-repeatable": 0 },
     hedgesInFlight: 0
   }
-  return {
+  const hedge: Hedge = {
     mode,
     run: (attempt, given = {}) =>
       mode === "off" || given.repeatable === false
@@ -320,6 +331,8 @@ export const make = (options: Options = {}): Hedge => {
     }),
     events
   }
+  held.set(hedge, { state, latencies, windowMillis: window })
+  return hedge
 }
 
 /** What the calls of one hedge share. */

@@ -231,6 +231,12 @@ const costOf = (given: RunOptions | undefined): number => {
   return cost
 }
 
+/** What calls at a time have cost together. */
+interface Used {
+  readonly atMillis: number
+  readonly cost: number
+}
+
 /** Either algorithm. */
 interface Machine<State, Slot> {
   readonly waitFor: (state: State, nowMillis: number, cost: number, notBeforeMillis: number) => number
@@ -240,6 +246,8 @@ interface Machine<State, Slot> {
   readonly postpone: (state: State, nowMillis: number, untilMillis: number) => void
   readonly remaining: (state: State, nowMillis: number) => number
   readonly waiting: (state: State, nowMillis: number) => number
+  readonly used: (state: State) => ReadonlyArray<Used>
+  readonly follow: (state: State, used: ReadonlyArray<Used>) => void
 }
 
 /** A time that was given to a call. */
@@ -255,6 +263,10 @@ interface Algorithm {
   readonly postpone: (nowMillis: number, untilMillis: number) => void
   readonly remaining: (nowMillis: number) => number
   readonly waiting: (nowMillis: number) => number
+  /** When calls went, or will go, and what each costs, as far as it still counts; the latest last. */
+  readonly used: () => ReadonlyArray<Used>
+  /** Counts what another has let through, and what waits there for its time. */
+  readonly follow: (before: Algorithm) => void
 }
 
 const withState = <State, Given>(machine: Machine<State, Given>, state: State): Algorithm => ({
@@ -270,7 +282,9 @@ const withState = <State, Given>(machine: Machine<State, Given>, state: State): 
   },
   postpone: (nowMillis, untilMillis) => machine.postpone(state, nowMillis, untilMillis),
   remaining: (nowMillis) => machine.remaining(state, nowMillis),
-  waiting: (nowMillis) => machine.waiting(state, nowMillis)
+  waiting: (nowMillis) => machine.waiting(state, nowMillis),
+  used: () => machine.used(state),
+  follow: (before) => machine.follow(state, before.used())
 })
 
 const algorithmOf = (options: Options, limit: number, windowMillis: number): Algorithm => {
@@ -294,6 +308,7 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
 
 /**
  * Makes a rate limit. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, what it has let through, and what the server said, counts in the new one.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -310,7 +325,7 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): RateLimit => {
+export const make = (options: Options, living?: RateLimit): RateLimit => {
   const limit = positive("limit", options.limit)
   const windowMillis = positive(
     "window (milliseconds)",
@@ -318,22 +333,32 @@ export const make = (options: Options): RateLimit => {
   )
   const maxWaitMillis = notNegative("maxWait", options.maxWait ?? defaults.maxWait)
   const mode = options.mode ?? defaults.mode
-  const emitter = PolicyEvents.make<Event>()
-  const shared: Shared = {
+  const longestMillis = notNegative("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)
+  const before = living && held.get(living)
+  const rules = {
     algorithm: algorithmOf(options, limit, windowMillis),
-    pace: Pace.makePaceState(notNegative("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)),
     maxWaitMillis: (options.onLimit ?? defaults.onLimit) === "wait" ? maxWaitMillis : undefined,
     isObserving: mode === "observe",
-    figures: `limit of ${limit} in ${elapsed(Duration.millis(windowMillis))}`,
-    emitter,
-    admitted: 0,
-    delayed: 0,
-    refused: 0,
-    abandoned: 0
+    figures: `limit of ${limit} in ${elapsed(Duration.millis(windowMillis))}`
   }
-  const { algorithm, pace } = shared
+  if (before !== undefined) rules.algorithm.follow(before.algorithm)
+  // one for both: calls that began under the other still retry
+  const shared: Shared =
+    before === undefined
+      ? {
+          ...rules,
+          pace: Pace.makePaceState(longestMillis),
+          emitter: PolicyEvents.make<Event>(),
+          admitted: 0,
+          delayed: 0,
+          refused: 0,
+          abandoned: 0
+        }
+      : Object.assign(before, rules)
+  const { emitter, pace } = shared
+  pace.longestMillis = longestMillis
   const adjustUnsafe = (nowMillis: number, hint: Hint): void => adjust(shared, nowMillis, hint)
-  return {
+  const rateLimit: RateLimit = {
     mode,
     run:
       mode === "off"
@@ -359,8 +384,8 @@ export const make = (options: Options): RateLimit => {
       return {
         limit,
         window: Duration.millis(windowMillis),
-        remaining: algorithm.remaining(nowMillis),
-        waiting: algorithm.waiting(nowMillis),
+        remaining: shared.algorithm.remaining(nowMillis),
+        waiting: shared.algorithm.waiting(nowMillis),
         admitted: shared.admitted,
         delayed: shared.delayed,
         refused: shared.refused,
@@ -372,16 +397,21 @@ export const make = (options: Options): RateLimit => {
     }),
     events: emitter.events
   }
+  held.set(rateLimit, shared)
+  return rateLimit
 }
+
+/** What rate limits hold, for one that follows another. */
+const held = new WeakMap<RateLimit, Shared>()
 
 /** What the calls of one rate limit share. */
 interface Shared {
-  readonly algorithm: Algorithm
+  algorithm: Algorithm
   readonly pace: Pace.PaceState
   /** `undefined` when calls beyond the limit are not to wait. */
-  readonly maxWaitMillis: number | undefined
-  readonly isObserving: boolean
-  readonly figures: string
+  maxWaitMillis: number | undefined
+  isObserving: boolean
+  figures: string
   readonly emitter: PolicyEvents.Emitter<Event>
   admitted: number
   delayed: number

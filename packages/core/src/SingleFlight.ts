@@ -215,21 +215,30 @@ const endOf = (exit: Exit.Exit<unknown, unknown>): End => {
   return Cause.hasInterrupts(exit.cause) ? "interrupted" : "failure"
 }
 
+/** What single flights hold, for one that follows another; the types are those of the one that it is asked with. */
+const held = new WeakMap<object, unknown>()
+
 /**
  * Makes a single flight for calls with keys `K` that give an `A` or fail with an `E`. Throws a `RangeError` that names the
  * option which is out of range.
+ * With a `living` one of the same mode, the runs in flight are those of both.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A, E> => {
+export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlight<K, A, E>): SingleFlight<K, A, E> => {
   const maxCallers = options.maxCallers ?? defaults.maxCallers
   if (!(maxCallers >= 1 && (Number.isInteger(maxCallers) || maxCallers === Infinity))) {
     throw new RangeError(`SingleFlight: maxCallers must be a whole number of at least 1, got ${maxCallers}`)
   }
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event<K>>()
-  const state = State.makeSingleFlightState<K, Flight<A, E>>(mode === "observe" ? Infinity : maxCallers)
+  const bound = mode === "observe" ? Infinity : maxCallers
+  // what is only watched has no run that others could wait for
+  const before =
+    living?.mode === mode ? (held.get(living) as State.SingleFlightState<K, Flight<A, E>> | undefined) : undefined
+  const state = before ?? State.makeSingleFlightState<K, Flight<A, E>>(bound)
+  state.maxCallers = bound
   const counts = { runs: 0, joined: 0, abandoned: 0, refused: 0 }
 
   const makeFlight = (): Flight<A, E> => ({
@@ -362,7 +371,7 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
     )
   }
 
-  return {
+  const flights: SingleFlight<K, A, E> = {
     mode,
     run: (key, self, options) =>
       mode === "off"
@@ -373,4 +382,6 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
     snapshot: Effect.sync(() => ({ inFlight: state.flights.size, waiting: State.waiting(state), ...counts })),
     events
   }
+  held.set(flights, state)
+  return flights
 }

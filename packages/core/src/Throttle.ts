@@ -213,25 +213,32 @@ const levelOf = {
 
 const unthrottled: Permit = { _tag: "Permit", settle: () => undefined }
 
+/** What throttles hold, for one that follows another. */
+const held = new WeakMap<Throttle, State.ThrottleState>()
+
 /**
  * Makes a throttle. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, what it has counted counts in the new one.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Throttle => {
+export const make = (options: Options = {}, living?: Throttle): Throttle => {
   const windowMillis = within(
     "window (milliseconds)",
     Time.millis("Throttle: window", options.window ?? defaults.window),
     1000,
     3_600_000
   )
-  const state = State.makeThrottleState({
+  const shape: State.ThrottleShape = {
     windowMillis,
     multiplier: within("multiplier", options.multiplier ?? defaults.multiplier, 1, 100),
     leastRequests: within("minimumRequests", options.minimumRequests ?? defaults.minimumRequests, 1, 10_000),
     probeAfterMillis: 1000 / within("minimumPerSecond", options.minimumPerSecond ?? defaults.minimumPerSecond, 0, 1000)
-  })
+  }
+  const before = living && held.get(living)
+  const state = before ?? State.makeThrottleState(shape)
+  if (before !== undefined) State.reshape(before, shape)
   const rejections: ReadonlyArray<Outcome.FailureCause> = options.rejections ?? defaults.rejections
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
@@ -314,7 +321,7 @@ export const make = (options: Options = {}): Throttle => {
           })
         })
 
-  return {
+  const throttle: Throttle = {
     mode,
     run,
     admit,
@@ -337,4 +344,6 @@ export const make = (options: Options = {}): Throttle => {
     }),
     events
   }
+  held.set(throttle, state)
+  return throttle
 }

@@ -7,8 +7,8 @@
  * **What it is not**: a way to break a service from afar. A policy that is not right is refused as a whole and said so; the one
  * before it stays in force.
  *
- * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, learned latencies)
- * when its options stay the same; the others begin anew.
+ * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, who is in flight,
+ * what the server said), whatever of its options changes.
  *
  * ```ts
  * import { ConfigProvider, Effect } from "effect"

@@ -175,8 +175,8 @@ export interface Upstream {
   /** What it is like now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<UpstreamRegistry.Snapshot>
   /**
-   * Puts another policy in force. Calls that run end as they began; those that come have the new one. A stage whose options
-   * are the same keeps what it remembers, a bulkhead is resized, and what the endpoints' latencies taught stays.
+   * Puts another policy in force. Calls that run end as they began; those that come have the new one. A stage keeps
+   * what it remembers, whatever of its options changes; one that was taken out begins anew.
    */
   readonly reload: (policy: HttpPolicy.HttpPolicy) => Effect.Effect<void>
   /** Reads. Repeated when it fails in a way that another try can mend. */

@@ -327,7 +327,7 @@ describe("a policy that changes while the program runs", () => {
   )
 
   it.effect(
-    "an open circuit, what the budget has spent and learned latencies stay when their options do, however these are written",
+    "an open circuit, what the budget has spent and learned latencies stay, whatever options change and however these are written",
     () =>
       Effect.gen(function* () {
         const policy = {
@@ -368,7 +368,7 @@ describe("a policy that changes while the program runs", () => {
         assert.strictEqual((yield* Effect.flip(stock.get("/good"))).reason._tag, "CircuitOpen")
 
         yield* give({ ...policy, breaker: { ...breaking, openTime: { doubling: "1 minute" } } })
-        assert.deepStrictEqual(yield* state, { ...learned, circuit: "Closed" })
+        assert.deepStrictEqual(yield* state, learned)
         yield* give({ ...policy, attemptTimeout: { limit: "2 seconds", factor: 3 } })
         assert.deepInclude(yield* state, { samples: learned.samples })
       }).pipe(

@@ -165,3 +165,34 @@ export const waiting = (state: WindowState, nowMillis: number): number => {
   for (let slot = state.last; slot !== undefined && slot.atMillis > now; slot = slot.previous) count++
   return count
 }
+
+/** What is in the log, in its order. */
+export const used = (state: WindowState): ReadonlyArray<{ readonly atMillis: number; readonly cost: number }> => {
+  const found: Array<{ readonly atMillis: number; readonly cost: number }> = []
+  for (let slot = state.first; slot !== undefined; slot = slot.next) {
+    found.push({ atMillis: slot.atMillis, cost: slot.cost / 1000 })
+  }
+  return found
+}
+
+/** Writes down what another limit has let through, at the times at which it did or will. */
+export const follow = (
+  state: WindowState,
+  before: ReadonlyArray<{ readonly atMillis: number; readonly cost: number }>
+): void => {
+  for (const { atMillis, cost } of before) {
+    const units = thousandths(cost)
+    const slot: WindowSlot = {
+      atMillis,
+      cost: units,
+      openedAtMillis: undefined,
+      isInLog: true,
+      previous: state.last,
+      next: undefined
+    }
+    if (state.last === undefined) state.first = slot
+    else state.last.next = slot
+    state.last = slot
+    state.total += units
+  }
+}

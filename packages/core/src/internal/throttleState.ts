@@ -25,7 +25,7 @@ export const sliceCount = 24
 const levelCount = 4
 
 export interface ThrottleState {
-  readonly shape: ThrottleShape
+  shape: ThrottleShape
   /** Requests of each level in each slice; a ring of slices of `levelCount` numbers. Level 0 is the most critical. */
   readonly requests: Float64Array
   /** Accepted requests of each slice; a ring. */
@@ -68,6 +68,21 @@ const advance = (state: ThrottleState, nowMillis: number): void => {
     state.accepts[index] = 0
   }
   state.slice = slice
+}
+
+/** Gives the throttle other rules; what it has counted stays. */
+export const reshape = (state: ThrottleState, shape: ThrottleShape): void => {
+  if (shape.windowMillis !== state.shape.windowMillis) {
+    // all of them count for the end of the slice that time is in, in slices of another length
+    const nowMillis = ((state.slice + 1) * state.shape.windowMillis) / sliceCount
+    state.slice = Math.floor((nowMillis * sliceCount) / shape.windowMillis)
+    const index = state.slice % sliceCount
+    state.accepts.fill(0)
+    state.accepts[index] = state.acceptSum
+    state.requests.fill(0)
+    state.requests.set(state.requestsOfLevel, index * levelCount)
+  }
+  state.shape = shape
 }
 
 const countRequest = (state: ThrottleState, level: number): void => {
