@@ -74,7 +74,7 @@ export interface Options {
   readonly minimumLimit?: number | undefined
   /** The limit never goes above. At most 100 000; default 200. */
   readonly maximumLimit?: number | undefined
-  /** What too large a share of drops leaves of the limit, once for each window, or for the calls since it was cut. At least 0.5, below 1; default 0.9. */
+  /** What too large a share of drops leaves of the limit, once for all calls in flight together. At least 0.5, below 1; default 0.9. */
   readonly backoffRatio?: number | undefined
   /**
    * `aimd` only: a success that took longer is a drop. Longer than zero; default: none is, since what takes too long fails
@@ -235,7 +235,9 @@ const within = (name: string, value: number, minimum: number, maximum: number): 
 interface Limit {
   /** How many calls are let through at once: a whole number. */
   readonly current: () => number
-  readonly dropped: (nowMillis: number, inFlight: number) => ChangeCause | undefined
+  /** A mark of the moment, that a call keeps from when it is sent. */
+  readonly mark: () => number
+  readonly dropped: (nowMillis: number, inFlight: number, mark: number) => ChangeCause | undefined
   readonly succeeded: (nowMillis: number, inFlight: number, durationMillis: number) => ChangeCause | undefined
   readonly latencies: () => Pick<Snapshot, "recent" | "baseline">
 }
@@ -244,6 +246,7 @@ const makeAimd = (shape: Aimd.AimdShape, first: number): Limit => {
   const state = { ...Aimd.makeAimdState(shape), limit: first }
   return {
     current: () => state.limit,
+    mark: () => 0,
     dropped: () => {
       Aimd.dropped(state)
       return "drop"
@@ -257,7 +260,8 @@ const makeGradient = (shape: Gradient.GradientShape, first: number): Limit => {
   const state = { ...Gradient.makeGradientState(shape), limit: first }
   return {
     current: () => Math.floor(state.limit),
-    dropped: (nowMillis, inFlight) => Gradient.dropped(state, nowMillis, inFlight),
+    mark: () => state.cuts,
+    dropped: (nowMillis, inFlight, mark) => Gradient.dropped(state, nowMillis, inFlight, mark),
     succeeded: (nowMillis, inFlight, durationMillis) => Gradient.succeeded(state, nowMillis, inFlight, durationMillis),
     latencies: () =>
       state.recent.count === 0
@@ -373,6 +377,7 @@ export const make = (options: Options = {}, living?: AdaptiveConcurrency): Adapt
     nowMillis: number,
     durationMillis: number,
     inFlightWhenSent: number,
+    mark: number,
     outcome: Outcome.Outcome
   ): void => {
     load.inFlight--
@@ -384,7 +389,7 @@ export const make = (options: Options = {}, living?: AdaptiveConcurrency): Adapt
       if (cause === "slow") dropped++
     } else if (isDrop(outcome)) {
       dropped++
-      cause = limit.dropped(nowMillis, inFlightWhenSent)
+      cause = limit.dropped(nowMillis, inFlightWhenSent, mark)
     }
     if (cause === undefined || !isHeard()) return
     const after = limit.current()
@@ -400,13 +405,14 @@ export const make = (options: Options = {}, living?: AdaptiveConcurrency): Adapt
     load.inFlight++
     admitted++
     const inFlightWhenSent = load.inFlight
+    const mark = limit.mark()
     let isSettled = false
     return {
       _tag: "Permit",
       settle: (endMillis, outcome) => {
         if (isSettled) return
         isSettled = true
-        settled(endMillis, endMillis - nowMillis, inFlightWhenSent, outcome)
+        settled(endMillis, endMillis - nowMillis, inFlightWhenSent, mark, outcome)
       }
     }
   }

@@ -33,8 +33,8 @@ const window = (state: State.GradientState, from: number, inFlight: number, mill
 const failing = (state: State.GradientState, calls: number, drops: number): void => {
   const now = (state.windowEndsAtMillis ?? 0) + 1000
   for (let call = 0; call < calls - drops; call++) State.succeeded(state, now - 1001, 1, 10)
-  for (let drop = 0; drop < drops - 1; drop++) State.dropped(state, now - 1001, 1)
-  State.dropped(state, now, 1)
+  for (let drop = 0; drop < drops - 1; drop++) State.dropped(state, now - 1001, 1, state.cuts - 1)
+  State.dropped(state, now, 1, state.cuts - 1)
 }
 
 /** Windows under a load that is as high as the limit lets it be, up to `demand`. Gives the limits seen. */
@@ -189,14 +189,48 @@ describe("the gradient limit", () => {
     assert.strictEqual(Math.max(...used), 30)
   })
 
+  /** Windows of a second under a load that fills the limit, of which so many calls end. Gives the limits seen. */
+  const filled = (ends: ReadonlyArray<number>, millis: (window: number) => number) => {
+    const state = make()
+    let now = 0
+    return ends.map((calls, index) => {
+      const inFlight = Math.floor(state.limit)
+      for (let call = 1; call <= calls + 1; call++) {
+        State.succeeded(state, now + (call * 1001) / (calls + 1), inFlight, millis(index))
+      }
+      now += 1001
+      return Math.floor(state.limit)
+    })
+  }
+
   it("a full limit grows by half a window at first, until a window is slower or there was a reason to shrink", () => {
-    assert.deepStrictEqual(drive(make(), 4, () => 10).map(Math.floor), [30, 45, 67, 101])
-    const [, slower = 0] = drive(make(), 2, (inFlight) => (inFlight === 20 ? 10 : 13))
-    assert.closeTo(slower, 30 + Math.log10(30), 1e-9)
+    assert.deepStrictEqual(
+      filled([100, 150, 225, 340, 500], () => 10),
+      [20, 30, 45, 67, 101]
+    )
+    assert.deepStrictEqual(
+      filled([100, 150, 225], (window) => (window < 1 ? 10 : 13)),
+      [20, 30, 31]
+    )
     const shrunk = make()
     failing(shrunk, 50, 50)
     for (let call = 0; call < 50; call++) State.succeeded(shrunk, 60_000, 18, 10)
     assert.closeTo(shrunk.limit, 18 + Math.log10(18), 1e-9)
+  })
+
+  it("growth by half that brings no more calls to their end is taken back, and not tried again", () => {
+    assert.deepStrictEqual(
+      filled([100, 110, 110, 110], () => 10),
+      [20, 30, 20, 21]
+    )
+  })
+
+  it("where nothing is answered in time it is cut at once, but once for all that were in flight together", () => {
+    const state = make()
+    for (let call = 0; call < 100; call++) State.dropped(state, 1, 20, 0)
+    assert.strictEqual(state.limit, 18)
+    for (let call = 0; call < 100; call++) State.dropped(state, 2, 18, 1)
+    assert.closeTo(state.limit, 16.2, 1e-9)
   })
 
   it("a limit far above what is in flight shrinks again, down to the initial one", () => {
@@ -271,13 +305,16 @@ describe("the gradient limit", () => {
       for (const { event, inFlight, jump, millis } of events) {
         now += jump
         const before = state.limit
-        const wasFresh = state.isFresh
+        const { isFresh: wasFresh, trial } = state
         const cause =
-          event === "drop" ? State.dropped(state, now, inFlight) : State.succeeded(state, now, inFlight, millis)
+          event === "drop"
+            ? State.dropped(state, now, inFlight, state.cuts - (now % 2))
+            : State.succeeded(state, now, inFlight, millis)
         assert.isTrue(state.limit >= 5 && state.limit <= 60, `${state.limit}`)
         if (cause === undefined) assert.strictEqual(state.limit, before)
         else if (cause === "drop") assert.isTrue(state.limit >= before * 0.9 - 1e-9 && state.limit <= before)
         else if (cause === "growth") assert.isTrue(wasFresh && state.limit >= before && state.limit <= before * 1.5)
+        else if (trial !== undefined && state.limit === trial.limit) assert.strictEqual(cause, "throughput")
         else assert.isTrue(Math.abs(state.limit - before) <= State.stepOf(before) + 1e-9)
         assert.isTrue(state.observations.length <= 50 && state.latencies.length <= 5)
       }

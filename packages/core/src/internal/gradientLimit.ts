@@ -44,6 +44,11 @@ const leastVariation = 0.01
 const firstGrowth = 1.5
 /** How much slower than the fastest window one may be for the limit to grow so fast. */
 const firstSlack = 1.25
+/** How many times as many calls must end in the window after it; otherwise they only wait elsewhere, and it is taken back. */
+const firstGain = 1.25
+
+/** Calls that tell of too many drops before the window is over. */
+const earlyCalls = 20
 
 /** A mean that forgets: the plain mean of the first samples, then an exponential one with α = 2 / (age + 1). */
 interface MovingMean {
@@ -156,6 +161,10 @@ export interface GradientState {
   limit: number
   /** Whether there never was a reason to shrink. */
   isFresh: boolean
+  /** What the limit was before it grew by half in the last window, and how many calls ended in a millisecond then. */
+  trial: { readonly limit: number; readonly perMilli: number } | undefined
+  /** How often drops cut the limit. A call remembers it, see `dropped`. */
+  cuts: number
   /** Calls of the open window that were dropped. */
   windowDrops: number
   /** The latency of the fastest window. */
@@ -164,6 +173,7 @@ export interface GradientState {
   readonly window: Histogram.Histogram
   windowFastestMillis: number
   windowMostInFlight: number
+  windowBeganAtMillis: number
   /** When the open window may end; `undefined` before the first sample. */
   windowEndsAtMillis: number | undefined
   /** The last windows' latencies, before smoothing. */
@@ -177,11 +187,14 @@ export const makeGradientState = (shape: GradientShape): GradientState => ({
   shape,
   limit: shape.initialLimit,
   isFresh: true,
+  trial: undefined,
+  cuts: 0,
   windowDrops: 0,
   fastestWindowMillis: Infinity,
   window: Histogram.makeHistogram(),
   windowFastestMillis: Infinity,
   windowMostInFlight: 0,
+  windowBeganAtMillis: 0,
   windowEndsAtMillis: undefined,
   latencies: [],
   recent: makeMovingMean(smoothing),
@@ -194,10 +207,21 @@ const push = <A>(ring: Array<A>, item: A, longest: number): void => {
   if (ring.length > longest) ring.shift()
 }
 
-/** The upstream refused, failed or did not answer. Gives why the limit was reconsidered, if this call ended the window. */
-export const dropped = (state: GradientState, nowMillis: number, inFlight: number): Cause | undefined => {
+/**
+ * The upstream refused, failed or did not answer. Gives why the limit was reconsidered, if this call ended the window. Where too many
+ * of its calls are drops it ends at once: an upstream that answers nothing in time must not wait for the clock. But the limit is cut
+ * once for all that were in flight together: a call sent before the last cut says nothing about the limit since.
+ */
+export const dropped = (
+  state: GradientState,
+  nowMillis: number,
+  inFlight: number,
+  cutsWhenSent: number
+): Cause | undefined => {
   state.windowDrops++
-  return ended(state, nowMillis, inFlight)
+  const calls = state.window.count + state.windowDrops
+  const isEarly = cutsWhenSent === state.cuts && calls >= earlyCalls && DropShare.isTooMany(state.windowDrops, calls)
+  return ended(state, nowMillis, inFlight, isEarly)
 }
 
 /** A call succeeded. Gives why the limit was reconsidered, if this call ended the window. */
@@ -211,19 +235,22 @@ export const succeeded = (
   if (!(durationMillis >= 0)) return undefined
   Histogram.add(state.window, durationMillis)
   state.windowFastestMillis = Math.min(state.windowFastestMillis, durationMillis)
-  return ended(state, nowMillis, inFlight)
+  return ended(state, nowMillis, inFlight, false)
 }
 
 /** A call has ended, and with it perhaps the window. */
-const ended = (state: GradientState, nowMillis: number, inFlight: number): Cause | undefined => {
+const ended = (state: GradientState, nowMillis: number, inFlight: number, isEarly: boolean): Cause | undefined => {
   const { shape, window } = state
   state.windowMostInFlight = Math.max(state.windowMostInFlight, inFlight)
   // the first window, or a clock that went back by more than a window can last
   if (state.windowEndsAtMillis === undefined || state.windowEndsAtMillis - nowMillis > shape.longestWindowMillis) {
     state.windowEndsAtMillis = nowMillis + shape.shortestWindowMillis
+    state.windowBeganAtMillis = nowMillis
   }
-  if (nowMillis < state.windowEndsAtMillis || window.count + state.windowDrops < shape.minimumSamples) return undefined
-  const cause = closeWindow(state)
+  const isOver = nowMillis >= state.windowEndsAtMillis && window.count + state.windowDrops >= shape.minimumSamples
+  if (!isOver && !isEarly) return undefined
+  const cause = closeWindow(state, nowMillis)
+  state.windowBeganAtMillis = nowMillis
   const fastestMillis = window.count === 0 ? 0 : state.windowFastestMillis
   state.windowEndsAtMillis =
     nowMillis + Math.min(shape.longestWindowMillis, Math.max(shape.shortestWindowMillis, 2 * fastestMillis))
@@ -234,12 +261,13 @@ const ended = (state: GradientState, nowMillis: number, inFlight: number): Cause
   return cause
 }
 
-const closeWindow = (state: GradientState): Cause => {
+const closeWindow = (state: GradientState, nowMillis: number): Cause => {
   const { limit, shape, windowDrops: drops, windowMostInFlight: inFlight } = state
   const calls = state.window.count + drops
   // what an upstream that fails still answers in time says nothing of how fast it is
   if (DropShare.isTooMany(drops, calls)) {
     state.isFresh = false
+    state.cuts++
     state.limit = Math.max(shape.minimumLimit, limit * shape.backoffRatio)
     return "drop"
   }
@@ -258,6 +286,14 @@ const closeWindow = (state: GradientState): Cause => {
     return "idle"
   }
   const full = inFlight >= Math.floor(limit)
+  const perMilli = calls / Math.max(1, nowMillis - state.windowBeganAtMillis)
+  const { trial } = state
+  state.trial = undefined
+  if (trial !== undefined && full && perMilli < trial.perMilli * firstGain) {
+    state.isFresh = false
+    state.limit = trial.limit
+    return "throughput"
+  }
   const { cause, change } = decide({
     limit,
     queue: queueOf(limit, baselineMillis, recentMillis),
@@ -271,6 +307,7 @@ const closeWindow = (state: GradientState): Cause => {
   }
   if (change === "hold" || !DropShare.isTolerated(drops, calls)) return cause
   if (state.isFresh && full && windowMillis <= firstSlack * state.fastestWindowMillis) {
+    state.trial = { limit, perMilli }
     state.limit = Math.min(highest, limit * firstGrowth)
     return "growth"
   }
