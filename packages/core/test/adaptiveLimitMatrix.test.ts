@@ -88,7 +88,7 @@ describe("the adaptive limit with its defaults", () => {
           assert.isAtLeast(limit, latency === "step" ? 15 : 20, where)
         }
       }
-    })
+    }, 60_000)
 
     it(`shrinks for timeouts and for what the upstream refuses, once their share is high (${algorithm})`, () => {
       for (const cause of ["timeout", "throttle"] as const) {
