@@ -1,6 +1,7 @@
 /**
  * Finds out how many calls an upstream takes at once, and refuses what is beyond. Nobody has to know the number, and it moves
- * with the upstream: down when it drops calls or slows, up when calls succeed and there are enough of them to tell.
+ * with the upstream: down when it drops too large a share of the calls or slows, up when calls succeed and there are enough of
+ * them to tell.
  *
  * **When to use**: for an upstream whose capacity you neither know nor set, or that many clients share.
  *
@@ -9,13 +10,14 @@
  * in front of it. Nor is it a circuit breaker: it never stops all calls.
  *
  * Two algorithms. `gradient` (failsafe-go), the default, reads latency, before calls are lost: it compares the recent latency
- * with its own past, and asks whether more load still brings more throughput. `aimd` (Netflix concurrency-limits) reads losses: a
- * drop takes a tenth of the limit, a success adds one. Netflix advises it for a client, which sees the latency of the network and of other
- * clients' load too; give it `slowAfter`, or it learns only by answers that came too late.
+ * with its own past, and asks whether more load still brings more throughput. `aimd` (Netflix concurrency-limits) reads losses: too
+ * many drops take a tenth of the limit, a success adds one. Netflix advises it for a client, which sees the latency of the network and
+ * of other clients' load too; give it `slowAfter`, or it learns only by answers that came too late.
  *
  * What counts as a drop is a failure that is `transient`, `throttle` or `timeout`. What is `permanent` (an answer that the
  * caller does not like), `refused` (stopped on this side) or ignored (the caller went away) tells nothing about the limit,
- * and only gives its place back.
+ * and only gives its place back. A drop alone says nothing either, since every upstream fails now and then: the limit shrinks
+ * when more than a tenth of the calls are drops, and so many more that chance does not explain it: 12 of 50, 129 of 1000.
  *
  * **Gotchas**: make one for each upstream or endpoint; calls of very different weight deserve one each. One that is put
  * around a retry sees no single attempt: put it inside.
@@ -27,8 +29,8 @@
  * const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", initialLimit: 10 })
  * const drop = Effect.ignore(limiter.run(Effect.fail("503")))
  *
- * await Effect.runPromise(Effect.andThen(drop, drop))
- * console.log((await Effect.runPromise(limiter.snapshot)).limit) // => 8
+ * await Effect.runPromise(Effect.repeat(drop, { times: 9 }))
+ * console.log((await Effect.runPromise(limiter.snapshot)).limit) // => 9
  * ```
  *
  * @since 0.1.0
@@ -47,6 +49,7 @@ import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { ConcurrencyLimited } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * How the limit is found.
@@ -71,7 +74,7 @@ export interface Options {
   readonly minimumLimit?: number | undefined
   /** The limit never goes above. At most 100 000; default 200. */
   readonly maximumLimit?: number | undefined
-  /** What a drop leaves of the limit. At least 0.5, below 1; default 0.9. */
+  /** What too large a share of drops leaves of the limit, once for all calls in flight together. At least 0.5, below 1; default 0.9. */
   readonly backoffRatio?: number | undefined
   /**
    * `aimd` only: a success that took longer is a drop. Longer than zero; default: none is, since what takes too long fails
@@ -120,7 +123,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * Why a limit changed: a success with enough load (`growth`), a failure (`drop`), a success that took too long (`slow`); by
+ * Why a limit changed: a success with enough load (`growth`), too many failures (`drop`), a success that took too long (`slow`); by
  * the gradient: the estimated queue in the upstream (`queue`), more load without more throughput (`throughput`), too little
  * load for so high a limit (`idle`).
  *
@@ -228,36 +231,37 @@ const within = (name: string, value: number, minimum: number, maximum: number): 
   return value
 }
 
-const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
-
 /** What the two algorithms have in common. */
 interface Limit {
   /** How many calls are let through at once: a whole number. */
   readonly current: () => number
   /** A mark of the moment, that a call keeps from when it is sent. */
   readonly mark: () => number
-  readonly dropped: (mark: number) => void
+  readonly dropped: (nowMillis: number, inFlight: number, mark: number) => ChangeCause | undefined
   readonly succeeded: (nowMillis: number, inFlight: number, durationMillis: number) => ChangeCause | undefined
   readonly latencies: () => Pick<Snapshot, "recent" | "baseline">
 }
 
-const makeAimd = (shape: Aimd.AimdShape): Limit => {
-  const state = Aimd.makeAimdState(shape)
+const makeAimd = (shape: Aimd.AimdShape, first: number): Limit => {
+  const state = { ...Aimd.makeAimdState(shape), limit: first }
   return {
     current: () => state.limit,
     mark: () => 0,
-    dropped: () => Aimd.dropped(state),
+    dropped: () => {
+      Aimd.dropped(state)
+      return "drop"
+    },
     succeeded: (_, inFlight, durationMillis) => Aimd.succeeded(state, inFlight, durationMillis),
     latencies: () => ({ recent: undefined, baseline: undefined })
   }
 }
 
-const makeGradient = (shape: Gradient.GradientShape): Limit => {
-  const state = Gradient.makeGradientState(shape)
+const makeGradient = (shape: Gradient.GradientShape, first: number): Limit => {
+  const state = { ...Gradient.makeGradientState(shape), limit: first }
   return {
     current: () => Math.floor(state.limit),
     mark: () => state.cuts,
-    dropped: (mark) => Gradient.dropped(state, mark),
+    dropped: (nowMillis, inFlight, mark) => Gradient.dropped(state, nowMillis, inFlight, mark),
     succeeded: (nowMillis, inFlight, durationMillis) => Gradient.succeeded(state, nowMillis, inFlight, durationMillis),
     latencies: () =>
       state.recent.count === 0
@@ -266,7 +270,8 @@ const makeGradient = (shape: Gradient.GradientShape): Limit => {
   }
 }
 
-const limitOf = (options: Options): Limit => {
+/** The limit, which begins where a living one is. */
+const limitOf = (options: Options, found?: number): Limit => {
   const maximumLimit = whole("maximumLimit", options.maximumLimit ?? defaults.maximumLimit, 1, 100_000)
   const minimumLimit = whole(
     "minimumLimit",
@@ -284,13 +289,13 @@ const limitOf = (options: Options): Limit => {
   if (!(backoffRatio >= 0.5 && backoffRatio < 1)) {
     throw new RangeError(`AdaptiveConcurrency: backoffRatio must be at least 0.5 and below 1, got ${backoffRatio}`)
   }
-  const slowAfterMillis = millisOf(options.slowAfter ?? defaults.slowAfter)
+  const slowAfterMillis = Time.millis("AdaptiveConcurrency: slowAfter", options.slowAfter ?? defaults.slowAfter)
   if (!(slowAfterMillis > 0)) {
     throw new RangeError(`AdaptiveConcurrency: slowAfter must be longer than zero, got ${String(options.slowAfter)}`)
   }
   const longestWindowMillis = within(
     "longestWindow (milliseconds)",
-    millisOf(options.longestWindow ?? defaults.longestWindow),
+    Time.millis("AdaptiveConcurrency: longestWindow", options.longestWindow ?? defaults.longestWindow),
     1,
     600_000
   )
@@ -303,16 +308,20 @@ const limitOf = (options: Options): Limit => {
     minimumSamples: whole("minimumSamples", options.minimumSamples ?? defaults.minimumSamples, 10, 100_000),
     shortestWindowMillis: within(
       "shortestWindow (milliseconds)",
-      millisOf(options.shortestWindow ?? Math.min(millisOf(defaults.shortestWindow), longestWindowMillis)),
+      Time.millis(
+        "AdaptiveConcurrency: shortestWindow",
+        options.shortestWindow ?? Math.min(Duration.toMillis(defaults.shortestWindow), longestWindowMillis)
+      ),
       1,
       longestWindowMillis
     ),
     longestWindowMillis,
     headroom: within("headroom", options.headroom ?? defaults.headroom, 2, 1000)
   }
+  const first = found === undefined ? initialLimit : Math.min(maximumLimit, Math.max(minimumLimit, found))
   return (options.algorithm ?? defaults.algorithm) === "aimd"
-    ? makeAimd({ initialLimit, minimumLimit, maximumLimit, backoffRatio, slowAfterMillis })
-    : makeGradient(gradient)
+    ? makeAimd({ initialLimit, minimumLimit, maximumLimit, backoffRatio, slowAfterMillis }, first)
+    : makeGradient(gradient, first)
 }
 
 const unlimited: Permit = { _tag: "Permit", settle: () => undefined }
@@ -321,8 +330,12 @@ const unlimited: Permit = { _tag: "Permit", settle: () => undefined }
 const isDrop = ({ cause }: Outcome.Failure): boolean =>
   cause !== "permanent" && cause !== "refused" && cause !== "stale"
 
+/** What limiters hold, for one that follows another: its load is that of both. */
+const held = new WeakMap<AdaptiveConcurrency, { readonly limit: Limit; readonly load: { inFlight: number } }>()
+
 /**
  * Makes a limiter. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, the limit begins where that one is, and what is in flight is in flight in both.
  *
  * ```ts
  * import { AdaptiveConcurrency, Outcome } from "holdfast"
@@ -337,25 +350,27 @@ const isDrop = ({ cause }: Outcome.Failure): boolean =>
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): AdaptiveConcurrency => {
-  const limit = limitOf(options)
+export const make = (options: Options = {}, living?: AdaptiveConcurrency): AdaptiveConcurrency => {
+  const before = living && held.get(living)
+  const limit = limitOf(options, before?.limit.current())
+  const load = before?.load ?? { inFlight: 0 }
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
-  let inFlight = 0
   let admitted = 0
   let refused = 0
   let dropped = 0
 
-  const isFull = (): boolean => inFlight >= limit.current()
+  const isFull = (): boolean => load.inFlight >= limit.current()
 
   const countRefusal = (): void => {
     refused++
-    if (isHeard()) emit({ _tag: "CallRefused", limit: limit.current(), inFlight, observed: mode === "observe" })
+    if (isHeard())
+      emit({ _tag: "CallRefused", limit: limit.current(), inFlight: load.inFlight, observed: mode === "observe" })
   }
 
   const refuse = (): ConcurrencyLimited => {
     countRefusal()
-    return stackless(() => new ConcurrencyLimited({ detail: `${inFlight} of ${limit.current()} in flight` }))
+    return stackless(() => new ConcurrencyLimited({ detail: `${load.inFlight} of ${limit.current()} in flight` }))
   }
 
   const settled = (
@@ -365,17 +380,17 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
     mark: number,
     outcome: Outcome.Outcome
   ): void => {
-    inFlight--
+    load.inFlight--
     if (outcome._tag === "Ignored") return
     const before = limit.current()
     let cause: ChangeCause | undefined
     if (outcome._tag === "Success") {
       cause = limit.succeeded(nowMillis, inFlightWhenSent, durationMillis)
+      if (cause === "slow") dropped++
     } else if (isDrop(outcome)) {
-      cause = "drop"
-      limit.dropped(mark)
+      dropped++
+      cause = limit.dropped(nowMillis, inFlightWhenSent, mark)
     }
-    if (cause === "drop" || cause === "slow") dropped++
     if (cause === undefined || !isHeard()) return
     const after = limit.current()
     if (after !== before) emit({ _tag: "LimitChanged", from: before, to: after, cause })
@@ -387,9 +402,9 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
       if (mode === "enforce") return refuse()
       countRefusal()
     }
-    inFlight++
+    load.inFlight++
     admitted++
-    const inFlightWhenSent = inFlight
+    const inFlightWhenSent = load.inFlight
     const mark = limit.mark()
     let isSettled = false
     return {
@@ -435,14 +450,14 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
           )
         })
 
-  return {
+  const limiter: AdaptiveConcurrency = {
     mode,
     run,
     admit,
     snapshot: Effect.sync((): Snapshot => ({
       algorithm: options.algorithm ?? defaults.algorithm,
       limit: limit.current(),
-      inFlight,
+      inFlight: load.inFlight,
       admitted,
       refused,
       dropped,
@@ -450,4 +465,6 @@ export const make = (options: Options = {}): AdaptiveConcurrency => {
     })),
     events
   }
+  held.set(limiter, { limit, load })
+  return limiter
 }

@@ -31,6 +31,7 @@ import type { Mode } from "./Mode.ts"
 import type * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { AttemptTimeout, DeadlineExceeded } from "./Reason.ts"
+import * as Time from "./Time.ts"
 
 /**
  * Interrupts an effect that takes too long.
@@ -56,8 +57,7 @@ export const within = (options: {
   readonly limit?: Duration.Input | undefined
   readonly deadline?: Deadline.Deadline | undefined
 }): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | AttemptTimeout | DeadlineExceeded, R>) => {
-  const limitMillis =
-    options.limit === undefined ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(options.limit))
+  const limitMillis = options.limit === undefined ? Infinity : Time.millis("AttemptTimeout: limit", options.limit)
   if (!(limitMillis > 0)) {
     throw new RangeError(`AttemptTimeout: limit must be longer than zero, got ${String(options.limit)}`)
   }
@@ -315,8 +315,6 @@ const judge = <A, E>(
 const isTimeoutReason = (reason: Cause.Reason<unknown>): boolean =>
   Cause.isFailReason(reason) && (reason.error instanceof AttemptTimeout || reason.error instanceof DeadlineExceeded)
 
-const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
-
 const inRange = (name: string, value: number, minimum: number, maximum: number): number => {
   if (!(value >= minimum && value <= maximum)) {
     throw new RangeError(`AttemptTimeout: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
@@ -345,7 +343,7 @@ const inRange = (name: string, value: number, minimum: number, maximum: number):
  * @since 0.1.0
  */
 export const adaptive = (options: AdaptiveOptions): Adaptive => {
-  const fixedMillis = millisOf(options.limit)
+  const fixedMillis = Time.millis("AttemptTimeout: limit", options.limit)
   if (!(fixedMillis > 0 && Number.isFinite(fixedMillis))) {
     throw new RangeError(`AttemptTimeout: limit must be longer than zero and finite, got ${String(options.limit)}`)
   }
@@ -355,8 +353,11 @@ export const adaptive = (options: AdaptiveOptions): Adaptive => {
   if (!(factor > 1 && factor <= 100)) {
     throw new RangeError(`AttemptTimeout: factor must be above 1 and at most 100, got ${factor}`)
   }
-  const ceilingMillis = millisOf(options.ceiling ?? fixedMillis)
-  const floorMillis = millisOf(options.floor ?? Math.min(millisOf(adaptiveDefaults.floor), fixedMillis, ceilingMillis))
+  const ceilingMillis = Time.millis("AttemptTimeout: ceiling", options.ceiling ?? fixedMillis)
+  const floorMillis = Time.millis(
+    "AttemptTimeout: floor",
+    options.floor ?? Math.min(Duration.toMillis(adaptiveDefaults.floor), fixedMillis, ceilingMillis)
+  )
   if (!(floorMillis > 0 && floorMillis <= ceilingMillis && Number.isFinite(ceilingMillis))) {
     throw new RangeError(
       `AttemptTimeout: floor and ceiling must be longer than zero, finite and in order, got ${floorMillis} and ${ceilingMillis} milliseconds`

@@ -23,6 +23,7 @@ import {
   type Jitter,
   nextBackoff
 } from "./internal/backoffDelay.ts"
+import * as Time from "./Time.ts"
 
 export type {
   /**
@@ -93,8 +94,8 @@ export interface LinearOptions extends SteadyOptions {
 }
 
 const shapeOf = (growth: Growth, options: Options): BackoffShape => {
-  const baseMillis = Duration.toMillis(Duration.fromInputUnsafe(options.base ?? defaults.base))
-  const capMillis = Duration.toMillis(Duration.fromInputUnsafe(options.cap ?? defaults.cap))
+  const baseMillis = Time.millis("Backoff: base", options.base ?? defaults.base)
+  const capMillis = Time.millis("Backoff: cap", options.cap ?? defaults.cap)
   const factor = options.factor ?? defaults.factor
   if (!(baseMillis > 0 && Number.isFinite(baseMillis))) {
     const name = growth === "constant" ? "delay" : "base"
@@ -183,7 +184,7 @@ export const exponential = (options: Options = {}): Schedule.Schedule<Duration.D
 export const linear = (options: LinearOptions = {}): Schedule.Schedule<Duration.Duration> => {
   const shape = shapeOf("linear", { base: options.base, cap: options.cap, jitter: options.jitter })
   if (options.increment === undefined) return scheduleOf({ ...shape, factor: 1 })
-  const incrementMillis = Duration.toMillis(Duration.fromInputUnsafe(options.increment))
+  const incrementMillis = Time.millis("Backoff: increment", options.increment)
   if (!(incrementMillis > 0 && Number.isFinite(incrementMillis))) {
     throw new RangeError(`Backoff: increment must be longer than zero and finite, got ${String(options.increment)}`)
   }

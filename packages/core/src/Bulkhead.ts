@@ -30,6 +30,7 @@ import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { BulkheadFull } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a bulkhead allows.
@@ -208,8 +209,12 @@ const levels: { readonly [C in Criticality.Criticality]: number } = {
   sheddable: 0
 }
 
+/** What bulkheads hold, for one that follows another. */
+const held = new WeakMap<Bulkhead, Shared>()
+
 /**
- * Makes a bulkhead. Throws a `RangeError` that names the option which is out of range.
+ * Makes a bulkhead. Throws a `RangeError` that names the option which is out of range. With a `living` one, the two have one state: who
+ * holds or awaits a place of it does so in both, and the limits are those of the new options.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -225,27 +230,27 @@ const levels: { readonly [C in Criticality.Criticality]: number } = {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Bulkhead => {
-  const maxWaitMillis = Duration.toMillis(Duration.fromInputUnsafe(options.maxWait ?? defaults.maxWait))
+export const make = (options: Options = {}, living?: Bulkhead): Bulkhead => {
+  const maxWaitMillis = Time.millis("Bulkhead: maxWait", options.maxWait ?? defaults.maxWait)
   if (!(maxWaitMillis >= 0)) {
     throw new RangeError(`Bulkhead: maxWait must not be negative, got ${String(options.maxWait)}`)
   }
   const mode = options.mode ?? defaults.mode
-  const emitter = PolicyEvents.make<Event>()
-  const shared: Shared = {
-    state: State.makeBulkheadState(
-      whole("maxConcurrent", options.maxConcurrent ?? defaults.maxConcurrent, 1),
-      whole("maxQueue", options.maxQueue ?? defaults.maxQueue, 0)
-    ),
+  const limit = whole("maxConcurrent", options.maxConcurrent ?? defaults.maxConcurrent, 1)
+  const maxQueue = whole("maxQueue", options.maxQueue ?? defaults.maxQueue, 0)
+  const before = living && held.get(living)
+  const shared: Shared = before ?? {
+    state: State.makeBulkheadState(limit, maxQueue),
     maxWaitMillis,
-    emitter,
+    emitter: PolicyEvents.make<Event>(),
     admitted: 0,
     delayed: 0,
     refused: 0,
     abandoned: 0
   }
-  const { state } = shared
-  return {
+  const { emitter, state } = shared
+  shared.maxWaitMillis = maxWaitMillis
+  const bulkhead: Bulkhead = {
     mode,
     run:
       mode === "off"
@@ -282,12 +287,15 @@ export const make = (options: Options = {}): Bulkhead => {
     })),
     events: emitter.events
   }
+  held.set(bulkhead, shared)
+  if (before !== undefined) bulkhead.resize({ maxConcurrent: limit, maxQueue })
+  return bulkhead
 }
 
 /** What the calls of one bulkhead share. */
 interface Shared {
   readonly state: State.BulkheadState<HeldPlace>
-  readonly maxWaitMillis: number
+  maxWaitMillis: number
   readonly emitter: PolicyEvents.Emitter<Event>
   admitted: number
   delayed: number

@@ -48,6 +48,7 @@ import { Reason } from "./Reason.ts"
  *   its body is used up
  * - `not-retryable`: another try cannot help, or the policy does not try such a failure again
  * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
+ * - `rate-limit`: this side's own rate limit, which counts every request, left no room for one
  *
  * @category schemas
  * @since 0.1.0
@@ -58,7 +59,8 @@ export const RetryStopped = Schema.Literals([
   "budget",
   "not-replayable",
   "not-retryable",
-  "server-wait"
+  "server-wait",
+  "rate-limit"
 ])
 
 /**
@@ -75,7 +77,8 @@ const stoppedInWords: { readonly [K in RetryStopped]: string } = {
   budget: "the retry budget is spent",
   "not-replayable": "the request may not be sent twice",
   "not-retryable": "this is not tried again",
-  "server-wait": "the server asked for too long a wait"
+  "server-wait": "the server asked for too long a wait",
+  "rate-limit": "the rate limit leaves no room for one"
 }
 
 /**

@@ -57,6 +57,7 @@ import { type FailureCause, ignored, type Outcome } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { CircuitOpen } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 export type {
   /**
@@ -174,7 +175,7 @@ export interface Doubling {
  * @since 0.1.0
  */
 export const doubling = (base: Duration.Input): Doubling => {
-  const first = Duration.fromInputUnsafe(base)
+  const first = Time.of("CircuitBreaker: openTime", base)
   const firstMillis = Duration.toMillis(first)
   const openTime = (consecutiveOpenings: number) => Duration.millis(firstMillis * 2 ** (consecutiveOpenings - 1))
   return Object.assign(openTime, { doubling: first })
@@ -373,10 +374,8 @@ const rate = (name: string, value: number): number => {
   return value
 }
 
-const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
-
 const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = millisOf(input)
+  const millis = Time.millis(`CircuitBreaker: ${name}`, input)
   if (!(millis > 0 && millis < Infinity)) {
     throw new RangeError(`CircuitBreaker: ${name} must be longer than zero and finite, got ${millis}ms`)
   }
@@ -399,7 +398,7 @@ const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
     slowCallRate: rule.slowCallRate === undefined ? Infinity : rate("slowCallRate", rule.slowCallRate)
   }
   if (rule._tag === "CountWindow") return { _tag: rule._tag, size, ...rates }
-  const millis = millisOf(rule.duration)
+  const millis = Time.millis("CircuitBreaker: timeWindow.duration", rule.duration)
   if (!(millis >= 100 && millis <= 86_400_000)) {
     throw new RangeError(
       `CircuitBreaker: timeWindow.duration must be between 100 milliseconds and 24 hours, got ${millis}ms`
@@ -427,14 +426,15 @@ const shapeOf = (options: Options): State.CircuitShape => {
       `CircuitBreaker: openTime must be at most maxOpenTime, ${maxOpenMillis}ms, got ${firstOpenMillis}ms`
     )
   }
-  const rampMillis = millisOf(options.rampTime ?? defaults.rampTime)
+  const rampMillis = Time.millis("CircuitBreaker: rampTime", options.rampTime ?? defaults.rampTime)
   if (!(rampMillis >= 0 && rampMillis < Infinity)) {
     throw new RangeError(`CircuitBreaker: rampTime must be at least zero and finite, got ${rampMillis}ms`)
   }
   return {
     rules: trip.map((rule) => ruleOf(rule, slowCallMillis)),
     slowCallMillis,
-    openMillis: typeof openTime === "function" ? (opening) => millisOf(openTime(opening)) : () => firstOpenMillis,
+    openMillis:
+      typeof openTime === "function" ? (opening) => Duration.toMillis(openTime(opening)) : () => firstOpenMillis,
     maxOpenMillis,
     probes: whole("probes", options.probes ?? defaults.probes, 1, 1000),
     successThreshold: whole("successThreshold", options.successThreshold ?? defaults.successThreshold, 1, 1e6),
@@ -443,15 +443,21 @@ const shapeOf = (options: Options): State.CircuitShape => {
   }
 }
 
+/** What circuit breakers hold, for one that follows another. */
+const held = new WeakMap<CircuitBreaker, State.CircuitState>()
+
 /**
  * Makes a circuit breaker. Throws a `RangeError` that says which option is wrong and what was got.
+ * With a `living` one, it begins as open as that one is, with what rules that both have have counted.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): CircuitBreaker => {
+export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBreaker => {
   const mode = options.mode ?? defaults.mode
   const state = State.makeCircuitState(shapeOf(options))
+  const before = living && held.get(living)
+  if (before !== undefined) State.follow(state, before)
   const verdicts = { ...defaults.counts, ...options.counts }
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   let admitted = 0
@@ -461,7 +467,7 @@ export const make = (options: Options = {}): CircuitBreaker => {
   let uncounted = 0
   let late = 0
   /** The phase that listeners know of. */
-  let known: Phase = "Closed"
+  let known: Phase = state.phase
 
   const tellPhase = (): void => {
     const from = known
@@ -553,7 +559,7 @@ export const make = (options: Options = {}): CircuitBreaker => {
       tellPhase()
     })
 
-  return {
+  const breaker: CircuitBreaker = {
     mode,
     admit,
     settle,
@@ -585,6 +591,8 @@ export const make = (options: Options = {}): CircuitBreaker => {
       }
     })
   }
+  held.set(breaker, state)
+  return breaker
 }
 
 const windowSnapshot = (rule: State.Rule, counts: Windows.Counts): WindowSnapshot => {

@@ -31,6 +31,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Time from "./Time.ts"
 
 /**
  * A deadline: the instant, and how long there was when it was set (which is what an error tells the user).
@@ -87,7 +88,7 @@ export const tighten = (
  * @since 0.1.0
  */
 export const within = (budget: Duration.Input): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) => {
-  const budgetMillis = Duration.toMillis(Duration.fromInputUnsafe(budget))
+  const budgetMillis = Time.millis("Deadline.within: the budget", budget)
   if (!(budgetMillis > 0)) {
     throw new RangeError(`Deadline.within: the budget must be longer than zero, got ${String(budget)}`)
   }

@@ -46,6 +46,7 @@ import type { Mode } from "./Mode.ts"
 import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
+import * as Time from "./Time.ts"
 
 /**
  * When to hedge, and how much.
@@ -127,6 +128,8 @@ export interface RunOptions<in A, in E> {
    * Default: what succeeds is a success, what fails may succeed later, and what this side refused says nothing.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
+  /** Asked when a hedge of this call is due, as `mayStart` of the options is. Default: always. */
+  readonly mayStart?: (() => boolean) | undefined
   /** When the caller no longer wants the answer: no hedge is planned beyond it. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
   /** Hears what the hedge does for this call, on the spot. What it throws is dropped: a listener cannot break what it hears of. */
@@ -230,7 +233,7 @@ const wholeWithin = (name: string, value: number, minimum: number, maximum: numb
 }
 
 const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
+  const millis = Time.millis(`Hedge: ${name}`, input)
   if (!(millis > 0 && Number.isFinite(millis))) {
     throw new RangeError(`Hedge: ${name} must be longer than zero and finite, got ${String(input)}`)
   }
@@ -259,7 +262,7 @@ const shapeOf = (options: Options): State.HedgeShape => {
     refreshMillis: longerThanZero("refresh", options.refresh ?? defaults.refresh),
     minimumMillis: within(
       "minimumDelay (milliseconds)",
-      Duration.toMillis(Duration.fromInputUnsafe(options.minimumDelay ?? defaults.minimumDelay)),
+      Time.millis("Hedge: minimumDelay", options.minimumDelay ?? defaults.minimumDelay),
       1,
       60_000
     ),
@@ -268,21 +271,32 @@ const shapeOf = (options: Options): State.HedgeShape => {
   }
 }
 
+/** What hedges hold, for one that follows another. */
+const held = new WeakMap<
+  Hedge,
+  { readonly state: State.HedgeState; readonly latencies: LatencyTracker.LatencyTracker; readonly windowMillis: number }
+>()
+
 /**
  * Makes a hedge. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, what it has learned and saved up is taken over.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Hedge => {
+export const make = (options: Options = {}, living?: Hedge): Hedge => {
   const shape = shapeOf(options)
   const mode = options.mode ?? defaults.mode
-  const windowMillis = Duration.toMillis(Duration.fromInputUnsafe(options.window ?? defaults.window))
+  const windowMillis = Time.millis("Hedge: window", options.window ?? defaults.window)
   const window = within("window (milliseconds)", windowMillis, 1000, 3_600_000)
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
-  const latencies = LatencyTracker.make({ window })
+  const before = living && held.get(living)
+  const latencies = before?.windowMillis === window ? before.latencies : LatencyTracker.make({ window })
+  const state = State.makeHedgeState(shape, latencies)
+  // what was saved up, or is spent, was so by the same calls
+  if (before !== undefined) state.tokens = Math.min(shape.capacity, before.state.tokens)
   const shared: Shared = {
-    state: State.makeHedgeState(shape, latencies),
+    state,
     maxHedges: wholeWithin("maxHedges", options.maxHedges ?? defaults.maxHedges, 1, 10),
     isObserving: mode === "observe",
     // what is only watched must not take from the retries that are real
@@ -296,7 +310,7 @@ export const make = (options: Options = {}): Hedge => {
     denied: { "extra-load": 0, budget: 0, upstream: 0, "not-repeatable": 0 },
     hedgesInFlight: 0
   }
-  return {
+  const hedge: Hedge = {
     mode,
     run: (attempt, given = {}) =>
       mode === "off" || given.repeatable === false
@@ -317,6 +331,8 @@ export const make = (options: Options = {}): Hedge => {
     }),
     events
   }
+  held.set(hedge, { state, latencies, windowMillis: window })
+  return hedge
 }
 
 /** What the calls of one hedge share. */
@@ -516,6 +532,7 @@ const deny = <A, E, R>(race: Race<A, E, R>, nowMillis: number): Denial | undefin
   const { budget, mayStart, state } = race.shared
   if (typeof race.given.repeatable === "function" && !race.given.repeatable()) return "not-repeatable"
   if (mayStart !== undefined && !mayStart()) return "upstream"
+  if (race.given.mayStart !== undefined && !race.given.mayStart()) return "upstream"
   if (!State.hasToken(state)) return "extra-load"
   if (budget !== undefined && !budget.tryRetry(nowMillis, "timeout")) return "budget"
   return undefined

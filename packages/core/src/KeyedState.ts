@@ -22,6 +22,7 @@
  */
 
 import * as Duration from "effect/Duration"
+import * as Time from "./Time.ts"
 
 /**
  * How state is made and kept.
@@ -67,7 +68,7 @@ export interface KeyedState<in out K, in out A> {
  * @since 0.1.0
  */
 export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
-  const idleMillis = Duration.toMillis(Duration.fromInputUnsafe(options.idleTimeToLive ?? defaults.idleTimeToLive))
+  const idleMillis = Time.millis("KeyedState: idleTimeToLive", options.idleTimeToLive ?? defaults.idleTimeToLive)
   if (!(idleMillis > 0 && Number.isFinite(idleMillis))) {
     throw new RangeError(`KeyedState: idleTimeToLive must be longer than zero and finite, got ${idleMillis}ms`)
   }

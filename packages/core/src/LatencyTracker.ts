@@ -31,6 +31,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Deadline from "./Deadline.ts"
+import * as Time from "./Time.ts"
 import * as State from "./internal/latencyHistogram.ts"
 
 /**
@@ -109,7 +110,7 @@ export interface LatencyTracker {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): LatencyTracker => {
-  const windowMillis = Duration.toMillis(Duration.fromInputUnsafe(options.window ?? defaults.window))
+  const windowMillis = Time.millis("LatencyTracker: window", options.window ?? defaults.window)
   if (!(windowMillis >= 1000 && windowMillis <= 3_600_000)) {
     throw new RangeError(`LatencyTracker: window (milliseconds) must be between 1000 and 3600000, got ${windowMillis}`)
   }

@@ -30,6 +30,7 @@ import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { RateLimited } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a rate limit allows.
@@ -38,7 +39,7 @@ import { stackless } from "./Stackless.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Calls in a window; more exactly, what they cost together. Above 0. There is no default: only the upstream knows. */
+  /** Calls in a window; more exactly, what they cost together. Above 0; 0.5 a second is one in two seconds. There is no default: only the upstream knows. */
   readonly limit: number
   /** How long the window is. Default 1 s. */
   readonly window?: Duration.Input | undefined
@@ -192,6 +193,13 @@ export interface RateLimit {
    * nothing ambient.
    */
   readonly admit: (nowMillis: number, options?: RunOptions) => Permit | RateLimited
+  /** Whether a call of this cost need not wait at the monotonic time. Asking takes nothing, and in `observe` all calls go. */
+  readonly hasRoom: (nowMillis: number, cost?: number) => boolean
+  /**
+   * Counts a call that is made in any case, such as a redirect that is followed: those that come after it wait the longer. At the
+   * monotonic time.
+   */
+  readonly spend: (nowMillis: number, cost?: number) => void
   /**
    * Takes the server's figures into account, for as long as they hold and `maxServerWait` at most. They only ever slow down: the slower
    * of them and the limit counts. With nothing left, those that wait already wait longer too.
@@ -211,8 +219,8 @@ const positive = (name: string, value: number): number => {
   return value
 }
 
-const millisOf = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
+const notNegative = (name: string, input: Duration.Input): number => {
+  const millis = Time.millis(`RateLimit: ${name}`, input)
   if (!(millis >= 0)) throw new RangeError(`RateLimit: ${name} must not be negative, got ${String(input)}`)
   return millis
 }
@@ -221,6 +229,12 @@ const costOf = (given: RunOptions | undefined): number => {
   const cost = given?.cost ?? 1
   if (!(cost >= 0)) throw new RangeError(`RateLimit: cost must be at least 0, got ${cost}`)
   return cost
+}
+
+/** What calls at a time have cost together. */
+interface Used {
+  readonly atMillis: number
+  readonly cost: number
 }
 
 /** Either algorithm. */
@@ -232,6 +246,8 @@ interface Machine<State, Slot> {
   readonly postpone: (state: State, nowMillis: number, untilMillis: number) => void
   readonly remaining: (state: State, nowMillis: number) => number
   readonly waiting: (state: State, nowMillis: number) => number
+  readonly used: (state: State) => ReadonlyArray<Used>
+  readonly follow: (state: State, used: ReadonlyArray<Used>) => void
 }
 
 /** A time that was given to a call. */
@@ -247,6 +263,10 @@ interface Algorithm {
   readonly postpone: (nowMillis: number, untilMillis: number) => void
   readonly remaining: (nowMillis: number) => number
   readonly waiting: (nowMillis: number) => number
+  /** When calls went, or will go, and what each costs, as far as it still counts; the latest last. */
+  readonly used: () => ReadonlyArray<Used>
+  /** Counts what another has let through, and what waits there for its time. */
+  readonly follow: (before: Algorithm) => void
 }
 
 const withState = <State, Given>(machine: Machine<State, Given>, state: State): Algorithm => ({
@@ -262,7 +282,9 @@ const withState = <State, Given>(machine: Machine<State, Given>, state: State): 
   },
   postpone: (nowMillis, untilMillis) => machine.postpone(state, nowMillis, untilMillis),
   remaining: (nowMillis) => machine.remaining(state, nowMillis),
-  waiting: (nowMillis) => machine.waiting(state, nowMillis)
+  waiting: (nowMillis) => machine.waiting(state, nowMillis),
+  used: () => machine.used(state),
+  follow: (before) => machine.follow(state, before.used())
 })
 
 const algorithmOf = (options: Options, limit: number, windowMillis: number): Algorithm => {
@@ -270,7 +292,12 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
     if (options.burst !== undefined) {
       throw new RangeError(`RateLimit: burst is for the token bucket, and the algorithm is a sliding window`)
     }
-    return withState(SlidingWindow, SlidingWindow.makeWindowState({ limit, windowMillis }))
+    // less than one call in a window is one call in a longer one; no window would ever have room for it
+    const whole = Math.max(1, limit)
+    return withState(
+      SlidingWindow,
+      SlidingWindow.makeWindowState({ limit: whole, windowMillis: (windowMillis * whole) / limit })
+    )
   }
   const capacity = options.burst ?? Math.max(1, limit)
   if (!(capacity >= 1 && Number.isFinite(capacity))) {
@@ -281,6 +308,7 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
 
 /**
  * Makes a rate limit. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, what it has let through, and what the server said, counts in the new one.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -297,30 +325,40 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): RateLimit => {
+export const make = (options: Options, living?: RateLimit): RateLimit => {
   const limit = positive("limit", options.limit)
   const windowMillis = positive(
     "window (milliseconds)",
-    Duration.toMillis(Duration.fromInputUnsafe(options.window ?? defaults.window))
+    Time.millis("RateLimit: window", options.window ?? defaults.window)
   )
-  const maxWaitMillis = millisOf("maxWait", options.maxWait ?? defaults.maxWait)
+  const maxWaitMillis = notNegative("maxWait", options.maxWait ?? defaults.maxWait)
   const mode = options.mode ?? defaults.mode
-  const emitter = PolicyEvents.make<Event>()
-  const shared: Shared = {
+  const longestMillis = notNegative("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)
+  const before = living && held.get(living)
+  const rules = {
     algorithm: algorithmOf(options, limit, windowMillis),
-    pace: Pace.makePaceState(millisOf("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)),
     maxWaitMillis: (options.onLimit ?? defaults.onLimit) === "wait" ? maxWaitMillis : undefined,
     isObserving: mode === "observe",
-    figures: `limit of ${limit} in ${elapsed(Duration.millis(windowMillis))}`,
-    emitter,
-    admitted: 0,
-    delayed: 0,
-    refused: 0,
-    abandoned: 0
+    figures: `limit of ${limit} in ${elapsed(Duration.millis(windowMillis))}`
   }
-  const { algorithm, pace } = shared
+  if (before !== undefined) rules.algorithm.follow(before.algorithm)
+  // one for both: calls that began under the other still retry
+  const shared: Shared =
+    before === undefined
+      ? {
+          ...rules,
+          pace: Pace.makePaceState(longestMillis),
+          emitter: PolicyEvents.make<Event>(),
+          admitted: 0,
+          delayed: 0,
+          refused: 0,
+          abandoned: 0
+        }
+      : Object.assign(before, rules)
+  const { emitter, pace } = shared
+  pace.longestMillis = longestMillis
   const adjustUnsafe = (nowMillis: number, hint: Hint): void => adjust(shared, nowMillis, hint)
-  return {
+  const rateLimit: RateLimit = {
     mode,
     run:
       mode === "off"
@@ -335,6 +373,10 @@ export const make = (options: Options): RateLimit => {
       if (mode === "off" || goesAtOnce(shared, nowMillis, cost)) return immediate
       return reserve(shared, nowMillis, cost, given?.deadline)
     },
+    hasRoom: (nowMillis, cost) => mode !== "enforce" || isFree(shared, nowMillis, costOf({ cost })),
+    spend: (nowMillis, cost) => {
+      if (mode !== "off") take(shared, nowMillis, costOf({ cost }))
+    },
     adjust: (hint) => Effect.map(Clock.Clock, (clock) => adjust(shared, Deadline.nowMillisUnsafe(clock), hint)),
     adjustUnsafe,
     snapshot: Effect.map(Clock.Clock, (clock) => {
@@ -342,8 +384,8 @@ export const make = (options: Options): RateLimit => {
       return {
         limit,
         window: Duration.millis(windowMillis),
-        remaining: algorithm.remaining(nowMillis),
-        waiting: algorithm.waiting(nowMillis),
+        remaining: shared.algorithm.remaining(nowMillis),
+        waiting: shared.algorithm.waiting(nowMillis),
         admitted: shared.admitted,
         delayed: shared.delayed,
         refused: shared.refused,
@@ -355,16 +397,21 @@ export const make = (options: Options): RateLimit => {
     }),
     events: emitter.events
   }
+  held.set(rateLimit, shared)
+  return rateLimit
 }
+
+/** What rate limits hold, for one that follows another. */
+const held = new WeakMap<RateLimit, Shared>()
 
 /** What the calls of one rate limit share. */
 interface Shared {
-  readonly algorithm: Algorithm
+  algorithm: Algorithm
   readonly pace: Pace.PaceState
   /** `undefined` when calls beyond the limit are not to wait. */
-  readonly maxWaitMillis: number | undefined
-  readonly isObserving: boolean
-  readonly figures: string
+  maxWaitMillis: number | undefined
+  isObserving: boolean
+  figures: string
   readonly emitter: PolicyEvents.Emitter<Event>
   admitted: number
   delayed: number
@@ -375,15 +422,22 @@ interface Shared {
 /** The permit of a call that need not wait: it has nothing to give back. */
 const immediate: Permit = { _tag: "Permit", ready: undefined, release: () => {} }
 
-/** Whether a call need not wait; it is counted if so. */
-const goesAtOnce = (shared: Shared, nowMillis: number, cost: number): boolean => {
-  const { algorithm, pace } = shared
+const isFree = ({ algorithm, pace }: Shared, nowMillis: number, cost: number): boolean =>
+  cost === 0 || algorithm.waitFor(nowMillis, cost, Pace.notBefore(pace, nowMillis, cost)) === 0
+
+/** Counts a call that goes now. */
+const take = (shared: Shared, nowMillis: number, cost: number): void => {
   if (cost > 0) {
-    if (algorithm.waitFor(nowMillis, cost, Pace.notBefore(pace, nowMillis, cost)) !== 0) return false
-    algorithm.take(nowMillis, cost, 0)
-    Pace.count(pace, nowMillis, cost, 0)
+    shared.algorithm.take(nowMillis, cost, 0)
+    Pace.count(shared.pace, nowMillis, cost, 0)
   }
   shared.admitted++
+}
+
+/** Whether a call need not wait; it is counted if so. */
+const goesAtOnce = (shared: Shared, nowMillis: number, cost: number): boolean => {
+  if (!isFree(shared, nowMillis, cost)) return false
+  take(shared, nowMillis, cost)
   return true
 }
 

@@ -25,12 +25,15 @@ import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as AttemptTimeout from "./AttemptTimeout.ts"
 import * as Backoff from "./Backoff.ts"
 import type { RetryStopped } from "./CallError.ts"
 import * as Deadline from "./Deadline.ts"
 import { isSentAgainAtOnce, stopBeforeWait, waitOrStop } from "./internal/retryDecision.ts"
 import { checkedFailure, type Failure, onFreshConnection } from "./Outcome.ts"
+import { DeadlineExceeded } from "./Reason.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
+import * as Time from "./Time.ts"
 
 /**
  * How to retry.
@@ -96,7 +99,7 @@ export const make = (options: Options = {}): Retry => {
   return {
     maxAttempts,
     schedule: options.schedule ?? defaults.schedule,
-    maxServerWait: Duration.fromInputUnsafe(options.maxServerWait ?? defaults.maxServerWait),
+    maxServerWait: Time.of("Retry: maxServerWait", options.maxServerWait ?? defaults.maxServerWait),
     serverWaitJitter
   }
 }
@@ -156,7 +159,7 @@ export interface Loop<A, E, R, A2, E2, R2> {
   readonly classify: (error: E) => Failure
   /** Whether the request may be sent once more, given what became of it, and why. Default: always. */
   readonly replayable?: ((outcome: Failure, error: E) => boolean) | undefined
-  /** Runs before the sleep: to release what the failed attempt holds, and to tell observers. */
+  /** Runs before the sleep, and within the deadline as all else: to release what the failed attempt holds, and to tell observers. */
   readonly onRetry?: ((error: E, scheduled: Scheduled) => Effect.Effect<unknown>) | undefined
   /** What becomes of the last failure. */
   readonly onGiveUp: (error: E, givenUp: GivenUp) => Effect.Effect<A2, E2, R2>
@@ -237,6 +240,13 @@ const attemptFrom = <A, E, R, A2, E2, R2>(
     }
   })
 
+/** A schedule cannot fail; it can die. */
+const withoutFailures = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
+  Cause.fromReasons(cause.reasons.filter((reason) => !Cause.isFailReason(reason)))
+
+const isOutOfTime = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.some((reason) => Cause.isFailReason(reason) && reason.error instanceof DeadlineExceeded)
+
 const onlyInterrupts = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
   Cause.fromReasons(cause.reasons.filter(Cause.isInterruptReason))
 
@@ -264,13 +274,16 @@ const afterFailure = <A, E, R, A2, E2, R2>(
   if (stopped !== undefined) return loop.onGiveUp(error, { attempts, stopped, outcome })
   // a schedule that dies is a bug of whoever wrote it, and surfaces as the defect that it is
   const stepped = call.step === undefined ? Schedule.toStep(loop.retry.schedule) : Effect.succeed(call.step)
+  const deadline = loop.deadline ?? fiber.getRef(Deadline.Current)
+  const outOfTime = () => loop.onGiveUp(error, { attempts, stopped: "deadline", outcome })
   return Effect.flatMap(stepped, (step) => {
     call.step = step
     const clock = fiber.getRef(Clock.Clock)
-    return Pull.matchEffect(step(clock.currentTimeMillisUnsafe(), outcome), {
+    const next = step(clock.currentTimeMillisUnsafe(), outcome)
+    // a schedule may be any effect, and one that never ends must not hold the call beyond its deadline
+    return Pull.matchEffect(AttemptTimeout.bounded(next, Infinity, deadline), {
       onSuccess: ([, scheduled]) => {
         const nowMillis = Deadline.nowMillisUnsafe(clock)
-        const deadline = loop.deadline ?? fiber.getRef(Deadline.Current)
         const delay = waitOrStop({
           scheduledMillis: Duration.toMillis(scheduled),
           askedMillis: outcome.retryAfter === undefined ? undefined : Duration.toMillis(outcome.retryAfter),
@@ -280,9 +293,9 @@ const afterFailure = <A, E, R, A2, E2, R2>(
           random: fiber.getRef(Random.Random).nextDoubleUnsafe()
         })
         if (typeof delay === "string") return loop.onGiveUp(error, { attempts, stopped: delay, outcome })
-        return retryAfter(loop, call, fiber, attempts, error, outcome, nowMillis, delay)
+        return retryAfter(loop, call, fiber, attempts, error, outcome, nowMillis, delay, deadline)
       },
-      onFailure: (cause) => Effect.failCause(cause),
+      onFailure: (cause) => (isOutOfTime(cause) ? outOfTime() : Effect.failCause(withoutFailures(cause))),
       onDone: () => loop.onGiveUp(error, { attempts, stopped: "attempts", outcome })
     })
   })
@@ -305,7 +318,12 @@ const replaced = <A, E, R, A2, E2, R2>(
   call.replaced++
   const again = Effect.suspend(() => attemptFrom(loop, call, fiber, attempts, true))
   if (loop.onRetry === undefined) return again
-  return Effect.andThen(loop.onRetry(error, { attempts, delay: Duration.zero, outcome, isFresh: true }), again)
+  const told = loop.onRetry(error, { attempts, delay: Duration.zero, outcome, isFresh: true })
+  if (told === Effect.void) return again
+  return Effect.matchEffect(AttemptTimeout.bounded(told, Infinity, deadline), {
+    onSuccess: () => again,
+    onFailure: () => loop.onGiveUp(error, { attempts, stopped: "deadline", outcome })
+  })
 }
 
 /** Pays for the retry, sleeps, and goes on. */
@@ -317,7 +335,8 @@ const retryAfter = <A, E, R, A2, E2, R2>(
   error: E,
   outcome: Failure,
   nowMillis: number,
-  delayMillis: number
+  delayMillis: number,
+  deadline: Deadline.Deadline | undefined
 ): Effect.Effect<A | A2, E2, R | R2> => {
   if (loop.budget !== undefined && !loop.budget.tryRetry(nowMillis, outcome.cause)) {
     return loop.onGiveUp(error, { attempts, stopped: "budget", outcome })
@@ -325,11 +344,17 @@ const retryAfter = <A, E, R, A2, E2, R2>(
   const delay = Duration.millis(delayMillis)
   const told =
     loop.onRetry === undefined ? Effect.void : loop.onRetry(error, { attempts, delay, outcome, isFresh: false })
-  return Effect.flatMap(Effect.andThen(told, Effect.sleep(delay)), () => {
+  const again = (): Effect.Effect<A | A2, E2, R | R2> => {
     if (loop.budget !== undefined) {
       loop.budget.retryStarted()
       call.retrying = true
     }
     return attemptFrom(loop, call, fiber, attempts, false)
+  }
+  // the sleep ends before the deadline; what is told before it may take its time
+  if (told === Effect.void) return Effect.flatMap(Effect.sleep(delay), again)
+  return Effect.matchEffect(AttemptTimeout.bounded(Effect.andThen(told, Effect.sleep(delay)), Infinity, deadline), {
+    onSuccess: again,
+    onFailure: () => loop.onGiveUp(error, { attempts, stopped: "deadline", outcome })
   })
 }

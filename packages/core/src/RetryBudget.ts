@@ -25,6 +25,7 @@ import * as State from "./internal/retryBudgetState.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a budget allows.
@@ -129,8 +130,12 @@ const within = (name: string, value: number, minimum: number, maximum: number): 
   return value
 }
 
+/** What budgets hold, for one that follows another. */
+const held = new WeakMap<RetryBudget, State.BudgetState>()
+
 /**
  * Makes a budget. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, its balance and what is in flight are those of both.
  *
  * ```ts
  * import { RetryBudget } from "holdfast"
@@ -146,10 +151,10 @@ const within = (name: string, value: number, minimum: number, maximum: number): 
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): RetryBudget => {
+export const make = (options: Options = {}, living?: RetryBudget): RetryBudget => {
   const ttlMillis = within(
     "ttl (milliseconds)",
-    Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? defaults.ttl)),
+    Time.millis("RetryBudget: ttl", options.ttl ?? defaults.ttl),
     1000,
     60_000
   )
@@ -159,18 +164,21 @@ export const make = (options: Options = {}): RetryBudget => {
     // the keys of `costs` are failure causes by its type
     costs[cause as FailureCause] = within(`costs.${cause}`, cost, 0, 1000)
   }
-  const state = State.makeBudgetState({
+  const shape: State.BudgetShape = {
     ttlMillis,
     deposit: Math.round(within("ratio", options.ratio ?? defaults.ratio, 0, 10) * 1000),
     reserve: Math.round(((minimumPerSecond * ttlMillis) / 1000) * 1000),
     inFlightRatio: within("inFlightRatio", options.inFlightRatio ?? defaults.inFlightRatio, 0, 1),
     minimumInFlight: within("minimumInFlight", options.minimumInFlight ?? defaults.minimumInFlight, 1, 1e6)
-  })
+  }
+  const before = living && held.get(living)
+  const state = before ?? State.makeBudgetState(shape)
+  if (before !== undefined) State.reshape(before, shape)
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   let granted = 0
   let refused = 0
-  return {
+  const budget: RetryBudget = {
     mode,
     events,
     callStarted: (nowMillis) => State.callStarted(state, nowMillis),
@@ -200,4 +208,6 @@ export const make = (options: Options = {}): RetryBudget => {
       refused
     }))
   }
+  held.set(budget, state)
+  return budget
 }

@@ -44,20 +44,21 @@
 
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 // the one module that touches its circuit breaker: nothing of `effect/persistence` is stable yet
 import * as Store from "effect/persistence/CircuitBreaker"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { type Verdicts, verdictOf } from "./internal/circuitVerdict.ts"
-import { elapsed } from "./internal/elapsed.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
+import { makeStoreAccess, StoreUnavailable } from "./internal/storeAccess.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause, Outcome } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { CircuitOpen } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * When a shared circuit opens, and for how long.
@@ -80,7 +81,10 @@ export interface Options {
   readonly maxOpenTime?: Duration.Input | undefined
   /** What a failure counts as, by its cause. Defaults as in `CircuitBreaker`. */
   readonly counts?: { readonly [C in FailureCause]?: CircuitBreaker.Verdict } | undefined
-  /** The longest that the store may take to answer; beyond it, it cannot be reached. Default 250 ms. */
+  /**
+   * The longest that the store may take to answer; beyond it, it cannot be reached. A caller waits no longer than its deadline allows,
+   * and a store that failed is not asked for 5 s. Default 250 ms.
+   */
   readonly storeTimeout?: Duration.Input | undefined
   /**
    * What becomes of a call when the store cannot say whether it may be made: `allow` (it is made, and not counted) or `refuse`.
@@ -199,18 +203,12 @@ const tripPolicyOf = (rule: CircuitBreaker.TripRule): Store.TripPolicy => {
       })
 }
 
-/** Effect's breaker asks where nothing interrupts it: a store that never answers would hold the call for good. */
-const answeredWithin = (storeTimeout: Duration.Input) => {
-  const duration = Duration.fromInputUnsafe(storeTimeout)
+const millisOf = (storeTimeout: Duration.Input): number => {
+  const duration = Time.of("SharedCircuitBreaker: storeTimeout", storeTimeout)
   if (Duration.isNegative(duration)) {
     throw new RangeError(`SharedCircuitBreaker: storeTimeout must not be negative, got ${String(storeTimeout)}`)
   }
-  const late = Effect.suspend(() => {
-    const message = `no answer in ${elapsed(duration)}`
-    return Effect.fail(new Store.CircuitBreakerError({ reason: new Store.CircuitBreakerStoreError({ message }) }))
-  })
-  return <A, R>(answer: Effect.Effect<A, Store.CircuitBreakerError, R>) =>
-    Effect.timeoutOrElse(answer, { duration, orElse: () => late })
+  return Duration.toMillis(duration)
 }
 
 /**
@@ -225,10 +223,15 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<SharedCircuitBreaker, never, Store.CircuitBreakerStore | Scope.Scope> {
   const trip = options.trip ?? defaults.trip
   const openTime = options.openTime ?? defaults.openTime
-  const maxOpenTime = Duration.fromInputUnsafe(options.maxOpenTime ?? defaults.maxOpenTime)
+  const maxOpenTime = Time.of("SharedCircuitBreaker: maxOpenTime", options.maxOpenTime ?? defaults.maxOpenTime)
   const tripPolicy = tripPolicyOf(trip)
   checked({ openTime, maxOpenTime })
-  const inTime = answeredWithin(options.storeTimeout ?? defaults.storeTimeout)
+  const access = makeStoreAccess<Store.CircuitBreakerError>({
+    name: "SharedCircuitBreaker",
+    storeTimeoutMillis: millisOf(options.storeTimeout ?? defaults.storeTimeout),
+    // that it is open is an answer
+    failure: ({ reason }) => (reason._tag === "CircuitBreakerStoreError" ? reason.message : undefined)
+  })
   const store = yield* Store.CircuitBreakerStore
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
 
@@ -242,31 +245,55 @@ export const make = Effect.fnUntraced(function* (
       emit({ _tag: "Opened", key, from, openTime: retryAfter, consecutiveOpenings })
     }
   }
-  const failed = (key: string, during: "admit" | "record") => (error: Store.CircuitBreakerError) =>
-    Effect.sync(() => {
-      if (error.reason._tag !== "CircuitBreakerStoreError" || !isHeard()) return
-      emit({ _tag: "StoreFailed", key, during, message: error.reason.message })
+  const onFailed = (key: string, during: "admit" | "record" | "read") => (message: string) => {
+    if (isHeard() && during !== "read") emit({ _tag: "StoreFailed", key, during, message })
+  }
+  /** The place of a caller who left before it had it. */
+  const freed = (key: string, { generation }: Store.Admission): Effect.Effect<unknown, Store.CircuitBreakerError> =>
+    store.record({ key, generation, outcome: "Ignored", tripPolicy, openFor: Duration.zero })
+  const admit = (key: string): Effect.Effect<Store.Admission, Store.CircuitBreakerError, Scope.Scope> =>
+    Effect.flatMap(Effect.scope, (ofCall) => {
+      // of its own, since it may be opened when the call's is closed
+      const ofPlace = Scope.makeUnsafe()
+      return access
+        .ask<Store.Admission, Store.CircuitBreakerError, never>({
+          effect: Effect.tap(Scope.provide(store.admit(key), ofPlace), ({ transition }) =>
+            Effect.sync(() => told(transition))
+          ),
+          unwanted: (admission) => Effect.andThen(Scope.close(ofPlace, Exit.void), freed(key, admission)),
+          onFailed: onFailed(key, "admit")
+        })
+        .pipe(
+          Effect.tap(() => Scope.addFinalizerExit(ofCall, (exit) => Scope.close(ofPlace, exit))),
+          Effect.mapError(storeError)
+        )
     })
   // what passes the store is told on the spot; `transitions` would come late, and through a fiber
   const observed = Store.CircuitBreakerStore.of({
-    admit: (key) =>
-      inTime(store.admit(key)).pipe(
-        Effect.tap((admission) => Effect.sync(() => told(admission.transition))),
-        Effect.tapError(failed(key, "admit"))
-      ),
+    admit,
     record: (report) =>
-      inTime(store.record(report)).pipe(
-        Effect.tap((transition) => Effect.sync(() => told(transition))),
-        Effect.tapError(failed(report.key, "record"))
-      ),
-    state: (key) => inTime(store.state(key))
+      access
+        .ask({
+          effect: Effect.tap(store.record(report), (transition) => Effect.sync(() => told(transition))),
+          unwanted: () => Effect.void,
+          onFailed: onFailed(report.key, "record")
+        })
+        // the call has its answer, and Effect's breaker would log each time
+        .pipe(Effect.orElseSucceed(() => undefined)),
+    state: (key) =>
+      Effect.mapError(
+        access.ask({ effect: store.state(key), unwanted: () => Effect.void, onFailed: onFailed(key, "read") }),
+        storeError
+      )
   })
   const breaker = yield* Store.make({
     tripPolicy,
     openDuration: typeof openTime === "function" ? scheduleOf(openTime, maxOpenTime) : openTime,
     maxOpenDuration: maxOpenTime,
-    onStoreError: (options.onStoreError ?? defaults.onStoreError) === "allow" ? "allow" : "fail"
+    // what becomes of the call is decided below, without a line in the log for each
+    onStoreError: "fail"
   }).pipe(Effect.provideService(Store.CircuitBreakerStore, observed))
+  const isAllowed = (options.onStoreError ?? defaults.onStoreError) === "allow"
   const mode = options.mode ?? defaults.mode
   const counts: Verdicts = { ...defaults.counts, ...options.counts }
   const execute: SharedCircuitBreaker["execute"] = (self, key, classify) =>
@@ -277,6 +304,7 @@ export const make = Effect.fnUntraced(function* (
         return self
       })
       const refused = (reason: Store.CircuitBreakerErrorReason) => {
+        if (isAllowed && reason._tag === "CircuitBreakerStoreError") return self
         const refusal = refusalOf(key, reason)
         if (isHeard()) emit({ _tag: "Refused", key, reason: refusal, enforced: mode === "enforce" })
         return mode === "enforce" ? Effect.fail(refusal) : self
@@ -304,6 +332,11 @@ const refusedBefore =
       (error) => (error instanceof Store.CircuitBreakerError ? refused(error.reason) : Effect.fail(error))
       // the type cannot know that what is not caught is the call's
     ) as Effect.Effect<A, E | CircuitOpen, R>
+
+const storeError = (error: Store.CircuitBreakerError | StoreUnavailable): Store.CircuitBreakerError =>
+  error instanceof StoreUnavailable
+    ? new Store.CircuitBreakerError({ reason: new Store.CircuitBreakerStoreError({ message: error.message }) })
+    : error
 
 /** The n-th delay of the schedule is the n-th open time; Effect's breaker steps it with the number of the opening. */
 const scheduleOf = (

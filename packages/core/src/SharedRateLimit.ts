@@ -23,11 +23,13 @@ import * as Effect from "effect/Effect"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Deadline from "./Deadline.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { makeStoreAccess, type StoreAccess } from "./internal/storeAccess.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type { Denial, RunOptions } from "./RateLimit.ts"
 import { RateLimited } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * What a shared rate limit allows.
@@ -46,7 +48,10 @@ export interface Options {
   readonly onLimit?: "wait" | "refuse" | undefined
   /** The longest that a call waits; who would have to wait longer is refused at once. Default 5 s. */
   readonly maxWait?: Duration.Input | undefined
-  /** The longest that the store may take to answer; beyond it, it has failed. Default 250 ms. */
+  /**
+   * The longest that the store may take to answer; beyond it, it has failed. A caller waits no longer than its deadline allows, and a
+   * store that failed is not asked for 5 s. Default 250 ms.
+   */
   readonly storeTimeout?: Duration.Input | undefined
   /** What becomes of a call when the store fails. Default `allow`. */
   readonly onStoreError?: "allow" | "refuse" | undefined
@@ -132,7 +137,7 @@ export interface SharedRateLimit {
 }
 
 const millisOf = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
+  const millis = Duration.toMillis(Time.of(`SharedRateLimit: ${name}`, input))
   if (!(millis >= 0)) throw new RangeError(`SharedRateLimit: ${name} must not be negative, got ${String(input)}`)
   return millis
 }
@@ -165,7 +170,7 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
       throw new RangeError(`SharedRateLimit: limit must be a whole number of at least 1, got ${limit}`)
     }
     if (key === "") throw new RangeError("SharedRateLimit: key must not be empty")
-    const window = Duration.fromInputUnsafe(options.window ?? defaults.window)
+    const window = Time.of("SharedRateLimit: window", options.window ?? defaults.window)
     const intervalMillis = Duration.toMillis(window) / limit
     if (!(intervalMillis > 0 && Number.isFinite(intervalMillis))) {
       throw new RangeError(`SharedRateLimit: window must be longer than zero and finite, got ${String(options.window)}`)
@@ -180,7 +185,11 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
         (options.onLimit ?? defaults.onLimit) === "wait"
           ? millisOf("maxWait", options.maxWait ?? defaults.maxWait)
           : undefined,
-      storeTimeoutMillis: millisOf("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
+      access: makeStoreAccess<RateLimiter.RateLimiterError>({
+        name: `SharedRateLimit ${key}`,
+        storeTimeoutMillis: millisOf("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
+        failure: ({ message }) => message
+      }),
       isRefusingOnStoreError: (options.onStoreError ?? defaults.onStoreError) === "refuse",
       isObserving: mode === "observe",
       ask: (tokens, allowOverflow) =>
@@ -218,7 +227,7 @@ interface Shared {
   readonly figures: string
   /** `undefined` when calls beyond the limit are not to wait. */
   readonly maxWaitMillis: number | undefined
-  readonly storeTimeoutMillis: number
+  readonly access: StoreAccess
   readonly isRefusingOnStoreError: boolean
   readonly isObserving: boolean
   readonly ask: (
@@ -238,23 +247,36 @@ interface Shared {
 type Answer = number | "failed"
 
 /** Takes so many tokens, or only says how long that would take when they are not there and must not be owed. */
-const asked = (shared: Shared, tokens: number, mayOwe: boolean): Effect.Effect<Answer> =>
-  Effect.timeout(shared.ask(tokens, mayOwe), Duration.millis(shared.storeTimeoutMillis)).pipe(
-    Effect.map(([remaining, elapsedMillis]): Answer =>
-      // as `RateLimiter` of effect/persistence has it: whole tokens that are owed, less what has passed of the first
-      remaining >= 0 ? 0 : Math.max(0, Math.ceil(-remaining) * shared.intervalMillis - elapsedMillis)
-    ),
-    Effect.catch((error) =>
-      Effect.sync((): Answer => {
+const asked = (
+  shared: Shared,
+  tokens: number,
+  mayOwe: boolean,
+  deadline: Deadline.Deadline | undefined
+): Effect.Effect<Answer> =>
+  shared.access
+    .ask({
+      effect: shared.ask(tokens, mayOwe),
+      deadline,
+      unwanted: ([remaining]) => (mayOwe || remaining >= 0 ? shared.ask(-tokens, true) : Effect.void),
+      onFailed: (message) => {
         shared.storeFailures++
-        shared.emit(() => ({ _tag: "SharedRateLimitStoreFailed", message: error.message }))
-        return "failed"
-      })
+        shared.emit(() => ({ _tag: "SharedRateLimitStoreFailed", message }))
+      }
+    })
+    .pipe(
+      Effect.map(([remaining, elapsedMillis]): Answer =>
+        // as `RateLimiter` of effect/persistence has it: whole tokens that are owed, less what has passed of the first
+        remaining >= 0 ? 0 : Math.max(0, Math.ceil(-remaining) * shared.intervalMillis - elapsedMillis)
+      ),
+      Effect.orElseSucceed((): Answer => "failed")
     )
-  )
 
-/** Gives tokens back that were owed: the store has no word for it, and taking less than nothing is the same. */
-const giveBack = (shared: Shared, tokens: number): Effect.Effect<unknown> => asked(shared, -tokens, true)
+/**
+ * Gives tokens back that were owed: the store has no word for it, and taking less than nothing is the same. Whoever leaves does
+ * not wait for it.
+ */
+const giveBack = (shared: Shared, tokens: number): Effect.Effect<unknown> =>
+  Effect.forkDetach(asked(shared, -tokens, true, undefined), { startImmediately: true })
 
 const run = <A, E, R>(
   shared: Shared,
@@ -285,12 +307,12 @@ const run = <A, E, R>(
       }
       if (cost > shared.limit) return refuse("cost", Infinity)
       const onFailure = () => (shared.isRefusingOnStoreError ? refuse("store", Infinity) : go)
-      return Effect.flatMap(asked(shared, cost, false), (first) => {
+      return Effect.flatMap(asked(shared, cost, false, deadline), (first) => {
         if (first === "failed") return onFailure()
         if (first === 0) return go
         const why = deny(first)
         if (why !== undefined) return refuse(why, first)
-        return Effect.flatMap(asked(shared, cost, true), (wait) => {
+        return Effect.flatMap(asked(shared, cost, true, deadline), (wait) => {
           if (wait === "failed") return onFailure()
           // others may have come between the two questions
           const why = wait === 0 ? undefined : deny(wait)

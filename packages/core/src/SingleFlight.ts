@@ -8,7 +8,8 @@
  * **What it is not**: a cache. Whoever comes after the end starts anew, after a failure too. Nor a limit on how many different
  * calls run; that is a bulkhead.
  *
- * **Gotchas**: equal keys must mean equal effects, with the same credentials and the same rights. The answer is one object for
+ * **Gotchas**: equal keys must mean equal effects, with the same credentials, the same rights and the same criticality: a
+ * policy inside of the run asks for the first caller's. The answer is one object for
  * all callers: do not change it. The run has the *first* caller's context (its span, its services, but not its deadline); an
  * effect that needs a `Scope` would get a scope that may close before the run ends, so close yours inside. Keys are compared
  * as a `Map` does: use a string.
@@ -35,12 +36,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import { CallError } from "./CallError.ts"
 import * as Deadline from "./Deadline.ts"
 import * as State from "./internal/singleFlightState.ts"
 import { startTimer } from "./internal/timer.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
-import { BulkheadFull, DeadlineExceeded } from "./Reason.ts"
+import { BulkheadFull, DeadlineExceeded, PolicyReason, PoolExhausted } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
 
 /**
@@ -79,6 +82,11 @@ export interface RunOptions {
    * on the spot, and must not throw.
    */
   readonly onJoined?: ((run: Context.Context<never>) => void) | undefined
+  /**
+   * When a call that waits for the run of another gives up. The tighter of it and the ambient `Deadline.Current` counts; a call that
+   * starts the run has the ambient one alone, and its run bounds itself.
+   */
+  readonly joinedDeadline?: Deadline.Deadline | undefined
 }
 
 /**
@@ -138,7 +146,8 @@ export interface SingleFlight<in out K, in out A, in out E> {
   /**
    * Waits for the run with this key, and starts it when there is none.
    *
-   * Every caller gets the run's exit. A caller that is interrupted leaves, and hurts nobody; the last one to leave interrupts
+   * Every caller gets the run's exit, but for one: a run that this side refused (a full bulkhead, an open circuit), or whose own time
+   * was over, says nothing of those who joined it. They have other rights and more time, so they start anew. A caller that is interrupted leaves, and hurts nobody; the last one to leave interrupts
    * the run and waits for its finalizers. The run has no deadline: each caller waits within its own, and fails with
    * `DeadlineExceeded` when that passes. Fails with `BulkheadFull` when `maxCallers` wait already.
    *
@@ -180,26 +189,56 @@ const isInside = (flight: unknown, inside: Inside | undefined): boolean => {
   return false
 }
 
+const tighter = (
+  one: Deadline.Deadline | undefined,
+  other: Deadline.Deadline | undefined
+): Deadline.Deadline | undefined =>
+  one === undefined || (other !== undefined && other.atMillis < one.atMillis) ? other : one
+
+/** Whether a run ended by what this side says of its first caller: of its priority, its wait, its time. */
+const isOfFirstAlone = (exit: Exit.Exit<unknown, unknown>): boolean => {
+  if (exit._tag === "Success") return false
+  const found = Cause.findError(exit.cause)
+  if (Result.isFailure(found)) return false
+  const reason = found.success instanceof CallError ? found.success.reason : found.success
+  return ofFirstAlone.some((kind) => reason instanceof kind)
+}
+
+const ofFirstAlone: ReadonlyArray<new (...arguments_: never) => unknown> = [
+  ...PolicyReason.members,
+  PoolExhausted,
+  DeadlineExceeded
+]
+
 const endOf = (exit: Exit.Exit<unknown, unknown>): End => {
   if (exit._tag === "Success") return "success"
   return Cause.hasInterrupts(exit.cause) ? "interrupted" : "failure"
 }
 
+/** What single flights hold, for one that follows another; the types are those of the one that it is asked with. */
+const held = new WeakMap<object, unknown>()
+
 /**
  * Makes a single flight for calls with keys `K` that give an `A` or fail with an `E`. Throws a `RangeError` that names the
  * option which is out of range.
+ * With a `living` one of the same mode, the runs in flight are those of both.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A, E> => {
+export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlight<K, A, E>): SingleFlight<K, A, E> => {
   const maxCallers = options.maxCallers ?? defaults.maxCallers
   if (!(maxCallers >= 1 && (Number.isInteger(maxCallers) || maxCallers === Infinity))) {
     throw new RangeError(`SingleFlight: maxCallers must be a whole number of at least 1, got ${maxCallers}`)
   }
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event<K>>()
-  const state = State.makeSingleFlightState<K, Flight<A, E>>(mode === "observe" ? Infinity : maxCallers)
+  const bound = mode === "observe" ? Infinity : maxCallers
+  // what is only watched has no run that others could wait for
+  const before =
+    living?.mode === mode ? (held.get(living) as State.SingleFlightState<K, Flight<A, E>> | undefined) : undefined
+  const state = before ?? State.makeSingleFlightState<K, Flight<A, E>>(bound)
+  state.maxCallers = bound
   const counts = { runs: 0, joined: 0, abandoned: 0, refused: 0 }
 
   const makeFlight = (): Flight<A, E> => ({
@@ -268,29 +307,36 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
   ): Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R> => {
     const running = state.flights.get(key)
     if (running !== undefined && isInside(running, caller.getRef(InsideRun))) return self
-    const deadline = caller.getRef(Deadline.Current)
-    const remainingMillis =
-      deadline === undefined ? Infinity : deadline.atMillis - Deadline.nowMillisUnsafe(caller.getRef(Clock.Clock))
+    const nowMillis = Deadline.nowMillisUnsafe(caller.getRef(Clock.Clock))
+    const ambient = caller.getRef(Deadline.Current)
+    const deadline = running === undefined ? ambient : tighter(ambient, options?.joinedDeadline)
+    const remainingMillis = deadline === undefined ? Infinity : deadline.atMillis - nowMillis
     const exceeded = () =>
-      stackless(
-        () => new DeadlineExceeded({ budget: Duration.millis(deadline === undefined ? 0 : deadline.budgetMillis) })
-      )
+      stackless(() => new DeadlineExceeded({ budget: Duration.millis(deadline?.budgetMillis ?? 0) }))
     if (remainingMillis <= 0) return Effect.fail(exceeded())
     let joined: Flight<A, E> | undefined
     let listener: ((exit: Exit.Exit<A, E>) => void) | undefined
     let cancel: (() => void) | undefined
     // the place is taken inside of what gives it back, so that an interruption between two steps cannot lose it
     return Effect.onExitPrimitive(
-      Effect.callback<A, E | DeadlineExceeded | BulkheadFull>((resume) => {
+      Effect.callback<A, E | DeadlineExceeded | BulkheadFull, R>((resume) => {
         const flight = State.join(state, key, makeFlight)
         if (flight === "full") return resume(Effect.fail(refuse(key)))
         joined = flight
-        listener = (exit) => resume(exit)
+        const isFirst = !flight.isStarted
+        listener = (exit) => {
+          if (isFirst || !isOfFirstAlone(exit)) return resume(exit)
+          // whoever asks next starts the next run; each time one caller less is left, so that this has an end
+          cancel?.()
+          joined = undefined
+          resume(Effect.suspend(() => shared(caller, key, self, options)))
+        }
         flight.listeners.add(listener)
-        if (flight.isStarted) {
+        if (isFirst) start(caller, key, flight, self)
+        else {
           tellJoined(key, flight)
           options?.onJoined?.(flight.context)
-        } else start(caller, key, flight, self)
+        }
         if (remainingMillis !== Infinity && !flight.isOver) {
           cancel = startTimer(caller, remainingMillis, () => resume(Effect.fail(exceeded())))
         }
@@ -325,7 +371,7 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
     )
   }
 
-  return {
+  const flights: SingleFlight<K, A, E> = {
     mode,
     run: (key, self, options) =>
       mode === "off"
@@ -336,4 +382,6 @@ export const make = <K, A, E = never>(options: Options = {}): SingleFlight<K, A,
     snapshot: Effect.sync(() => ({ inFlight: state.flights.size, waiting: State.waiting(state), ...counts })),
     events
   }
+  held.set(flights, state)
+  return flights
 }

@@ -50,6 +50,7 @@ import type * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { Throttled } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import * as Time from "./Time.ts"
 
 /**
  * A cause of failure that can mean that the upstream did not take the call.
@@ -78,6 +79,8 @@ export interface Options {
    * client of fewer calls is never throttled; with 0, an upstream that accepts nothing may never be asked again.
    */
   readonly minimumPerSecond?: number | undefined
+  /** Requests in the window before any is shed: fewer prove nothing. Between 1 and 10 000; default 10. */
+  readonly minimumRequests?: number | undefined
   /** The failures that count as not accepted. Default `throttle`, `transient` and `timeout`. */
   readonly rejections?: ReadonlyArray<Rejection> | undefined
   /** Whether to act, watch, or be off. Default `enforce`. */
@@ -94,6 +97,7 @@ export const defaults = {
   window: Duration.minutes(2),
   multiplier: 2,
   minimumPerSecond: 1,
+  minimumRequests: 10,
   rejections: ["throttle", "transient", "timeout"],
   mode: "enforce"
 } as const satisfies Options
@@ -209,24 +213,32 @@ const levelOf = {
 
 const unthrottled: Permit = { _tag: "Permit", settle: () => undefined }
 
+/** What throttles hold, for one that follows another. */
+const held = new WeakMap<Throttle, State.ThrottleState>()
+
 /**
  * Makes a throttle. Throws a `RangeError` that names the option which is out of range.
+ * With a `living` one, what it has counted counts in the new one.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Throttle => {
+export const make = (options: Options = {}, living?: Throttle): Throttle => {
   const windowMillis = within(
     "window (milliseconds)",
-    Duration.toMillis(Duration.fromInputUnsafe(options.window ?? defaults.window)),
+    Time.millis("Throttle: window", options.window ?? defaults.window),
     1000,
     3_600_000
   )
-  const state = State.makeThrottleState({
+  const shape: State.ThrottleShape = {
     windowMillis,
     multiplier: within("multiplier", options.multiplier ?? defaults.multiplier, 1, 100),
+    leastRequests: within("minimumRequests", options.minimumRequests ?? defaults.minimumRequests, 1, 10_000),
     probeAfterMillis: 1000 / within("minimumPerSecond", options.minimumPerSecond ?? defaults.minimumPerSecond, 0, 1000)
-  })
+  }
+  const before = living && held.get(living)
+  const state = before ?? State.makeThrottleState(shape)
+  if (before !== undefined) State.reshape(before, shape)
   const rejections: ReadonlyArray<Outcome.FailureCause> = options.rejections ?? defaults.rejections
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
@@ -309,7 +321,7 @@ export const make = (options: Options = {}): Throttle => {
           })
         })
 
-  return {
+  const throttle: Throttle = {
     mode,
     run,
     admit,
@@ -332,4 +344,6 @@ export const make = (options: Options = {}): Throttle => {
     }),
     events
   }
+  held.set(throttle, state)
+  return throttle
 }

@@ -40,7 +40,7 @@ describe("AdaptiveConcurrency", () => {
   it.effect("the limit stays between 5 and 200 where nothing else is said", () =>
     Effect.gen(function* () {
       const limiter = AdaptiveConcurrency.make({ algorithm: "aimd" })
-      for (let drop = 0; drop < 50; drop++) taken(limiter).settle(0, dropBy({ cause: "transient" }))
+      for (let drop = 0; drop < 200; drop++) taken(limiter).settle(0, dropBy({ cause: "transient" }))
       assert.strictEqual(yield* limitOf(limiter), 5)
       for (let round = 0; round < 300; round++) {
         const permits: Array<AdaptiveConcurrency.Permit> = []
@@ -82,11 +82,12 @@ describe("AdaptiveConcurrency", () => {
   ] as const) {
     it.effect(`a failure that is ${cause} ${isDrop ? "is a drop" : "only gives its place back"}`, () =>
       Effect.gen(function* () {
-        const limiter = AdaptiveConcurrency.make()
-        yield* Effect.exit(limiter.run(Effect.fail("no"), { classify: () => dropBy({ cause }) }))
+        const limiter = AdaptiveConcurrency.make({ algorithm: "aimd" })
+        const failing = limiter.run(Effect.fail("no"), { classify: () => dropBy({ cause }) })
+        yield* Effect.repeat(Effect.exit(failing), { times: 9 })
         assert.deepInclude(yield* limiter.snapshot, {
           limit: isDrop ? 18 : 20,
-          dropped: isDrop ? 1 : 0,
+          dropped: isDrop ? 10 : 0,
           inFlight: 0
         })
       })
@@ -97,8 +98,8 @@ describe("AdaptiveConcurrency", () => {
     Effect.gen(function* () {
       const limitAfter = (effect: Effect.Effect<unknown, unknown>) =>
         Effect.gen(function* () {
-          const limiter = AdaptiveConcurrency.make()
-          yield* Effect.exit(limiter.run(effect))
+          const limiter = AdaptiveConcurrency.make({ algorithm: "aimd" })
+          yield* Effect.repeat(Effect.exit(limiter.run(effect)), { times: 9 })
           assert.strictEqual((yield* limiter.snapshot).inFlight, 0)
           return yield* limitOf(limiter)
         })
@@ -135,13 +136,15 @@ describe("AdaptiveConcurrency", () => {
     })
   )
 
-  it.effect("a success that took longer than slowAfter is a drop, by the fiber's clock", () =>
+  it.effect("successes that took longer than slowAfter are drops, by the fiber's clock", () =>
     Effect.gen(function* () {
       const limiter = AdaptiveConcurrency.make({ algorithm: "aimd", slowAfter: "2 seconds" })
-      const fiber = yield* Effect.forkChild(limiter.run(Effect.sleep("2001 millis")))
+      const fibers = yield* Effect.forEach(Array.from({ length: 10 }), () =>
+        Effect.forkChild(limiter.run(Effect.sleep("2001 millis")))
+      )
       yield* TestClock.adjust("3 seconds")
-      yield* Fiber.join(fiber)
-      assert.deepInclude(yield* limiter.snapshot, { limit: 18, dropped: 1 })
+      yield* Fiber.joinAll(fibers)
+      assert.deepInclude(yield* limiter.snapshot, { limit: 18, dropped: 10 })
     })
   )
 
@@ -161,12 +164,15 @@ describe("AdaptiveConcurrency", () => {
     })
   )
 
-  it.effect("the gradient too is cut by drops, once for all that were in flight together", () =>
+  it.effect("the gradient too is cut by too many drops, once for all that were in flight together", () =>
     Effect.gen(function* () {
       const limiter = AdaptiveConcurrency.make({ algorithm: "gradient" })
+      const events: Array<AdaptiveConcurrency.Event> = []
+      limiter.events.subscribe((event) => events.push(event))
       const permits = Array.from({ length: 20 }, () => taken(limiter))
       for (const permit of permits) permit.settle(5, dropBy({ cause: "throttle" }))
       assert.deepInclude(yield* limiter.snapshot, { limit: 18, dropped: 20, inFlight: 0 })
+      assert.deepStrictEqual(events, [{ _tag: "LimitChanged", from: 20, to: 18, cause: "drop" }])
     })
   )
 
@@ -222,6 +228,7 @@ describe("AdaptiveConcurrency", () => {
       assert.deepInclude(yield* limiter.snapshot, { admitted: 2, refused: 1, inFlight: 2 })
       second.settle(0, Outcome.success)
       first.settle(0, dropBy({ cause: "timeout" }))
+      for (let call = 0; call < 9; call++) taken(limiter).settle(0, dropBy({ cause: "timeout" }))
       assert.deepStrictEqual(events, [
         { _tag: "CallRefused", limit: 1, inFlight: 1, observed: true },
         { _tag: "LimitChanged", from: 1, to: 2, cause: "growth" },

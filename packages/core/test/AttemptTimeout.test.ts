@@ -248,7 +248,7 @@ describe("AttemptTimeout", () => {
     assert.throws(
       () => AttemptTimeout.within({ limit: Number.NaN }),
       RangeError,
-      "AttemptTimeout: limit must be longer than zero, got NaN"
+      'AttemptTimeout: limit must be a time, such as "2 seconds", got NaN'
     )
   })
 

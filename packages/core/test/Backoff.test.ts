@@ -169,7 +169,7 @@ describe("Backoff", () => {
       )
     refused({ base: 0 }, "Backoff: base must be longer than zero and finite, got 0")
     refused({ base: "0 millis" }, "Backoff: base must be longer than zero and finite, got 0 millis")
-    refused({ base: Number.NaN }, "Backoff: base must be longer than zero and finite, got NaN")
+    refused({ base: Number.NaN }, 'Backoff: base must be a time, such as "2 seconds", got NaN')
     refused({ base: Infinity }, "Backoff: base must be longer than zero and finite, got Infinity")
     refused({ base: -5 }, "Backoff: base must be longer than zero and finite, got -5")
     refused(

@@ -60,7 +60,7 @@ describe("CallError", () => {
 
   it("says every way in which a retry can stop in words of its own", () => {
     const messages = RetryStopped.literals.map((retryStopped) => callError({ retryStopped }).message)
-    assert.strictEqual(new Set(messages).size, 6)
+    assert.strictEqual(new Set(messages).size, 7)
     for (const message of messages) assert.notInclude(message, "undefined")
   })
 

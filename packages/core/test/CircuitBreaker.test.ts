@@ -674,7 +674,7 @@ describe("CircuitBreaker", () => {
     )
     refused({ slowCallDuration: 0 }, "slowCallDuration must be longer than zero and finite, got 0ms")
     refused({ openTime: 0 }, "openTime must be longer than zero and finite, got 0ms")
-    refused({ openTime: () => Number.NaN }, "openTime must be longer than zero and finite, got 0ms")
+    refused({ openTime: () => Number.NaN }, 'openTime must be a time, such as "2 seconds", got NaN')
     refused({ maxOpenTime: "Infinity" }, "maxOpenTime must be longer than zero and finite, got Infinityms")
     refused({ openTime: "6 minutes" }, "openTime must be at most maxOpenTime, 300000ms, got 360000ms")
     refused({ probes: 0 }, "probes must be a whole number between 1 and 1000, got 0")

@@ -42,7 +42,7 @@ describe("Mode", () => {
       const flights = SingleFlight.make<string, string, string>({ mode, maxCallers: 1 })
       return { mode: flights.mode, run: (self) => flights.run("key", self), snapshot: flights.snapshot }
     },
-    Throttle: (mode) => Throttle.make({ mode, multiplier: 1, minimumPerSecond: 0 })
+    Throttle: (mode) => Throttle.make({ mode, multiplier: 1, minimumPerSecond: 0, minimumRequests: 1 })
   }
 
   /** Calls that a strict policy would not all let through: failures, then many at once. */

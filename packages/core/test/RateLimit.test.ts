@@ -32,6 +32,37 @@ for (const algorithm of ["token-bucket", "sliding-window"] as const) {
       })
     )
 
+    for (const [limit, everyMillis] of [
+      [0.5, 2000],
+      [0.001, 1_000_000],
+      [1 / 3, 3000]
+    ] as const) {
+      it.effect(`a limit of ${limit} a second is one call in ${everyMillis} ms`, () =>
+        Effect.gen(function* () {
+          const { call, wentAt } = makeCalls(make({ limit, maxWait: "1 day" }))
+          for (const name of ["a", "b", "c"]) yield* call(name)
+          yield* TestClock.adjust(2 * everyMillis)
+          assert.deepStrictEqual(
+            wentAt.map(([, at]) => Math.round(at)),
+            [0, everyMillis, 2 * everyMillis]
+          )
+        })
+      )
+    }
+
+    it.effect("asking for room takes nothing; what is spent in any case makes the next wait", () =>
+      Effect.gen(function* () {
+        const limiter = make({ limit: 1, window: "10 seconds", maxWait: "1 minute" })
+        for (let asked = 0; asked < 3; asked++) assert.isTrue(limiter.hasRoom(0))
+        limiter.spend(0)
+        assert.isFalse(limiter.hasRoom(0))
+        limiter.spend(0)
+        assert.isFalse(limiter.hasRoom(9999))
+        assert.isTrue(limiter.hasRoom(20_000))
+        assert.isTrue(RateLimit.make({ limit: 1, algorithm, mode: "observe" }).hasRoom(0, 2))
+      })
+    )
+
     it.effect("who would wait longer than maxWait is refused at once, and told when to come", () =>
       Effect.gen(function* () {
         const limiter = make({ limit: 1, window: "3 seconds", maxWait: "4 seconds" })

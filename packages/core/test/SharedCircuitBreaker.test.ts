@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Layer, References, type Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, References, type Scope } from "effect"
 import { CircuitBreaker as Store } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
+import * as Deadline from "../src/Deadline.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Reason from "../src/Reason.ts"
 import * as SharedCircuitBreaker from "../src/SharedCircuitBreaker.ts"
@@ -245,6 +246,81 @@ describe("SharedCircuitBreaker", () => {
       yield* TestClock.adjust("250 millis")
       assert.strictEqual((yield* Fiber.join(reading)).message, "no answer in 250ms")
     }).pipe(withStore, Effect.provideService(References.UnhandledLogLevel, undefined))
+  )
+
+  it.effect(
+    "a store that does not answer costs a caller no more than its deadline, and who is interrupted nothing",
+    () =>
+      Effect.gen(function* () {
+        const memory = yield* Store.CircuitBreakerStore
+        for (const during of ["admit", "record"] as const) {
+          for (const leave of ["deadline", "interruption"] as const) {
+            const stuck = { ...memory, [during]: () => Effect.never }
+            const breaker = yield* Effect.provideService(eager(), Store.CircuitBreakerStore, stuck)
+            const call = yield* Effect.forkChild(
+              SharedCircuitBreaker.run(breaker, { key })(Effect.succeed("answer")).pipe(Deadline.within("10 millis"))
+            )
+            yield* TestClock.adjust(0)
+            assert.isUndefined(call.pollUnsafe())
+            if (leave === "interruption") yield* Fiber.interrupt(call)
+            else {
+              yield* TestClock.adjust("10 millis")
+              assert.strictEqual(yield* Fiber.join(call), "answer")
+            }
+            yield* TestClock.adjust("250 millis")
+          }
+        }
+      }).pipe(withStore, Effect.provideService(References.UnhandledLogLevel, undefined))
+  )
+
+  it.effect("a store that failed is left alone for 5 s, logged once, and used again when it is back", () =>
+    Effect.gen(function* () {
+      const memory = yield* Store.CircuitBreakerStore
+      const lines: Array<unknown> = []
+      let [asked, isDown] = [0, true]
+      const store = {
+        ...memory,
+        admit: (key: string) =>
+          Effect.suspend(() => {
+            asked++
+            return isDown ? Effect.never : memory.admit(key)
+          })
+      }
+      const breaker = yield* Effect.provideService(eager(), Store.CircuitBreakerStore, store)
+      const failing = Effect.gen(function* () {
+        const call = yield* Effect.forkChild(fail(breaker))
+        yield* TestClock.adjust("250 millis")
+        yield* Fiber.join(call)
+      }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(message))])))
+      yield* failing
+      yield* failing
+      assert.strictEqual(asked, 1)
+      yield* TestClock.adjust("5 seconds")
+      yield* failing
+      assert.deepStrictEqual([asked, lines.length], [2, 1])
+      isDown = false
+      yield* TestClock.adjust("5 seconds")
+      yield* failing
+      assert.strictEqual((yield* breaker.snapshot(key)).state, "Open")
+      assert.strictEqual(asked, 3)
+    }).pipe(withStore)
+  )
+
+  it.effect("a probe's place that comes when nobody waits any more is free again", () =>
+    Effect.gen(function* () {
+      const memory = yield* Store.CircuitBreakerStore
+      let delay = 0
+      const slow = { ...memory, admit: (key: string) => Effect.delay(memory.admit(key), delay) }
+      const breaker = yield* Effect.provideService(eager(), Store.CircuitBreakerStore, slow)
+      yield* fail(breaker)
+      yield* TestClock.adjust("10 seconds")
+      delay = 50
+      const gone = yield* Effect.forkChild(SharedCircuitBreaker.run(breaker, { key })(Effect.void))
+      yield* TestClock.adjust("10 millis")
+      yield* Fiber.interrupt(gone)
+      yield* TestClock.adjust("100 millis")
+      assert.deepInclude(yield* breaker.snapshot(key), { state: "HalfOpen", probesOut: 0 })
+    }).pipe(withStore)
   )
 
   it.effect("observe asks the store and tells it, and refuses nothing; off asks nobody", () =>

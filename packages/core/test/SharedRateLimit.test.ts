@@ -1,4 +1,4 @@
-import { Duration, Effect, Exit, Fiber, Layer } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Logger, References } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
@@ -211,6 +211,96 @@ describe("SharedRateLimit", () => {
       assert.deepStrictEqual(wentAt, [["a", 250]])
       assert.deepInclude(yield* limiter.snapshot, { storeFailures: 1 })
     }).pipe(Effect.provide(stuck))
+  )
+
+  it.effect(
+    "a store that does not answer costs a caller no more than its deadline, and who is interrupted nothing",
+    () =>
+      Effect.gen(function* () {
+        for (const leave of ["deadline", "interruption"] as const) {
+          const limiter = yield* SharedRateLimit.make({ key: "k", limit: 1 })
+          const call = yield* Effect.forkChild(limiter.run(Effect.succeed("went")).pipe(Deadline.within("10 millis")))
+          yield* settle
+          if (leave === "interruption") yield* Fiber.interrupt(call)
+          else {
+            yield* TestClock.adjust("10 millis")
+            assert.strictEqual(yield* Fiber.join(call), "went")
+          }
+          assert.deepInclude(yield* limiter.snapshot, { storeFailures: 0 })
+          yield* TestClock.adjust("250 millis")
+          assert.deepInclude(yield* limiter.snapshot, { storeFailures: 1 }, "the store had its time, and is known now")
+        }
+      }).pipe(Effect.provide(stuck), Effect.provideService(References.UnhandledLogLevel, undefined))
+  )
+
+  it.effect("a store that failed is left alone for 5 s, tried by one caller then, logged once, and used again", () =>
+    Effect.gen(function* () {
+      const memory = yield* RateLimiter.RateLimiterStore
+      const lines: Array<unknown> = []
+      let [asked, isDown] = [0, true]
+      const store = RateLimiter.RateLimiterStore.of({
+        ...memory,
+        tokenBucket: (options) =>
+          Effect.suspend(() => {
+            asked++
+            return isDown ? Effect.never : memory.tokenBucket(options)
+          })
+      })
+      const limiter = yield* Effect.provideService(
+        SharedRateLimit.make({ key: "k", limit: 1, onLimit: "refuse" }),
+        RateLimiter.RateLimiterStore,
+        store
+      )
+      const calls = (count: number) =>
+        Effect.gen(function* () {
+          const fibers = yield* Effect.forEach(Array.from({ length: count }), () =>
+            Effect.forkChild(Effect.exit(limiter.run(Effect.void)))
+          )
+          yield* TestClock.adjust("250 millis")
+          return (yield* Fiber.joinAll(fibers)).map(({ _tag }) => _tag)
+        }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(message))])))
+      const all = ["Success", "Success", "Success"]
+      assert.deepStrictEqual(yield* calls(3), all)
+      assert.strictEqual(asked, 3, "nobody knew yet")
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* calls(3), all)
+      assert.strictEqual(asked, 3)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* calls(3), all)
+      assert.strictEqual(asked, 4, "one of them tried")
+      assert.strictEqual(lines.length, 1)
+      isDown = false
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* calls(3), ["Success", "Failure", "Failure"])
+      assert.strictEqual(asked, 7)
+    }).pipe(inMemory)
+  )
+
+  it.effect("what a store gives when nobody waits any more is given back", () =>
+    Effect.gen(function* () {
+      const memory = yield* RateLimiter.RateLimiterStore
+      const slow = RateLimiter.RateLimiterStore.of({
+        ...memory,
+        tokenBucket: (options) => Effect.delay(memory.tokenBucket(options), options.tokens > 0 ? "50 millis" : 0)
+      })
+      const limiter = yield* Effect.provideService(
+        SharedRateLimit.make({ key: "k", limit: 1 }),
+        RateLimiter.RateLimiterStore,
+        slow
+      )
+      const gone = yield* Effect.forkChild(limiter.run(Effect.void))
+      yield* settle
+      yield* Fiber.interrupt(gone)
+      yield* TestClock.adjust("50 millis")
+      const [remaining] = yield* memory.tokenBucket({
+        key: "k",
+        tokens: 0,
+        limit: 1,
+        refillRate: Duration.seconds(1),
+        allowOverflow: false
+      })
+      assert.strictEqual(remaining, 1)
+    }).pipe(inMemory)
   )
 
   it.effect("observe delays and refuses nobody, and counts and tells what it would have done; off does nothing", () =>

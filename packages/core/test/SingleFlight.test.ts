@@ -1,4 +1,4 @@
-import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber } from "effect"
+import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Deadline from "../src/Deadline.ts"
@@ -81,6 +81,42 @@ describe("SingleFlight", () => {
         assert.deepInclude(yield* flights.snapshot, nothing)
       }
       assert.strictEqual((yield* flights.snapshot).abandoned, 0)
+    })
+  )
+
+  it.effect("what this side refused is for the first caller alone: each other starts anew or joins who does", () =>
+    Effect.gen(function* () {
+      for (const refusal of [
+        new Reason.BulkheadFull({ detail: "full" }),
+        new Reason.PoolExhausted({ endpoint: "stock:443", connections: 1, queued: 0 }),
+        new Reason.DeadlineExceeded({ budget: Duration.seconds(1) })
+      ]) {
+        const flights = SingleFlight.make<string, string, Reason.Reason>()
+        let runs = 0
+        const run = Effect.suspend(() =>
+          Effect.delay(++runs <= 2 ? Effect.fail(refusal) : Effect.succeed("answer"), "1 second")
+        )
+        const fibers = yield* Effect.forEach([1, 2, 3, 4], () =>
+          Effect.forkChild(Effect.match(flights.run("key", run), { onFailure: ({ _tag }) => _tag, onSuccess: String }))
+        )
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(yield* Fiber.joinAll(fibers), [refusal._tag, refusal._tag, "answer", "answer"])
+        assert.strictEqual(runs, 3)
+        assert.deepInclude(yield* flights.snapshot, nothing)
+      }
+    })
+  )
+
+  it.effect("a joined deadline bounds those who join, and not the one who starts the run", () =>
+    Effect.gen(function* () {
+      const flights = SingleFlight.make<string, string>()
+      const joinedDeadline = { atMillis: Deadline.nowMillisUnsafe(yield* Clock.Clock) + 50, budgetMillis: 50 }
+      const call = Effect.exit(flights.run("key", Effect.delay(Effect.succeed("answer"), 100), { joinedDeadline }))
+      const first = yield* Effect.forkChild(call)
+      const second = yield* Effect.forkChild(call)
+      yield* TestClock.adjust("100 millis")
+      assert.isTrue(Exit.isSuccess(yield* Fiber.join(first)))
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(second)))
     })
   )
 

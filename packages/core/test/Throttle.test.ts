@@ -32,9 +32,22 @@ const send = (
 const rejected = Outcome.failure({ cause: "throttle" })
 
 describe("Throttle", () => {
-  it.effect("what is left out is K = 2 over two minutes", () =>
+  it.effect("before there were ten requests nothing is shed, however many of them failed", () =>
     Effect.gen(function* () {
       const throttle = Throttle.make()
+      const always = { nextDoubleUnsafe: () => 0, nextIntUnsafe: () => 0 }
+      for (let call = 0; call < 10; call++) {
+        const decided = throttle.admit(0, "critical", always)
+        if (decided._tag === "Throttled") return assert.fail(`call ${call} was shed`)
+        decided.settle(0, Outcome.failure({ cause: "transient" }))
+      }
+      assert.strictEqual(throttle.admit(0, "critical", always)._tag, "Throttled")
+    })
+  )
+
+  it.effect("what is left out is K = 2 over two minutes", () =>
+    Effect.gen(function* () {
+      const throttle = Throttle.make({ minimumRequests: 1 })
       send(throttle, 40, Outcome.success)
       send(throttle, 60, rejected)
       const { accepts, probability, requests } = yield* throttle.snapshot
@@ -49,7 +62,7 @@ describe("Throttle", () => {
 
   it.effect("a call that is shed fails at once, is not run, counts as a request, and says why", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make()
+      const throttle = Throttle.make({ minimumRequests: 1 })
       send(throttle, 10, Outcome.success)
       send(throttle, 90, rejected)
       let runs = 0
@@ -75,7 +88,7 @@ describe("Throttle", () => {
   ] as const) {
     it.effect(`a failure that is ${cause} adds ${requests} to the requests and ${accepts} to the accepted`, () =>
       Effect.gen(function* () {
-        const throttle = Throttle.make()
+        const throttle = Throttle.make({ minimumRequests: 1 })
         yield* Effect.exit(throttle.run(Effect.fail("no"), { classify: () => Outcome.failure({ cause }) }))
         assert.deepInclude(yield* throttle.snapshot, { requests, accepts })
       })
@@ -84,7 +97,7 @@ describe("Throttle", () => {
 
   it.effect("which failures are rejections can be said", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make({ rejections: ["throttle"] })
+      const throttle = Throttle.make({ minimumRequests: 1, rejections: ["throttle"] })
       send(throttle, 1, Outcome.failure({ cause: "transient" }))
       send(throttle, 1, Outcome.failure({ cause: "timeout" }))
       assert.deepInclude(yield* throttle.snapshot, { requests: 2, accepts: 2 })
@@ -99,7 +112,7 @@ describe("Throttle", () => {
       Effect.gen(function* () {
         const booksAfter = (effect: Effect.Effect<unknown, unknown>) =>
           Effect.gen(function* () {
-            const throttle = Throttle.make()
+            const throttle = Throttle.make({ minimumRequests: 1 })
             yield* Effect.exit(throttle.run(effect))
             const { accepts, requests } = yield* throttle.snapshot
             return [requests, accepts]
@@ -114,7 +127,7 @@ describe("Throttle", () => {
 
   it.effect("the ambient criticality decides who is shed first, and a given one goes before it", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make()
+      const throttle = Throttle.make({ minimumRequests: 1 })
       send(throttle, 40, rejected, "sheddable")
       send(throttle, 60, Outcome.success, "critical-plus")
       send(throttle, 40, rejected, "critical-plus")
@@ -135,7 +148,7 @@ describe("Throttle", () => {
 
   it.effect("where all is shed, one call a second is let through to see", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make({ window: "1 hour" })
+      const throttle = Throttle.make({ minimumRequests: 1, window: "1 hour" })
       const probed: Array<Throttle.Event> = []
       throttle.events.subscribe((event) => event._tag === "CallProbed" && probed.push(event))
       send(throttle, 1000, rejected)
@@ -153,7 +166,7 @@ describe("Throttle", () => {
 
   it.effect("without a floor nothing is let through", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make({ window: "1 hour", minimumPerSecond: 0 })
+      const throttle = Throttle.make({ minimumRequests: 1, window: "1 hour", minimumPerSecond: 0 })
       send(throttle, 10, rejected)
       yield* TestClock.adjust("30 minutes")
       assert.strictEqual((yield* throttle.run(Effect.void).pipe(chance(0), Effect.flip))._tag, "Throttled")
@@ -162,7 +175,7 @@ describe("Throttle", () => {
 
   it.effect("observe counts and reports what it would shed, sheds nothing, and counts each call once", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make({ mode: "observe" })
+      const throttle = Throttle.make({ minimumRequests: 1, mode: "observe" })
       const events: Array<Throttle.Event> = []
       throttle.events.subscribe((event) => events.push(event))
       send(throttle, 1, rejected)
@@ -186,7 +199,7 @@ describe("Throttle", () => {
 
   it.effect("a call that is shed is told to who listens", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make()
+      const throttle = Throttle.make({ minimumRequests: 1 })
       const events: Array<Throttle.Event> = []
       const stop = throttle.events.subscribe((event) => events.push(event))
       send(throttle, 2, rejected, "sheddable")
@@ -205,7 +218,7 @@ describe("Throttle", () => {
       let interrupted = 0
       yield* atEveryStep(({ fork, name }) =>
         Effect.gen(function* () {
-          const throttle = Throttle.make()
+          const throttle = Throttle.make({ minimumRequests: 1 })
           const work = Effect.andThen(Effect.void, Effect.andThen(Effect.yieldNow, Effect.void))
           const exit = yield* Fiber.await(yield* fork(throttle.run(work)))
           const { accepts, requests } = yield* throttle.snapshot
@@ -221,7 +234,7 @@ describe("Throttle", () => {
   it.effect("a classifier that throws is a defect of the call", () =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(
-        Throttle.make().run(Effect.void, {
+        Throttle.make({ minimumRequests: 1 }).run(Effect.void, {
           classify: () => {
             throw new Error("bug")
           }
@@ -233,7 +246,7 @@ describe("Throttle", () => {
 
   it.effect("reading the snapshot, however late, changes nothing", () =>
     Effect.gen(function* () {
-      const throttle = Throttle.make()
+      const throttle = Throttle.make({ minimumRequests: 1 })
       send(throttle, 3, rejected)
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* throttle.snapshot).requests, 0)
@@ -245,7 +258,7 @@ describe("Throttle", () => {
   it.effect("services of the caller are seen inside", () =>
     Effect.gen(function* () {
       class Greeting extends Context.Service<Greeting, string>()("test/Throttle/Greeting") {}
-      const greeting = Throttle.make().run(Effect.map(Greeting, (text) => text))
+      const greeting = Throttle.make({ minimumRequests: 1 }).run(Effect.map(Greeting, (text) => text))
       assert.strictEqual(yield* Effect.provideService(greeting, Greeting, "hello"), "hello")
     })
   )

@@ -29,6 +29,14 @@ const window = (state: State.GradientState, from: number, inFlight: number, mill
   return from + samples * step
 }
 
+/** A window of so many calls, one in flight, of which the last were dropped. */
+const failing = (state: State.GradientState, calls: number, drops: number): void => {
+  const now = (state.windowEndsAtMillis ?? 0) + 1000
+  for (let call = 0; call < calls - drops; call++) State.succeeded(state, now - 1001, 1, 10)
+  for (let drop = 0; drop < drops - 1; drop++) State.dropped(state, now - 1001, 1, state.cuts - 1)
+  State.dropped(state, now, 1, state.cuts - 1)
+}
+
 /** Windows under a load that is as high as the limit lets it be, up to `demand`. Gives the limits seen. */
 const drive = (
   state: State.GradientState,
@@ -159,10 +167,12 @@ describe("the gradient limit", () => {
     assert.strictEqual(state.limit, 20)
     State.succeeded(state, 999, 20, 5)
     assert.strictEqual(state.limit, 20)
-    assert.strictEqual(State.succeeded(state, 1000, 20, 5), "queue")
-    assert.strictEqual(state.limit, 20 + Math.log10(20))
-    for (let sample = 0; sample < 9; sample++) State.succeeded(state, 60_000, 20, 5)
-    assert.strictEqual(state.limit, 20 + Math.log10(20))
+    assert.strictEqual(State.succeeded(state, 1000, 10, 5), "growth")
+    assert.strictEqual(state.limit, 30)
+    for (let sample = 0; sample < 9; sample++) State.succeeded(state, 60_000, 10, 5)
+    assert.strictEqual(state.limit, 30)
+    assert.strictEqual(State.succeeded(state, 60_000, 10, 5), "queue")
+    assert.strictEqual(state.limit, 30 + Math.log10(30))
   })
 
   it("a window lasts twice its fastest call, but never longer than the longest", () => {
@@ -173,10 +183,54 @@ describe("the gradient limit", () => {
     assert.strictEqual(state.windowEndsAtMillis, 7000 + 10_000)
   })
 
-  it("a limit that is not half used does not grow", () => {
-    assert.deepStrictEqual([...new Set(drive(make(), 50, () => 10, 9))], [20])
-    const used = drive(make(), 50, () => 10, 10)
-    assert.isTrue(Math.max(...used) > 20 && Math.max(...used) < 22)
+  it("a limit grows to its headroom over what is in flight, and no higher", () => {
+    assert.deepStrictEqual([...new Set(drive(make(), 50, () => 10, 4))], [20])
+    const used = drive(make(), 200, () => 10, 6)
+    assert.strictEqual(Math.max(...used), 30)
+  })
+
+  /** Windows of a second under a load that fills the limit, of which so many calls end. Gives the limits seen. */
+  const filled = (ends: ReadonlyArray<number>, millis: (window: number) => number) => {
+    const state = make()
+    let now = 0
+    return ends.map((calls, index) => {
+      const inFlight = Math.floor(state.limit)
+      for (let call = 1; call <= calls + 1; call++) {
+        State.succeeded(state, now + (call * 1001) / (calls + 1), inFlight, millis(index))
+      }
+      now += 1001
+      return Math.floor(state.limit)
+    })
+  }
+
+  it("a full limit grows by half a window at first, until a window is slower or there was a reason to shrink", () => {
+    assert.deepStrictEqual(
+      filled([100, 150, 225, 340, 500], () => 10),
+      [20, 30, 45, 67, 101]
+    )
+    assert.deepStrictEqual(
+      filled([100, 150, 225], (window) => (window < 1 ? 10 : 13)),
+      [20, 30, 31]
+    )
+    const shrunk = make()
+    failing(shrunk, 50, 50)
+    for (let call = 0; call < 50; call++) State.succeeded(shrunk, 60_000, 18, 10)
+    assert.closeTo(shrunk.limit, 18 + Math.log10(18), 1e-9)
+  })
+
+  it("growth by half that brings no more calls to their end is taken back, and not tried again", () => {
+    assert.deepStrictEqual(
+      filled([100, 110, 110, 110], () => 10),
+      [20, 30, 20, 21]
+    )
+  })
+
+  it("where nothing is answered in time it is cut at once, but once for all that were in flight together", () => {
+    const state = make()
+    for (let call = 0; call < 100; call++) State.dropped(state, 1, 20, 0)
+    assert.strictEqual(state.limit, 18)
+    for (let call = 0; call < 100; call++) State.dropped(state, 2, 18, 1)
+    assert.closeTo(state.limit, 16.2, 1e-9)
   })
 
   it("a limit far above what is in flight shrinks again, down to the initial one", () => {
@@ -205,13 +259,24 @@ describe("the gradient limit", () => {
     assert.isTrue(Math.min(...after) < before, `${before}, then ${after.join(" ")}`)
   })
 
-  it("a drop takes a tenth, once for all that were in flight together", () => {
+  it("too large a share of drops takes a tenth, once a window", () => {
     const state = make()
-    const sentTogether = state.cuts
-    for (let call = 0; call < 100; call++) State.dropped(state, sentTogether)
+    failing(state, 50, 50)
     assert.strictEqual(state.limit, 18)
-    State.dropped(state, state.cuts)
+    failing(state, 50, 12)
     assert.closeTo(state.limit, 16.2, 1e-9)
+    failing(state, 1000, 129)
+    assert.closeTo(state.limit, 14.58, 1e-9)
+  })
+
+  it("a share that chance explains takes nothing, and below what it began with a limit grows again without load", () => {
+    const state = make()
+    for (let round = 0; round < 20; round++) failing(state, 50, 50)
+    assert.strictEqual(state.limit, 5)
+    failing(state, 50, 11)
+    assert.strictEqual(state.limit, 5, "a tenth and more is no reason to grow either")
+    for (let round = 0; round < 100; round++) failing(state, 50, 3)
+    assert.strictEqual(state.limit, 20)
   })
 
   it("a clock that went back holds no window open beyond the longest", () => {
@@ -226,8 +291,7 @@ describe("the gradient limit", () => {
       event: Arbitrary.schema(Schema.Literals(["success", "success", "success", "drop"])),
       inFlight: int(1, 2000),
       millis: int(-50, 3000),
-      jump: int(-2000, 3000),
-      age: int(0, 3)
+      jump: int(-2000, 3000)
     }),
     { maxLength: 300 }
   )
@@ -238,13 +302,19 @@ describe("the gradient limit", () => {
     ([events]) => {
       const state = make({ minimumSamples: 10, shortestWindowMillis: 1, maximumLimit: 60 })
       let now = 1e6
-      for (const { age, event, inFlight, jump, millis } of events) {
+      for (const { event, inFlight, jump, millis } of events) {
         now += jump
         const before = state.limit
-        if (event === "drop") State.dropped(state, Math.max(0, state.cuts - age))
-        else State.succeeded(state, now, inFlight, millis)
+        const { isFresh: wasFresh, trial } = state
+        const cause =
+          event === "drop"
+            ? State.dropped(state, now, inFlight, state.cuts - (now % 2))
+            : State.succeeded(state, now, inFlight, millis)
         assert.isTrue(state.limit >= 5 && state.limit <= 60, `${state.limit}`)
-        if (event === "drop") assert.isTrue(state.limit >= before * 0.9 - 1e-9 && state.limit <= before)
+        if (cause === undefined) assert.strictEqual(state.limit, before)
+        else if (cause === "drop") assert.isTrue(state.limit >= before * 0.9 - 1e-9 && state.limit <= before)
+        else if (cause === "growth") assert.isTrue(wasFresh && state.limit >= before && state.limit <= before * 1.5)
+        else if (trial !== undefined && state.limit === trial.limit) assert.strictEqual(cause, "throughput")
         else assert.isTrue(Math.abs(state.limit - before) <= State.stepOf(before) + 1e-9)
         assert.isTrue(state.observations.length <= 50 && state.latencies.length <= 5)
       }

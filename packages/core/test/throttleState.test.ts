@@ -23,7 +23,7 @@ const seeded = (seed: number) => {
 }
 
 const make = (options: Partial<State.ThrottleShape> = {}): State.ThrottleState =>
-  State.makeThrottleState({ windowMillis, multiplier: 2, probeAfterMillis: Infinity, ...options })
+  State.makeThrottleState({ windowMillis, multiplier: 2, leastRequests: 0, probeAfterMillis: Infinity, ...options })
 
 const fill = (state: State.ThrottleState, requests: number, accepts: number, level = critical): void => {
   for (let call = 0; call < requests; call++) State.answered(state, 0, level, call < accepts)
@@ -267,7 +267,12 @@ describe("the throttle's state machine", () => {
       (state: State.ThrottleState, now: number) => State.shed(state, now, 0),
       (state: State.ThrottleState, now: number) => State.answered(state, now, 0, true)
     ]) {
-      const state = State.makeThrottleState({ windowMillis: 1000, multiplier: 2, probeAfterMillis: Infinity })
+      const state = State.makeThrottleState({
+        windowMillis: 1000,
+        multiplier: 2,
+        leastRequests: 0,
+        probeAfterMillis: Infinity
+      })
       count(state, 0)
       count(state, 5000)
       assert.strictEqual(State.peek(state, 5000).requests, 1)

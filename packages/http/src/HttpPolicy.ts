@@ -62,6 +62,7 @@ export type {
   RetryOptions,
   RetryPolicy
 } from "./internal/policyModel.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * What an option left out of {@link standard} means. Those of each stage are in its module.
@@ -87,7 +88,7 @@ const on = <A>(stage: A | false | undefined): A | undefined => (stage === false 
 
 const time = (name: string, given: Duration.Input | false | undefined): Duration.Duration | undefined => {
   if (given === false || given === undefined) return undefined
-  const duration = Duration.fromInputUnsafe(given)
+  const duration = Time.of(`HttpPolicy: ${name}`, given)
   if (!(Duration.toMillis(duration) > 0)) {
     throw new RangeError(`HttpPolicy: ${name} must be longer than zero, got ${Duration.format(duration)}`)
   }
@@ -102,11 +103,17 @@ const bytes = (name: string, given: number | undefined, fallback: number): numbe
   return value
 }
 
+const drainTime = (given: Duration.Input | undefined): Duration.Duration | undefined => {
+  const found = time("limits.drainTime", given)
+  if (given === undefined || found !== undefined) return found
+  throw new RangeError("HttpPolicy: limits.drainTime must be finite, got Infinity")
+}
+
 const limitsOf = (given: LimitOptions | undefined, base: Transport.Limits): Transport.Limits => ({
   responseBytes: bytes("responseBytes", given?.responseBytes, base.responseBytes),
   errorBytes: bytes("errorBytes", given?.errorBytes, base.errorBytes),
   drainBytes: bytes("drainBytes", given?.drainBytes, base.drainBytes),
-  drainTime: time("limits.drainTime", given?.drainTime) ?? base.drainTime
+  drainTime: drainTime(given?.drainTime) ?? base.drainTime
 })
 
 const redirectsOf = (given: RedirectOptions, base: RedirectPolicy): RedirectPolicy => {

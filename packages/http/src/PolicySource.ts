@@ -7,8 +7,8 @@
  * **What it is not**: a way to break a service from afar. A policy that is not right is refused as a whole and said so; the one
  * before it stays in force.
  *
- * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, learned latencies)
- * when its options stay the same; the others begin anew.
+ * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, who is in flight,
+ * what the server said), whatever of its options changes.
  *
  * ```ts
  * import { ConfigProvider, Effect } from "effect"
@@ -49,6 +49,7 @@ import { Found, inLines, type Problems, readPolicy } from "./internal/policyData
 import { type Entry, gatherPolicy } from "./internal/policyEntries.ts"
 import type { Declared } from "./internal/policyShape.ts"
 import type { Upstream } from "./Upstream.ts"
+import * as Time from "@holdfast/core/Time"
 
 export type { Declared, Preset } from "./internal/policyShape.ts"
 
@@ -263,7 +264,7 @@ export interface FileOptions {
  * @since 0.1.0
  */
 export const file = (path: string, options: FileOptions = {}): Stream.Stream<string, never, FileSystem.FileSystem> => {
-  const every = Duration.fromInputUnsafe(options.every ?? Duration.seconds(10))
+  const every = Time.of("PolicySource: every", options.every ?? Duration.seconds(10))
   if (!(Duration.toMillis(every) > 0)) {
     throw new RangeError(`PolicySource: every must be longer than zero, got ${String(options.every)}`)
   }

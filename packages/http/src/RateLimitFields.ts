@@ -1,7 +1,8 @@
 /**
  * What a server says of its rate limit in response headers: `RateLimit` and `RateLimit-Policy`
- * (draft-ietf-httpapi-ratelimit-headers-10, structured fields by RFC 9651), and where they are missing the older
- * `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+ * (draft-ietf-httpapi-ratelimit-headers-10, structured fields by RFC 9651; and the form of its seventh version,
+ * `limit=100, remaining=50, reset=30`), and where they are missing the older fields: `X-RateLimit-Remaining` with `-Reset` or
+ * `-Reset-After`, `X-Rate-Limit-…`, `RateLimit-…`, and those with `-Requests`.
  *
  * **When to use**: give what it finds to `RateLimit.adjust`, so that a client slows down before it is told to.
  *
@@ -9,7 +10,8 @@
  * `Retry-After` alone is not read here: `RetryAfter` does.
  *
  * **Gotchas**: a field that is malformed is ignored as a whole, never a failure. Of several rules the slowest counts. Limits
- * hold for a partition (a user, a key): where one client uses several, each needs a limiter of its own.
+ * hold for a partition (a user, a key): where one client uses several, each needs a limiter of its own. What a cache kept the
+ * response for (`Age`) has passed already. A number says nothing of its unit: see {@link Options.unit}.
  *
  * @since 0.1.0
  */
@@ -17,14 +19,38 @@
 import * as Duration from "effect/Duration"
 import type { RateLimit } from "@holdfast/core"
 import { parseList } from "structured-headers"
+import {
+  ageMillis,
+  decimal,
+  firstEpochSecond,
+  instantMillis,
+  partsOf,
+  serverNow,
+  wordedMillis
+} from "./internal/serverTime.ts"
 import * as RetryAfter from "./RetryAfter.ts"
+
+/**
+ * How the older fields are read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Whether they are read where there is no `RateLimit`. Default `true`. */
+  readonly legacy?: boolean | undefined
+  /**
+   * The unit of a reset that is a number and a time from now. Default `seconds`, unless it is more than a day. An instant
+   * tells its unit by its size, and a time with units or a date needs none.
+   */
+  readonly unit?: "seconds" | "milliseconds" | undefined
+}
 
 /**
  * The rule that slows down most; `undefined` when the headers hold none. Header names are lower-case.
  *
- * - `legacy`: whether the `X-RateLimit-…` fields (and those of the draft's early versions, `RateLimit-…`) are read where
- *   there is no `RateLimit`. Default `true`. Their reset is a number of seconds or a date: above 10⁹ it is taken for a date, which is
- *   compared with the response's own `Date`.
+ * The older fields' reset is a time from now or an instant: a number above 10⁹ is epoch seconds, milliseconds, microseconds or
+ * nanoseconds, by its size, and a date is one of HTTP or of RFC 3339. An instant is compared with the response's own `Date`.
  *
  * ```ts
  * import { Duration } from "effect"
@@ -40,10 +66,11 @@ import * as RetryAfter from "./RetryAfter.ts"
 export const fromHeaders = (
   headers: { readonly [name: string]: string },
   nowEpochMillis: number,
-  options: { readonly legacy?: boolean | undefined } = {}
+  options: Options = {}
 ): (RateLimit.Hint & { readonly pace: Duration.Duration }) | undefined => {
   const rule =
-    slowest(currentRules(headers)) ?? (options.legacy === false ? undefined : legacyRule(headers, nowEpochMillis))
+    slowest(currentRules(headers)) ??
+    (options.legacy === false ? undefined : slowest(legacyRules(headers, nowEpochMillis, options.unit)))
   if (rule === undefined) return undefined
   // "If a response contains both the RateLimit and Retry-After fields, the Retry-After field MUST take precedence" (§7)
   const asked = RetryAfter.fromHeaders(headers, nowEpochMillis)
@@ -62,9 +89,6 @@ interface Rule {
 
 /** Nobody's limit is worth remembering for longer. */
 const longestSeconds = 86_400
-
-/** Epoch seconds passed this in 2001, and no window is so long. */
-const firstEpochSecond = 1e9
 
 /** Seconds that each call is worth; a rule with nothing left is slower than any other. */
 const pace = ({ remaining, seconds }: Rule): number => (remaining === 0 ? Infinity : seconds / remaining)
@@ -85,14 +109,26 @@ const currentRules = (headers: { readonly [name: string]: string }): ReadonlyArr
   for (const policy of itemsOf(headers["ratelimit-policy"], policyOf)) {
     if (!policies.has(policy.name)) policies.set(policy.name, policy)
   }
+  const age = ageMillis(headers) / 1000
+  const early = earlyRule(headers["ratelimit"])
+  if (early !== undefined) return [{ ...early, seconds: early.seconds - age }]
   return itemsOf(headers["ratelimit"], limitOf).flatMap(({ name, remaining, seconds }) => {
     const policy = policies.get(name)
     // what is left of bytes or of concurrent requests says nothing about how many calls may be made
     if (policy !== undefined && policy.unit !== "requests") return []
     // without `t` the window is the longest that it can be; without both there is nothing to go by
     const until = seconds ?? policy?.windowSeconds
-    return until === undefined ? [] : [{ remaining, seconds: until }]
+    return until === undefined ? [] : [{ remaining, seconds: until - age }]
   })
+}
+
+/** The form of the draft's seventh version: `limit=100, remaining=50, reset=30`. */
+const earlyRule = (value: string | undefined): Rule | undefined => {
+  const pairs = new Map(
+    (value ?? "").split(/[,;]/).map((pair) => [pair.split("=")[0]?.trim(), pair.split("=")[1]?.trim()])
+  )
+  const [remaining, seconds] = [decimal(pairs.get("remaining") ?? ""), decimal(pairs.get("reset") ?? "")]
+  return remaining === undefined || seconds === undefined ? undefined : { remaining: Math.floor(remaining), seconds }
 }
 
 interface Policy {
@@ -149,22 +185,58 @@ const limitOf = (name: string, parameters: Parameters): Limit | undefined => {
   return { name, remaining, seconds }
 }
 
-const decimal = (value: string | undefined): number | undefined =>
-  value !== undefined && /^\s*\d{1,15}(\.\d{1,9})?\s*$/.test(value) ? Number(value) : undefined
+/** Names of what is left, with those of the resets that go with them, the more telling first. */
+const olderFields: ReadonlyArray<readonly [remaining: string, ...resets: ReadonlyArray<string>]> = [
+  ...["x-ratelimit-", "x-rate-limit-", "ratelimit-"].map(
+    (prefix) => [`${prefix}remaining`, `${prefix}reset-after`, `${prefix}reset`] as const
+  ),
+  ["x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+  ["x-ratelimit-requests-remaining", "x-ratelimit-requests-reset"],
+  ["anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"]
+]
 
-const legacyRule = (headers: { readonly [name: string]: string }, nowEpochMillis: number): Rule | undefined =>
-  slowest(
-    ["x-ratelimit-", "ratelimit-"].flatMap((prefix) => {
-      const remaining = decimal(headers[`${prefix}remaining`])
-      const reset = decimal(headers[`${prefix}reset`])
-      if (remaining === undefined || reset === undefined) return []
-      const seconds = reset > firstEpochSecond ? reset - epochSeconds(headers, nowEpochMillis) : reset
-      return [{ remaining: Math.floor(remaining), seconds }]
-    })
-  )
+const legacyRules = (
+  headers: { readonly [name: string]: string },
+  nowEpochMillis: number,
+  unit: Options["unit"]
+): ReadonlyArray<Rule> =>
+  olderFields.flatMap(([name, ...resets]) => {
+    const reset = resets.find((reset) => headers[reset] !== undefined)
+    const left = numbersOf(headers[name])
+    if (reset === undefined || left.length === 0) return []
+    const remaining = Math.floor(Math.min(...left))
+    const untils = partsOf(headers[reset] ?? "").map((part) => secondsUntil(part, headers, nowEpochMillis, unit))
+    if (untils.some((seconds) => seconds === undefined)) return []
+    const seconds = Math.max(...untils.map((seconds) => seconds ?? 0))
+    // no limit is so long that what is left could be spread over it; but nothing left is nothing left
+    return seconds > longestBelieved && remaining > 0 ? [] : [{ remaining, seconds }]
+  })
 
-/** The time by the server's clock where it says so, so that a clock which is wrong on either side does not matter. */
-const epochSeconds = (headers: { readonly [name: string]: string }, nowEpochMillis: number): number => {
-  const date = headers["date"] === undefined ? Number.NaN : Date.parse(headers["date"])
-  return (Number.isNaN(date) ? nowEpochMillis : date) / 1000
+/** A limit for a month is the longest that anybody has. */
+const longestBelieved = 31 * longestSeconds
+
+/** Numbers, or none when anything in the field is none. */
+const numbersOf = (value: string | undefined): ReadonlyArray<number> => {
+  if (value === undefined) return []
+  const numbers = partsOf(value).map(decimal)
+  return numbers.every((number) => number !== undefined) ? numbers : []
+}
+
+const secondsUntil = (
+  text: string,
+  headers: { readonly [name: string]: string },
+  nowEpochMillis: number,
+  unit: Options["unit"]
+): number | undefined => {
+  const number = decimal(text)
+  if (number !== undefined && number <= firstEpochSecond) {
+    const isMillis = unit === "milliseconds" || (unit === undefined && number > longestSeconds)
+    return (isMillis ? number / 1000 : number) - ageMillis(headers) / 1000
+  }
+  const worded = wordedMillis(text)
+  if (worded !== undefined) return (worded - ageMillis(headers)) / 1000
+  const at = instantMillis(text)
+  if (at !== undefined) return (at - serverNow(headers, nowEpochMillis)) / 1000
+  // a number that is no time: too large for a wait, and no instant in any unit
+  return number === undefined ? undefined : Infinity
 }

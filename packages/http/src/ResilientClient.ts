@@ -10,7 +10,8 @@
  *
  * **Gotchas**: what `HttpClient.mapRequest` adds above the policy runs once a call; put it below (on the inner client) to
  * have it run for every attempt. When retries end on an error status, the last response is given as it is, because that
- * is what the code above expects of a client; `failOnStatus` changes that. Effect's client sends its own trace headers
+ * is what the code above expects of a client; `failOnStatus` changes that, and so does a rate limit that leaves no room for the next
+ * attempt, because the last response has been read by then. Effect's client sends its own trace headers
  * (`traceparent`, `b3`) even without a tracer; `HttpClient.TracerPropagationEnabled` turns them off. {@link layer} asks once who
  * observes its calls, like an upstream; a client from one of the combinators asks where a call is made.
  *
@@ -290,6 +291,9 @@ interface Call extends CallObserver.ObservedCall {
   sent: number
   /** Whether the attempt under way replaces one whose connection was stale. */
   isFresh: boolean
+  /** Why the attempt before this one failed, and what the rate limit said to this one. */
+  failedBefore: Reason.Reason | undefined
+  limited: Reason.RateLimited | undefined
 }
 
 const makeCall = (
@@ -330,7 +334,9 @@ const makeCall = (
       policy.deadline === undefined ? undefined : Duration.toMillis(policy.deadline)
     ),
     sent: 0,
-    isFresh: false
+    isFresh: false,
+    failedBefore: undefined,
+    limited: undefined
   }
 }
 
@@ -347,9 +353,10 @@ const loop = <E, R>(
     retry: policy.retry?.loop ?? once,
     budget,
     deadline: call.deadline,
-    attempt: (_, isFresh) => {
+    // a retry is a request, too; the first one had its turn with the call
+    attempt: (resend, isFresh) => {
       call.isFresh = isFresh
-      return attempt(call, send)
+      return resend === 0 ? attempt(call, send) : paid(call, attempt(call, send))
     },
     classify: (failed: Failed<E>) => judge(call, failed),
     // an error of the program's own is not retryable, and nobody asks whether it may be repeated
@@ -359,6 +366,7 @@ const loop = <E, R>(
       isReplayable(request.body),
     onRetry: (failed, scheduled) => {
       if (failed._tag === "Foreign") return Effect.void
+      if (failed.reason !== call.limited) call.failedBefore = failed.reason
       SpanEvents.retry(call.span, nowNanos(call), failed.reason, { ...scheduled, resend: call.sent })
       call.observer?.retryScheduled?.(call, {
         reason: failed.reason,
@@ -371,7 +379,15 @@ const loop = <E, R>(
         : Effect.void
     },
     onGiveUp: (failed, { stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
-      if (failed._tag !== "Foreign") SpanEvents.giveUp(call.span, nowNanos(call), failed.reason, stopped)
+      if (failed._tag !== "Foreign") {
+        // what this side did not send is not why the call failed; the response that said why is read and gone
+        const { failedBefore } = call
+        if (failed.reason === call.limited && failedBefore !== undefined) {
+          SpanEvents.giveUp(call.span, nowNanos(call), failedBefore, "rate-limit")
+          return Effect.fail(callErrorOf(call, failedBefore, "rate-limit"))
+        }
+        SpanEvents.giveUp(call.span, nowNanos(call), failed.reason, stopped)
+      }
       switch (failed._tag) {
         case "Responded":
           if (call.options.failOnStatus !== true) {
@@ -379,7 +395,7 @@ const loop = <E, R>(
             return Effect.succeed(failed.response)
           }
           return Effect.andThen(
-            discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime),
+            discard(failed.response, policy.limits.drainBytes, withinDeadline(call, policy.limits.drainTime)),
             Effect.fail(callErrorOf(call, failed.reason, stopped))
           )
         case "Foreign":
@@ -390,6 +406,29 @@ const loop = <E, R>(
     }
   })
 }
+
+/** An attempt that waits for a turn of its own in the rate limit. */
+const paid = <A, E, R>(call: Call, attempt: Effect.Effect<A, Failed<E>, R>): Effect.Effect<A, Failed<E>, R> =>
+  call.rateLimit === undefined
+    ? attempt
+    : inTurn(
+        call.rateLimit,
+        call.fiber.getRef(Clock.Clock),
+        call.deadline,
+        attempt,
+        (reason): Failed<E> => {
+          call.limited = reason
+          refused(call, reason)
+          return { _tag: "Broken", reason }
+        },
+        (stage, millis) => waited(call, stage, millis)
+      )
+
+/** What is left of a time, for what is done after the last attempt. */
+const withinDeadline = (call: Call, time: Duration.Duration): Duration.Duration =>
+  call.deadline === undefined
+    ? time
+    : Duration.min(time, Duration.millis(Math.max(0, call.deadline.atMillis - nowMillis(call))))
 
 const callErrorOf = (call: Call, reason: Reason.Reason, stopped: RetryStopped): CallError =>
   stackless(

@@ -74,6 +74,7 @@ import type { Rejection } from "./Rejection.ts"
 import type { Method, StreamingMethod, StreamingMethods } from "./Request.ts"
 import * as RequestIdentity from "./RequestIdentity.ts"
 import * as Transport from "./Transport.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * Where an upstream is, and how calls to it behave.
@@ -175,8 +176,8 @@ export interface Upstream {
   /** What it is like now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<UpstreamRegistry.Snapshot>
   /**
-   * Puts another policy in force. Calls that run end as they began; those that come have the new one. A stage whose options
-   * are the same keeps what it remembers, a bulkhead is resized, and what the endpoints' latencies taught stays.
+   * Puts another policy in force. Calls that run end as they began; those that come have the new one. A stage keeps
+   * what it remembers, whatever of its options changes; one that was taken out begins anew.
    */
   readonly reload: (policy: HttpPolicy.HttpPolicy) => Effect.Effect<void>
   /** Reads. Repeated when it fails in a way that another try can mend. */
@@ -233,7 +234,7 @@ const secretNames = (headers: Options["headers"]): ReadonlySet<string> =>
 
 const unreadMillisOf = (name: string, given: Duration.Input | false): number => {
   if (given === false) return Infinity
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(given))
+  const millis = Time.millis(`Upstream ${name}: unreadAfter`, given)
   if (!(millis > 0)) {
     throw new RangeError(`Upstream ${name}: unreadAfter must be longer than zero, or false, got ${String(given)}`)
   }

@@ -48,6 +48,7 @@ import type { Method, StreamedAnswer, StreamingMethod, StreamingMethods } from "
 import * as Transport from "./Transport.ts"
 import * as Upstream from "./Upstream.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * What one version is.
@@ -289,7 +290,7 @@ const drained = (
       look()
     }).pipe(
       Effect.timeoutOrElse({
-        duration: options?.within ?? defaults.within,
+        duration: Time.of("UpstreamVersions: within", options?.within ?? defaults.within),
         orElse: () => Effect.fail(versionError(state, version.name, "busy"))
       }),
       Effect.onExit(() => Effect.sync(() => void (look && version.waiting.delete(look))))

@@ -108,10 +108,76 @@ describe("RateLimitFields", () => {
     const wrongClock = { date: "Wed, 21 Oct 2026 08:28:00 GMT" }
     assert.deepStrictEqual(older("10", String(now / 1000 + 3600 + 60), wrongClock), [10, 60, 6])
     assert.isUndefined(older("10", String(now / 1000 - 60)), "a date that has passed")
-    for (const bad of ["", "soon", "-1", "1e3", "60, 60", "0x10"]) assert.isUndefined(older("10", bad), bad)
+    for (const bad of ["", "soon", "-1", "1e3", "60, soon", "0x10"]) assert.isUndefined(older("10", bad), bad)
     for (const bad of ["", "many", "-1"]) assert.isUndefined(older(bad, "60"), bad)
     assert.isUndefined(read({ "x-ratelimit-remaining": "1" }))
     assert.deepStrictEqual(read({ "ratelimit-remaining": "10", "ratelimit-reset": "20" }), [10, 20, 2])
+  })
+
+  describe("a reset of the older fields is read in every form", () => {
+    const epoch = now / 1000 + 60
+    for (const [reset, what] of [
+      ["60", "seconds"],
+      ["60.0", "a fraction"],
+      ["1m0s", "a time with units"],
+      ["60000ms", "milliseconds with their unit"],
+      [String(epoch), "epoch seconds"],
+      [`${epoch}.000`, "epoch seconds with a fraction"],
+      [String(epoch * 1000), "epoch milliseconds"],
+      [String(epoch * 1e6), "epoch microseconds"],
+      [`${epoch}000000000`, "epoch nanoseconds"],
+      ["2026-10-21T07:29:00Z", "a date of RFC 3339"],
+      ["2026-10-21T07:29:00.000Z", "one with a fraction"],
+      ["2026-10-21T09:29:00+02:00", "one with a zone"],
+      ["2026-10-21T07:29Z", "one without seconds"],
+      ["2026-10-21T07:29:00", "one without a zone"],
+      ["Wed, 21 Oct 2026 07:29:00 GMT", "a date of HTTP"],
+      ["60, 30", "one that is there twice: the later"]
+    ] as const) {
+      it(what, () => {
+        for (const said of [{}, { date }]) {
+          assert.deepStrictEqual(
+            read({ ...said, "x-ratelimit-remaining": "10", "x-ratelimit-reset": reset }),
+            [10, 60, 6]
+          )
+        }
+        const old = { date, age: "50", "x-ratelimit-remaining": "10", "x-ratelimit-reset": reset }
+        assert.deepStrictEqual(read(old), [10, 10, 1], "what a cache kept it for has passed")
+      })
+    }
+
+    it("milliseconds, where they are known or are more than a day of seconds", () => {
+      const headers = { "x-ratelimit-remaining": "10", "x-ratelimit-reset": "60000" }
+      const hint = RateLimitFields.fromHeaders(headers, now, { unit: "milliseconds" })
+      assert.strictEqual(hint && Duration.toSeconds(hint.resetAfter), 60)
+      assert.deepStrictEqual(read({ ...headers, "x-ratelimit-reset": "100000" }), [10, 100, 10])
+    })
+  })
+
+  it("the fields' other names are read", () => {
+    for (const [left, until, reset] of [
+      ["x-rate-limit-remaining", "x-rate-limit-reset", String(now / 1000 + 60)],
+      ["x-ratelimit-remaining", "x-ratelimit-reset-after", "60.00"],
+      ["ratelimit-remaining", "ratelimit-reset", "60"],
+      ["x-ratelimit-remaining-requests", "x-ratelimit-reset-requests", "1m0s"],
+      ["anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset", "2026-10-21T07:29:00Z"]
+    ] as const) {
+      assert.deepStrictEqual(read({ [left]: "10", [until]: reset }), [10, 60, 6], left)
+    }
+    assert.deepStrictEqual(read({ ratelimit: "limit=100, remaining=10, reset=60" }), [10, 60, 6])
+  })
+
+  it("a reset that is nonsense is not what calls are spread over; but with nothing left they wait, a day at most", () => {
+    for (const reset of ["999999999999", "4102444800", "253402300799000", "9".repeat(20), "2100-01-01T00:00:00Z"]) {
+      assert.isUndefined(read({ "x-ratelimit-remaining": "10", "x-ratelimit-reset": reset }), reset)
+      const none = read({ "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset })
+      assert.deepStrictEqual(none, [0, 86_400, 86_400], reset)
+    }
+  })
+
+  it("what a cache kept the answer for has passed of a RateLimit, too", () => {
+    assert.deepStrictEqual(read({ ratelimit: '"d";r=5;t=60', age: "50" }), [5, 10, 2])
+    assert.isUndefined(read({ ratelimit: '"d";r=5;t=60', age: "60" }))
   })
 
   it("the older fields count only where there is no RateLimit, and not when they are not wanted", () => {

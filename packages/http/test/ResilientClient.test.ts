@@ -222,7 +222,9 @@ describe("ResilientClient", () => {
         yield* TestClock.adjust("1 second")
         yield* Effect.forEach(calls, Fiber.join)
         assert.strictEqual(requests.length, 2)
-        const throttled = resilient([{ status: 503 }], { throttle: { multiplier: 1, minimumPerSecond: 0 } })
+        const throttled = resilient([{ status: 503 }], {
+          throttle: { multiplier: 1, minimumPerSecond: 0, minimumRequests: 1 }
+        })
         const ends = yield* Effect.forEach(Array.from({ length: 200 }), () =>
           Effect.exit(throttled.client.get("https://a.internal/"))
         )

@@ -48,13 +48,49 @@ describe("RetryAfter", () => {
     assert.strictEqual(seconds({ "retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", date }), 0)
   })
 
+  it("given more than once, the longest counts, in whatever forms", () => {
+    assert.strictEqual(seconds({ "retry-after": "2, 2" }), 2)
+    assert.strictEqual(seconds({ "retry-after": "1, 30,5" }), 30)
+    assert.strictEqual(seconds({ "retry-after": "soon, 7" }), 7)
+    const later = "Wed, 21 Oct 2026 07:29:00 GMT"
+    assert.strictEqual(seconds({ "retry-after": `5, ${later}`, date }), 60)
+    assert.strictEqual(seconds({ "retry-after": `${date}, ${later}`, date }), 60)
+    assert.strictEqual(seconds({ "retry-after": "Wednesday, 21-Oct-26 07:28:30 GMT, 3", date }), 30)
+  })
+
+  it("milliseconds say it more exactly, and do not shorten it", () => {
+    assert.strictEqual(seconds({ "retry-after-ms": "250" }), 0.25)
+    assert.strictEqual(seconds({ "x-ms-retry-after-ms": "1500", "retry-after": "2" }), 1.5)
+    assert.strictEqual(seconds({ "retry-after-ms": "250", "retry-after": "20" }), 20)
+    assert.strictEqual(seconds({ "retry-after-ms": "30000", "retry-after": "20" }), 30)
+    assert.strictEqual(seconds({ "retry-after-ms": "soon", "retry-after": "20" }), 20)
+  })
+
+  it("what a cache kept the answer for has passed already", () => {
+    assert.strictEqual(seconds({ "retry-after": "60", age: "50" }), 10)
+    assert.strictEqual(seconds({ "retry-after": "60", age: "70" }), 0)
+    assert.strictEqual(seconds({ "retry-after-ms": "60000", age: "50" }), 10)
+    const until = "Wed, 21 Oct 2026 07:29:00 GMT"
+    assert.strictEqual(seconds({ "retry-after": until, date, age: "50" }), 10)
+    assert.strictEqual(seconds({ "retry-after": until, age: "50" }), 60, "this host's clock knows of no age")
+    for (const age of ["", "old", "-5", "1e3"]) assert.strictEqual(seconds({ "retry-after": "60", age }), 60, age)
+  })
+
+  it("a number that is too large for a wait is an instant", () => {
+    for (const unit of [1, 1000, 1e6]) {
+      assert.strictEqual(seconds({ "retry-after": String((now / 1000 + 30) * unit), date }), 30)
+    }
+    assert.isUndefined(seconds({ "retry-after": "999999999999" }))
+    assert.isUndefined(seconds({ "retry-after": "9".repeat(30) }))
+  })
+
   it("what no RFC knows is no wait", () => {
     for (const value of [
       "",
       " ",
       "soon",
       "-1",
-      "1.5",
+      "1.",
       "1e3",
       "+5",
       "0x10",

@@ -33,7 +33,7 @@ describe("the order of the stages", () => {
       { "GET /bad": [status(503)], "*": [hang] },
       {
         breaker: opensAtOnce,
-        throttle: { multiplier: 1, minimumPerSecond: 0 },
+        throttle: { multiplier: 1, minimumPerSecond: 0, minimumRequests: 1 },
         bulkhead: { maxConcurrent: 1, maxQueue: 1 },
         adaptiveConcurrency: { initialLimit: 1, minimumLimit: 1 }
       }
@@ -57,7 +57,10 @@ describe("the order of the stages", () => {
   it.effect("the throttle sheds before a call takes a place in the bulkhead's queue", () =>
     upstream(
       { "GET /bad": [status(503)], "*": [hang] },
-      { throttle: { multiplier: 1, minimumPerSecond: 0 }, bulkhead: { maxConcurrent: 1, maxQueue: 1 } }
+      {
+        throttle: { multiplier: 1, minimumPerSecond: 0, minimumRequests: 1 },
+        bulkhead: { maxConcurrent: 1, maxQueue: 1 }
+      }
     )((api) =>
       Effect.gen(function* () {
         yield* chance(1)(reasonOf(api, "/bad"))
@@ -235,7 +238,7 @@ describe("modes", () => {
     },
     {
       name: "throttle",
-      policy: (mode) => ({ throttle: { multiplier: 1, minimumPerSecond: 0, mode } }),
+      policy: (mode) => ({ throttle: { multiplier: 1, minimumPerSecond: 0, minimumRequests: 1, mode } }),
       counted: ({ stages }) => stages.throttle && Effect.map(stages.throttle.snapshot, ({ shed }) => shed)
     },
     {

@@ -92,13 +92,14 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
             ...policy,
             bulkhead: { maxConcurrent: 5 },
             singleFlight: {},
-            rateLimit: { limit: 1, window: "10 seconds", maxWait: "1 minute" },
+            rateLimit: { limit: 2, window: "10 seconds", algorithm: "sliding-window", maxWait: "1 minute" },
             hedge: { delay: "100 millis", maximumExtraLoad: 1 }
           }
         )((api) =>
           Effect.gen(function* () {
             const { hedge, rateLimit, singleFlight } = api.stages
-            yield* stage(rateLimit).run(Effect.void)
+            // both are to be waited for, and one is the hedge's
+            yield* stage(rateLimit).run(Effect.void, { cost: 2 })
             const call = yield* fork(api.get("/a"))
             const exit = yield* ended(call, name, 10_000, 100, 400)
             if (Exit.hasInterrupts(exit)) interrupted++

@@ -1,4 +1,4 @@
-import { Cause, Duration, Effect, Exit, Fiber, Random, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Random, Schedule, Schema, SchemaGetter, Stream } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import { CallError } from "@holdfast/core/CallError"
@@ -247,7 +247,7 @@ describe("throttle", () => {
   it.effect("sheds what the upstream would refuse, before anything is sent", () =>
     upstream(
       { "*": [status(503)] },
-      { throttle: { multiplier: 1, minimumPerSecond: 0 } }
+      { throttle: { multiplier: 1, minimumPerSecond: 0, minimumRequests: 1 } }
     )((api) =>
       Effect.gen(function* () {
         for (let call = 0; call < 9; call++) yield* chance(1)(Effect.flip(api.get("/a")))
@@ -265,7 +265,7 @@ describe("throttle", () => {
   it.effect("sheds what matters least first", () =>
     upstream(
       { "GET /bad": [status(503)], "*": [ok] },
-      { throttle: { minimumPerSecond: 0 } }
+      { throttle: { minimumPerSecond: 0, minimumRequests: 1 } }
     )((api) =>
       Effect.gen(function* () {
         for (let call = 0; call < 10; call++) yield* chance(1)(Effect.exit(api.get(call < 6 ? "/bad" : "/a")))
@@ -405,6 +405,9 @@ describe("adaptive concurrency", () => {
         })
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(new Set(bad.map(state)), new Set(["ServiceUnavailable"]))
+        assert.strictEqual(yield* limit, 4, "a few failures are no reason")
+        yield* forkAll(4, api.get("/bad"))
+        yield* TestClock.adjust("1 second")
         const cut = yield* limit
         assert.isBelow(cut, 4)
         for (let round = 0; round < 20; round++) {
@@ -467,16 +470,108 @@ describe("rate limit", () => {
     )
   )
 
-  it.effect("it counts calls, not their attempts", () =>
+  it.effect("retries take their turn in it as well, and the next calls wait behind them", () =>
     upstream(
-      { "*": [status(503), status(503), ok] },
-      { rateLimit: { limit: 1, window: "1 hour" }, retry: everySecond }
+      { "*": [status(503), ok] },
+      { rateLimit: { limit: 1, window: "3 seconds", maxWait: "1 minute" }, retry: everySecond }
     )((api) =>
       Effect.gen(function* () {
         const call = yield* fork(api.get("/a"))
         yield* TestClock.adjust("2 seconds")
-        assert.deepStrictEqual([state(call), yield* sent], ["succeeded", 3])
-        assert.strictEqual((yield* stage(api.stages.rateLimit).snapshot).admitted, 1)
+        const next = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("999 millis")
+        assert.deepStrictEqual([state(call), yield* sent], ["runs", 1])
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual([state(call), state(next), yield* sent], ["succeeded", "runs", 2])
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual([state(next), yield* sent], ["succeeded", 3])
+        assert.deepInclude(yield* stage(api.stages.rateLimit).snapshot, { admitted: 3, waiting: 0 })
+      })
+    )
+  )
+
+  for (const algorithm of ["token-bucket", "sliding-window"] as const) {
+    it.effect(`no second has more requests than it says, whatever is retried (${algorithm})`, () => {
+      const at: Array<number> = []
+      let nowMillis = 0
+      const answer = () => {
+        at.push(nowMillis)
+        return status(at.length % 3 === 0 ? 503 : 200)
+      }
+      return upstream(
+        { "*": answer },
+        { rateLimit: { limit: 50, algorithm, ...(algorithm === "token-bucket" && { burst: 1 }) }, retry: {} }
+      )((api) =>
+        Effect.gen(function* () {
+          for (; nowMillis < 5000; nowMillis += 5) {
+            if (nowMillis % 20 === 0) yield* Effect.forkChild(Effect.exit(api.get("/a")))
+            yield* TestClock.adjust("5 millis")
+          }
+          const most = Math.max(
+            ...at.map((from) => at.filter((moment) => moment >= from && moment < from + 1000 - 5).length)
+          )
+          assert.isTrue(most <= 50 && most >= 45, `${most} in a second`)
+        })
+      )
+    })
+  }
+
+  it.effect("a retry that it leaves no room for ends the call with the failure that it had", () =>
+    upstream(
+      { "*": [status(503)] },
+      { rateLimit: { limit: 1, window: "1 hour" }, retry: everySecond }
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(failure(api.get("/a")))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* Fiber.join(call), {
+          reason: "ServiceUnavailable",
+          attempts: 1,
+          retryStopped: "rate-limit"
+        })
+      })
+    )
+  )
+
+  it.effect("where refusals are waited for, the failure is still the upstream's", () =>
+    upstream(
+      { "*": [status(503)] },
+      { rateLimit: { limit: 1, window: "1 hour" }, retry: { ...everySecond, refusals: "wait" } }
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(failure(api.get("/a")))
+        yield* TestClock.adjust("1 minute")
+        assert.deepInclude(yield* Fiber.join(call), { reason: "ServiceUnavailable", attempts: 1 })
+      })
+    )
+  )
+
+  it.effect("a hedge that it leaves no room for is not started, and one that it does takes its turn", () =>
+    upstream(
+      { "*": [inOneSecond] },
+      { rateLimit: { limit: 3, window: "1 hour" }, hedge: { delay: "100 millis", maximumExtraLoad: 1 }, retry: false }
+    )((api) =>
+      Effect.gen(function* () {
+        const calls = yield* forkAll(2, api.get("/a"))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual([calls.map(state), yield* sent], [["succeeded", "succeeded"], 3])
+        assert.deepInclude((yield* stage(api.stages.hedge).snapshot).denied, { upstream: 1 })
+      })
+    )
+  )
+
+  it.effect("a redirect that is followed to the same server is one more request", () =>
+    upstream(
+      { "*": [status(302, { headers: { location: "/b" } }), ok] },
+      { rateLimit: { limit: 2, window: "2 seconds" }, redirects: {} }
+    )((api) =>
+      Effect.gen(function* () {
+        yield* api.get("/a")
+        const next = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("999 millis")
+        assert.strictEqual(state(next), "runs")
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(state(next), "succeeded")
       })
     )
   )
@@ -534,6 +629,42 @@ describe("rate limit", () => {
       })
     )
   )
+
+  for (const [unit, reset] of [
+    ["epoch seconds", (untilMillis: number) => untilMillis / 1000],
+    ["epoch milliseconds", (untilMillis: number) => untilMillis],
+    ["seconds from now", (untilMillis: number, nowMillis: number) => Math.ceil((untilMillis - nowMillis) / 1000)],
+    ["milliseconds from now", (untilMillis: number, nowMillis: number) => untilMillis - nowMillis]
+  ] as const) {
+    it.effect(`a limit that is far from used up stops nobody, when its reset is in ${unit}`, () => {
+      let [nowMillis, startMillis, left] = [Date.UTC(2026, 9, 21), Date.UTC(2026, 9, 21), 1000]
+      const told = () => {
+        if (nowMillis >= startMillis + 10_000) [startMillis, left] = [nowMillis, 1000]
+        left--
+        const headers = {
+          date: new Date(nowMillis).toUTCString(),
+          "x-ratelimit-remaining": String(left),
+          "x-ratelimit-reset": String(reset(startMillis + 10_000, nowMillis))
+        }
+        return status(200, { headers })
+      }
+      return upstream(
+        { "*": told },
+        { rateLimit: { limit: 100 } }
+      )((api) =>
+        Effect.gen(function* () {
+          yield* TestClock.setTime(nowMillis)
+          const calls: Array<Fiber.Fiber<unknown, CallError>> = []
+          for (let call = 0; call < 1000; call++) {
+            calls.push(yield* Effect.forkChild(api.get("/a")))
+            nowMillis += 25
+            yield* TestClock.adjust("25 millis")
+          }
+          assert.deepStrictEqual([...new Set(calls.map(state))], ["succeeded"])
+        })
+      )
+    })
+  }
 
   it.effect("a 429 with Retry-After holds the other calls back as well", () =>
     upstream(
@@ -753,12 +884,80 @@ describe("single flight", () => {
           api.get("/a", { expectedStatus: [404] }),
           api.get("/a", { rejections: [gone] }),
           api.get("/a", { rejections: [busy] }),
-          api.get("/a").pipe(HttpPolicy.override({ retry: false }))
+          api.get("/a").pipe(HttpPolicy.override({ retry: false })),
+          // the same request, as another operation
+          api.get("/{name}", { params: { name: "a" } }),
+          api.get("/a").pipe(Criticality.withLevel("sheddable"))
         ]
+        const byOverride = 11
         yield* Effect.forEach(different, (call) => fork(Effect.exit(call)))
         assert.strictEqual(yield* sent, different.length)
-        yield* Effect.forEach(different.slice(0, -1), (call) => fork(Effect.exit(call)))
+        const equal = different.filter((_, index) => index !== byOverride)
+        yield* Effect.forEach(equal, (call) => fork(Effect.exit(call)))
         assert.strictEqual(yield* sent, different.length)
+      })
+    )
+  )
+
+  it.effect("whoever a refusal would have spared goes on, when the first of a flight is refused", () =>
+    upstream(
+      { "GET /busy": [after("3 seconds", ok)], "*": [inOneSecond] },
+      { ...policy, bulkhead: { maxConcurrent: 1, maxQueue: 1, maxWait: "2 seconds" } }
+    )((api) =>
+      Effect.gen(function* () {
+        const busy = yield* fork(api.get("/busy"))
+        const first = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("1500 millis")
+        const [second, third] = yield* forkAll(2, api.get("/a"))
+        yield* TestClock.adjust("500 millis")
+        assert.deepStrictEqual(
+          [first, second, third].map((call) => call && state(call)),
+          ["BulkheadFull", "runs", "runs"]
+        )
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(
+          [busy, second, third].map((call) => call && state(call)),
+          ["succeeded", "succeeded", "succeeded"]
+        )
+        assert.deepStrictEqual(yield* paths, ["/busy", "/a"])
+      })
+    )
+  )
+
+  it.effect("who matters more is not displaced with one who matters less", () =>
+    upstream(
+      { "*": [inOneSecond] },
+      { ...policy, bulkhead: { maxConcurrent: 1, maxQueue: 1, maxWait: "10 seconds" } }
+    )((api) =>
+      Effect.gen(function* () {
+        const as = (level: Criticality.Criticality, path: "/a" | "/busy") =>
+          fork(api.get(path).pipe(Criticality.withLevel(level)))
+        yield* as("critical", "/busy")
+        const sheddable = yield* as("sheddable", "/a")
+        const most = yield* as("critical-plus", "/a")
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual([sheddable, most].map(state), ["BulkheadFull", "succeeded"])
+      })
+    )
+  )
+
+  it.effect("who joined late is not out of time with the first, and waits no longer than its own deadline", () =>
+    upstream(
+      { "*": [hang, after("6 seconds", ok), after("3 seconds", ok)] },
+      { ...policy, deadline: "10 seconds" }
+    )((api) =>
+      Effect.gen(function* () {
+        const first = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("5 seconds")
+        const early = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("4 seconds")
+        const late = yield* fork(api.get("/a"))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual([first, early, late].map(state), ["DeadlineExceeded", "runs", "runs"])
+        yield* TestClock.adjust("5 seconds")
+        assert.deepStrictEqual([early, late].map(state), ["DeadlineExceeded", "runs"])
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(state(late), "succeeded")
       })
     )
   )
@@ -883,6 +1082,22 @@ describe("deadline header", () => {
     )
   )
 
+  it.effect("a part of a millisecond is told as one, and not as none", () =>
+    upstream(
+      { "*": [ok] },
+      { deadlineHeader: "x-time-left" }
+    )((api) =>
+      Effect.gen(function* () {
+        yield* api.get("/a").pipe(Deadline.within("500 micros"))
+        const { requests } = yield* ScriptedTransport.seen
+        assert.deepStrictEqual(
+          requests.map(({ headers }) => headers["x-time-left"]),
+          ["1"]
+        )
+      })
+    )
+  )
+
   it.effect("without a limit there is nothing to tell", () =>
     upstream(
       { "*": [ok] },
@@ -1001,4 +1216,72 @@ describe("overrides", () => {
       })
     )
   )
+})
+
+describe("the deadline", () => {
+  const never = <A>(schema: Schema.Codec<A, A>, side: "encode" | "decode") =>
+    schema.pipe(
+      Schema.decode({
+        decode: side === "decode" ? SchemaGetter.transformEffect(() => Effect.never) : SchemaGetter.passthrough(),
+        encode: side === "encode" ? SchemaGetter.transformEffect(() => Effect.never) : SchemaGetter.passthrough()
+      })
+    )
+  const endless: ReadonlyArray<
+    readonly [what: string, policy: HttpPolicy.Options, (api: Upstream.Upstream) => Effect.Effect<unknown, CallError>]
+  > = [
+    ["the encoding", {}, (api) => api.post("/a", { json: "a", encode: never(Schema.String, "encode") })],
+    [
+      "the encoding of a streamed call",
+      {},
+      (api) => Effect.scoped(api.streaming.post("/a", { json: "a", encode: never(Schema.String, "encode") }))
+    ],
+    ["the decoding", {}, (api) => api.get("/text", { decode: never(Schema.String, "decode") })],
+    ["the request's body", {}, (api) => api.put("/a", { stream: Stream.never })],
+    ["the wait for a retry", { retry: { backoff: { base: "1 hour", cap: "1 hour" } } }, (api) => api.get("/bad")],
+    [
+      "a schedule of one's own",
+      { retry: { schedule: Schedule.modifyDelay(Schedule.forever, () => Effect.never) } },
+      (api) => api.get("/bad")
+    ],
+    [
+      "the wait in the bulkhead",
+      { bulkhead: { maxConcurrent: 1, maxQueue: 9, maxWait: "1 hour" } },
+      (api) => api.get("/a")
+    ],
+    [
+      "the wait in the rate limit",
+      { rateLimit: { limit: 1, window: "1 hour", maxWait: "1 hour" } },
+      (api) => api.get("/a")
+    ],
+    ["the wait for another's run", { singleFlight: {} }, (api) => api.get("/hang")],
+    ["redirects", { redirects: {} }, (api) => api.get("/away")],
+    ["the upstream", {}, (api) => api.get("/hang")]
+  ]
+  for (const [what, policy, call] of endless) {
+    it.effect(`bounds ${what}`, () =>
+      upstream(
+        {
+          "GET /text": [json("a")],
+          "GET /bad": [status(503)],
+          "GET /away": [status(302, { headers: { location: "/hang" } }), hang],
+          "GET /hang": [hang],
+          "PUT /a": [hang],
+          "*": [after("1 hour", ok)]
+        },
+        { deadline: "5 seconds", ...policy }
+      )((api) =>
+        Effect.gen(function* () {
+          const before = yield* fork(api.get("/hang"))
+          const run = yield* fork(call(api))
+          yield* TestClock.adjust("5 seconds")
+          assert.include(
+            ["DeadlineExceeded", "ServiceUnavailable", "RateLimited", "BulkheadFull"],
+            state(run),
+            "it has not ended"
+          )
+          yield* Fiber.interrupt(before)
+        })
+      )
+    )
+  }
 })

@@ -234,19 +234,21 @@ describe("what an upstream is told of a trace", () => {
     })
   )
 
-  it.effect("of shared reads, the baggage of the one that is made, which is no reason to make two", () =>
-    upstream(
-      { "*": [ScriptedTransport.after("10 millis", ok)] },
-      { singleFlight: {} },
-      options({ baggage: true })
-    )((api) =>
-      Effect.gen(function* () {
-        const one = yield* fork(api.get("/a").pipe(Baggage.withMember("tenant", "one")))
-        const two = yield* fork(api.get("/a").pipe(Baggage.withMember("tenant", "two")))
-        yield* TestClock.adjust("10 millis")
-        yield* Effect.forEach([one, two], Fiber.join)
-        assert.deepStrictEqual(yield* told, [{ baggage: "tenant=one" }])
-      })
+  for (const isSent of [true, false]) {
+    it.effect(`reads that differ in their baggage ${isSent ? "are not shared" : "are shared where none is sent"}`, () =>
+      upstream(
+        { "*": [ScriptedTransport.after("10 millis", ok)] },
+        { singleFlight: {} },
+        options({ baggage: isSent })
+      )((api) =>
+        Effect.gen(function* () {
+          const read = (tenant: string) => fork(api.get("/a").pipe(Baggage.withMember("tenant", tenant)))
+          const reads = [yield* read("one"), yield* read("two"), yield* read("one")]
+          yield* TestClock.adjust("10 millis")
+          yield* Effect.forEach(reads, Fiber.join)
+          assert.deepStrictEqual(yield* told, isSent ? [{ baggage: "tenant=one" }, { baggage: "tenant=two" }] : [{}])
+        })
+      )
     )
-  )
+  }
 })

@@ -1,4 +1,4 @@
-import { Effect, Fiber } from "effect"
+import { Duration, Effect, Fiber } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
@@ -186,7 +186,7 @@ describe("reload", () => {
     )
   )
 
-  it.effect("a call gives its places back to the stages that it took them from", () =>
+  it.effect("who is in flight is so in the stages of before and after, and gives its places back once", () =>
     upstream(
       { "*": [hang] },
       everything
@@ -202,37 +202,243 @@ describe("reload", () => {
           })
         )
         const next = yield* fork(api.get("/b"))
-        const inFlight = (stages: Upstream.Stages) =>
-          Effect.map(
-            Effect.all([stage(stages.bulkhead).snapshot, stage(stages.adaptiveConcurrency).snapshot]),
-            (snapshots) => snapshots.map((snapshot) => snapshot.inFlight)
-          )
-        assert.deepStrictEqual(
-          [yield* inFlight(before), yield* inFlight(api.stages)],
-          [
-            [1, 1],
-            [1, 1]
-          ]
+        const inFlight = Effect.map(
+          Effect.all(
+            [before, api.stages].flatMap(({ adaptiveConcurrency, bulkhead }) => [
+              stage(bulkhead).snapshot,
+              stage(adaptiveConcurrency).snapshot
+            ])
+          ),
+          (snapshots) => snapshots.map((snapshot) => snapshot.inFlight)
         )
+        assert.deepStrictEqual(yield* inFlight, [2, 2, 2, 2])
         yield* Fiber.interrupt(old)
-        assert.deepStrictEqual(
-          [yield* inFlight(before), yield* inFlight(api.stages)],
-          [
-            [0, 0],
-            [1, 1]
-          ]
-        )
+        assert.deepStrictEqual(yield* inFlight, [1, 1, 1, 1])
         yield* Fiber.interrupt(next)
-        assert.deepStrictEqual(
-          [yield* inFlight(before), yield* inFlight(api.stages)],
-          [
-            [0, 0],
-            [0, 0]
-          ]
-        )
+        assert.deepStrictEqual(yield* inFlight, [0, 0, 0, 0])
       })
     )
   )
+
+  describe("what a stage remembers outlives a change of any of its options", () => {
+    const bulkhead = { maxConcurrent: 2, maxQueue: 5, maxWait: "10 seconds" } as const
+    for (const changed of [
+      { maxConcurrent: 1 },
+      { maxQueue: 1 },
+      { maxWait: "20 seconds" },
+      { maxWait: "20 seconds", maxQueue: 3 },
+      { mode: "observe" }
+    ] as const) {
+      it.effect(`who is in the bulkhead and its queue: ${JSON.stringify(changed)}`, () =>
+        upstream(
+          { "*": [hang] },
+          { bulkhead }
+        )((api) =>
+          Effect.gen(function* () {
+            yield* Effect.forEach([1, 2, 3], () => fork(api.get("/a")))
+            yield* api.reload(HttpPolicy.make({ bulkhead: { ...bulkhead, ...changed } }))
+            yield* Effect.forEach([1, 2], () => fork(Effect.exit(api.get("/a"))))
+            assert.strictEqual(yield* sent, "mode" in changed ? 4 : 2)
+            assert.strictEqual((yield* stage(api.stages.bulkhead).snapshot).inFlight, "mode" in changed ? 4 : 2)
+          })
+        )
+      )
+    }
+
+    const rateLimit = { limit: 10, window: "10 seconds", maxWait: "1 second" } as const
+    for (const changed of [
+      { limit: 20 },
+      { limit: 5 },
+      { window: "20 seconds" },
+      { algorithm: "sliding-window" },
+      { burst: 3 },
+      { onLimit: "refuse" },
+      { maxWait: "2 seconds" },
+      { maxServerWait: "55 seconds" },
+      { mode: "observe" }
+    ] as const) {
+      it.effect(`what the server said and what the rate limit has let through: ${JSON.stringify(changed)}`, () =>
+        upstream(
+          { "*": [ok, ok, ok, status(200, { headers: { ratelimit: '"d";r=0;t=50' } })] },
+          { rateLimit }
+        )((api) =>
+          Effect.gen(function* () {
+            yield* Effect.forEach([1, 2, 3, 4], () => api.get("/a"))
+            yield* api.reload(HttpPolicy.make({ rateLimit: { ...rateLimit, ...changed } }))
+            const { limit, remaining, server } = yield* stage(api.stages.rateLimit).snapshot
+            const burst = "burst" in changed ? changed.burst : limit
+            assert.closeTo(remaining, Math.max(0, burst - 4), 1e-6)
+            assert.strictEqual(server && Duration.toSeconds(server.until), 50)
+            if ("mode" in changed) return
+            const refused = yield* Effect.flip(api.get("/a"))
+            assert.strictEqual(refused.reason._tag, "RateLimited")
+            assert.strictEqual(yield* sent, 4)
+          })
+        )
+      )
+    }
+
+    for (const changed of [
+      { openTime: "2 minutes" },
+      { maxOpenTime: "10 minutes" },
+      { probes: 2 },
+      { successThreshold: 4 },
+      { probeLease: "1 minute" },
+      { rampTime: "1 minute" },
+      { slowCallDuration: "2 seconds" },
+      { counts: { throttle: "failure" } },
+      { trip: [CircuitBreaker.consecutiveFailures(9)] }
+    ] as const satisfies ReadonlyArray<CircuitBreaker.Options>) {
+      it.effect(`an open circuit: ${JSON.stringify(changed)}`, () =>
+        upstream(
+          { "*": [status(503)] },
+          { breaker: everything.breaker }
+        )((api) =>
+          Effect.gen(function* () {
+            for (let call = 0; call < 3; call++) yield* Effect.flip(api.get("/a"))
+            yield* TestClock.adjust("10 seconds")
+            yield* api.reload(HttpPolicy.make({ breaker: { ...everything.breaker, ...changed } }))
+            const { openTimeLeft, state } = yield* stage(api.stages.breaker).snapshot
+            assert.deepStrictEqual([state, Duration.toSeconds(openTimeLeft)], ["Open", 50])
+            assert.strictEqual((yield* Effect.flip(api.get("/a"))).reason._tag, "CircuitOpen")
+            yield* TestClock.adjust("50 seconds")
+            yield* Effect.flip(api.get("/a"))
+            assert.strictEqual(yield* sent, 4, "its probe is sent when the time is over")
+          })
+        )
+      )
+    }
+
+    it.effect("what the window of a rule has counted, as long as the rule is the same", () =>
+      upstream(
+        { "*": [status(503)] },
+        { breaker: { trip: [CircuitBreaker.countWindow({ size: 10, minimumCalls: 4 })] } }
+      )((api) =>
+        Effect.gen(function* () {
+          for (let call = 0; call < 3; call++) yield* Effect.flip(api.get("/a"))
+          const trip = [CircuitBreaker.countWindow({ size: 10, minimumCalls: 4 })]
+          yield* api.reload(HttpPolicy.make({ breaker: { trip, probes: 2 } }))
+          yield* Effect.flip(api.get("/a"))
+          assert.strictEqual((yield* stage(api.stages.breaker).snapshot).state, "Open")
+        })
+      )
+    )
+
+    for (const changed of [
+      { window: "30 seconds" },
+      { window: "10 minutes" },
+      { multiplier: 3 },
+      { minimumPerSecond: 2 },
+      { minimumRequests: 5 },
+      { rejections: ["throttle"] }
+    ] as const) {
+      it.effect(`what the throttle has counted: ${JSON.stringify(changed)}`, () =>
+        upstream(
+          { "*": [status(503)] },
+          { throttle: {} }
+        )((api) =>
+          Effect.gen(function* () {
+            yield* TestClock.adjust("1 hour")
+            for (let call = 0; call < 5; call++) yield* Effect.flip(api.get("/a"))
+            yield* api.reload(HttpPolicy.make({ throttle: changed }))
+            yield* TestClock.adjust("5 seconds")
+            assert.deepInclude(yield* stage(api.stages.throttle).snapshot, { requests: 5, accepts: 0 })
+            yield* TestClock.adjust("11 minutes")
+            assert.deepInclude(yield* stage(api.stages.throttle).snapshot, { requests: 0 })
+          })
+        )
+      )
+    }
+
+    const budget = { ratio: 0.2, minimumPerSecond: 1, ttl: "10 seconds" } as const
+    for (const changed of [
+      { ratio: 0.1 },
+      { ttl: "20 seconds", minimumPerSecond: 0.5 },
+      { ttl: "5 seconds", minimumPerSecond: 2 },
+      { inFlightRatio: 0.1 },
+      { minimumInFlight: 2 },
+      { costs: { timeout: 3 } }
+    ] as const) {
+      it.effect(`what the budget has spent, and who is in flight: ${JSON.stringify(changed)}`, () =>
+        upstream(
+          { "GET /hang": [hang], "*": [status(503)] },
+          { retry: { ...everySecond, maxAttempts: 2, budget } }
+        )((api) =>
+          Effect.gen(function* () {
+            yield* TestClock.adjust("1 hour")
+            yield* fork(api.get("/hang"))
+            yield* Effect.forEach(Array.from({ length: 8 }), () => fork(Effect.exit(api.get("/a"))))
+            yield* TestClock.adjust("1 second")
+            const spent = yield* stage(api.stages.budget).snapshot
+            yield* api.reload(HttpPolicy.make({ retry: { ...everySecond, budget: { ...budget, ...changed } } }))
+            assert.deepInclude(yield* stage(api.stages.budget).snapshot, {
+              balance: spent.balance,
+              callsInFlight: 1,
+              retriesInFlight: 0
+            })
+            assert.isBelow(spent.balance, 10)
+          })
+        )
+      )
+    }
+
+    for (const changed of [
+      { algorithm: "gradient" },
+      { initialLimit: 50 },
+      { minimumLimit: 2 },
+      { maximumLimit: 300 },
+      { backoffRatio: 0.8 },
+      { slowAfter: "1 minute" }
+    ] as const) {
+      it.effect(`the limit that was found, and who is in flight: ${JSON.stringify(changed)}`, () =>
+        upstream(
+          { "GET /hang": [hang], "*": [status(503)] },
+          { adaptiveConcurrency: { algorithm: "aimd" } }
+        )((api) =>
+          Effect.gen(function* () {
+            yield* fork(api.get("/hang"))
+            for (let call = 0; call < 12; call++) yield* Effect.flip(api.get("/a"))
+            const { limit } = yield* stage(api.stages.adaptiveConcurrency).snapshot
+            assert.isBelow(limit, 20)
+            yield* api.reload(HttpPolicy.make({ adaptiveConcurrency: { algorithm: "aimd", ...changed } }))
+            assert.deepInclude(yield* stage(api.stages.adaptiveConcurrency).snapshot, { limit, inFlight: 1 })
+          })
+        )
+      )
+    }
+
+    it.effect("the runs that are shared, though others may share them", () =>
+      upstream(
+        { "*": [after("1 second", ok)] },
+        { singleFlight: {} }
+      )((api) =>
+        Effect.gen(function* () {
+          yield* fork(api.get("/a"))
+          yield* api.reload(HttpPolicy.make({ singleFlight: { maxCallers: 5 } }))
+          const { inFlight, waiting } = yield* stage(api.stages.singleFlight).snapshot
+          assert.deepStrictEqual([inFlight, waiting], [1, 1])
+        })
+      )
+    )
+
+    it.effect("what the hedge has saved up and learned", () =>
+      upstream(
+        { "*": [after("100 millis", ok)] },
+        { hedge: { delay: "50 millis", maximumExtraLoad: 0.1, burst: 2 } }
+      )((api) =>
+        Effect.gen(function* () {
+          yield* Effect.forEach([1, 2, 3], () => fork(api.get("/a")))
+          yield* TestClock.adjust("1 second")
+          const { samples, saved } = yield* stage(api.stages.hedge).snapshot
+          assert.isBelow(saved, 2)
+          yield* api.reload(
+            HttpPolicy.make({ hedge: { delay: "60 millis", maximumExtraLoad: 0.1, burst: 2 }, breaker: {} })
+          )
+          assert.deepInclude(yield* stage(api.stages.hedge).snapshot, { samples, saved })
+        })
+      )
+    )
+  })
 
   it.effect("what the latencies taught stays, though the limit that is reckoned with them changes", () =>
     upstream(

@@ -173,6 +173,52 @@ export const makeCircuitState = (shape: CircuitShape): CircuitState => ({
   closedAt: 0
 })
 
+/**
+ * Takes over where another circuit is: whether it is open and until when, how often it has opened, and what rules that both have have
+ * counted. Probes that are out are the other's; this one sends its own.
+ */
+export const follow = (state: CircuitState, before: CircuitState): void => {
+  const {
+    at,
+    askedUntil,
+    closedAt,
+    lastOpenMillis,
+    opening,
+    openings,
+    openUntil,
+    phase,
+    ramping,
+    seen,
+    steadyAt,
+    streak
+  } = before
+  const generation = before.generation + 1
+  Object.assign(state, {
+    at,
+    askedUntil,
+    closedAt,
+    lastOpenMillis,
+    opening,
+    openings,
+    openUntil,
+    phase,
+    seen,
+    steadyAt
+  })
+  Object.assign(state, {
+    streak,
+    generation,
+    permit: permitOf(generation),
+    ramping: ramping && state.shape.rampMillis > 0
+  })
+  // no circuit is open longer than its own options say
+  if (phase === "Open") state.openUntil = Math.min(openUntil, at + state.shape.maxOpenMillis)
+  for (const tracker of state.trackers) {
+    const same = before.trackers.find(({ rule }) => JSON.stringify(rule) === JSON.stringify(tracker.rule))
+    if (same?.window !== undefined) Object.assign(tracker, { window: same.window })
+  }
+}
+
 /** The circuit's time when the clock shows `nowMillis`. */
 const timeAt = (state: CircuitState, nowMillis: number): number => {
   const passed = nowMillis - state.seen

@@ -16,7 +16,7 @@ export interface BudgetShape {
 export const sliceCount = 10
 
 export interface BudgetState {
-  readonly shape: BudgetShape
+  shape: BudgetShape
   /** Deposits less withdrawals of each slice of the window; a ring. */
   readonly slices: Array<number>
   /** Sum of the slices. */
@@ -47,6 +47,18 @@ const advance = (state: BudgetState, nowMillis: number): void => {
     state.slices[index] = 0
   }
   state.slice = slice
+}
+
+/** Gives the budget other rules; what is left of it, and who is in flight, stays. */
+export const reshape = (state: BudgetState, shape: BudgetShape): void => {
+  if (shape.ttlMillis !== state.shape.ttlMillis) {
+    // all of it counts for the end of the slice that time is in, in slices of another length
+    const nowMillis = ((state.slice + 1) * state.shape.ttlMillis) / sliceCount
+    state.slice = Math.floor((nowMillis * sliceCount) / shape.ttlMillis)
+    state.slices.fill(0)
+    state.slices[state.slice % sliceCount] = state.sum
+  }
+  state.shape = shape
 }
 
 const add = (state: BudgetState, amount: number): void => {

@@ -8,7 +8,7 @@
  */
 export interface PaceState {
   /** The longest that is believed. */
-  readonly longestMillis: number
+  longestMillis: number
   latestMillis: number
   /** When the server's word is over; in the past when there is none. */
   untilMillis: number

@@ -2,7 +2,7 @@
 export interface SingleFlightState<K, F extends Flight> {
   readonly flights: Map<K, F>
   /** Callers that may wait for one run. */
-  readonly maxCallers: number
+  maxCallers: number
 }
 
 export interface Flight {

@@ -35,6 +35,9 @@ export interface WindowSlot {
 
 const entriesPerWindow = 1000
 
+/** What sums of fractions may be off by. */
+const toleranceMillis = 1e-6
+
 const thousandths = (cost: number): number => Math.round(cost * 1000)
 
 export const makeWindowState = (shape: WindowShape): WindowState => ({
@@ -64,7 +67,9 @@ export const waitFor = (state: WindowState, nowMillis: number, cost: number, not
     }
     used -= slot.cost
   }
-  return at - now
+  // in whole milliseconds, as timers are: a call that goes a part of one after the time that it was given would still be in the window
+  // when the log has let it go
+  return at - now <= toleranceMillis ? 0 : Math.ceil(at - now - toleranceMillis)
 }
 
 /** Writes a call down that goes in `waitMillis`, which `waitFor` said. Gives its slot, if there is a wait. */
@@ -159,4 +164,35 @@ export const waiting = (state: WindowState, nowMillis: number): number => {
   let count = 0
   for (let slot = state.last; slot !== undefined && slot.atMillis > now; slot = slot.previous) count++
   return count
+}
+
+/** What is in the log, in its order. */
+export const used = (state: WindowState): ReadonlyArray<{ readonly atMillis: number; readonly cost: number }> => {
+  const found: Array<{ readonly atMillis: number; readonly cost: number }> = []
+  for (let slot = state.first; slot !== undefined; slot = slot.next) {
+    found.push({ atMillis: slot.atMillis, cost: slot.cost / 1000 })
+  }
+  return found
+}
+
+/** Writes down what another limit has let through, at the times at which it did or will. */
+export const follow = (
+  state: WindowState,
+  before: ReadonlyArray<{ readonly atMillis: number; readonly cost: number }>
+): void => {
+  for (const { atMillis, cost } of before) {
+    const units = thousandths(cost)
+    const slot: WindowSlot = {
+      atMillis,
+      cost: units,
+      openedAtMillis: undefined,
+      isInLog: true,
+      previous: state.last,
+      next: undefined
+    }
+    if (state.last === undefined) state.first = slot
+    else state.last.next = slot
+    state.last = slot
+    state.total += units
+  }
 }

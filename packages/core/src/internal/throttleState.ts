@@ -15,6 +15,8 @@ export interface ThrottleShape {
   readonly windowMillis: number
   /** K. */
   readonly multiplier: number
+  /** Fewer requests prove nothing: by the formula, the first call that fails has the next one shed in one of two cases. */
+  readonly leastRequests: number
   /** A call is let through when none was for so long. `Infinity` for never. */
   readonly probeAfterMillis: number
 }
@@ -23,7 +25,7 @@ export const sliceCount = 24
 const levelCount = 4
 
 export interface ThrottleState {
-  readonly shape: ThrottleShape
+  shape: ThrottleShape
   /** Requests of each level in each slice; a ring of slices of `levelCount` numbers. Level 0 is the most critical. */
   readonly requests: Float64Array
   /** Accepted requests of each slice; a ring. */
@@ -66,6 +68,21 @@ const advance = (state: ThrottleState, nowMillis: number): void => {
     state.accepts[index] = 0
   }
   state.slice = slice
+}
+
+/** Gives the throttle other rules; what it has counted stays. */
+export const reshape = (state: ThrottleState, shape: ThrottleShape): void => {
+  if (shape.windowMillis !== state.shape.windowMillis) {
+    // all of them count for the end of the slice that time is in, in slices of another length
+    const nowMillis = ((state.slice + 1) * state.shape.windowMillis) / sliceCount
+    state.slice = Math.floor((nowMillis * sliceCount) / shape.windowMillis)
+    const index = state.slice % sliceCount
+    state.accepts.fill(0)
+    state.accepts[index] = state.acceptSum
+    state.requests.fill(0)
+    state.requests.set(state.requestsOfLevel, index * levelCount)
+  }
+  state.shape = shape
 }
 
 const countRequest = (state: ThrottleState, level: number): void => {
@@ -113,7 +130,7 @@ export const decide = (
   advance(state, nowMillis)
   // a clock that went back must not hold the next probe off until it has caught up
   if (nowMillis < state.sentAtMillis) state.sentAtMillis = nowMillis
-  const probability = probabilityOf(state, level)
+  const probability = state.requestSum < state.shape.leastRequests ? 0 : probabilityOf(state, level)
   if (probability <= 0 || chance.nextDoubleUnsafe() >= probability) return "send"
   return nowMillis - state.sentAtMillis >= state.shape.probeAfterMillis ? "probe" : "shed"
 }

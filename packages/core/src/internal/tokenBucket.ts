@@ -151,3 +151,29 @@ export const waiting = (state: BucketState, nowMillis: number): number => {
   }
   return count
 }
+
+/** What was taken and has not come back, as taken last, and what is waited for. */
+export const used = (state: BucketState): ReadonlyArray<{ readonly atMillis: number; readonly cost: number }> => {
+  const { capacity, intervalMillis } = state.shape
+  // never used
+  if (state.emptyAtMillis === -Infinity) return []
+  const emptyAtMillis = state.first?.emptyBeforeMillis ?? state.emptyAtMillis
+  const missing = Math.min(capacity, capacity - (state.latestMillis - emptyAtMillis) / intervalMillis)
+  const found = missing > 0 ? [{ atMillis: state.latestMillis, cost: missing }] : []
+  for (let slot = state.first; slot !== undefined; slot = slot.next) {
+    if (!slot.isGivenBack) found.push({ atMillis: slot.atMillis, cost: slot.tokens })
+  }
+  return found
+}
+
+/** Takes what another limit has let through, and will. */
+export const follow = (
+  state: BucketState,
+  before: ReadonlyArray<{ readonly atMillis: number; readonly cost: number }>
+): void => {
+  for (const { atMillis, cost } of before) {
+    // what is gone of a larger bucket empties a smaller one, and no more
+    const tokens = Math.min(cost, state.shape.capacity)
+    state.emptyAtMillis = emptyAfter(state.shape, state.emptyAtMillis, atMillis, tokens)
+  }
+}

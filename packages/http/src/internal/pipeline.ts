@@ -1,9 +1,11 @@
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
+import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
 import type * as Hedge from "@holdfast/core/Hedge"
 import * as Outcome from "@holdfast/core/Outcome"
+import type * as RateLimit from "@holdfast/core/RateLimit"
 import * as Reason from "@holdfast/core/Reason"
 import * as Retry from "@holdfast/core/Retry"
 import type { RetryBudget } from "@holdfast/core/RetryBudget"
@@ -91,6 +93,11 @@ export class Call
   private sent = 0
   /** Whether the attempts under way replace one whose connection was stale. */
   private isFresh = false
+  /** Attempts that the loop asked for. The call's own turn in the rate limit is the first one's. */
+  private rounds = 0
+  /** Why the attempt before this one failed, and what the rate limit said to this one. */
+  private failedBefore: Reason.Reason | undefined = undefined
+  private limited: Reason.RateLimited | undefined = undefined
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   protected request: Encoded | undefined = undefined
@@ -158,8 +165,9 @@ export class Call
   private asked(): Effect.Effect<unknown, CallError, unknown> {
     const request = encodeRequest(this, this.given)
     if (Effect.isEffect(request)) {
-      return Effect.matchEffect(request, {
-        onFailure: (issue) => this.notEncoded(issue),
+      // a schema may do anything, and for as long as it likes
+      return Effect.matchEffect(AttemptTimeout.bounded(request, Infinity, this.deadline, this.startMillis), {
+        onFailure: (issue) => (isIssue(issue) ? this.notEncoded(issue) : Effect.fail(this.failed(issue, "deadline"))),
         onSuccess: (request) => this.throughCallStages(request)
       })
     }
@@ -185,8 +193,15 @@ export class Call
     if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run()
     // a run has the policy's time, and each who waits for it his own: who has little must not end it for the others
     this.deadline = Deadline.tighten(undefined, this.startMillis, deadlineMillis(this.policy))
-    const overrides = this.fiber.getRef(CurrentOverrides)
-    const key = flightKey(this.method, request, this.given, overrides)
+    const reader = {
+      method: this.method,
+      template: this.template,
+      policy: this.live.policy,
+      overrides: this.fiber.getRef(CurrentOverrides),
+      criticality: this.fiber.getRef(Criticality.Current),
+      headers: this.callersHeaders()
+    }
+    const key = flightKey(reader, request, this.given)
     let isUnderWay = false
     let joinedMillis: number | undefined
     const own = Effect.suspend(() => {
@@ -195,13 +210,13 @@ export class Call
     })
     const onJoined = (shared: Context.Context<never>) => {
       isUnderWay = true
-      joinedMillis = this.nowMillis()
+      joinedMillis ??= this.nowMillis()
       if (this.span !== undefined) {
         SpanEvents.joined(this.span, this.nowNanos(), Context.getOrUndefined(shared, Tracer.ParentSpan))
       }
       this.runtime.observer?.joined?.(this)
     }
-    const answered = Effect.mapError(flights.run(key, own, { onJoined }), (error) => {
+    const answered = Effect.mapError(flights.run(key, own, { onJoined, joinedDeadline: this.deadline }), (error) => {
       if (error instanceof CallError) return error
       if (!isUnderWay) this.onRefused(error, "singleFlight")
       return this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
@@ -235,15 +250,39 @@ export class Call
     this.isFresh = isFresh
     // one reason may stand for two attempts, and mean another thing of a fresh one
     this.judged = undefined
+    const limit = this.live.stages.rateLimit
+    if (this.rounds++ === 0 || limit === undefined) return this.hedged()
+    // a retry is a request, and asks before it holds anything of the stages below
+    return this.paid(limit, this.hedged())
+  }
+
+  private hedged(): Attempt {
     const hedge = this.policy.hedge && this.request?.repeatable === true ? this.stages.hedge : undefined
     if (hedge === undefined) return guarded<unknown, Reason.Reason, unknown>(this, 0)
-    return hedge.run((ordinal) => guarded<unknown, Reason.Reason, unknown>(this, ordinal), {
+    const limit = this.live.stages.rateLimit
+    const attempt = (ordinal: number): Attempt => {
+      const run = guarded<unknown, Reason.Reason, unknown>(this, ordinal)
+      return ordinal === 0 || limit === undefined ? run : this.paid(limit, run)
+    }
+    return hedge.run(attempt, {
       repeatable: () => this.request?.body.replayable() === true,
+      mayStart: limit === undefined ? undefined : () => limit.hasRoom(this.nowMillis()),
       classify: (exit) => this.outcomeOf(exit),
       deadline: this.deadline,
       onEvent:
         this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
     })
+  }
+
+  /** An attempt that waits for a turn of its own in the rate limit. */
+  private paid(limit: RateLimit.RateLimit, attempt: Attempt): Attempt {
+    const refused = (reason: Reason.RateLimited) => {
+      this.limited = reason
+      this.onRefused(reason)
+      return reason
+    }
+    const waited = (stage: "rateLimit", millis: number) => this.onWaited(stage, millis)
+    return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, attempt, refused, waited)
   }
 
   private onHedge(event: Hedge.Event): void {
@@ -278,6 +317,7 @@ export class Call
   }
 
   onRetry(reason: Reason.Reason, scheduled: Retry.Scheduled): Effect.Effect<void> {
+    if (reason !== this.limited) this.failedBefore = reason
     if (this.span !== undefined) {
       SpanEvents.retry(this.span, this.nowNanos(), reason, { ...scheduled, resend: this.sent })
     }
@@ -291,6 +331,12 @@ export class Call
   }
 
   onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<never, CallError> {
+    // what this side did not send is not why the call failed
+    if (reason === this.limited && this.failedBefore !== undefined) return this.gaveUp(this.failedBefore, "rate-limit")
+    return this.gaveUp(reason, stopped)
+  }
+
+  private gaveUp(reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<never, CallError> {
     if (this.span !== undefined) SpanEvents.giveUp(this.span, this.nowNanos(), reason, stopped)
     return Effect.fail(this.failed(reason, stopped))
   }
@@ -386,14 +432,22 @@ export class Call
     })
   }
 
-  /** The request's headers, with the time that the upstream has: relative, because clocks differ, and this attempt's own. */
-  private headersOf(limitMillis: number, nowMillis: number): { readonly [name: string]: string } {
+  /** The request's headers, with what else is sent for this caller. */
+  private callersHeaders(): { readonly [name: string]: string } {
     const given = this.request?.headers ?? {}
-    const headers = this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
+    return this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
+  }
+
+  /**
+   * The request's headers, with the time that the upstream has: relative, because clocks differ, and this attempt's own. There is some
+   * left, or nothing would be sent; a part of a millisecond is not told as none.
+   */
+  private headersOf(limitMillis: number, nowMillis: number): { readonly [name: string]: string } {
+    const headers = this.callersHeaders()
     const name = this.live.policy.deadlineHeader
     if (name === undefined) return headers
     const left = Math.min(limitMillis, this.deadline === undefined ? Infinity : this.deadline.atMillis - nowMillis)
-    return Number.isFinite(left) ? { ...headers, [name]: String(Math.max(0, Math.floor(left))) } : headers
+    return Number.isFinite(left) ? { ...headers, [name]: String(Math.max(1, Math.floor(left))) } : headers
   }
 
   /** Sends, reads within bounds, and makes of the response what the caller asked for. */
@@ -487,7 +541,11 @@ export class Call
         secretHeaders: this.secretHeaders(),
         send,
         discard,
-        onHop: (status, hop) => attempt?.redirected(hopShown(status, hop))
+        onHop: (status, hop) => {
+          // counted afterwards: an attempt that waited here would hold the places of others
+          if (hop.origin === this.runtime.origin) this.live.stages.rateLimit?.spend(this.nowMillis())
+          attempt?.redirected(hopShown(status, hop))
+        }
       },
       from
     )

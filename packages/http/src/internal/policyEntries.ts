@@ -65,12 +65,19 @@ const gather = (shape: Shape, entries: ReadonlyArray<Rest>, found: Found): unkno
   return parts.sort(([one], [other]) => Number(one) - Number(other)).map(([, item]) => item)
 }
 
+/** The first parts of a path that are a slip of the pen, if any are; what follows belongs to what was meant. */
+const slipOf = (inside: Fields, { rest }: Rest): string => {
+  const names = Object.keys(inside.fields)
+  const beginnings = rest.slice(0, mostParts).map((_, index) => upper(rest.slice(0, index + 1)))
+  return beginnings.findLast((beginning) => nearestSlip(beginning, names) !== undefined) ?? upper(rest)
+}
+
 const gatherFields = (inside: Fields, entries: ReadonlyArray<Rest>, found: Found): unknown => {
   const byName = new Map<string, Array<Rest>>()
   for (const entry of entries) {
     const option = optionOf(inside, entry)
     if (option === undefined) {
-      found.add(() => unknownName(inside, upper(entry.rest), nameOf(entry)))
+      found.add(() => unknownName(inside, slipOf(inside, entry), nameOf(entry)))
       continue
     }
     const below = byName.get(option[0])
@@ -80,18 +87,40 @@ const gatherFields = (inside: Fields, entries: ReadonlyArray<Rest>, found: Found
   return Object.fromEntries([...byName].map(([name, below]) => [name, gather(inside.fields[name] ?? {}, below, found)]))
 }
 
+/** Whether a path leads to an option, to its end. */
+const isWhole = (shape: Shape | undefined, entry: Rest): boolean => {
+  if (shape === undefined) return false
+  if (entry.rest.length === 0) return true
+  const { inside } = shape
+  if (inside === undefined) return false
+  if (inside._tag !== "Fields") return isWhole(inside.of, { ...entry, rest: entry.rest.slice(1) })
+  const option = optionOf(inside, entry)
+  return option !== undefined && isWhole(inside.fields[option[0]], option[1])
+}
+
+/** The paths that are left when the name of another upstream is taken away, of which this one's is the beginning: PAY_EU_DEADLINE. */
+const behindOthers = (entry: Rest): ReadonlyArray<Rest> =>
+  entry.rest.slice(1).map((_, index) => ({ ...entry, rest: entry.rest.slice(index + 1) }))
+
+/** Whether parts of a path are a slip of the pen; one that is none without its first parts has them from another name. */
+const isSlip = (parts: ReadonlyArray<string>, names: ReadonlyArray<string>): boolean => {
+  const meant = nearestSlip(upper(parts), names)
+  return (
+    meant !== undefined &&
+    !parts.slice(1).some((_, index) => nearestSlip(upper(parts.slice(index + 1)), [meant]) !== undefined)
+  )
+}
+
 /** Whether an upstream's setting may be meant for its policy: others share its name, such as PAYMENTS_BASE_URL. */
 const isOurs = (entry: Rest): boolean => {
   if (entry.rest.length === 0) return /^\s*\{/.test(entry.text)
+  if (isWhole(policyShape, entry)) return true
+  if (behindOthers(entry).some((rest) => isWhole(policyShape, rest))) return false
   if (optionOf(policyShape.inside, entry) !== undefined) return true
   const [names, stages] = [Object.keys(policyShape.inside.fields), stagesWithOptions]
   return entry.rest
     .slice(0, mostParts)
-    .some(
-      (_, index) =>
-        nearestSlip(upper(entry.rest.slice(0, index + 1)), index === entry.rest.length - 1 ? names : stages) !==
-        undefined
-    )
+    .some((_, index) => isSlip(entry.rest.slice(0, index + 1), index === entry.rest.length - 1 ? names : stages))
 }
 
 const stagesWithOptions = Object.entries(policyShape.inside.fields).flatMap(([name, { inside }]) =>

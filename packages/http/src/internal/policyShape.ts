@@ -235,6 +235,7 @@ export const policyShape = fields<Declared>({
       window: time,
       multiplier: number,
       minimumPerSecond: number,
+      minimumRequests: number,
       rejections: listOf(word("throttle", "transient", "timeout")),
       mode
     })

@@ -44,15 +44,21 @@ export interface EndpointStages {
 const present = <O extends { readonly mode?: Mode | undefined }>(options: O | undefined): O | undefined =>
   options?.mode === "off" ? undefined : options
 
-/** The state that a stage had, if its options are the same; a new one otherwise. */
-const kept = <O extends object, S>(
+/**
+ * The stage that was, if its options are the same; otherwise one that takes over what that one remembers. What was only watched is no
+ * past of one that acts, but for `isOfEveryMode`: what is in flight, or what the server said, is so in any mode.
+ */
+const kept = <O extends { readonly mode?: Mode | undefined }, S>(
   was: { readonly options: O | undefined; readonly state: S | undefined } | undefined,
   options: O | undefined,
-  make: (options: O) => S
+  make: (options: O, living?: S) => S,
+  isOfEveryMode = false
 ): S | undefined => {
   if (options === undefined) return undefined
-  if (was?.state !== undefined && sameOptions(was.options, options)) return was.state
-  return make(options)
+  if (was?.state === undefined) return make(options)
+  if (sameOptions(was.options, options)) return was.state
+  const isSameMode = (was.options?.mode ?? "enforce") === (options.mode ?? "enforce")
+  return isSameMode || isOfEveryMode ? make(options, was.state) : make(options)
 }
 
 /** What a stage of a living upstream was. */
@@ -71,7 +77,7 @@ export const upstreamStages = (
   before?: { readonly policy: HttpPolicy; readonly stages: UpstreamStages }
 ): UpstreamStages => ({
   budget: kept(was(before?.policy, before?.stages, "budget"), policy.budget, RetryBudget.make),
-  rateLimit: kept(was(before?.policy, before?.stages, "rateLimit"), present(policy.rateLimit), RateLimit.make),
+  rateLimit: kept(was(before?.policy, before?.stages, "rateLimit"), present(policy.rateLimit), RateLimit.make, true),
   singleFlight: kept(
     was(before?.policy, before?.stages, "singleFlight"),
     present(policy.singleFlight),
@@ -91,21 +97,19 @@ export const endpointStages = (
 ): EndpointStages => {
   const latencies =
     before?.stages.latencies ?? (policy.adaptiveTimeout === undefined ? undefined : LatencyTracker.make())
-  const breaker = kept(was(before?.policy, before?.stages, "breaker"), present(policy.breaker), (options) =>
-    forcedLike(before?.stages.breaker, CircuitBreaker.make(options))
+  const breaker = kept(was(before?.policy, before?.stages, "breaker"), present(policy.breaker), (options, living) =>
+    forcedLike(before?.stages.breaker, CircuitBreaker.make(options, living))
   )
   const bulkhead = resized(before, present(policy.bulkhead))
   const adaptiveConcurrency = kept(
     was(before?.policy, before?.stages, "adaptiveConcurrency"),
     present(policy.adaptiveConcurrency),
-    AdaptiveConcurrency.make
+    AdaptiveConcurrency.make,
+    true
   )
   const throttle = kept(was(before?.policy, before?.stages, "throttle"), present(policy.throttle), Throttle.make)
   const asked = { breaker, bulkhead, adaptiveConcurrency }
-  const hedge =
-    before !== undefined && sameStages(before.stages, asked) && before.budget === budget
-      ? kept(was(before.policy, before.stages, "hedge"), present(policy.hedge), makeHedge(asked, budget))
-      : kept(undefined, present(policy.hedge), makeHedge(asked, budget))
+  const hedge = hedgeOf(before, present(policy.hedge), asked, budget)
   return {
     hedge,
     breaker,
@@ -128,10 +132,26 @@ const sameStages = (one: Asked, other: Asked): boolean =>
   one.bulkhead === other.bulkhead &&
   one.adaptiveConcurrency === other.adaptiveConcurrency
 
-const makeHedge =
-  (asked: Asked, budget: RetryBudget.RetryBudget | undefined) =>
-  (options: NonNullable<HttpPolicy["hedge"]>): Hedge.Hedge =>
-    Hedge.make({ ...options, budget, mayStart: () => hasRoom(asked) })
+/** A hedge asks the stages beside it, and pays from the budget: with one of them it is another, which has learned the same. */
+const hedgeOf = (
+  before:
+    | {
+        readonly policy: HttpPolicy
+        readonly stages: EndpointStages
+        readonly budget: RetryBudget.RetryBudget | undefined
+      }
+    | undefined,
+  options: HttpPolicy["hedge"],
+  asked: Asked,
+  budget: RetryBudget.RetryBudget | undefined
+): Hedge.Hedge | undefined => {
+  if (options === undefined) return undefined
+  const living = before?.stages.hedge
+  const isSame = before !== undefined && sameStages(before.stages, asked) && before.budget === budget
+  if (living !== undefined && isSame && sameOptions(before?.policy.hedge, options)) return living
+  const isSameMode = living?.mode === (options.mode ?? "enforce")
+  return Hedge.make({ ...options, budget, mayStart: () => hasRoom(asked) }, isSameMode ? living : undefined)
+}
 
 /** What an operator forced stays forced, until an operator ends it: a file that changes is no such word. */
 const forcedLike = (
@@ -163,7 +183,7 @@ const resized = (
   const living = before?.stages.bulkhead
   if (options === undefined || living === undefined) return options && Bulkhead.make(options)
   const had = before?.policy.bulkhead
-  if (had?.mode !== options.mode || !sameOptions(had?.maxWait, options.maxWait)) return Bulkhead.make(options)
+  if (had?.mode !== options.mode || !sameOptions(had?.maxWait, options.maxWait)) return Bulkhead.make(options, living)
   living.resize({
     maxConcurrent: options.maxConcurrent ?? Bulkhead.defaults.maxConcurrent,
     maxQueue: options.maxQueue ?? Bulkhead.defaults.maxQueue
