@@ -39,6 +39,7 @@ import type { DropReason } from "./internal/deliveryQueue.ts"
 import { pendingItems } from "./internal/deliveryQueue.ts"
 import type { Delivery, Settings } from "./internal/otlpDelivery.ts"
 import { makeDeliveries } from "./internal/otlpDelivery.ts"
+import * as OtlpData from "./internal/otlpData.ts"
 import * as Json from "./internal/otlpJson.ts"
 import * as Protobuf from "./internal/otlpProtobuf.ts"
 import { resourceOf } from "./internal/otlpResource.ts"
@@ -47,7 +48,8 @@ export type {
   /**
    * Why items never arrived.
    *
-   * - `overflow`: the queue was full, and they were the oldest in it; or they alone were more than it holds
+   * - `overflow`: the queue was full, and they were the oldest in it; or there was no room beside what was being sent
+   * - `oversized`: one alone was more than the queue holds
    * - `refused`: the receiver answered with a status that must not be tried again
    * - `exhausted`: they were tried for as long as `giveUpAfter`
    * - `partial`: the receiver took the others of their batch, and said that it did not take them
@@ -282,27 +284,23 @@ const withoutEnvironment = Effect.provideService(ConfigProvider.ConfigProvider, 
 /** Encodes for a delivery, which then knows of how many items a body is made. */
 const serializationFor = (delivery: Delivery, protocol: "protobuf" | "json"): OtlpSerialization["Service"] => {
   const contentType = protocol === "json" ? "application/json" : "application/x-protobuf"
-  const encoding = protocol === "json" ? Json : Protobuf
+  const { encodeLogs, encodeMetrics, encodeTraces } = protocol === "json" ? Json : Protobuf
+  const metricsOf = OtlpData.metricsData()
+  const { countPoints, countRecords, countSpans, fineMetrics, fineRecords, fineSpans } = OtlpData
+  const traces = { contentType, count: countSpans, encode: encodeTraces, fine: fineSpans }
+  const metrics = { contentType, count: countPoints, encode: encodeMetrics, fine: fineMetrics }
+  const logs = { contentType, count: countRecords, encode: encodeLogs, fine: fineRecords }
   return {
-    traces: (data) => {
-      const items = Protobuf.countSpans(data)
-      return delivery.encode(items, contentType, () => encoding.encodeTraces(data, items))
-    },
-    metrics: (data) => {
-      const items = Protobuf.countPoints(data)
-      return delivery.encode(items, contentType, () => encoding.encodeMetrics(data, items))
-    },
-    logs: (data) => {
-      const items = Protobuf.countRecords(data)
-      return delivery.encode(items, contentType, () => encoding.encodeLogs(data, items))
-    }
+    traces: (data) => delivery.encode(OtlpData.tracesOf(data), traces),
+    metrics: (data) => delivery.encode(metricsOf(data), metrics),
+    logs: (data) => delivery.encode(OtlpData.logsOf(data), logs)
   }
 }
 
 const nothing: SignalStats = {
   offered: 0,
   arrived: 0,
-  dropped: { overflow: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 },
+  dropped: { overflow: 0, oversized: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 },
   pending: 0,
   pendingBatches: 0,
   pendingBytes: 0,

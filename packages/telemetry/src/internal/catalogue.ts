@@ -111,7 +111,7 @@ export const catalogue = {
     source: "calls"
   },
   "http.client.open_connections": {
-    kind: "gauge",
+    kind: "upDownCounter",
     unit: "{connection}",
     description: "Connections that are open",
     attributes: [...perPool, "http.connection.state"],

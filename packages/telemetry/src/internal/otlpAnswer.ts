@@ -12,6 +12,8 @@ export type Verdict =
   | { readonly _tag: "Arrived"; readonly rejected: number; readonly message: string }
   /** It may be sent again. */
   | { readonly _tag: "Retry"; readonly why: string }
+  /** It is more than the receiver takes at once, and may be sent in pieces. */
+  | { readonly _tag: "TooLarge"; readonly why: string }
   /** It must not be sent again. */
   | { readonly _tag: "Refused"; readonly why: string }
 
@@ -26,6 +28,7 @@ export const judge = (status: number, contentType: string, bytes: Uint8Array): V
   }
   const said = statusMessage(contentType, bytes)
   const why = said === "" ? `status ${status}` : `status ${status}, ${said}`
+  if (status === 413) return { _tag: "TooLarge", why }
   return { _tag: retryable.has(status) ? "Retry" : "Refused", why }
 }
 
