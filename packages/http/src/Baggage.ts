@@ -99,7 +99,7 @@ export const withMember = (
 }
 
 /**
- * Reads a header. What is not well-formed, and what is beyond the limits, is left out.
+ * Reads a header. A member that is not well-formed, or has no room within the limits, is left out, and no other one with it.
  *
  * ```ts
  * import { Baggage } from "holdfast"
@@ -120,8 +120,10 @@ export const fromHeader = (header: string): Baggage => {
     const key = pair.slice(0, at).trim()
     const value = decoded(pair.slice(at + 1).trim())
     if (at === -1 || !token.test(key) || value === undefined) continue
-    bytes += member.length + 1
-    if (bytes > limits.bytes || baggage.size >= limits.members) break
+    // one that has no room leaves it to those after it
+    const room = bytes + (bytes === 0 ? 0 : 1) + member.length
+    if (room > limits.bytes || (baggage.size >= limits.members && !baggage.has(key))) continue
+    bytes = room
     const properties = rest.map((property) => property.trim()).join(";")
     baggage.set(key, properties === "" ? { value } : { value, properties })
   }
