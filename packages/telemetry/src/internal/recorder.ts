@@ -439,6 +439,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
     if (upstreams.size >= maxUpstreams) return undefined
     const record = new UpstreamRecord(name, false, forgetIfDue)
     upstreams.set(name, record)
+    record.begin(table)
     return record
   }
 
@@ -500,7 +501,6 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
       if (record === undefined) return
       record.living++
       record.leftAtMillis = undefined
-      record.begin(table)
     },
     left: (upstream) => {
       const record = upstreams.get(upstream)
