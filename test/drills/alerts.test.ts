@@ -113,9 +113,8 @@ const load = ({ answer, name, patience }: Case) =>
       answer(request, response)
     })
     const upstream = yield* Upstream.make(name, { baseUrl: origin, policy })
-    const call = Effect.exit(
-      patience === undefined ? upstream.get("/x") : Effect.timeoutOption(upstream.get("/x"), patience)
-    )
+    const ended = Effect.ignore(upstream.get("/x"))
+    const call = patience === undefined ? ended : Effect.asVoid(Effect.timeoutOption(ended, patience))
     while (sinceBegunMillis() < drillMillis) {
       yield* Effect.forkScoped(call)
       yield* Effect.sleep("100 millis")

@@ -191,7 +191,8 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
         maxUpstreams: maxSeries,
         bodySizes: options.bodySizes ?? defaults.bodySizes,
         keepMillis,
-        nowMillis
+        nowMillis,
+        epochMillis: () => clock.currentTimeMillisUnsafe()
       })
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {

@@ -12,7 +12,7 @@
  * neither a letter nor a digit.
  *
  * The page is made and sent in pieces, so that a large one does not hold up the calls of the process. Whoever asks for OpenMetrics 1.0
- * gets it, with units; creation times are not on it, because a Prometheus that does not know them stores each as one more series.
+ * gets it, with units, and with the trace of the last call in each bucket of a duration where that is kept; creation times are not on it, because a Prometheus that does not know them stores each as one more series.
  *
  * **Gotchas**: Effect's own `PrometheusMetrics` does not do that: it leaves names as they are, without unit and `_total`, and calls
  * what goes up and down a counter. Mount one of the two.

@@ -107,7 +107,7 @@ describe("the console tracer", () => {
       const blocks: Array<string> = []
       const layer = ConsoleTracer.layer({
         write: (text) => void blocks.push(text),
-        colors: false,
+        colours: false,
         attributes: ["said"]
       })
       yield* Effect.ignore(

@@ -1,11 +1,12 @@
 import { gunzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Metric } from "effect"
+import { Effect, Layer, Metric, Tracer } from "effect"
 import { HttpRouter } from "effect/http"
 import * as Prometheus from "../src/Prometheus.ts"
 import { formatFor } from "../src/internal/prometheusAccept.ts"
 import { prometheusName } from "../src/internal/prometheusNames.ts"
-import { isolated } from "./support/observed.ts"
+import * as Metrics from "../src/Metrics.ts"
+import { callEnd, isolated, observed, observer } from "./support/observed.ts"
 
 const pageAfter = (...updates: ReadonlyArray<Effect.Effect<void>>) =>
   isolated(Effect.andThen(Effect.all(updates), Prometheus.page))
@@ -188,7 +189,7 @@ tea_total{key="green"} 1
         const page = yield* Prometheus.page
         clearImmediate(next)
         assert.lengthOf(page.match(/^steep_count/gm) ?? [], 2000)
-        // what 128 KB of the page take, and 500 histograms that are read, is a turn
+        // what 128 KB of the page take, and 200 histograms that are read, is a turn
         assert.isAtLeast(turns, page.length / 131_072)
       })
     )
@@ -249,6 +250,29 @@ steep_seconds_count 1
 `
         )
       })
+    )
+  )
+
+  it.live("in OpenMetrics, a bucket of a duration has the trace of the last call in it", () =>
+    isolated(
+      Effect.gen(function* () {
+        const heard = yield* observer
+        const [traceId, spanId] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"]
+        const spanOf = (sampled: boolean) => Tracer.externalSpan({ traceId, spanId, sampled })
+        heard.callEnded?.(observed({ span: spanOf(true) }), callEnd({ durationMillis: 40 }))
+        heard.callEnded?.(observed({ span: spanOf(true) }), callEnd({ durationMillis: 600_000 }))
+        heard.callEnded?.(observed({ span: spanOf(false) }), callEnd({ durationMillis: 4 }))
+        heard.callEnded?.(observed(), callEnd({ durationMillis: 4 }))
+        const lines = (body: string) => body.split("\n").filter((line) => line.startsWith("holdfast_call_duration"))
+        const { body } = yield* fetched({ accept: "application/openmetrics-text" })
+        const traced = lines(body).filter((line) => line.includes(" # "))
+        assert.lengthOf(traced, 2)
+        const trace = new RegExp(` # \\{trace_id="${traceId}",span_id="${spanId}"\\} (0.04|600) [0-9.]+$`)
+        assert.match(traced[0] ?? "", /le="0.05"\} 3 /)
+        assert.match(traced[1] ?? "", /le="\+Inf"\} 4 /)
+        for (const line of traced) assert.match(line, trace)
+        assert.notInclude((yield* fetched({})).body, traceId)
+      }).pipe(Effect.provide(Metrics.layer()))
     )
   )
 

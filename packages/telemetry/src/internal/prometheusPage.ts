@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import { Families, type Format, type Snapshot } from "./prometheusText.ts"
 
 /** Metrics that are read, or put in their families, in one turn. */
-const metricsPerTurn = 500
+const metricsPerTurn = 200
 
 /** Characters of a piece: 2 ms of work, or so. */
 const charactersPerTurn = 131_072

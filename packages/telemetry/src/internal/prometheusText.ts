@@ -1,5 +1,6 @@
 import type * as Metric from "effect/Metric"
 import { labelName, prometheusName, unitIn } from "./prometheusNames.ts"
+import type { Exemplar, ExemplifiedState } from "./series.ts"
 
 /** A metric as it was read. */
 export type Snapshot = Metric.Metric.Snapshot
@@ -93,10 +94,17 @@ const boundaryText = (value: number, format: Format): string => {
   return format === "openMetrics" && /^-?\d+$/.test(text) ? `${text}.0` : text
 }
 
-const sample = (name: string, labels: string, value: number | bigint, more = ""): string => {
+const sample = (name: string, labels: string, value: number | bigint, more = "", exemplar = ""): string => {
   const inside = more === "" ? labels : labels === "" ? more : `${labels},${more}`
-  return `${name}${inside === "" ? "" : `{${inside}}`} ${number(value)}\n`
+  return `${name}${inside === "" ? "" : `{${inside}}`} ${number(value)}${exemplar}\n`
 }
+
+/** What OpenMetrics has behind a sample of a trace that tells more of it. */
+const exemplarText = (exemplar: Exemplar | undefined): string =>
+  exemplar === undefined
+    ? ""
+    : ` # {trace_id="${escapedValue(exemplar.traceId)}",span_id="${escapedValue(exemplar.spanId)}"} ` +
+      `${number(exemplar.value)} ${exemplar.epochMillis / 1000}`
 
 const samples = (name: string, labels: string, metric: Snapshot, format: Format): string => {
   switch (metric.type) {
@@ -112,15 +120,17 @@ const samples = (name: string, labels: string, metric: Snapshot, format: Format)
       return text
     }
     case "Histogram": {
-      const { buckets, count, sum } = metric.state
+      const { buckets, count, exemplars, sum }: ExemplifiedState = metric.state
+      const exemplar = (bucket: number) => (format === "openMetrics" ? exemplarText(exemplars?.[bucket]) : "")
       let text = ""
-      for (const [boundary, count] of buckets) {
+      for (const [index, [boundary, count]] of buckets.entries()) {
         if (boundary === Infinity) continue
-        text += sample(`${name}_bucket`, labels, count, `le="${boundaryText(boundary, format)}"`)
+        const le = `le="${boundaryText(boundary, format)}"`
+        text += sample(`${name}_bucket`, labels, count, le, exemplar(index))
       }
       return (
         text +
-        sample(`${name}_bucket`, labels, count, 'le="+Inf"') +
+        sample(`${name}_bucket`, labels, count, 'le="+Inf"', exemplar(buckets.length)) +
         sample(`${name}_sum`, labels, sum) +
         sample(`${name}_count`, labels, count)
       )

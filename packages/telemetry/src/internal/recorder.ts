@@ -15,6 +15,8 @@ export interface RecorderOptions {
   readonly keepMillis: number
   /** A clock that only goes forward. */
   readonly nowMillis: () => number
+  /** What a calendar says, for the times of exemplars. */
+  readonly epochMillis: () => number
 }
 
 /** Turns what happens to calls into figures. */
@@ -92,7 +94,7 @@ class Operation {
   private readonly labels: Labels
   private readonly requestLabels: Labels
   private readonly activeLabels: Labels
-  private readonly bodySizes: boolean
+  private readonly options: RecorderOptions
   private readonly sums = new Map<string, Sum>()
   private readonly histograms = new Map<string, Distribution>()
   private readonly requests = new Map<string | number, RequestSeries>()
@@ -109,14 +111,14 @@ class Operation {
     table: Table,
     upstream: UpstreamRecord,
     labels: { readonly of: Labels; readonly request: Labels; readonly active: Labels },
-    bodySizes: boolean
+    options: RecorderOptions
   ) {
     this.table = table
     this.upstream = upstream
     this.labels = labels.of
     this.requestLabels = labels.request
     this.activeLabels = labels.active
-    this.bodySizes = bodySizes
+    this.options = options
   }
 
   add(name: SumName, key: string, labels: Labels | undefined): void {
@@ -149,7 +151,15 @@ class Operation {
     this.active.value++
   }
 
-  attemptEnded(end: AttemptEnd): void {
+  /** Records how long something of a call took, with its trace where that is kept. */
+  private took(durations: Distribution, seconds: number, { span }: ObservedCall): void {
+    const bucket = durations.record(seconds)
+    if (bucket < 0 || span === undefined || !span.sampled) return
+    const { spanId, traceId } = span
+    durations.exemplify(bucket, { value: seconds, traceId, spanId, epochMillis: this.options.epochMillis() })
+  }
+
+  attemptEnded(call: ObservedCall, end: AttemptEnd): void {
     this.upstream.inFlight--
     if (this.active !== undefined) this.active.value--
     const errorType = end.outcome === "failure" ? attemptErrorType(end.reason) : undefined
@@ -165,8 +175,8 @@ class Operation {
     const seconds = secondsAtUpstream(end)
     if (seconds === undefined) return
     const request = this.request(end, errorType)
-    request.duration.record(seconds)
-    if (!this.bodySizes) return
+    this.took(request.duration, seconds, call)
+    if (!this.options.bodySizes) return
     if (end.requestBytes !== undefined) {
       request.requestBytes ??= this.sizes("http.client.request.body.size", end, errorType)
       request.requestBytes.record(end.requestBytes)
@@ -226,18 +236,19 @@ class Operation {
     return this.table.histogram(name, labels, this.upstream)
   }
 
-  callEnded({ durationMillis, error, outcome }: CallEnd): void {
+  callEnded(call: ObservedCall, { durationMillis, error, outcome }: CallEnd): void {
     if (outcome === "success") {
       this.upstream.outcome(this.table, outcome, undefined).value++
       this.calls ??= this.sum("holdfast.calls", outcome, { "holdfast.outcome": outcome })
       this.calls.value++
       this.durations ??= this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
-      this.durations.record(durationMillis / 1000)
+      this.took(this.durations, durationMillis / 1000, call)
       return
     }
     // how soon a call is refused says nothing of its upstream, and would make it look the faster the more are
     if (error === undefined || error.attempts > 0) {
-      this.record("holdfast.call.duration", outcome, { "holdfast.outcome": outcome }, durationMillis / 1000)
+      const durations = this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
+      this.took(durations, durationMillis / 1000, call)
     }
     if (outcome === "interrupted") {
       this.upstream.outcome(this.table, outcome, undefined).value++
@@ -374,7 +385,7 @@ class UpstreamRecord implements Owner {
   }
 
   /** The operation of a call; one that has no room any more shares its method's. */
-  operation(table: Table, call: ObservedCall, { bodySizes, maxOperations }: RecorderOptions): Operation {
+  operation(table: Table, call: ObservedCall, options: RecorderOptions): Operation {
     let endpoint = this.endpoints.get(call.origin)
     if (endpoint === undefined) {
       endpoint = new Endpoint(call.origin)
@@ -383,7 +394,7 @@ class UpstreamRecord implements Owner {
     const known = endpoint.operations.get(call.operation)
     if (known !== undefined) return known
     const method = knownMethods.has(call.method) ? call.method : other
-    const isOwn = this.operations < maxOperations
+    const isOwn = this.operations < options.maxOperations
     if (!isOwn) {
       const rest = endpoint.rest.get(method)
       if (rest !== undefined) return rest
@@ -401,7 +412,7 @@ class UpstreamRecord implements Owner {
             : { ...base, ...toward },
         active: { ...this.labels, ...toward }
       },
-      bodySizes
+      options
     )
     if (!isOwn) endpoint.rest.set(method, made)
     else {
@@ -415,11 +426,11 @@ class UpstreamRecord implements Owner {
 const ignore = (): void => {}
 
 export const makeRecorder = (table: Table, options: RecorderOptions): Recorder => {
-  const { bodySizes, keepMillis, maxUpstreams, nowMillis } = options
+  const { keepMillis, maxUpstreams, nowMillis } = options
   const upstreams = new Map<string, UpstreamRecord>()
   /** Upstreams beyond the bound share one record, and their calls stay with it though room should be made. */
   const crowd = new UpstreamRecord("", true, ignore)
-  const crowdOperation = new Operation(table, crowd, { of: {}, request: {}, active: {} }, bodySizes)
+  const crowdOperation = new Operation(table, crowd, { of: {}, request: {}, active: {} }, options)
   const ofTheCrowd = new WeakSet<ObservedCall>()
   let hasCrowd = false
   // what is told of a call often comes in pairs: the last one is found without a look
@@ -469,11 +480,11 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
         const { upstream } = operation
         upstream.inFlight--
         upstream.callsInFlight(table).value--
-        operation.callEnded(end)
+        operation.callEnded(call, end)
         lastCall = undefined
       },
       attemptStarted: (call) => find(call).attemptStarted(),
-      attemptEnded: (call, end) => find(call).attemptEnded(end),
+      attemptEnded: (call, end) => find(call).attemptEnded(call, end),
       retryScheduled: (call, { delayMillis, reason }) => {
         const operation = find(call)
         const errorType = attemptErrorType(reason)
