@@ -10,7 +10,7 @@ import { Effect, Layer, Metric } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { Backoff, CircuitBreaker, HttpPolicy, Upstream } from "holdfast"
 import { NodeTransport } from "holdfast/node"
-import { Metrics, Prometheus } from "holdfast/telemetry"
+import { MemoryTracer, Metrics, Prometheus } from "holdfast/telemetry"
 import { isInstalled, startPrometheus } from "../prometheus/server.ts"
 import { type Handler, serve } from "../support/direct.ts"
 
@@ -139,6 +139,9 @@ it.live.skipIf(isMissing && !isRequired)(
       // a busy machine is late with some of them; a page that is not understood fails them all
       const [scraped] = yield* prometheus.query("avg_over_time(up[5m])")
       assert.isAbove(scraped?.value ?? 0, 0.5, yield* prometheus.scrapeError)
+      const asked = { headers: { accept: "application/openmetrics-text" } }
+      const shown = yield* Effect.promise(async () => (await fetch(`${url}/metrics`, asked)).text())
+      assert.match(shown, / # \{trace_id="/, "what was scraped has exemplars")
       const firing = (expr: string) =>
         Effect.map(prometheus.query(expr), (found) => (upstream: string) => [
           ...new Set(
@@ -165,7 +168,8 @@ it.live.skipIf(isMissing && !isRequired)(
         if (isWellAtEnd) assert.deepStrictEqual(left, [], `${name}: what must have ended`)
       }
     }).pipe(
-      Effect.provide(Layer.provideMerge(NodeTransport.layer(), Metrics.layer())),
+      // with spans, so that what Prometheus scrapes has exemplars
+      Effect.provide(Layer.provideMerge(NodeTransport.layer(), Layer.merge(Metrics.layer(), MemoryTracer.layer()))),
       Effect.scoped,
       Effect.provideService(Metric.MetricRegistry, new Map())
     ),

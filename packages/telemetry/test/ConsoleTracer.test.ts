@@ -111,10 +111,9 @@ describe("the console tracer", () => {
         attributes: ["said"]
       })
       yield* Effect.ignore(
-        Effect.andThen(
-          Effect.annotateCurrentSpan("said", "x\u009b2J\ny"),
-          Effect.fail(new Error("no\n\u202estock"))
-        ).pipe(Effect.withSpan("a\nforged\u001b[2K"))
+        Effect.andThen(Effect.annotateCurrentSpan("said", "x\u009b2J\ny"), Effect.fail("no\n\u202estock")).pipe(
+          Effect.withSpan("a\nforged\u001b[2K")
+        )
       ).pipe(Effect.provide(layer))
       const lines = (blocks[0] ?? "").trimEnd().split("\n")
       assert.lengthOf(lines, 2, "a heading and a span")

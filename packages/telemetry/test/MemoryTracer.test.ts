@@ -99,10 +99,9 @@ describe("the memory tracer", () => {
   it.effect("what a span holds of others forges no line", () =>
     Effect.gen(function* () {
       yield* Effect.ignore(
-        Effect.andThen(
-          Effect.annotateCurrentSpan("said", "x\u009b2J\ny"),
-          Effect.fail(new Error("no\n\u202estock"))
-        ).pipe(Effect.withSpan("a\nforged\u001b[2K"))
+        Effect.andThen(Effect.annotateCurrentSpan("said", "x\u009b2J\ny"), Effect.fail("no\n\u202estock")).pipe(
+          Effect.withSpan("a\nforged\u001b[2K")
+        )
       )
       const text = yield* MemoryTracer.text({ attributes: ["said"] })
       assert.lengthOf(text.split("\n"), 1)
