@@ -1,6 +1,5 @@
-// The Prometheus rules that the telemetry package ships, from the catalogues of metrics and of errors.
+// The Prometheus rules that the telemetry package ships, from the catalogue of metrics.
 
-import { ErrorCatalog } from "holdfast"
 import { type Metrics, Prometheus } from "holdfast/telemetry"
 
 interface Recording {
@@ -29,18 +28,19 @@ const rate = (metric: Metrics.Name, by: string, where = ""): string =>
 const p99 = (metric: Metrics.Name, by: string, where = ""): string =>
   `histogram_quantile(0.99, sum by (le, ${by}) (rate(${name(metric)}_bucket${where === "" ? "" : `{${where}}`}[5m])))`
 
-/** Codes of failures that whoever calls has made itself: they say nothing of the upstream. */
-const callersOwn = [
-  ...new Set(
-    Object.values(ErrorCatalog.table)
-      .filter(({ nature }) => nature === "caller")
-      .map(({ code }) => code)
-  )
-].sort()
-
 const judged = 'holdfast_outcome!="interrupted"'
 
+/**
+ * What counts as a failure of an upstream, here and on the dashboard: whatever failed, but what whoever calls has made wrong himself,
+ * which says nothing of the upstream.
+ */
+export const failed = 'holdfast_outcome="failure",holdfast_nature!="caller"'
+
+export const interrupted = 'holdfast_outcome="interrupted"'
+
 const calls = "job_holdfast_upstream:holdfast_calls:rate5m"
+const abandoned = "job_holdfast_upstream:holdfast_calls_abandoned:ratio_rate5m"
+const patience = "job_holdfast_upstream:holdfast_call_abandoned_seconds:mean_rate5m"
 const failures = "job_holdfast_upstream:holdfast_call_failures:ratio_rate5m"
 const slowest = "job_holdfast_upstream:holdfast_call_duration_seconds:p99_5m"
 const slowestByOperation = "job_holdfast_upstream_holdfast_operation:holdfast_call_duration_seconds:p99_5m"
@@ -53,17 +53,20 @@ const bulkheads = "job_instance_holdfast_upstream:holdfast_bulkhead_use:ratio"
 /** A series for what has not happened yet, so that a share of it is 0 and not absent. */
 const orZero = (expr: string): string => `(${expr} or ${calls} * 0)`
 
+/** Calls that ended, however they did. */
+const ended = rate("holdfast.upstream.calls", byUpstream)
+
 const recordings: ReadonlyArray<Recording> = [
-  { record: calls, expr: rate("holdfast.calls", byUpstream, judged) },
+  { record: calls, expr: rate("holdfast.upstream.calls", byUpstream, judged) },
+  { record: failures, expr: `${orZero(rate("holdfast.upstream.calls", byUpstream, failed))} / ${calls}` },
+  { record: abandoned, expr: `${rate("holdfast.upstream.calls", byUpstream, interrupted)} / ${ended}` },
   {
-    record: failures,
-    expr: `${orZero(
-      rate("holdfast.calls", byUpstream, `holdfast_outcome="failure",error_type!~"${callersOwn.join("|")}"`)
-    )} / ${calls}`
+    record: patience,
+    expr: `sum by (${byUpstream}) (rate(${name("holdfast.call.duration")}_sum{${interrupted}}[5m])) / sum by (${byUpstream}) (rate(${name("holdfast.call.duration")}_count{${interrupted}}[5m]))`
   },
   { record: slowest, expr: p99("holdfast.call.duration", byUpstream, judged) },
   { record: slowestByOperation, expr: p99("holdfast.call.duration", `${byUpstream}, holdfast_operation`, judged) },
-  { record: requests, expr: p99("http.client.request.duration", byUpstream) },
+  { record: requests, expr: p99("http.client.request.duration", byUpstream, judged) },
   { record: retries, expr: `${orZero(rate("holdfast.retries", byUpstream))} / ${calls}` },
   { record: refusals, expr: rate("holdfast.refusals", `${byUpstream}, holdfast_stage`) },
   { record: deadlines, expr: `${orZero(rate("holdfast.deadline.misses", byUpstream))} / ${calls}` },
@@ -88,6 +91,16 @@ const alerts: ReadonlyArray<Alert> = [
       "More than 10 % of the calls failed for 5 minutes, the caller's own mistakes aside. holdfast_calls_total by error_type says why."
   },
   {
+    alert: "HoldfastCallersGiveUp",
+    // who types a search leaves a call at once; who leaves after a second or more was not answered
+    expr: `${abandoned} > 0.25 and ${patience} > 1 and ${ended} > 0.1`,
+    for: "5m",
+    severity: "critical",
+    summary: "Callers give up {{ $value | humanizePercentage }} of the calls to {{ $labels.holdfast_upstream }}",
+    description:
+      "More than a quarter of the calls were left by whoever made them, after a second or more. An upstream that hangs fails nothing while its callers have less patience than its policy."
+  },
+  {
     alert: "HoldfastCircuitNotClosed",
     // half-open counts: a circuit that goes from open to half-open and back has not recovered
     expr: `sum by (job, instance, holdfast_upstream, server_address, server_port) (${name("holdfast.circuit.state")}{holdfast_circuit_state=~"Open|HalfOpen"}) > 0`,
@@ -96,6 +109,16 @@ const alerts: ReadonlyArray<Alert> = [
     summary: "The circuit to {{ $labels.holdfast_upstream }} does not close",
     description:
       "{{ $labels.instance }} has refused most calls to {{ $labels.server_address }}:{{ $labels.server_port }} for 5 minutes, and its probes fail."
+  },
+  {
+    alert: "HoldfastCircuitFlapping",
+    // the changes and not the states that a scrape happens to see: a circuit may open and close between two of them
+    expr: `sum by (job, instance, holdfast_upstream, server_address, server_port) (increase(${name("holdfast.circuit.transitions")}{holdfast_circuit_state="Open"}[15m])) > 5`,
+    for: "5m",
+    severity: "warning",
+    summary: "The circuit to {{ $labels.holdfast_upstream }} opens again and again",
+    description:
+      "{{ $labels.instance }} has opened it {{ $value | humanize }} times in 15 minutes. The upstream answers the probes and not the calls, or the circuit trips too easily."
   },
   {
     alert: "HoldfastCircuitForced",

@@ -2,6 +2,7 @@
 // not compile here. It is plain JSON of Grafana's schema 42, without its SDK.
 
 import { type Metrics, Prometheus } from "holdfast/telemetry"
+import { failed, interrupted } from "./alertRules.ts"
 
 interface Panel {
   readonly title: string
@@ -66,7 +67,6 @@ const quantiles = (metric: Metrics.Name, by: string, legend: string, where?: str
   }))
 
 const judged = 'holdfast_outcome!="interrupted"'
-const failed = 'holdfast_outcome="failure"'
 
 const rows: ReadonlyArray<Row> = [
   {
@@ -76,20 +76,33 @@ const rows: ReadonlyArray<Row> = [
         "Calls by outcome",
         "Calls that ended, a second. An interrupted one was left by who called it.",
         "reqps",
-        rate("holdfast.calls", "holdfast_upstream, holdfast_outcome"),
-        "{{holdfast_upstream}} {{holdfast_outcome}}",
+        rate("holdfast.upstream.calls", "holdfast_upstream, holdfast_outcome, holdfast_nature", ofUpstream),
+        "{{holdfast_upstream}} {{holdfast_outcome}} {{holdfast_nature}}",
         { isStacked: true }
       ),
       one(
         "Failed calls",
-        "Share of the calls that failed, of those that were not interrupted.",
+        "Share of the calls that failed, of those that were not interrupted. What whoever calls has made wrong himself is none.",
         "percentunit",
-        `${rate("holdfast.calls", upstream, ofOperation, failed)} / ${rate("holdfast.calls", upstream, ofOperation, judged)}`,
+        `${rate("holdfast.upstream.calls", upstream, ofUpstream, failed)} / ${rate("holdfast.upstream.calls", upstream, ofUpstream, judged)}`,
+        named
+      ),
+      one(
+        "Calls that were given up",
+        "Share of all calls that whoever made them left. Many that are old: the upstream hangs.",
+        "percentunit",
+        `${rate("holdfast.upstream.calls", upstream, ofUpstream, interrupted)} / ${rate("holdfast.upstream.calls", upstream, ofUpstream)}`,
         named
       ),
       several(
+        "Age of calls that were given up",
+        "How long callers had waited.",
+        "s",
+        quantiles("holdfast.call.duration", upstream, named, ofOperation, interrupted)
+      ),
+      several(
         "Duration of calls",
-        "With all attempts and waits.",
+        "With all attempts and waits; without what was refused before anything was sent.",
         "s",
         quantiles("holdfast.call.duration", upstream, named, ofOperation, judged)
       ),
@@ -110,7 +123,7 @@ const rows: ReadonlyArray<Row> = [
         "Failed calls by code",
         "Codes of the error catalogue.",
         "reqps",
-        rate("holdfast.calls", `${operation}, error_type`, ofOperation, failed),
+        rate("holdfast.calls", `${operation}, error_type`, ofOperation, 'holdfast_outcome="failure"'),
         `${operationNamed} {{error_type}}`
       ),
       one(
@@ -149,9 +162,15 @@ const rows: ReadonlyArray<Row> = [
       ),
       several(
         "Duration of requests",
-        "Each attempt for itself, without the waits before it.",
+        "Each attempt for itself, from when it has its connection; without those that were cancelled.",
         "s",
-        quantiles("http.client.request.duration", upstream, named, ofUpstream)
+        quantiles("http.client.request.duration", upstream, named, ofUpstream, judged)
+      ),
+      several(
+        "Waits for a connection",
+        "For one that is free, or until a new one is made.",
+        "s",
+        quantiles("holdfast.connection.wait", endpoint, endpointNamed, ofUpstream)
       ),
       one(
         "Requests in flight",
@@ -160,10 +179,15 @@ const rows: ReadonlyArray<Row> = [
         gauge("http.client.active_requests", upstream, "sum"),
         named
       ),
-      several("Size of bodies", "Mean over the interval.", "bytes", [
-        { expr: mean("http.client.request.body.size"), legend: `sent ${named}` },
-        { expr: mean("http.client.response.body.size"), legend: `read ${named}` }
-      ]),
+      several(
+        "Size of bodies",
+        "Mean over the interval. Only where they are measured: the option bodySizes.",
+        "bytes",
+        [
+          { expr: mean("http.client.request.body.size"), legend: `sent ${named}` },
+          { expr: mean("http.client.response.body.size"), legend: `read ${named}` }
+        ]
+      ),
       one(
         "Joined calls",
         "Calls that joined an equal one under way, and cost the upstream nothing.",
@@ -243,6 +267,13 @@ const rows: ReadonlyArray<Row> = [
         gauge("holdfast.circuit.state", `${endpoint}, holdfast_circuit_state`, "sum"),
         `${endpointNamed} {{holdfast_circuit_state}}`,
         { type: "state-timeline" }
+      ),
+      one(
+        "Changes of circuits",
+        "How often they went into a state, in 15 minutes.",
+        "short",
+        `sum by (${endpoint}, holdfast_circuit_state) (increase(${selector(Prometheus.nameOf("holdfast.circuit.transitions"), ofUpstream)}[15m]))`,
+        `${endpointNamed} {{holdfast_circuit_state}}`
       ),
       one(
         "Let through by circuits",
@@ -408,7 +439,7 @@ const variable = (name: string, label: string, query: string) => ({
 })
 
 const calls = Prometheus.nameOf("holdfast.calls")
-const bodies = Prometheus.nameOf("holdfast.body.open")
+const upstreamCalls = Prometheus.nameOf("holdfast.upstream.calls")
 
 export const dashboard = (): string =>
   `${JSON.stringify(
@@ -427,8 +458,8 @@ export const dashboard = (): string =>
       templating: {
         list: [
           { name: "datasource", label: "Data source", type: "datasource", query: "prometheus", current: {} },
-          variable("job", "Job", `label_values(${bodies}, job)`),
-          variable("upstream", "Upstream", `label_values(${bodies}{job=~"$job"}, holdfast_upstream)`),
+          variable("job", "Job", `label_values(${upstreamCalls}, job)`),
+          variable("upstream", "Upstream", `label_values(${upstreamCalls}{job=~"$job"}, holdfast_upstream)`),
           variable("operation", "Operation", `label_values(${calls}{${ofUpstream}}, holdfast_operation)`)
         ]
       },

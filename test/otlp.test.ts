@@ -127,7 +127,7 @@ describe("the OTLP exporter", () => {
     )
   })
 
-  it.live.each([400, 401, 404, 408, 413, 500, 501])("a receiver that answers %i is not asked again", (status) =>
+  it.live.each([400, 401, 404, 408, 500, 501])("a receiver that answers %i is not asked again", (status) =>
     Effect.gen(function* () {
       const { flush, front, lines, traces, within } = yield* setUp([refusal(status, "not\nlike \u001b[31mthis")])
       yield* within(spans(4))
@@ -143,6 +143,56 @@ describe("the OTLP exporter", () => {
         `Warn: Otlp: spans for ${front.url}/v1/traces are being dropped (refused): ` +
           `status ${status}, not like [31mthis. Further drops are counted, not logged`
       ])
+    })
+  )
+
+  describe.each(["protobuf", "json"] as const)("of a receiver that takes so much at once, as %s", (protocol) => {
+    it.live("gets everything in pieces, but for what alone is more, and learns not to ask for it twice", () =>
+      Effect.gen(function* () {
+        const { flush, front, lines, receiver, traces, within } = yield* setUp([{ largestBytes: 6_000 }], { protocol })
+        const fat = Effect.withSpan(Effect.void, "fat", { attributes: { body: "x".repeat(10_000) } })
+        yield* within(spans(30))
+        yield* within(fat)
+        yield* within(spans(30))
+        yield* flush
+        assert.deepStrictEqual(
+          (yield* receiver.spans).map(({ name, resource }) => [name, resource["service.name"]]),
+          Array.from({ length: 60 }, () => ["work", "shop"])
+        )
+        const first = yield* traces
+        assert.deepInclude(first, { offered: 61, arrived: 60, pending: 0, pendingBytes: 0, lastFailure: "status 413" })
+        assert.deepInclude(first.dropped, { refused: 1 })
+        assert.lengthOf(lines, 1)
+        yield* within(spans(60))
+        yield* flush
+        const second = yield* traces
+        assert.deepInclude(second, { offered: 121, arrived: 120 })
+        const statuses = (yield* front.seen).slice(first.requests).map(({ body }) => body.length > 6_000)
+        assert.notInclude(statuses, true)
+      })
+    )
+  })
+
+  it.live("one span that is more than a queue holds is dropped alone, whatever waits and whatever is beside it", () =>
+    Effect.gen(function* () {
+      const { flush, front, lines, receiver, traces, within } = yield* setUp(["hang"], {
+        timeout: "200 millis",
+        maxQueueBytes: 100_000
+      })
+      const hand = within(Effect.timeoutOption(Exporting.flush, "50 millis"))
+      yield* within(spans(300, "before"))
+      yield* hand
+      yield* within(spans(100, "beside"))
+      yield* within(Effect.withSpan(Effect.void, "fat", { attributes: { body: "x".repeat(200_000) } }))
+      yield* hand
+      const stats = yield* traces
+      assert.deepInclude(stats, { offered: 401, pending: 400 })
+      assert.deepInclude(stats.dropped, { oversized: 1, overflow: 0 })
+      assert.match(lines.join("\n"), /\(oversized\): one alone is more than the 100000 bytes that may wait/)
+      yield* front.behave("forward")
+      yield* flush
+      assert.deepInclude(yield* traces, { arrived: 400, pending: 0, pendingBytes: 0 })
+      assert.strictEqual((yield* receiver.spans).filter(({ name }) => name === "beside").length, 100)
     })
   )
 

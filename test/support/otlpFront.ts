@@ -13,7 +13,12 @@ export interface Answer {
   readonly body?: string | Uint8Array
 }
 
-export type Behaviour = "forward" | "hang" | "reset" | Answer
+/** Takes no more than so many bytes at once. */
+export interface Limit {
+  readonly largestBytes: number
+}
+
+export type Behaviour = "forward" | "hang" | "reset" | Limit | Answer
 
 export interface Seen {
   readonly path: string
@@ -54,7 +59,10 @@ export const startFront = (receiver: Pick<OtlpReceiver.OtlpReceiver, "url">, fir
             if (behaviour === undefined || behaviour === "hang") return
             if (behaviour === "reset") request.socket.resetAndDestroy()
             else if (behaviour === "forward") forward(receiver.url, request, body, response)
-            else response.writeHead(behaviour.status, behaviour.headers).end(behaviour.body)
+            else if ("largestBytes" in behaviour) {
+              if (body.length > behaviour.largestBytes) response.writeHead(413).end()
+              else forward(receiver.url, request, body, response)
+            } else response.writeHead(behaviour.status, behaviour.headers).end(behaviour.body)
           })
         })
         server.listen(0, "127.0.0.1")

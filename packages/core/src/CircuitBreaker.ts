@@ -284,6 +284,8 @@ export interface WindowSnapshot {
 export interface Snapshot {
   /** `HalfOpen` as soon as the open time is over, though nothing happens before the next call. */
   readonly state: Phase
+  /** How often it has gone into each state since it was made. It goes `HalfOpen` with the first call after the open time. */
+  readonly entered: { readonly [P in Phase]: number }
   /** The share of calls that are let through: 1 when closed, 0 when open, between them during the ramp. */
   readonly share: number
   /** What is left of the open time; zero when it is not open. */
@@ -468,10 +470,16 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
   let late = 0
   /** The phase that listeners know of. */
   let known: Phase = state.phase
+  const entered: Record<Phase, number> = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, ForcedClosed: 0 }
+
+  const notePhase = (): void => {
+    if (state.phase !== known) entered[state.phase]++
+    known = state.phase
+  }
 
   const tellPhase = (): void => {
     const from = known
-    known = state.phase
+    notePhase()
     if (!isHeard() || from === known) return
     if (known !== "Open") emit({ _tag: known === "HalfOpen" ? "HalfOpened" : known })
     else {
@@ -568,13 +576,14 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
     forceClosed: byHand(State.forceClosed),
     reset: byHand((state, nowMillis) => {
       State.reset(state, nowMillis)
-      known = state.phase
+      notePhase()
       if (isHeard()) emit({ _tag: "Reset" })
     }),
     snapshot: Effect.map(Clock.Clock, (clock) => {
       const look = State.look(state, Deadline.nowMillisUnsafe(clock))
       return {
         state: look.phase,
+        entered: { ...entered },
         share: look.share,
         openTimeLeft: Duration.millis(look.openMillisLeft),
         consecutiveOpenings: look.openings,

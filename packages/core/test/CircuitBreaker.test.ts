@@ -574,6 +574,7 @@ describe("CircuitBreaker", () => {
         const cells = { calls: 4, ok: 1, slowOk: 1, failed: 0, slowFailed: 2 }
         const expected: CircuitBreaker.Snapshot = {
           state: "Closed",
+          entered: { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, ForcedClosed: 0 },
           share: 1,
           openTimeLeft: Duration.zero,
           consecutiveOpenings: 0,

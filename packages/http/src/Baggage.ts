@@ -99,7 +99,7 @@ export const withMember = (
 }
 
 /**
- * Reads a header. What is not well-formed, and what is beyond the limits, is left out.
+ * Reads a header. A member that is not well-formed, or has no room within the limits, is left out, and no other one with it.
  *
  * ```ts
  * import { Baggage } from "holdfast"
@@ -120,17 +120,22 @@ export const fromHeader = (header: string): Baggage => {
     const key = pair.slice(0, at).trim()
     const value = decoded(pair.slice(at + 1).trim())
     if (at === -1 || !token.test(key) || value === undefined) continue
-    bytes += member.length + 1
-    if (bytes > limits.bytes || baggage.size >= limits.members) break
+    // one that has no room leaves it to those after it
+    const room = bytes + (bytes === 0 ? 0 : 1) + member.length
+    if (room > limits.bytes || (baggage.size >= limits.members && !baggage.has(key))) continue
+    bytes = room
     const properties = rest.map((property) => property.trim()).join(";")
     baggage.set(key, properties === "" ? { value } : { value, properties })
   }
   return baggage
 }
 
-/** Whole members only, and no more of a long header than could be kept of it. */
+/** What is taken apart of a header at most: one member that is too long leaves room for those behind it, and many do not. */
+const longestRead = limits.bytes * 8
+
+/** Whole members only. */
 const withinLimit = (header: string): string =>
-  header.length <= limits.bytes ? header : header.slice(0, Math.max(0, header.lastIndexOf(",", limits.bytes)))
+  header.length <= longestRead ? header : header.slice(0, Math.max(0, header.lastIndexOf(",", longestRead)))
 
 const decoded = (value: string): string | undefined => {
   // W3C Baggage §3.3.1.3, baggage-octet

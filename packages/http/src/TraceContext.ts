@@ -5,7 +5,8 @@
  * **When to use**: where a server of your own makes the parent of its spans from the headers of a request, and what other
  * systems keep in `tracestate` is to go on to the upstreams.
  *
- * **What it is not**: a sampler. Whether a trace is recorded is said by the flag that came, and passed on as it is.
+ * **What it is not**: a sampler. Whether a trace is recorded, and whether its id is random, is said by the flags that came, and
+ * passed on as it is.
  *
  * **Gotchas**: Effect's own `HttpTraceContext.fromHeaders` reads no `tracestate`; a parent from there has none to pass on.
  *
@@ -43,6 +44,17 @@ export const TraceState: Context.Reference<string> = Context.Reference<string>(
   }
 )
 
+/**
+ * An annotation of a span: whether who began the trace made its id at random, so that samplers on the way may decide by it. It is passed
+ * on as it came (Trace Context Level 2 §3.2.2.3.2).
+ *
+ * @category annotations
+ * @since 0.1.0
+ */
+export const IsRandom: Context.Reference<boolean> = Context.Reference<boolean>("@holdfast/http/TraceContext/IsRandom", {
+  defaultValue: () => false
+})
+
 /** Trace Context §3.2.2: a later version may have more after the flags, and this one may not. */
 const traceparent = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
 
@@ -61,15 +73,12 @@ export const fromHeaders = (headers: {
     traceparent.exec(headers["traceparent"]?.trim() ?? "") ?? []
   if (whole === undefined || isZero(traceId) || isZero(spanId)) return Option.none()
   if (version === "00" && more !== undefined) return Option.none()
+  const bits = Number.parseInt(flags, 16)
   const state = boundedState(headers["tracestate"] ?? "")
-  return Option.some(
-    Tracer.externalSpan({
-      traceId,
-      spanId,
-      sampled: (Number.parseInt(flags, 16) & 1) === 1,
-      annotations: state === "" ? Context.empty() : Context.make(TraceState, state)
-    })
-  )
+  let annotations: Context.Context<never> = Context.empty()
+  if (state !== "") annotations = Context.add(annotations, TraceState, state)
+  if ((bits & 2) === 2) annotations = Context.add(annotations, IsRandom, true)
+  return Option.some(Tracer.externalSpan({ traceId, spanId, sampled: (bits & 1) === 1, annotations }))
 }
 
 /** Trace Context §3.3.1.3: a key with an optional system before it, and up to 256 characters that are neither `,` nor `=`. */

@@ -30,6 +30,15 @@ describe("Baggage", () => {
     }
   })
 
+  it("leaves out a member that has no room, and keeps those behind it", () => {
+    assert.deepStrictEqual([...Baggage.fromHeader(`first=1,long=${"x".repeat(9000)},last=2`).keys()], ["first", "last"])
+    assert.strictEqual(Baggage.fromHeader(`a=${"x".repeat(8190)}`).size, 1)
+    assert.deepStrictEqual([...Baggage.fromHeader(`a=${"x".repeat(8190)},b=1`).keys()], ["a"])
+    const many = Array.from({ length: 64 }, (_, at) => `key${at}=${at}`).join(",")
+    const read = Baggage.fromHeader(`${many},key65=1,key3=again`)
+    assert.deepStrictEqual([read.size, read.has("key65"), read.get("key3")?.value], [64, false, "again"])
+  })
+
   it.prop("what is sent is read as it was", [Schema.Array(Schema.Tuple([Schema.Int, Schema.String]))], ([members]) => {
     const given = members.slice(0, 20).map(([key, value]) => [`k${key}`, { value: value.toWellFormed() }] as const)
     const baggage: Baggage.Baggage = new Map(given)

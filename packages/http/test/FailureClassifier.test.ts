@@ -39,7 +39,7 @@ const table: { readonly [tag: string]: readonly [when: "early" | "any", ...codes
   CertificateRevoked: ["early", "CERT_REVOKED", "UNABLE_TO_GET_CRL", "CRL_HAS_EXPIRED"],
   TlsVersionMismatch: ["early", "ERR_SSL_UNSUPPORTED_PROTOCOL", "ERR_SSL_VERSION_TOO_LOW"],
   TlsHandshakeFailed: ["early", "EPROTO", "ERR_TLS_HANDSHAKE_TIMEOUT", "ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_A/B"],
-  MalformedResponse: ["any", "UND_ERR_HEADERS_OVERFLOW", "HPE_INVALID_CONSTANT", "HPE_INVALID_CHUNK_SIZE"]
+  MalformedResponse: ["any", "HPE_INVALID_CONSTANT", "HPE_INVALID_CHUNK_SIZE"]
 }
 
 describe("FailureClassifier", () => {
@@ -53,6 +53,10 @@ describe("FailureClassifier", () => {
       })
     }
   }
+
+  it.each(["UND_ERR_HEADERS_OVERFLOW", "HPE_HEADER_OVERFLOW"])("%s is HeadersTooLarge, of the response", (code) => {
+    assert.deepInclude(classify(coded(code), "wait"), { _tag: "HeadersTooLarge", of: "response" })
+  })
 
   for (const [alert, tag] of [
     [42, "ClientCertificateRequired"],

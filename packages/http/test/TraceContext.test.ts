@@ -26,6 +26,19 @@ describe("TraceContext", () => {
     }
   })
 
+  it("reads whether the trace's id is random", () => {
+    for (const [flags, isRandom] of [
+      ["00", false],
+      ["01", false],
+      ["02", true],
+      ["03", true],
+      ["ff", true]
+    ] as const) {
+      const span = read(`00-${traceId}-${spanId}-${flags}`) ?? assert.fail(flags)
+      assert.strictEqual(Context.get(span.annotations, TraceContext.IsRandom), isRandom, flags)
+    }
+  })
+
   it("reads of a later version what this one has", () => {
     assert.strictEqual(read(`cc-${traceId}-${spanId}-01-what-the-future-will-be-like`)?.spanId, spanId)
     assert.strictEqual(read(`cc-${traceId}-${spanId}-01`)?.spanId, spanId)

@@ -101,6 +101,40 @@ describe("what an upstream is told of a trace", () => {
     )
   )
 
+  it.effect.each(["00", "01", "02", "03"])("whether its id is random, as it came with the flags %s", (flags) =>
+    upstream(
+      { "*": [ok] },
+      {}
+    )((api) =>
+      Effect.gen(function* () {
+        const { spans, tracer } = keeping()
+        const parent = TraceContext.fromHeaders({ traceparent: `00-${traceId}-${parentId}-${flags}` })
+        yield* api
+          .get("/a")
+          .pipe(
+            Effect.withSpan("in between", { parent: Option.getOrUndefined(parent) }),
+            Effect.provideService(Tracer.Tracer, tracer)
+          )
+        assert.deepStrictEqual(yield* told, [{ traceparent: `00-${traceId}-${spans.at(-1)?.spanId}-${flags}` }])
+      })
+    )
+  )
+
+  it.effect("the random flag that a parent of the OpenTelemetry bridge has", () =>
+    upstream(
+      { "*": [ok] },
+      {}
+    )((api) =>
+      Effect.gen(function* () {
+        const OtelTraceFlags = Context.Service<number>("@effect/opentelemetry/Tracer/OtelTraceFlags")
+        const annotations = Context.make(OtelTraceFlags, 3) as Context.Context<never>
+        const parent = Tracer.externalSpan({ traceId, spanId: parentId, annotations })
+        yield* api.get("/a").pipe(Effect.withParentSpan(parent), Effect.provideService(Tracer.Tracer, keeping().tracer))
+        assert.match((yield* told)[0]?.["traceparent"] ?? "", /-03$/)
+      })
+    )
+  )
+
   it.effect("that it is not recorded, where it is not", () =>
     upstream(
       { "*": [ok] },

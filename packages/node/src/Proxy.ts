@@ -130,7 +130,7 @@ const notOurs = new Set([
 /**
  * One proxy for every request but those that `noProxy` names.
  *
- * Throws a `RangeError` that names the option which cannot be used, and never shows a password.
+ * Throws a `RangeError` that names the option which cannot be used, and shows nothing that may be a secret.
  *
  * @category constructors
  * @since 0.1.0
@@ -161,7 +161,7 @@ export const fixed = (options: Options): Settings => {
  * `HTTP_PROXY` is what a client sent as its header `Proxy:`, and is ignored (httpoxy, CVE-2016-5385 and others). Entries of
  * `no_proxy` that only other programs understand are passed over.
  *
- * Throws a `RangeError` that names the variable which cannot be used, and never shows a password.
+ * Throws a `RangeError` that names the variable which cannot be used, and shows nothing that may be a secret.
  *
  * ```ts
  * import { Proxy } from "holdfast/node"
@@ -226,7 +226,7 @@ type Address = Pick<ProxyTarget, "scheme" | "host" | "port">
 
 const readUrl = (option: string, text: string): Address & { readonly credentials: Credentials | undefined } => {
   const refuse = (must: string): never => {
-    throw new RangeError(`Proxy: ${option} must ${must}, got ${withoutSecrets(text)}`)
+    throw new RangeError(`Proxy: ${option} must ${must}, got ${shown(text)}`)
   }
   // without the slashes `URL` would take `http:proxy`, and `proxy:3128` for a scheme
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) {
@@ -250,13 +250,13 @@ const readUrl = (option: string, text: string): Address & { readonly credentials
   }
 }
 
-/** What may be shown of a URL that may be wrong anywhere: its scheme, and what it has between the last @ and the path. */
-const withoutSecrets = (text: string): string => {
-  const [scheme = ""] = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text) ?? []
-  const rest = text.slice(scheme.length)
-  const at = rest.lastIndexOf("@")
-  const [host = ""] = /^[^/?#]*/.exec(rest.slice(at + 1)) ?? []
-  return JSON.stringify(`${scheme}${at < 0 ? "" : "<redacted>@"}${host}`)
+/**
+ * What may be shown of a text that may be wrong anywhere: where it has its credentials, if it is a URL at all, only who wrote it knows.
+ */
+const shown = (text: string): string => {
+  const [, scheme] = /^(https?|socks[45]?[ah]?|ftp|wss?):\/\//i.exec(text) ?? []
+  const what = scheme === undefined ? "something else" : `${scheme.toLowerCase()}://…`
+  return `${what} (the rest is not shown: it may hold a password)`
 }
 
 const targetOf = (
@@ -266,16 +266,19 @@ const targetOf = (
   given: NonNullable<Options["headers"]>
 ): ProxyTarget => {
   const headers: Record<string, Redacted.Redacted> = {}
-  for (const [name, value] of Object.entries(given)) {
+  for (const [index, [name, value]] of Object.entries(given).entries()) {
     const known = name.toLowerCase()
     const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
     if (notOurs.has(known) || !isHeader(known, text)) {
       throw new RangeError(
-        `Proxy: headers must have names and values that HTTP allows, and none of the connection's own, got ${JSON.stringify(name)}`
+        `Proxy: headers must have names and values that HTTP allows, and none of the connection's own, ` +
+          `got ${notOurs.has(known) ? known : `another in place ${index + 1}`}`
       )
     }
     if (Object.hasOwn(headers, known) || (known === authorization && credentials !== undefined)) {
-      throw new RangeError(`Proxy: headers must give each name once, got a second ${known}`)
+      // a name may be a secret that stands in the wrong place
+      const which = known === authorization ? known : `of one, in place ${index + 1}`
+      throw new RangeError(`Proxy: headers must give each name once, got a second ${which}`)
     }
     headers[known] = Redacted.isRedacted(value) ? value : Redacted.make(value)
   }

@@ -52,7 +52,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as State from "./internal/failureGroups.ts"
-import { type Column, markdownTable, plain, textTable } from "./internal/textTable.ts"
+import { type Column, markdownTable, textTable } from "./internal/textTable.ts"
+import { oneLine } from "./internal/textOfOthers.ts"
 import { totalAt, type WindowName } from "./internal/timeSlices.ts"
 
 /**
@@ -383,7 +384,7 @@ export const table = (report: Report, options: TableOptions = {}): string => {
   )
   const withExamples = rows.flatMap((row, index) => {
     const message = groups[index]?.example.message
-    return options.examples === false || message === undefined ? [row] : [row, `  └ ${plain(message)}`]
+    return options.examples === false || message === undefined ? [row] : [row, `  └ ${oneLine(message)}`]
   })
   return [title, ...withExamples, ...forgottenLine(report)].join("\n")
 }

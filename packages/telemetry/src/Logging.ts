@@ -76,6 +76,7 @@ import * as Tracer from "effect/Tracer"
 import { elapsedText } from "./internal/elapsedText.ts"
 import { annotationsOf, eventName, logRecord, requestIdName } from "./internal/logRecord.ts"
 import { prettyLine } from "./internal/prettyLine.ts"
+import { jsonLine } from "./internal/textOfOthers.ts"
 import { isKept } from "./internal/sampling.ts"
 
 /**
@@ -195,9 +196,7 @@ export const defaults = {
  */
 export const json = (options: FormatOptions = {}): Logger.Logger<unknown, string> =>
   Logger.make((given) =>
-    JSON.stringify(
-      options.resource === undefined ? logRecord(given) : { ...logRecord(given), resource: options.resource }
-    )
+    jsonLine(options.resource === undefined ? logRecord(given) : { ...logRecord(given), resource: options.resource })
   )
 
 const isTerminal = (): boolean => {

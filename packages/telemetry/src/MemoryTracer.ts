@@ -16,6 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import { endingOf, outcomeOf, RecordedSpan, shownValue } from "./internal/recordedSpan.ts"
+import { oneLine } from "./internal/textOfOthers.ts"
 
 /**
  * How much is kept.
@@ -223,10 +224,10 @@ const linesOf = (node: Node, indent: string, options: TextOptions): ReadonlyArra
   const label = `${name}${kind === "internal" ? "" : ` (${kind})`}${resend === undefined ? "" : `, resend ${shownValue(resend)}`}`
   const shownEvents = options.events === false ? [] : events
   return [
-    `${indent}${label}: ${[outcomeOf(node.span), ...asked].join(" ")}`,
+    `${indent}${oneLine(`${label}: ${[outcomeOf(node.span), ...asked].join(" ")}`)}`,
     ...shownEvents.map(([name, , attributes]) => {
       const pairs = Object.entries(attributes).map(([key, value]) => `${key}=${shownValue(value)}`)
-      return `${indent}  * ${[name, ...pairs].join(" ")}`
+      return `${indent}  * ${oneLine([name, ...pairs].join(" "))}`
     }),
     ...node.children.flatMap((child) => linesOf(child, `${indent}  `, options))
   ]

@@ -19,10 +19,10 @@
  * @since 0.1.0
  */
 
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
@@ -33,21 +33,23 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as OtlpExporter from "effect/observability/OtlpExporter"
 import * as OtlpLogger from "effect/observability/OtlpLogger"
 import * as OtlpMetrics from "effect/observability/OtlpMetrics"
-import * as OtlpResource from "effect/observability/OtlpResource"
 import { OtlpSerialization } from "effect/observability/OtlpSerialization"
 import * as OtlpTracer from "effect/observability/OtlpTracer"
 import type { DropReason } from "./internal/deliveryQueue.ts"
 import { pendingItems } from "./internal/deliveryQueue.ts"
 import type { Delivery, Settings } from "./internal/otlpDelivery.ts"
 import { makeDeliveries } from "./internal/otlpDelivery.ts"
+import * as OtlpData from "./internal/otlpData.ts"
 import * as Json from "./internal/otlpJson.ts"
 import * as Protobuf from "./internal/otlpProtobuf.ts"
+import { resourceOf } from "./internal/otlpResource.ts"
 
 export type {
   /**
    * Why items never arrived.
    *
-   * - `overflow`: the queue was full, and they were the oldest in it; or they alone were more than it holds
+   * - `overflow`: the queue was full, and they were the oldest in it; or there was no room beside what was being sent
+   * - `oversized`: one alone was more than the queue holds
    * - `refused`: the receiver answered with a status that must not be tried again
    * - `exhausted`: they were tried for as long as `giveUpAfter`
    * - `partial`: the receiver took the others of their batch, and said that it did not take them
@@ -81,7 +83,9 @@ export interface Options {
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
   /**
    * What everything comes from. What is left out comes from `OTEL_SERVICE_NAME`, `OTEL_SERVICE_VERSION` and
-   * `OTEL_RESOURCE_ATTRIBUTES`; a name that is nowhere is `unknown_service`.
+   * `OTEL_RESOURCE_ATTRIBUTES`, of which what cannot be read is passed over with one warning; a name that is nowhere is
+   * `unknown_service`. `service.instance.id` is a random UUID, the same for as long as the process lives, where the attributes have
+   * none: without it two replicas are one to whoever stores their metrics.
    */
   readonly resource?:
     | {
@@ -272,44 +276,31 @@ const check = (options: Options): Checked => {
   }
 }
 
-type Resource = NonNullable<Parameters<typeof OtlpTracer.make>[0]["resource"]>
-
-/** OpenTelemetry's name for a service that nobody has named, in place of a program that does not start. */
-const namedResource = (given: Options["resource"]): Effect.Effect<Resource> => {
-  const resource: Resource = {
-    serviceName: given?.serviceName,
-    serviceVersion: given?.serviceVersion,
-    attributes: given?.attributes ?? {}
-  }
-  return Effect.map(Effect.exit(OtlpResource.fromConfig(resource)), (exit) =>
-    Exit.isSuccess(exit) ? resource : { ...resource, serviceName: "unknown_service" }
-  )
-}
+/**
+ * Effect's exporters read the environment themselves, and fail where they cannot: here it has been read, and is empty for them.
+ */
+const withoutEnvironment = Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown({}))
 
 /** Encodes for a delivery, which then knows of how many items a body is made. */
 const serializationFor = (delivery: Delivery, protocol: "protobuf" | "json"): OtlpSerialization["Service"] => {
   const contentType = protocol === "json" ? "application/json" : "application/x-protobuf"
-  const encoding = protocol === "json" ? Json : Protobuf
+  const { encodeLogs, encodeMetrics, encodeTraces } = protocol === "json" ? Json : Protobuf
+  const metricsOf = OtlpData.metricsData()
+  const { countPoints, countRecords, countSpans, fineMetrics, fineRecords, fineSpans } = OtlpData
+  const traces = { contentType, count: countSpans, encode: encodeTraces, fine: fineSpans }
+  const metrics = { contentType, count: countPoints, encode: encodeMetrics, fine: fineMetrics }
+  const logs = { contentType, count: countRecords, encode: encodeLogs, fine: fineRecords }
   return {
-    traces: (data) => {
-      const items = Protobuf.countSpans(data)
-      return delivery.encode(items, contentType, () => encoding.encodeTraces(data, items))
-    },
-    metrics: (data) => {
-      const items = Protobuf.countPoints(data)
-      return delivery.encode(items, contentType, () => encoding.encodeMetrics(data, items))
-    },
-    logs: (data) => {
-      const items = Protobuf.countRecords(data)
-      return delivery.encode(items, contentType, () => encoding.encodeLogs(data, items))
-    }
+    traces: (data) => delivery.encode(OtlpData.tracesOf(data), traces),
+    metrics: (data) => delivery.encode(metricsOf(data), metrics),
+    logs: (data) => delivery.encode(OtlpData.logsOf(data), logs)
   }
 }
 
 const nothing: SignalStats = {
   offered: 0,
   arrived: 0,
-  dropped: { overflow: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 },
+  dropped: { overflow: 0, oversized: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 },
   pending: 0,
   pendingBatches: 0,
   pendingBytes: 0,
@@ -340,7 +331,7 @@ const build = (
   Effect.gen(function* () {
     // before Effect's exporters, so that it is closed after they have handed over what they have
     const deliveries = yield* makeDeliveries(checked.deliveries, checked.shutdownMillis)
-    const resource = yield* namedResource(options.resource)
+    const resource = yield* resourceOf(options.resource)
     const flusher = yield* OtlpExporter.Flusher
     let context: Context.Context<Exporter> = Context.make(Exporter, {
       stats: Effect.sync(() => ({
@@ -366,7 +357,8 @@ const build = (
       const forDelivery = <A, R>(effect: Effect.Effect<A, never, R>) =>
         effect.pipe(
           Effect.provideService(HttpClient.HttpClient, delivery.client),
-          Effect.provideService(OtlpSerialization, serializationFor(delivery, options.protocol ?? defaults.protocol))
+          Effect.provideService(OtlpSerialization, serializationFor(delivery, options.protocol ?? defaults.protocol)),
+          withoutEnvironment
         )
       switch (signal) {
         case "traces":

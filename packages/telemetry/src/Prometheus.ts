@@ -8,7 +8,11 @@
  *
  * Names follow OpenTelemetry's specification for Prometheus, so that queries do not care which way the metrics came:
  * `http.client.request.duration` in `s` is `http_client_request_duration_seconds`, a counter ends in `_total`, a gauge of unit `1`
- * in `_ratio`, dots in names of attributes become `_`.
+ * in `_ratio`, dots in names of attributes become `_`. An attribute without a name is left out, and so is a metric whose name has
+ * neither a letter nor a digit.
+ *
+ * The page is made and sent in pieces, so that a large one does not hold up the calls of the process. Whoever asks for OpenMetrics 1.0
+ * gets it, with units, and with the trace of the last call in each bucket of a duration where that is kept; creation times are not on it, because a Prometheus that does not know them stores each as one more series.
  *
  * **Gotchas**: Effect's own `PrometheusMetrics` does not do that: it leaves names as they are, without unit and `_total`, and calls
  * what goes up and down a counter. Mount one of the two.
@@ -34,12 +38,16 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Metrics from "./Metrics.ts"
 import { catalogue } from "./internal/catalogue.ts"
+import { contentTypes, formatFor, takesGzip } from "./internal/prometheusAccept.ts"
 import { prometheusName } from "./internal/prometheusNames.ts"
-import { prometheusText } from "./internal/prometheusText.ts"
+import { pagePieces, wholePage } from "./internal/prometheusPage.ts"
 
 /**
  * Where the page is.
@@ -78,22 +86,41 @@ export const nameOf = (name: Metrics.Name): string => {
 }
 
 /**
- * The metrics of the registry in force, as text.
+ * The metrics of the registry in force, in Prometheus' text format, as one text.
  *
  * @category getters
  * @since 0.1.0
  */
-export const page: Effect.Effect<string> = Effect.map(Metric.snapshot, prometheusText)
+export const page: Effect.Effect<string> = wholePage("text")
 
 /**
- * The page as an answer, for a route of one's own.
+ * The page as an answer, for a route of one's own. It is sent while it is made. Where there is a request, it is in the format that the
+ * request asks for, OpenMetrics 1.0 or Prometheus' own, and compressed with gzip if that is accepted.
  *
  * @category getters
  * @since 0.1.0
  */
-export const response: Effect.Effect<HttpServerResponse.HttpServerResponse> = Effect.map(page, (text) =>
-  HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
-)
+export const response: Effect.Effect<HttpServerResponse.HttpServerResponse> = Effect.gen(function* () {
+  const request = Option.getOrUndefined(yield* Effect.serviceOption(HttpServerRequest.HttpServerRequest))
+  const format = formatFor(request?.headers["accept"])
+  const isGzip = typeof CompressionStream !== "undefined" && takesGzip(request?.headers["accept-encoding"])
+  const context = yield* Effect.context<never>()
+  // the registry that is in force here, whatever it is where the stream is read
+  const page = Stream.encodeText(Stream.provideContext(pagePieces(format), context))
+  return HttpServerResponse.stream(isGzip ? gzipped(page) : page, {
+    contentType: contentTypes[format],
+    headers: { vary: "Accept, Accept-Encoding", ...(isGzip ? { "content-encoding": "gzip" } : undefined) }
+  })
+})
+
+const gzipped = (plain: Stream.Stream<Uint8Array>): Stream.Stream<Uint8Array> =>
+  Stream.fromReadableStream({
+    // the types of the two streams differ in what buffer their bytes are in
+    evaluate: () => Stream.toReadableStream(plain).pipeThrough(new CompressionStream("gzip") as unknown as GzipStream),
+    onError: (cause) => cause
+  }).pipe(Stream.orDie)
+
+type GzipStream = ReadableWritablePair<Uint8Array, Uint8Array>
 
 /**
  * Puts the page on a router. It shows the registry that is in force where this layer is provided, whatever the request's is.

@@ -102,6 +102,25 @@ describe("the console tracer", () => {
     })
   )
 
+  it.effect("what a span holds of others forges no line", () =>
+    Effect.gen(function* () {
+      const blocks: Array<string> = []
+      const layer = ConsoleTracer.layer({
+        write: (text) => void blocks.push(text),
+        colours: false,
+        attributes: ["said"]
+      })
+      yield* Effect.ignore(
+        Effect.andThen(Effect.annotateCurrentSpan("said", "x\u009b2J\ny"), Effect.fail("no\n\u202estock")).pipe(
+          Effect.withSpan("a\nforged\u001b[2K")
+        )
+      ).pipe(Effect.provide(layer))
+      const lines = (blocks[0] ?? "").trimEnd().split("\n")
+      assert.lengthOf(lines, 2, "a heading and a span")
+      for (const line of lines) assert.notMatch(line, /[\p{Cc}\u202e]/u)
+    })
+  )
+
   it.effect("has colours when it is told to, and none that would stay on", () =>
     Effect.gen(function* () {
       const { blocks, write } = collecting()

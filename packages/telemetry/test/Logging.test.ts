@@ -204,14 +204,23 @@ describe("Logging", () => {
       })
     )
 
-    it.effect("no text forges a line or hides one", () =>
+    it.effect.each(["pretty", "json"] as const)("no text forges a line, hides one or turns it about, as %s", (format) =>
       Effect.gen(function* () {
+        // C0, C1, separators, and what turns the direction of text
+        const hostile = "a\n12:00:00.000 INFO  forged\u2028\u001b[2K\u009b2J\u007f\u202egnp.exe\u2066\u200f\u061cz"
         const lines = yield* written(
-          Effect.log("a\n12:00:00.000 INFO  forged\u2028\u001b[2K").pipe(Effect.annotateLogs({ "b\nc": "d\ne" })),
-          { format: "pretty", colors: false }
+          Effect.log(hostile, { [hostile]: [hostile, { [hostile]: hostile }] }).pipe(
+            Effect.andThen(Effect.log({ only: hostile })),
+            Effect.annotateLogs({ [hostile]: hostile })
+          ),
+          { format, colors: false }
         )
-        assert.strictEqual(lines.length, 1)
-        assert.notMatch(lines[0] ?? "", /[\p{Cc}\u2028]/u)
+        assert.strictEqual(lines.length, 2)
+        for (const line of lines) {
+          assert.notMatch(line, /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u)
+          assert.include(line, "exe")
+        }
+        if (format === "json") assert.strictEqual(JSON.parse(lines[0] ?? "").body, hostile)
       })
     )
   })

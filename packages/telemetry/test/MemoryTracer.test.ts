@@ -96,6 +96,19 @@ describe("the memory tracer", () => {
     }).pipe(Effect.provide(MemoryTracer.layer({ maxSpans: 5 })))
   )
 
+  it.effect("what a span holds of others forges no line", () =>
+    Effect.gen(function* () {
+      yield* Effect.ignore(
+        Effect.andThen(Effect.annotateCurrentSpan("said", "x\u009b2J\ny"), Effect.fail("no\n\u202estock")).pipe(
+          Effect.withSpan("a\nforged\u001b[2K")
+        )
+      )
+      const text = yield* MemoryTracer.text({ attributes: ["said"] })
+      assert.lengthOf(text.split("\n"), 1)
+      assert.notMatch(text, /[\p{Cc}\u202e]/u)
+    }).pipe(Effect.provide(MemoryTracer.layer()))
+  )
+
   it("refuses to keep nothing", () => {
     assert.throws(
       () => MemoryTracer.layer({ maxSpans: 0 }),

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Layer, Metric, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { CallError } from "@holdfast/core/CallError"
+import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Reason from "@holdfast/core/Reason"
 import type * as CallObserver from "@holdfast/http/CallObserver"
 import * as HttpPolicy from "@holdfast/http/HttpPolicy"
@@ -40,7 +42,7 @@ const total = (id: string) =>
 
 describe("calls", () => {
   it.effect("a request has the conventions' attributes, buckets and unit, in seconds", () =>
-    withMetrics()(
+    withMetrics({ bodySizes: true })(
       Effect.gen(function* () {
         const heard = yield* observer
         const call = observed({ method: "POST", template: "/charges/{id}", origin: "http://[::1]:8080" })
@@ -54,6 +56,7 @@ describe("calls", () => {
         const duration = snapshots.find(({ id }) => id === "http.client.request.duration")
         assert.deepStrictEqual(duration?.attributes, {
           "holdfast.upstream": "stock",
+          "holdfast.outcome": "success",
           "server.address": "::1",
           "server.port": "8080",
           "url.scheme": "http",
@@ -80,6 +83,163 @@ describe("calls", () => {
           assert.strictEqual(size?.attributes?.["unit"], "By")
           assert.deepStrictEqual(size?.type === "Histogram" && size.state.sum, bytes)
         }
+      })
+    )
+  )
+
+  it.effect("sizes of bodies are measured only where that is asked for", () =>
+    withMetrics()(
+      Effect.gen(function* () {
+        const heard = yield* observer
+        heard.attemptEnded?.(observed(), attemptEnd({ requestBytes: 300, responseBytes: 2000 }))
+        assert.deepStrictEqual(yield* seriesOf("http.client.request.body.size"), [])
+        assert.deepStrictEqual(yield* seriesOf("http.client.response.body.size"), [])
+      })
+    )
+  )
+
+  it.effect("a wait for a connection is measured as one, and not as the upstream's time", () =>
+    withMetrics()(
+      Effect.gen(function* () {
+        const heard = yield* observer
+        const call = observed()
+        const ends = [
+          attemptEnd({ durationMillis: 1200, timings: { connection: "reused", queueMillis: 1000 } }),
+          attemptEnd({ durationMillis: 200, timings: { connection: "reused", queueMillis: 0 } }),
+          // the way to the upstream is why
+          attemptEnd({
+            outcome: "failure",
+            status: undefined,
+            durationMillis: 300,
+            reason: connectionRefused,
+            timings: { queueMillis: 300 }
+          }),
+          // never had a connection, and nobody knows of an upstream's fault
+          attemptEnd({
+            outcome: "interrupted",
+            status: undefined,
+            durationMillis: 5000,
+            timings: { queueMillis: 5000 }
+          }),
+          attemptEnd({
+            outcome: "failure",
+            status: undefined,
+            durationMillis: 2000,
+            reason: new Reason.AttemptTimeout({ limit: Duration.seconds(2) }),
+            timings: { queueMillis: 2000 }
+          })
+        ]
+        for (const end of ends) {
+          heard.attemptStarted?.(call, end)
+          heard.attemptEnded?.(call, end)
+        }
+        const [wait] = yield* seriesOf("holdfast.connection.wait")
+        assert.deepStrictEqual(wait?.labels, {
+          "holdfast.upstream": "stock",
+          "server.address": "stock.internal",
+          "server.port": "443"
+        })
+        assert.deepInclude(wait?.state, { count: 5, sum: 8.3 })
+        const durations = (yield* seriesOf("http.client.request.duration")).map(({ labels, state }) => [
+          labels["holdfast.outcome"],
+          state
+        ])
+        assert.lengthOf(durations, 2)
+        assert.deepInclude(durations[0]?.[1], { count: 2, sum: 0.4 })
+        assert.deepInclude(durations[1]?.[1], { count: 1, sum: 0.3 })
+        assert.strictEqual(yield* total("holdfast.attempts"), 5)
+      })
+    )
+  )
+
+  it.effect("what was refused before anything was sent makes no upstream look fast", () =>
+    withMetrics()(
+      Effect.gen(function* () {
+        const heard = yield* observer
+        const call = observed()
+        const refused = (reason: Reason.Reason) => {
+          const { attempts: _, ...error } = callError(reason)
+          return new CallError({ ...error, attempts: 0 })
+        }
+        heard.callEnded?.(call, callEnd({ durationMillis: 900 }))
+        heard.callEnded?.(
+          call,
+          callEnd({ outcome: "failure", durationMillis: 800, error: callError(serviceUnavailable) })
+        )
+        for (let index = 0; index < 100; index++) {
+          const error = refused(new Reason.CircuitOpen({}))
+          heard.callEnded?.(call, callEnd({ outcome: "failure", durationMillis: 0.1, attempts: 0, error }))
+        }
+        heard.attemptEnded?.(
+          call,
+          attemptEnd({
+            outcome: "failure",
+            status: undefined,
+            durationMillis: 0.1,
+            reason: new Reason.PoolExhausted({ endpoint: "stock.internal:443", connections: 1, queued: 1 })
+          })
+        )
+        const counts = (yield* seriesOf("holdfast.call.duration")).map(({ state }) => countOf(state))
+        assert.deepStrictEqual(counts, [1, 1])
+        assert.deepStrictEqual(yield* seriesOf("http.client.request.duration"), [])
+        assert.strictEqual(yield* total("holdfast.calls"), 102)
+        assert.strictEqual(yield* total("holdfast.attempts"), 1)
+      })
+    )
+  )
+
+  it.effect("an upstream has a series for each outcome, at 0, before it is called", () =>
+    withMetrics()(
+      Effect.gen(function* () {
+        yield* upstream("stock")
+        const outcomes = Effect.map(seriesOf("holdfast.upstream.calls"), (series) =>
+          Object.fromEntries(
+            series.map(({ labels, state }) => [
+              [labels["holdfast.outcome"], labels["holdfast.nature"]].filter(Boolean).join(" "),
+              countOf(state)
+            ])
+          )
+        )
+        const none = {
+          success: 0,
+          interrupted: 0,
+          "failure transient": 0,
+          "failure throttle": 0,
+          "failure timeout": 0,
+          "failure refusal": 0,
+          "failure caller": 0,
+          "failure permanent": 0
+        }
+        assert.deepStrictEqual(yield* outcomes, none)
+        const heard = yield* observer
+        for (const end of [
+          callEnd(),
+          callEnd({ outcome: "interrupted" }),
+          callEnd({ outcome: "failure", error: callError(serviceUnavailable) }),
+          callEnd({ outcome: "failure", error: callError(new Reason.CircuitOpen({})) }),
+          callEnd({ outcome: "failure" })
+        ]) {
+          heard.callEnded?.(observed(), end)
+        }
+        assert.deepStrictEqual(yield* outcomes, {
+          ...none,
+          success: 1,
+          interrupted: 1,
+          "failure transient": 1,
+          "failure refusal": 1,
+          "failure unknown": 1
+        })
+        const natures = (yield* seriesOf("holdfast.calls")).map(({ labels }) => [
+          labels["error.type"],
+          labels["holdfast.nature"]
+        ])
+        assert.deepStrictEqual(natures, [
+          [undefined, undefined],
+          [undefined, undefined],
+          ["ERR_STATUS_SERVICE_UNAVAILABLE", "transient"],
+          ["ERR_POLICY_CIRCUIT_OPEN", "refusal"],
+          ["_OTHER", "unknown"]
+        ])
       })
     )
   )
@@ -433,6 +593,99 @@ describe("upstreams", () => {
     )
   )
 
+  it.effect("a circuit shows the state that it is in, and each change of it is counted", () =>
+    withMetrics()(
+      Effect.gen(function* () {
+        const { status } = ScriptedTransport
+        const script = ScriptedTransport.layer({
+          "*": [status(503), status(503), status(200), status(200), status(503), status(200)]
+        })
+        const stock = yield* Upstream.make("stock", {
+          baseUrl: "https://stock.internal",
+          policy: HttpPolicy.standard({
+            retry: false,
+            breaker: {
+              trip: [CircuitBreaker.consecutiveFailures(1)],
+              openTime: "1 second",
+              probes: 1,
+              successThreshold: 2
+            }
+          })
+        }).pipe(Effect.provide(script))
+        const states = Effect.map(seriesOf("holdfast.circuit.state"), (series) =>
+          series.flatMap(({ labels, state }) =>
+            typeof state === "object" && "value" in state && state.value === 1 ? [labels["holdfast.circuit.state"]] : []
+          )
+        )
+        const transitions = Effect.map(seriesOf("holdfast.circuit.transitions"), (series) =>
+          Object.fromEntries(series.map(({ labels, state }) => [labels["holdfast.circuit.state"], countOf(state)]))
+        )
+        const none = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, ForcedClosed: 0 }
+        const call = Effect.exit(stock.get("/x"))
+        assert.deepStrictEqual([yield* states, yield* transitions], [["Closed"], none])
+        yield* call
+        assert.deepStrictEqual([yield* states, yield* transitions], [["Open"], { ...none, Open: 1 }])
+        yield* call
+        assert.deepStrictEqual(yield* states, ["Open"])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* states, ["HalfOpen"])
+        // a probe that fails
+        yield* call
+        assert.deepStrictEqual([yield* states, yield* transitions], [["Open"], { ...none, Open: 2, HalfOpen: 1 }])
+        yield* TestClock.adjust("1 second")
+        yield* call
+        assert.deepStrictEqual(yield* states, ["HalfOpen"])
+        yield* call
+        const closed = { ...none, Open: 2, HalfOpen: 2, Closed: 1 }
+        assert.deepStrictEqual([yield* states, yield* transitions], [["Closed"], closed])
+        yield* stock.stages.breaker?.forceOpen ?? Effect.void
+        assert.deepStrictEqual(yield* states, ["ForcedOpen"])
+        yield* stock.stages.breaker?.forceClosed ?? Effect.void
+        assert.deepStrictEqual(yield* states, ["ForcedClosed"])
+        yield* stock.stages.breaker?.reset ?? Effect.void
+        assert.deepStrictEqual(
+          [yield* states, yield* transitions],
+          [["Closed"], { ...closed, ForcedOpen: 1, ForcedClosed: 1, Closed: 2 }]
+        )
+      })
+    )
+  )
+
+  it.effect("what an upstream counts itself never goes down: not with its policy, and not with it", () =>
+    withMetrics({ keepFor: "1 minute" })(
+      Effect.gen(function* () {
+        const registry = yield* UpstreamRegistry.Current
+        const counting = (read: () => number) =>
+          registry.register({
+            snapshot: Effect.sync(() => ({
+              name: "stock",
+              policy: "",
+              bodies: { open: 0, unread: 0, found: read() },
+              endpoints: []
+            }))
+          })
+        const found = Effect.map(seriesOf("holdfast.body.forgotten"), (series) =>
+          series.map(({ state }) => countOf(state))
+        )
+        let first = 5
+        const scope = yield* Scope.make()
+        yield* Scope.provide(
+          counting(() => first),
+          scope
+        )
+        assert.deepStrictEqual(yield* found, [5])
+        // as when a reload made its stages anew
+        first = 2
+        assert.deepStrictEqual(yield* found, [7])
+        yield* counting(() => 10)
+        assert.deepStrictEqual(yield* found, [17], "two of one name are counted together")
+        first = 4
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(yield* found, [19], "the last that it counted is in it")
+      })
+    )
+  )
+
   it.effect("an upstream that cannot be read breaks no export", () =>
     withMetrics()(
       Effect.gen(function* () {
@@ -537,7 +790,8 @@ describe("upstreams", () => {
           succeed(heard, observed({ upstream: `tenant${index}` }))
           yield* TestClock.adjust("100 millis")
         }
-        assert.isBelow((yield* Metric.MetricRegistry).size, 200)
+        // some ten upstreams of twenty series or so, of the two hundred that there were
+        assert.isBelow((yield* Metric.MetricRegistry).size, 400)
       })
     )
   )

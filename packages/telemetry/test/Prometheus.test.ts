@@ -1,9 +1,12 @@
+import { gunzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Metric } from "effect"
+import { Effect, Layer, Metric, Tracer } from "effect"
 import { HttpRouter } from "effect/http"
 import * as Prometheus from "../src/Prometheus.ts"
+import { formatFor } from "../src/internal/prometheusAccept.ts"
 import { prometheusName } from "../src/internal/prometheusNames.ts"
-import { isolated } from "./support/observed.ts"
+import * as Metrics from "../src/Metrics.ts"
+import { callEnd, isolated, observed, observer } from "./support/observed.ts"
 
 const pageAfter = (...updates: ReadonlyArray<Effect.Effect<void>>) =>
   isolated(Effect.andThen(Effect.all(updates), Prometheus.page))
@@ -22,7 +25,14 @@ describe("names", () => {
       prometheusName("load", "gauge", "{request}/s"),
       prometheusName("wait_seconds", "histogram", "seconds"),
       prometheusName("latency", "histogram", "milliseconds"),
-      prometheusName("2nd..try-out", "gauge", undefined)
+      prometheusName("2nd..try-out", "gauge", undefined),
+      // what a Prometheus that receives OTLP would make of them
+      prometheusName("bytes.sent", "counter", "By"),
+      prometheusName("total.cups", "counter", "1"),
+      prometheusName("cups.total", "counter", "{cup}"),
+      prometheusName("hit.ratio.of.all", "gauge", "1"),
+      prometheusName("_started_", "gauge", "s"),
+      prometheusName("...", "gauge", "s")
     ]
     assert.deepStrictEqual(names, [
       "http_client_request_duration_seconds",
@@ -36,7 +46,13 @@ describe("names", () => {
       "load_per_second",
       "wait_seconds",
       "latency_milliseconds",
-      "_2nd_try_out"
+      "_2nd_try_out",
+      "bytes_sent_total",
+      "cups_total",
+      "cups_total",
+      "hit_of_all_ratio",
+      "started_seconds",
+      ""
     ])
   })
 })
@@ -108,13 +124,22 @@ tea_total{key="green"} 1
         Metric.update(Metric.gauge("kind"), 1),
         Metric.update(Metric.histogram("kind", { boundaries: [1], attributes: { of: "another" } }), 2),
         Metric.update(Metric.histogram("sized", { boundaries: [1] }), 2),
-        Metric.update(Metric.gauge("sized_count"), 2)
+        Metric.update(Metric.gauge("sized_count"), 2),
+        // nothing can be called by an empty name
+        Metric.update(Metric.gauge("named", { attributes: { "": "x", a: "1" } }), 1),
+        Metric.update(Metric.gauge(""), 1),
+        Metric.update(Metric.gauge("..."), 1),
+        // a counter's family, in OpenMetrics, has the name of a gauge
+        Metric.update(Metric.counter("cups", { incremental: true }), 1),
+        Metric.update(Metric.gauge("cups"), 1)
       )
       assert.deepStrictEqual(
         page.split("\n").filter((line) => line !== "" && !line.startsWith("#")),
         [
           'both{a_b="one;two"} 1',
+          "cups_total 1",
           "kind 1",
+          'named{a="1"} 1',
           'sized_bucket{le="1"} 0',
           'sized_bucket{le="+Inf"} 1',
           "sized_sum 2",
@@ -123,6 +148,51 @@ tea_total{key="green"} 1
         ]
       )
     })
+  )
+
+  it.effect("an attribute that is called as a sample's own label keeps its value, and tells series apart", () =>
+    Effect.gen(function* () {
+      const page = yield* pageAfter(
+        ...["a", "b"].flatMap((value) => [
+          Metric.update(Metric.histogram("steep", { boundaries: [1], attributes: { le: value } }), 2),
+          Metric.update(
+            Metric.summary("sip", { maxAge: "1 hour", maxSize: 10, quantiles: [0.5], attributes: { quantile: value } }),
+            3
+          ),
+          Metric.update(Metric.frequency("tea", { attributes: { key: value } }), "green")
+        ])
+      )
+      const lines = page.split("\n").filter((line) => line !== "" && !line.startsWith("#"))
+      assert.strictEqual(new Set(lines).size, lines.length)
+      assert.includeMembers(lines, [
+        'steep_bucket{exported_le="b",le="1"} 0',
+        'sip{exported_quantile="a",quantile="0.5"} 3',
+        'tea_total{exported_key="b",key="green"} 1'
+      ])
+    })
+  )
+
+  it.effect("is made in many turns, so that a large one does not hold up the process", () =>
+    isolated(
+      Effect.gen(function* () {
+        yield* Effect.forEach(
+          Array.from({ length: 2000 }, (_, at) =>
+            Metric.histogram("steep", { boundaries: [1, 2, 3, 4, 5, 6, 7, 8], attributes: { at: String(at) } })
+          ),
+          (histogram) => Metric.update(histogram, 3)
+        )
+        let turns = 0
+        let next = setImmediate(function count() {
+          turns++
+          next = setImmediate(count)
+        })
+        const page = yield* Prometheus.page
+        clearImmediate(next)
+        assert.lengthOf(page.match(/^steep_count/gm) ?? [], 2000)
+        // what 128 KB of the page take, and 200 histograms that are read, is a turn
+        assert.isAtLeast(turns, page.length / 131_072)
+      })
+    )
   )
 
   it.effect("is empty when there is nothing to show", () =>
@@ -151,4 +221,105 @@ tea_total{key="green"} 1
       })
     )
   )
+
+  it.live("is OpenMetrics for whoever asks for that, with units and an end", () =>
+    isolated(
+      Effect.gen(function* () {
+        yield* Metric.update(Metric.counter("cups", { incremental: true, description: 'Cups of "tea"' }), 2)
+        yield* Metric.update(Metric.histogram("steep", { boundaries: [1, 2.5], attributes: { unit: "s" } }), 2)
+        const { body, contentType } = yield* fetched({
+          // what Prometheus sends
+          accept:
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+        })
+        assert.strictEqual(contentType, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        assert.strictEqual(
+          body,
+          `# HELP cups Cups of \\"tea\\"
+# TYPE cups counter
+cups_total 2
+# HELP steep_seconds steep
+# TYPE steep_seconds histogram
+# UNIT steep_seconds seconds
+steep_seconds_bucket{le="1.0"} 0
+steep_seconds_bucket{le="2.5"} 1
+steep_seconds_bucket{le="+Inf"} 1
+steep_seconds_sum 2
+steep_seconds_count 1
+# EOF
+`
+        )
+      })
+    )
+  )
+
+  it.live("in OpenMetrics, a bucket of a duration has the trace of the last call in it", () =>
+    isolated(
+      Effect.gen(function* () {
+        const heard = yield* observer
+        const [traceId, spanId] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"]
+        const spanOf = (sampled: boolean) => Tracer.externalSpan({ traceId, spanId, sampled })
+        heard.callEnded?.(observed({ span: spanOf(true) }), callEnd({ durationMillis: 40 }))
+        heard.callEnded?.(observed({ span: spanOf(true) }), callEnd({ durationMillis: 600_000 }))
+        heard.callEnded?.(observed({ span: spanOf(false) }), callEnd({ durationMillis: 4 }))
+        heard.callEnded?.(observed(), callEnd({ durationMillis: 4 }))
+        const lines = (body: string) => body.split("\n").filter((line) => line.startsWith("holdfast_call_duration"))
+        const { body } = yield* fetched({ accept: "application/openmetrics-text" })
+        const traced = lines(body).filter((line) => line.includes(" # "))
+        assert.lengthOf(traced, 2)
+        const trace = new RegExp(` # \\{trace_id="${traceId}",span_id="${spanId}"\\} (0.04|600) [0-9.]+$`)
+        assert.match(traced[0] ?? "", /le="0.05"\} 3 /)
+        assert.match(traced[1] ?? "", /le="\+Inf"\} 4 /)
+        for (const line of traced) assert.match(line, trace)
+        assert.notInclude((yield* fetched({})).body, traceId)
+      }).pipe(Effect.provide(Metrics.layer()))
+    )
+  )
+
+  it.each([
+    [undefined, "text"],
+    ["*/*", "text"],
+    ["text/plain", "text"],
+    ["application/openmetrics-text", "openMetrics"],
+    ["application/openmetrics-text; version=1.0.0; charset=utf-8", "openMetrics"],
+    ["application/openmetrics-text;version=0.0.1", "text"],
+    ["application/openmetrics-text;version=1.0.0;q=0.2,text/plain;q=0.9", "text"],
+    ["application/openmetrics-text;version=1.0.0;q=0", "text"]
+  ] as const)("for Accept: %s it is %s", (accept, format) => {
+    assert.strictEqual(formatFor(accept), format)
+  })
+
+  it.live.each([
+    ["gzip, deflate", "gzip"],
+    [undefined, null],
+    ["gzip;q=0", null]
+  ] as const)("for Accept-Encoding: %s it is encoded as %s", ([accepted, encoding]) =>
+    isolated(
+      Effect.gen(function* () {
+        yield* Metric.update(Metric.gauge("cups"), 3)
+        const got = yield* fetched(accepted === undefined ? {} : { "accept-encoding": accepted })
+        assert.strictEqual(got.encoding, encoding)
+        assert.include(got.body, "cups 3")
+      })
+    )
+  )
 })
+
+/** The page as a client of the router gets it. */
+const fetched = (headers: Record<string, string>) =>
+  Effect.gen(function* () {
+    const registry = yield* Metric.MetricRegistry
+    const { dispose, handler } = HttpRouter.toWebHandler(
+      Layer.provide(Prometheus.layer(), Layer.succeed(Metric.MetricRegistry, registry)),
+      { disableLogger: true }
+    )
+    const response = yield* Effect.promise(() => handler(new Request("http://127.0.0.1/metrics", { headers })))
+    const encoding = response.headers.get("content-encoding")
+    const bytes = yield* Effect.promise(async () => new Uint8Array(await response.arrayBuffer()))
+    yield* Effect.promise(dispose)
+    return {
+      contentType: response.headers.get("content-type"),
+      encoding,
+      body: (encoding === "gzip" ? gunzipSync(bytes) : Buffer.from(bytes)).toString()
+    }
+  })

@@ -17,7 +17,7 @@ const everything = Effect.gen(function* () {
   heard.callStarted?.(call)
   heard.waited?.(call, { stage: "bulkhead", millis: 3 })
   heard.refused?.(call, new Reason.BulkheadFull({}))
-  const sizes = { requestBytes: 10, responseBytes: 20, timings: { protocol: "http/1.1" } } as const
+  const sizes = { requestBytes: 10, responseBytes: 20, timings: { protocol: "http/1.1", queueMillis: 1 } } as const
   for (const end of [
     attemptEnd(sizes),
     attemptEnd({ ...sizes, outcome: "failure", status: 503, reason: serviceUnavailable })
@@ -48,7 +48,12 @@ const everything = Effect.gen(function* () {
   yield* Metric.snapshot
   return yield* Metric.snapshot
 }).pipe(
-  Effect.provide(Layer.provideMerge(ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] }), Metrics.layer())),
+  Effect.provide(
+    Layer.provideMerge(
+      ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] }),
+      Metrics.layer({ bodySizes: true })
+    )
+  ),
   Effect.scoped,
   isolated
 )

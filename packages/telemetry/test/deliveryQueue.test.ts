@@ -15,7 +15,8 @@ const step = Schema.Union([
   Schema.Struct({
     _tag: Schema.Literal("settle"),
     reason: Schema.Literals(["arrived", "refused", "exhausted"]),
-    rejected: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 12 }))
+    rejected: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 12 })),
+    items: Schema.UndefinedOr(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 })))
   }),
   Schema.Struct({ _tag: Schema.Literal("lose") })
 ])
@@ -37,7 +38,7 @@ describe("the queue of a delivery", () => {
             if (queue.sending === undefined) Queue.take(queue)
             break
           case "settle":
-            Queue.settle(queue, step.reason, step.rejected)
+            Queue.settle(queue, step.reason, step.rejected, step.items)
             break
           case "lose":
             given += 2
@@ -85,10 +86,24 @@ describe("the queue of a delivery", () => {
     assert.strictEqual(queue.dropped.overflow, 9)
   })
 
-  it("drops a batch that alone is more than it holds", () => {
+  it("drops a batch for which nothing could make room, and nothing for its sake", () => {
     const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })
-    assert.strictEqual(Queue.offer(queue, 7, 31, "huge"), 7)
-    assert.strictEqual(Queue.pendingItems(queue), 0)
+    Queue.offer(queue, 1, 10, "first")
+    Queue.take(queue)
+    Queue.offer(queue, 2, 10, "second")
+    assert.strictEqual(Queue.offer(queue, 7, 31, "more than it holds"), 7)
+    assert.strictEqual(Queue.offer(queue, 7, 21, "more than there is beside the first"), 7)
+    assert.strictEqual(Queue.pendingItems(queue), 3)
+  })
+
+  it("holds a batch that is done with in pieces until the last of them is", () => {
+    const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })
+    Queue.offer(queue, 7, 10, "batch")
+    Queue.take(queue)
+    assert.strictEqual(Queue.settle(queue, "arrived", 1, 4), 1)
+    assert.deepInclude(queue, { arrived: 3, bytes: 10 })
+    assert.strictEqual(Queue.settle(queue, "refused", 0, 3), 3)
+    assert.deepInclude(queue, { arrived: 3, bytes: 0, sending: undefined })
   })
 
   it("counts no more as rejected than a batch has", () => {

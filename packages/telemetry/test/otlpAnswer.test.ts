@@ -13,9 +13,13 @@ describe("a receiver's answer", () => {
 
   it("any other failure must not be sent again", () => {
     for (let status = 300; status < 600; status++) {
-      if ([429, 502, 503, 504].includes(status)) continue
+      if ([413, 429, 502, 503, 504].includes(status)) continue
       assert.strictEqual(judge(status, "", none)._tag, "Refused", String(status))
     }
+  })
+
+  it("413 may be sent in pieces", () => {
+    assert.deepStrictEqual(judge(413, "", none), { _tag: "TooLarge", why: "status 413" })
   })
 
   it.each(["rejectedSpans", "rejectedDataPoints", "rejectedLogRecords"])(

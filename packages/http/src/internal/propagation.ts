@@ -35,7 +35,8 @@ export const withTrace = (headers: Headers, { b3, trace }: Propagation, span: Tr
   const traceId = span.traceId.padStart(32, "0")
   if (!isId(traceId, 32) || !isId(span.spanId, 16)) return headers
   const traced: Record<string, string> = { ...headers }
-  traced["traceparent"] = `00-${traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
+  const flags = (span.sampled ? sampledFlag : 0) | (isRandom(span) ? randomFlag : 0)
+  traced["traceparent"] = `00-${traceId}-${span.spanId}-0${flags}`
   const state = stateOf(span)
   // a state without its traceparent means nothing, and neither does one of another trace; one that is no header goes nowhere
   if (state === "" || !isHeaderValue(state)) delete traced["tracestate"]
@@ -58,15 +59,38 @@ interface Serializable {
 /** Where Effect's bridge to OpenTelemetry keeps the state of a parent. It is not imported: few programs have it. */
 const OtelTraceState = Context.Service<Serializable>("@effect/opentelemetry/Tracer/OtelTraceState")
 
-/** The state that came with the trace, from the span or the nearest one above it that has one. */
-const stateOf = (span: Tracer.Span): string => {
+/** Where the bridge keeps the flags of a parent. */
+const OtelTraceFlags = Context.Service<number>("@effect/opentelemetry/Tracer/OtelTraceFlags")
+
+const sampledFlag = 1
+const randomFlag = 2
+
+/** What a span of the trace is found to have, from the span itself upwards. */
+const nearest = <A>(
+  span: Tracer.Span,
+  found: (annotations: Context.Context<never>) => A | undefined
+): A | undefined => {
   let at: Tracer.AnySpan | undefined = span
   while (at !== undefined && at.traceId === span.traceId) {
-    const state =
-      Context.get(at.annotations, TraceContext.TraceState) ||
-      (Context.getOrUndefined(at.annotations, OtelTraceState)?.serialize() ?? "")
-    if (state !== "") return state
+    const it = found(at.annotations)
+    if (it !== undefined) return it
     at = at._tag === "Span" ? Option.getOrUndefined(at.parent) : undefined
   }
-  return ""
+  return undefined
 }
+
+/** The state that came with the trace. */
+const stateOf = (span: Tracer.Span): string =>
+  nearest(span, (annotations) => {
+    const state =
+      Context.get(annotations, TraceContext.TraceState) ||
+      (Context.getOrUndefined(annotations, OtelTraceState)?.serialize() ?? "")
+    return state === "" ? undefined : state
+  }) ?? ""
+
+/** Whether the id of the trace came as a random one. */
+const isRandom = (span: Tracer.Span): boolean =>
+  nearest(span, (annotations) => {
+    const flags = Context.getOrUndefined(annotations, OtelTraceFlags) ?? 0
+    return Context.get(annotations, TraceContext.IsRandom) || (flags & randomFlag) !== 0 ? true : undefined
+  }) ?? false

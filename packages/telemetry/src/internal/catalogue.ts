@@ -13,10 +13,12 @@ export const attributes = {
   "holdfast.upstream.version": "Which of its versions, where it has several",
   "holdfast.operation": "Method and path template, never a path",
   "holdfast.outcome": "`success`, `failure` or `interrupted`: who called went away",
+  "holdfast.nature":
+    "Of a failure, what kind of trouble it is by the error catalogue: `transient`, `throttle`, `timeout`, `refusal`, `caller` or `permanent`; `unknown` for what is not in it",
   "holdfast.attempt.kind": "`first`, `retry` or `hedge`",
   "holdfast.retry_stopped": "Why no further attempt was made: see `CallError.RetryStopped`",
   "holdfast.stage": "Stage of the policy: `breaker`, `rateLimit`, `bulkhead`, `deadline`, …",
-  "holdfast.circuit.state": "State that the series stands for: 1 while the circuit is in it, 0 otherwise",
+  "holdfast.circuit.state": "State that the series stands for",
   "holdfast.criticality": "How much a call matters: `critical-plus` to `sheddable`",
   "http.request.method": "Method; `_OTHER` when it is none that is known",
   "http.response.status_code": "Status that was answered",
@@ -67,6 +69,7 @@ const perPool = ["holdfast.upstream", "server.address", "server.port"] as const
 
 const perRequest = [
   "holdfast.upstream",
+  "holdfast.outcome",
   "http.request.method",
   "http.response.status_code",
   "error.type",
@@ -82,7 +85,7 @@ export const catalogue = {
   "http.client.request.duration": {
     kind: "histogram",
     unit: "s",
-    description: "Duration of HTTP client requests, each attempt for itself",
+    description: "Duration of HTTP client requests, each attempt for itself, from when it has its connection",
     attributes: perRequest,
     boundaries: requestSeconds,
     source: "calls"
@@ -111,7 +114,7 @@ export const catalogue = {
     source: "calls"
   },
   "http.client.open_connections": {
-    kind: "gauge",
+    kind: "upDownCounter",
     unit: "{connection}",
     description: "Connections that are open",
     attributes: [...perPool, "http.connection.state"],
@@ -125,17 +128,25 @@ export const catalogue = {
     boundaries: connectionSeconds,
     source: "pools"
   },
+  "holdfast.upstream.calls": {
+    kind: "counter",
+    unit: "{call}",
+    description: "Calls that ended, of the upstream as a whole: each series is there as soon as the upstream is, at 0",
+    attributes: ["holdfast.upstream", "holdfast.outcome", "holdfast.nature"],
+    source: "calls"
+  },
   "holdfast.calls": {
     kind: "counter",
     unit: "{call}",
     description: "Calls that ended",
-    attributes: [...perOperation, "holdfast.outcome", "error.type"],
+    attributes: [...perOperation, "holdfast.outcome", "holdfast.nature", "error.type"],
     source: "calls"
   },
   "holdfast.call.duration": {
     kind: "histogram",
     unit: "s",
-    description: "Duration of calls, with all their attempts and waits",
+    description:
+      "Duration of calls, with all their attempts and waits, but of those that failed before anything was sent",
     attributes: [...perOperation, "holdfast.outcome"],
     boundaries: callSeconds,
     source: "calls"
@@ -151,7 +162,7 @@ export const catalogue = {
     kind: "counter",
     unit: "{attempt}",
     description: "Attempts that ended",
-    attributes: [...perOperation, "holdfast.attempt.kind", "holdfast.outcome", "error.type"],
+    attributes: [...perOperation, "holdfast.attempt.kind", "holdfast.outcome", "holdfast.nature", "error.type"],
     source: "calls"
   },
   "holdfast.retries": {
@@ -233,6 +244,14 @@ export const catalogue = {
     boundaries: requestSeconds,
     source: "calls"
   },
+  "holdfast.connection.wait": {
+    kind: "histogram",
+    unit: "s",
+    description: "Waits of attempts for a connection: for one that is free, or until a new one is made",
+    attributes: perPool,
+    boundaries: requestSeconds,
+    source: "calls"
+  },
   "holdfast.single_flight.joins": {
     kind: "counter",
     unit: "{call}",
@@ -272,6 +291,13 @@ export const catalogue = {
     kind: "gauge",
     unit: "{circuit}",
     description: "State of the circuit: 1 for the one it is in, 0 for the others",
+    attributes: [...perEndpoint, "holdfast.circuit.state"],
+    source: "upstreams"
+  },
+  "holdfast.circuit.transitions": {
+    kind: "counter",
+    unit: "{transition}",
+    description: "How often the circuit has gone into the state",
     attributes: [...perEndpoint, "holdfast.circuit.state"],
     source: "upstreams"
   },

@@ -7,10 +7,11 @@
  */
 
 /** Why items never arrived. */
-export type DropReason = "overflow" | "refused" | "exhausted" | "partial" | "unencodable" | "shutdown"
+export type DropReason = "overflow" | "oversized" | "refused" | "exhausted" | "partial" | "unencodable" | "shutdown"
 
 export const dropReasons: ReadonlyArray<DropReason> = [
   "overflow",
+  "oversized",
   "refused",
   "exhausted",
   "partial",
@@ -53,7 +54,7 @@ export const makeDeliveryQueue = <B>(bounds: Bounds): DeliveryQueue<B> => ({
   lastSequence: 0,
   offered: 0,
   arrived: 0,
-  dropped: { overflow: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 }
+  dropped: { overflow: 0, oversized: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 }
 })
 
 const held = <B>(queue: DeliveryQueue<B>): number => queue.waiting.length + (queue.sending === undefined ? 0 : 1)
@@ -64,20 +65,21 @@ const drop = <B>(queue: DeliveryQueue<B>, reason: DropReason, items: number): vo
 
 /**
  * Takes a batch in, and gives how many items were dropped for it: those of the oldest batches, or its own where it would not fit
- * into an empty queue, or beside the one that is being sent.
+ * beside the one that is being sent, whatever made room for it.
  */
 export const offer = <B>(queue: DeliveryQueue<B>, items: number, bytes: number, content: B): number => {
   const { maxBatches, maxBytes } = queue.bounds
   queue.offered += items
+  const { sending } = queue
   let dropped = 0
-  while (queue.waiting.length > 0 && (held(queue) >= maxBatches || queue.bytes + bytes > maxBytes)) {
-    const oldest = queue.waiting.shift()
-    if (oldest === undefined) break
-    queue.bytes -= oldest.bytes
-    dropped += oldest.items
-  }
-  if (held(queue) >= maxBatches || queue.bytes + bytes > maxBytes) dropped += items
+  if ((sending === undefined ? 0 : 1) >= maxBatches || (sending?.bytes ?? 0) + bytes > maxBytes) dropped = items
   else {
+    while (held(queue) >= maxBatches || queue.bytes + bytes > maxBytes) {
+      const oldest = queue.waiting.shift()
+      if (oldest === undefined) break
+      queue.bytes -= oldest.bytes
+      dropped += oldest.items
+    }
     queue.bytes += bytes
     queue.waiting.push({ sequence: ++queue.lastSequence, items, bytes, content })
   }
@@ -97,19 +99,27 @@ export const take = <B>(queue: DeliveryQueue<B>): Batch<B> | undefined => {
   return queue.sending
 }
 
-/** The batch that was sent is done with: it arrived, but for so many items, or was dropped as a whole. */
-export const settle = <B>(queue: DeliveryQueue<B>, reason: DropReason | "arrived", rejected = 0): number => {
+/**
+ * So many items of the batch that is being sent are done with, all that are left of it unless told: they arrived, but for some that
+ * were rejected, or were dropped. Gives how many of them were.
+ */
+export const settle = <B>(
+  queue: DeliveryQueue<B>,
+  reason: DropReason | "arrived",
+  rejected = 0,
+  items: number = queue.sending?.items ?? 0
+): number => {
   const batch = queue.sending
   if (batch === undefined) return 0
-  queue.sending = undefined
-  queue.bytes -= batch.bytes
-  if (reason !== "arrived") {
-    drop(queue, reason, batch.items)
-    return batch.items
+  const settled = Math.min(items, batch.items)
+  if (settled < batch.items) queue.sending = { ...batch, items: batch.items - settled }
+  else {
+    queue.sending = undefined
+    queue.bytes -= batch.bytes
   }
-  const lost = Math.min(rejected, batch.items)
-  queue.arrived += batch.items - lost
-  drop(queue, "partial", lost)
+  const lost = reason === "arrived" ? Math.min(rejected, settled) : settled
+  queue.arrived += settled - lost
+  drop(queue, reason === "arrived" ? "partial" : reason, lost)
   return lost
 }
 

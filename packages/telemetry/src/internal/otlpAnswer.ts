@@ -5,6 +5,7 @@
 
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { oneLine } from "./textOfOthers.ts"
 
 /** What is to be done about a batch. */
 export type Verdict =
@@ -12,6 +13,8 @@ export type Verdict =
   | { readonly _tag: "Arrived"; readonly rejected: number; readonly message: string }
   /** It may be sent again. */
   | { readonly _tag: "Retry"; readonly why: string }
+  /** It is more than the receiver takes at once, and may be sent in pieces. */
+  | { readonly _tag: "TooLarge"; readonly why: string }
   /** It must not be sent again. */
   | { readonly _tag: "Refused"; readonly why: string }
 
@@ -26,6 +29,7 @@ export const judge = (status: number, contentType: string, bytes: Uint8Array): V
   }
   const said = statusMessage(contentType, bytes)
   const why = said === "" ? `status ${status}` : `status ${status}, ${said}`
+  if (status === 413) return { _tag: "TooLarge", why }
   return { _tag: retryable.has(status) ? "Retry" : "Refused", why }
 }
 
@@ -70,7 +74,7 @@ const partialSuccess = (contentType: string, bytes: Uint8Array): PartialSuccess 
   const answer = Option.getOrUndefined(decodeJsonAnswer(shown(bytes)))?.partialSuccess
   if (answer == null) return complete
   const rejected = Number(answer.rejectedSpans ?? answer.rejectedDataPoints ?? answer.rejectedLogRecords ?? 0)
-  return { rejected: rejected > 0 ? rejected : 0, message: oneLine(answer.errorMessage ?? "") }
+  return { rejected: rejected > 0 ? rejected : 0, message: shortLine(answer.errorMessage ?? "") }
 }
 
 const JsonStatus = Schema.fromJsonString(Schema.Struct({ message: Schema.String }))
@@ -79,7 +83,7 @@ const decodeJsonStatus = Schema.decodeUnknownOption(JsonStatus)
 /** The message of a `google.rpc.Status`, which receivers answer failures with. */
 const statusMessage = (contentType: string, bytes: Uint8Array): string => {
   if (isProtobuf(contentType)) return text(bytes, 2)
-  return oneLine(Option.getOrUndefined(decodeJsonStatus(shown(bytes)))?.message ?? "")
+  return shortLine(Option.getOrUndefined(decodeJsonStatus(shown(bytes)))?.message ?? "")
 }
 
 const shown = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
@@ -87,15 +91,11 @@ const shown = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const longestMessage = 200
 
 /** What a receiver says goes into logs: one line of it, and a short one. */
-const oneLine = (message: string): string =>
-  message
-    .replace(/[\s\p{Cc}]+/gu, " ")
-    .trim()
-    .slice(0, longestMessage)
+const shortLine = (message: string): string => oneLine(message).replace(/\s+/g, " ").trim().slice(0, longestMessage)
 
 const text = (message: Uint8Array, number: number): string => {
   const value = field(message, number)
-  return value instanceof Uint8Array ? oneLine(shown(value)) : ""
+  return value instanceof Uint8Array ? shortLine(shown(value)) : ""
 }
 
 /** The last varint or the last bytes with this number in a protobuf message; nothing, where the message is broken. */

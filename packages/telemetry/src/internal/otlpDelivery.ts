@@ -5,7 +5,7 @@
  */
 
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,6 +17,7 @@ import { isHttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Latch from "effect/Latch"
+import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
@@ -39,10 +40,10 @@ import {
   take
 } from "./deliveryQueue.ts"
 import { DropEpisode } from "./dropEpisode.ts"
+import { joined } from "./joinedBytes.ts"
 import type { Verdict } from "./otlpAnswer.ts"
 import { judge } from "./otlpAnswer.ts"
-
-export type Signal = "traces" | "metrics" | "logs"
+import { cuts, type Signal, sliceable } from "./otlpSlice.ts"
 
 export interface Settings {
   readonly signal: Signal
@@ -76,7 +77,15 @@ const answerBytes = 65_536
 export const backoffOf = (failures: number, random: number): number =>
   Math.min(longestBackoffMillis, backoffMillis * 2 ** Math.min(failures - 1, 10)) * (1 - random / 2)
 
+/** A batch that is larger than this share of its queue is cut, so that it does not push out what is not larger. */
+const largestShare = 1 / 4
+
 type Content = HttpClientRequest.HttpClientRequest
+
+/** When a batch was first tried; its pieces have their time together. */
+interface Trial {
+  sinceMillis: number | undefined
+}
 
 interface Waiter {
   readonly upTo: number
@@ -94,7 +103,7 @@ export class Delivery {
   private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
   private readonly episode = new DropEpisode()
-  private readonly sizes = new WeakMap<HttpBody.HttpBody, { readonly items: number; readonly isEncoded: boolean }>()
+  private readonly sizes = new WeakMap<HttpBody.HttpBody, { readonly items: number; readonly unencodable: number }>()
   private readonly waiters = new Set<Waiter>()
   private readonly work = Latch.makeUnsafe(false)
   private readonly hurry = Latch.makeUnsafe(false)
@@ -107,6 +116,8 @@ export class Delivery {
   private heldUntilMillis = -Infinity
   /** Whether the receiver itself asked for that wait. */
   private isAsked = false
+  /** What is larger was too large for the receiver. */
+  private largestBytes = Infinity
 
   constructor(settings: Settings, carrier: HttpClient.HttpClient, context: Context.Context<never>, clock: Clock.Clock) {
     this.settings = settings
@@ -126,18 +137,21 @@ export class Delivery {
     this.counter(undefined, () => this.queue.arrived)
   }
 
-  /** Encodes so many items, and remembers of the body how many they are. */
-  encode(items: number, contentType: string, run: () => Uint8Array): HttpBody.HttpBody {
-    try {
-      return this.note(HttpBody.uint8Array(run(), contentType), items, true)
-    } catch {
-      // to fail here would make Effect's exporter drop everything for a minute
-      return this.note(HttpBody.uint8Array(new Uint8Array(0), contentType), items, false)
-    }
+  /** Encodes an export, without the items that cannot be, and remembers of the body how many items it is of. */
+  encode<Data>(data: Data, encoding: Encoding<Data>): HttpBody.HttpBody {
+    const { contentType, count, encode, fine } = encoding
+    const items = count(data)
+    const body = encoded(encode, data, items)
+    if (body !== undefined) return this.note(HttpBody.uint8Array(body, contentType), items, 0)
+    const rest = fine(data, (one) => encoded(encode, one, 1) !== undefined)
+    const left = count(rest)
+    // to fail here would make Effect's exporter drop everything for a minute
+    const bytes = encoded(encode, rest, left) ?? new Uint8Array(0)
+    return this.note(HttpBody.uint8Array(bytes, contentType), bytes.length === 0 ? 0 : left, items - left)
   }
 
-  private note(body: HttpBody.HttpBody, items: number, isEncoded: boolean): HttpBody.HttpBody {
-    this.sizes.set(body, { items, isEncoded })
+  private note(body: HttpBody.HttpBody, items: number, unencodable: number): HttpBody.HttpBody {
+    this.sizes.set(body, { items, unencodable })
     return body
   }
 
@@ -147,17 +161,50 @@ export class Delivery {
   )
 
   private accept(request: Content): Effect.Effect<void> {
-    const { isEncoded, items } = this.sizes.get(request.body) ?? { isEncoded: true, items: 0 }
+    const { items, unencodable } = this.sizes.get(request.body) ?? { items: 0, unencodable: 0 }
+    lose(this.queue, "unencodable", unencodable)
+    return Effect.andThen(this.droppedAny("unencodable", unencodable), this.acceptEncoded(request, items))
+  }
+
+  private acceptEncoded(request: Content, items: number): Effect.Effect<void> {
     // metrics are exported even when there are none
     if (items === 0) return Effect.void
-    if (!isEncoded || this.isClosed) {
-      const reason = isEncoded ? "shutdown" : "unencodable"
-      lose(this.queue, reason, items)
-      return this.andTell(this.dropped(reason, items))
+    if (this.isClosed) {
+      lose(this.queue, "shutdown", items)
+      return this.andTell(this.dropped("shutdown", items))
     }
-    const lost = offer(this.queue, items, bytesOf(request.body), request)
+    const lost = { overflow: 0, oversized: 0 }
+    for (const piece of this.pieces(request, items)) {
+      const bytes = bytesOf(piece.content.body)
+      // alone it is more than the queue holds
+      if (bytes > this.settings.maxBytes) {
+        lose(this.queue, "oversized", piece.items)
+        lost.oversized += piece.items
+      } else lost.overflow += offer(this.queue, piece.items, bytes, piece.content)
+    }
     this.work.openUnsafe()
-    return lost === 0 ? Effect.void : this.andTell(this.dropped("overflow", lost))
+    return Effect.andThen(this.droppedAny("oversized", lost.oversized), this.droppedAny("overflow", lost.overflow))
+  }
+
+  /** A batch as it is, or cut where it is too large to be one. */
+  private pieces(request: Content, items: number): ReadonlyArray<Piece> {
+    const limitBytes = this.settings.maxBytes * largestShare
+    const whole = bytesOf(request.body)
+    if (items === 1 || whole <= limitBytes) return [{ content: request, items }]
+    const body = this.sliceable(request)
+    const around = whole - body.sizes.reduce((sum, size) => sum + size, 0)
+    const beginnings = cuts(body.sizes, around, limitBytes)
+    return beginnings.map((from, index) => {
+      const to = beginnings[index + 1] ?? body.sizes.length
+      return { content: withBody(request, body.slice(from, to)), items: to - from }
+    })
+  }
+
+  private sliceable({ body }: Content) {
+    // every body of an export is made by `encode`
+    return body._tag === "Uint8Array"
+      ? sliceable(this.settings.signal, body.contentType, body.body)
+      : sliceable(this.settings.signal, "", new Uint8Array(0))
   }
 
   /** Sends what there is, and waits for more. */
@@ -168,20 +215,34 @@ export class Delivery {
     return this.work.await
   }).pipe(Effect.forever)
 
-  private deliver(batch: Batch<Content>): Effect.Effect<void> {
-    return Effect.flatMap(this.prepare(batch.content), (request) => {
-      let firstMillis: number | undefined
+  private deliver({ content, items }: Batch<Content>): Effect.Effect<void> {
+    return this.deliverPiece({ content, items }, { sinceMillis: undefined })
+  }
+
+  private deliverPiece(piece: Piece, trial: Trial): Effect.Effect<void> {
+    const bytes = bytesOf(piece.content.body)
+    if (bytes > this.largestBytes && piece.items > 1) return this.deliverHalves(piece, trial)
+    return Effect.flatMap(this.prepare(piece.content), (request) => {
       const attempt: Effect.Effect<void> = Effect.suspend(() => {
         const waitMillis = this.heldUntilMillis - this.nowMillis()
         if (waitMillis > 0) return Effect.andThen(this.hold(waitMillis), attempt)
-        firstMillis ??= this.nowMillis()
-        const since = firstMillis
+        const since = (trial.sinceMillis ??= this.nowMillis())
         return Effect.flatMap(this.exchange(request), ([verdict, askedMillis]) => {
-          if (verdict._tag !== "Retry") return this.conclude(verdict)
+          if (verdict._tag === "TooLarge" && piece.items > 1) {
+            this.failures = 0
+            this.largestBytes = Math.min(this.largestBytes, Math.ceil(bytes / 2))
+            // a receiver for which everything is too large is not asked for ever
+            return this.nowMillis() - since > this.settings.giveUpMillis
+              ? this.conclude(verdict, piece.items)
+              : this.deliverHalves(piece, trial)
+          }
+          if (verdict._tag !== "Retry") return this.conclude(verdict, piece.items)
           this.lastFailure = verdict.why
           return Effect.flatMap(Random.next, (random) => {
             this.postpone(askedMillis, random)
-            return this.heldUntilMillis - since > this.settings.giveUpMillis ? this.lost("exhausted") : attempt
+            return this.heldUntilMillis - since > this.settings.giveUpMillis
+              ? this.lost("exhausted", piece.items)
+              : attempt
           })
         })
       })
@@ -189,13 +250,27 @@ export class Delivery {
     })
   }
 
-  private conclude(verdict: Exclude<Verdict, { readonly _tag: "Retry" }>): Effect.Effect<void> {
+  /** One after the other, as two pieces. */
+  private deliverHalves({ content, items }: Piece, trial: Trial): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const body = this.sliceable(content)
+      const middle = Math.ceil(items / 2)
+      const half = (from: number, to: number) =>
+        this.deliverPiece({ content: withBody(content, body.slice(from, to)), items: to - from }, trial)
+      return Effect.andThen(
+        half(0, middle),
+        Effect.suspend(() => half(middle, items))
+      )
+    })
+  }
+
+  private conclude(verdict: Exclude<Verdict, { readonly _tag: "Retry" }>, items: number): Effect.Effect<void> {
     this.failures = 0
-    if (verdict._tag === "Refused") {
+    if (verdict._tag !== "Arrived") {
       this.lastFailure = verdict.why
-      return this.lost("refused")
+      return this.lost("refused", items)
     }
-    const lost = settle(this.queue, "arrived", verdict.rejected)
+    const lost = settle(this.queue, "arrived", verdict.rejected, items)
     if (lost > 0) {
       this.lastFailure = `partial success${verdict.message === "" ? "" : `, ${verdict.message}`}`
       return this.andTell(this.dropped("partial", lost))
@@ -271,9 +346,13 @@ export class Delivery {
     return Effect.raceFirst(sent, Effect.as(realTime(timeoutMillis), [silent, undefined] as const))
   }
 
-  /** The batch that was being sent is given up. */
-  private lost(reason: DropReason): Effect.Effect<void> {
-    return this.andTell(this.dropped(reason, settle(this.queue, reason)))
+  /** So much of the batch that was being sent is given up. */
+  private lost(reason: DropReason, items: number): Effect.Effect<void> {
+    return this.andTell(this.dropped(reason, settle(this.queue, reason, 0, items)))
+  }
+
+  private droppedAny(reason: DropReason, items: number): Effect.Effect<void> {
+    return items === 0 ? Effect.void : this.andTell(this.dropped(reason, items))
   }
 
   /** Counts, and says so when it begins. */
@@ -292,6 +371,8 @@ export class Delivery {
         const last = this.lastFailure === undefined ? "the receiver is too slow" : `last failure: ${this.lastFailure}`
         return `the queue is full with ${this.queue.bytes} bytes, ${last}`
       }
+      case "oversized":
+        return `one alone is more than the ${this.settings.maxBytes} bytes that may wait`
       case "unencodable":
         return "they cannot be encoded"
       case "shutdown":
@@ -324,8 +405,12 @@ export class Delivery {
   /** Whoever waits goes on after what is to be logged has been. */
   private andTell(log: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.andThen(
-      // Effect's exporter annotates what is logged where it hands over, and says that it is its own
-      Effect.provideService(log, References.CurrentLogAnnotations, {}),
+      log.pipe(
+        // Effect's exporter annotates what is logged where it hands over, and says that it is its own
+        Effect.provideService(References.CurrentLogAnnotations, {}),
+        // whoever flushes may have the exporter of logs among its own loggers
+        Effect.provideService(Logger.CurrentLoggers, Context.get(this.context, Logger.CurrentLoggers))
+      ),
       Effect.sync(() => this.tell())
     )
   }
@@ -410,6 +495,38 @@ export class Delivery {
   }
 }
 
+/** How exports of a signal are encoded. */
+export interface Encoding<Data> {
+  readonly contentType: string
+  readonly count: (data: Data) => number
+  readonly encode: (data: Data, items: number) => Uint8Array<ArrayBuffer>
+  /** The export without the items of which an export is not fine. */
+  readonly fine: (data: Data, isFine: (one: Data) => boolean) => Data
+}
+
+const encoded = <Data>(
+  encode: Encoding<Data>["encode"],
+  data: Data,
+  items: number
+): Uint8Array<ArrayBuffer> | undefined => {
+  try {
+    return encode(data, items)
+  } catch {
+    return undefined
+  }
+}
+
+interface Piece {
+  readonly content: Content
+  readonly items: number
+}
+
+const withBody = (request: Content, bytes: Uint8Array<ArrayBuffer>): Content =>
+  HttpClientRequest.setBody(
+    request,
+    HttpBody.uint8Array(bytes, request.body._tag === "Uint8Array" ? request.body.contentType : undefined)
+  )
+
 const bytesOf = (body: HttpBody.HttpBody): number => (body._tag === "Uint8Array" ? body.contentLength : 0)
 
 const accepted = (request: Content): HttpClientResponse.HttpClientResponse =>
@@ -429,21 +546,9 @@ const readAnswer = (response: HttpClientResponse.HttpClientResponse): Effect.Eff
         })
       ),
       Effect.ignore,
-      Effect.map(() => joined(chunks, size))
+      Effect.map(() => joined(chunks))
     )
   })
-
-const joined = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
-  const [first] = chunks
-  if (first !== undefined && chunks.length === 1) return first
-  const whole = new Uint8Array(size)
-  let at = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, at)
-    at += chunk.length
-  }
-  return whole
-}
 
 /** A request that cannot be made will not be made the next time either; whatever else went wrong may have passed by then. */
 const failed = (exit: Exit.Failure<unknown, unknown>, endpoint: string): Verdict => {

@@ -8,16 +8,16 @@ import type { TraceData } from "effect/observability/OtlpTracer"
 const withoutNull = (_key: string, value: unknown): unknown =>
   typeof value === "number" && !Number.isFinite(value) ? String(value) : value
 
-const encode = (data: unknown): Uint8Array => {
+const encode = (data: unknown): Uint8Array<ArrayBuffer> => {
   const text = JSON.stringify(data)
   return new TextEncoder().encode(text.includes("null") ? JSON.stringify(data, withoutNull) : text)
 }
 
 /** An `ExportTraceServiceRequest`. */
-export const encodeTraces: (data: TraceData) => Uint8Array = encode
+export const encodeTraces: (data: TraceData) => Uint8Array<ArrayBuffer> = encode
 
 /** An `ExportMetricsServiceRequest`. */
-export const encodeMetrics: (data: MetricsData) => Uint8Array = encode
+export const encodeMetrics: (data: MetricsData) => Uint8Array<ArrayBuffer> = encode
 
 /** An `ExportLogsServiceRequest`. */
-export const encodeLogs: (data: LogsData) => Uint8Array = encode
+export const encodeLogs: (data: LogsData) => Uint8Array<ArrayBuffer> = encode

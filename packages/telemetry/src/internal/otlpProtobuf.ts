@@ -61,6 +61,10 @@ const scope = (writer: ProtobufWriter, value: Scope): void => {
   if (value.version !== undefined) writer.text(2, value.version)
 }
 
+const schema = (writer: ProtobufWriter, url: string | null | undefined): void => {
+  if (url != null) writer.text(3, url)
+}
+
 const event = (writer: ProtobufWriter, value: Span["events"][number]): void => {
   writer.fixed64(1, BigInt(value.timeUnixNano))
   writer.text(2, value.name)
@@ -178,6 +182,7 @@ export const encodeTraces = (data: TraceData, items: number): Uint8Array<ArrayBu
     writer.each(2, group.scopeSpans, (writer, scoped) => {
       writer.message(1, scoped.scope, scope)
       writer.each(2, scoped.spans, span)
+      schema(writer, scoped.schemaUrl)
     })
   })
   return writer.finish()
@@ -191,6 +196,7 @@ export const encodeMetrics = (data: MetricsData, items: number): Uint8Array<Arra
     writer.each(2, group.scopeMetrics, (writer, scoped) => {
       writer.message(1, scoped.scope, scope)
       writer.each(2, scoped.metrics, metric)
+      schema(writer, scoped.schemaUrl)
     })
   })
   return writer.finish()
@@ -204,39 +210,8 @@ export const encodeLogs = (data: LogsData, items: number): Uint8Array<ArrayBuffe
     writer.each(2, group.scopeLogs, (writer, scoped) => {
       if (scoped.scope !== undefined) writer.message(1, scoped.scope, scope)
       writer.each(2, scoped.logRecords ?? [], logRecord)
+      schema(writer, scoped.schemaUrl)
     })
   })
   return writer.finish()
-}
-
-/** How many spans an export has. */
-export const countSpans = (data: TraceData): number => {
-  let count = 0
-  for (const { scopeSpans } of data.resourceSpans) for (const { spans } of scopeSpans) count += spans.length
-  return count
-}
-
-/** How many data points an export has. */
-export const countPoints = (data: MetricsData): number => {
-  let count = 0
-  for (const { scopeMetrics } of data.resourceMetrics) {
-    for (const { metrics } of scopeMetrics) {
-      for (const { gauge, histogram, sum, summary } of metrics) {
-        count +=
-          (gauge?.dataPoints.length ?? 0) +
-          (sum?.dataPoints.length ?? 0) +
-          (histogram?.dataPoints.length ?? 0) +
-          (summary?.dataPoints.length ?? 0)
-      }
-    }
-  }
-  return count
-}
-
-/** How many log records an export has. */
-export const countRecords = (data: LogsData): number => {
-  let count = 0
-  for (const { scopeLogs } of data.resourceLogs)
-    for (const { logRecords } of scopeLogs) count += logRecords?.length ?? 0
-  return count
 }

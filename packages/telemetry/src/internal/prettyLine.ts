@@ -1,12 +1,10 @@
 import type { LogRecord } from "./logRecord.ts"
-
-/** Control characters, and Unicode's two separators, would forge a line or hide one. */
-const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]+/gu, " ")
+import { jsonLine, oneLine } from "./textOfOthers.ts"
 
 const manyLines = (text: string): string => text.split(/\r?\n/).map(oneLine).join("\n    ")
 
 const shownValue = (value: unknown): string => {
-  const text = typeof value === "string" ? oneLine(value) : JSON.stringify(value)
+  const text = typeof value === "string" ? oneLine(value) : jsonLine(value)
   return typeof value === "string" && (text === "" || /[\s"=]/.test(text)) ? JSON.stringify(text) : text
 }
 
@@ -29,7 +27,7 @@ export const prettyLine = (record: LogRecord, isColoured: boolean): string => {
     ...(record.trace_id === undefined ? [] : [["trace_id", record.trace_id] as const]),
     ...(record.span_id === undefined ? [] : [["span_id", record.span_id] as const])
   ].map(([name, value]) => `${oneLine(name)}=${shownValue(value)}`)
-  const body = typeof record.body === "string" ? oneLine(record.body) : JSON.stringify(record.body)
+  const body = typeof record.body === "string" ? oneLine(record.body) : jsonLine(record.body)
   return [
     paint("90", record.timestamp.slice(11, 23)),
     paint(colours[record.severity_text] ?? "0", record.severity_text.padEnd(5)),

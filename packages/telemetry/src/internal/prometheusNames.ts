@@ -18,6 +18,8 @@ const unitWords: { readonly [unit: string]: string } = {
   KBy: "kilobytes",
   MBy: "megabytes",
   GBy: "gigabytes",
+  TiBy: "tebibytes",
+  TBy: "terabytes",
   m: "meters",
   V: "volts",
   A: "amperes",
@@ -34,42 +36,61 @@ const perWords: { readonly [unit: string]: string } = {
   m: "minute",
   min: "minute",
   h: "hour",
-  d: "day"
+  d: "day",
+  w: "week",
+  mo: "month",
+  y: "year"
 }
 
-/** What is in braces only says what is counted. */
-const bare = (unit: string): string => unit.replace(/\{[^}]*\}/g, "").trim()
-
-const wordsOf = (unit: string): string => {
-  const [of = "", per] = unit.split("/").map(bare)
-  const first = of === "1" ? "" : (unitWords[of] ?? of)
-  if (per === undefined || per === "") return first
-  return `${first === "" ? "" : `${first}_`}per_${perWords[per] ?? per}`
+/** A unit in braces only says what is counted. */
+const wordOf = (unit: string, words: { readonly [unit: string]: string }): string => {
+  const bare = unit.trim()
+  return /[{}]/.test(bare) ? "" : tokens(words[bare] ?? bare).join("_")
 }
 
-/** Letters, digits and `_`; a digit does not come first, and no two `_` stand together. */
-const plain = (name: string): string => {
-  const clean = name.replace(/[^a-zA-Z0-9_:]+/g, "_").replace(/_{2,}/g, "_")
-  return /^[0-9]/.test(clean) ? `_${clean}` : clean
+const wordsOf = (unit: string): { readonly main: string; readonly per: string } => {
+  const [main = "", per = ""] = unit.split("/", 2)
+  return { main: main.trim() === "1" ? "" : wordOf(main, unitWords), per: wordOf(per, perWords) }
 }
 
-/** A name that says its unit and its kind: `http_client_request_duration_seconds`, `holdfast_calls_total`. */
+/** Letters, digits and `:`, by what stands between them. */
+const tokens = (name: string): Array<string> => name.split(/[^a-zA-Z0-9:]+/).filter((token) => token !== "")
+
+/**
+ * A name that says its unit and its kind: `http_client_request_duration_seconds`, `holdfast_calls_total`. What the name says already,
+ * in whatever place, is not said again: so does Prometheus where it receives OTLP, and a query is to find both. Empty for a name that
+ * has neither a letter nor a digit.
+ */
 export const prometheusName = (
   name: string,
   kind: Definition["kind"] | "summary",
   unit: string | undefined
 ): string => {
-  let result = plain(name)
-  const words = unit === undefined ? "" : plain(wordsOf(unit)).replace(/^_|_$/g, "")
-  const isTotal = kind === "counter" && result.endsWith("_total")
-  if (isTotal) result = result.slice(0, -"_total".length)
-  if (words !== "" && result !== words && !result.endsWith(`_${words}`)) result = `${result}_${words}`
-  if (unit === "1" && kind === "gauge" && !result.endsWith("_ratio")) result = `${result}_ratio`
-  return kind === "counter" ? `${result}_total` : result
+  let said = tokens(name)
+  if (said.length === 0) return ""
+  const { main, per } = wordsOf(unit ?? "")
+  const more: Array<string> = []
+  if (main !== "" && !said.includes(main)) more.push(main)
+  if (per !== "" && !said.includes(per)) more.push("per", per)
+  said.push(...more)
+  const atEnd = (word: string) => {
+    said = [...said.filter((token) => token !== word), word]
+  }
+  if (kind === "counter") atEnd("total")
+  if (kind === "gauge" && unit === "1") atEnd("ratio")
+  const result = said.join("_")
+  return /^[0-9]/.test(result) ? `_${result}` : result
 }
 
-/** A label's name: two `_` at the beginning are Prometheus' own. */
-export const labelName = (name: string): string =>
-  plain(name)
-    .replace(/:/g, "_")
-    .replace(/^_{2,}/, "_")
+/** The unit that a name ends in, which OpenMetrics wants to be told of; none where it has none. */
+export const unitIn = (family: string, unit: string | undefined): string | undefined => {
+  const { main, per } = wordsOf(unit ?? "")
+  const words = [main, ...(per === "" ? [] : ["per", per])].filter((word) => word !== "").join("_")
+  return words !== "" && family.endsWith(`_${words}`) ? words : undefined
+}
+
+/** A label's name: two `_` at the beginning are Prometheus' own. Empty for a name that is. */
+export const labelName = (name: string): string => {
+  const clean = name.replace(/[^a-zA-Z0-9_]+/g, "_").replace(/_{2,}/g, "_")
+  return /^[0-9]/.test(clean) ? `_${clean}` : clean
+}

@@ -9,10 +9,14 @@ export interface RecorderOptions {
   readonly maxOperations: number
   /** Upstreams that have series of their own. */
   readonly maxUpstreams: number
+  /** Whether the sizes of bodies are measured: two histograms for each operation and status. */
+  readonly bodySizes: boolean
   /** How long the series of an upstream that has left are still there to be read. */
   readonly keepMillis: number
   /** A clock that only goes forward. */
   readonly nowMillis: () => number
+  /** What a calendar says, for the times of exemplars. */
+  readonly epochMillis: () => number
 }
 
 /** Turns what happens to calls into figures. */
@@ -48,6 +52,29 @@ const attemptErrorType = (reason: Reason | undefined): string => {
 const callErrorType = (reason: Reason | undefined): string =>
   reason === undefined ? other : ErrorCatalog.of(reason).code
 
+const natures = ["transient", "throttle", "timeout", "refusal", "caller", "permanent"] as const
+
+/** What kind of trouble a failure is. A defect, and an error of a client's own, is none that the catalogue knows. */
+const natureOf = (reason: Reason | undefined): string =>
+  reason === undefined ? "unknown" : ErrorCatalog.of(reason).nature
+
+/**
+ * Seconds that an attempt was with its upstream, without its wait for a connection; `undefined` when it never got that far. One that
+ * could not be connected was: the upstream, or the way to it, is why.
+ */
+const secondsAtUpstream = ({ durationMillis, outcome, reason, status, timings }: AttemptEnd): number | undefined => {
+  if (reason !== undefined && ErrorCatalog.of(reason).nature === "refusal") return undefined
+  const queueMillis = timings?.queueMillis
+  if (queueMillis === undefined) return durationMillis / 1000
+  if (timings?.connection !== undefined || status !== undefined) return Math.max(0, durationMillis - queueMillis) / 1000
+  return outcome === "failure" && reason !== undefined && isOfConnecting(reason) ? durationMillis / 1000 : undefined
+}
+
+const isOfConnecting = (reason: Reason): boolean => {
+  const { domain } = ErrorCatalog.of(reason)
+  return domain === "network" || domain === "tls" || reason._tag === "ConnectTimeout"
+}
+
 const protocolVersions = { "http/1.1": "1.1", "http/2": "2" } as const
 
 const kindOf = ({ isHedge, resend }: { readonly resend: number; readonly isHedge: boolean }): string =>
@@ -67,6 +94,7 @@ class Operation {
   private readonly labels: Labels
   private readonly requestLabels: Labels
   private readonly activeLabels: Labels
+  private readonly options: RecorderOptions
   private readonly sums = new Map<string, Sum>()
   private readonly histograms = new Map<string, Distribution>()
   private readonly requests = new Map<string | number, RequestSeries>()
@@ -75,15 +103,22 @@ class Operation {
   private durations: Distribution | undefined = undefined
   private attempts: Sum | undefined = undefined
   private active: Sum | undefined = undefined
+  private connectionWaits: Distribution | undefined = undefined
   private answered: RequestSeries | undefined = undefined
   private answeredKey: string | number | undefined = undefined
 
-  constructor(table: Table, upstream: UpstreamRecord, labels: Labels, requestLabels: Labels, activeLabels: Labels) {
+  constructor(
+    table: Table,
+    upstream: UpstreamRecord,
+    labels: { readonly of: Labels; readonly request: Labels; readonly active: Labels },
+    options: RecorderOptions
+  ) {
     this.table = table
     this.upstream = upstream
-    this.labels = labels
-    this.requestLabels = requestLabels
-    this.activeLabels = activeLabels
+    this.labels = labels.of
+    this.requestLabels = labels.request
+    this.activeLabels = labels.active
+    this.options = options
   }
 
   add(name: SumName, key: string, labels: Labels | undefined): void {
@@ -116,7 +151,15 @@ class Operation {
     this.active.value++
   }
 
-  attemptEnded(end: AttemptEnd): void {
+  /** Records how long something of a call took, with its trace where that is kept. */
+  private took(durations: Distribution, seconds: number, { span }: ObservedCall): void {
+    const bucket = durations.record(seconds)
+    if (bucket < 0 || span === undefined || !span.sampled) return
+    const { spanId, traceId } = span
+    durations.exemplify(bucket, { value: seconds, traceId, spanId, epochMillis: this.options.epochMillis() })
+  }
+
+  attemptEnded(call: ObservedCall, end: AttemptEnd): void {
     this.upstream.inFlight--
     if (this.active !== undefined) this.active.value--
     const errorType = end.outcome === "failure" ? attemptErrorType(end.reason) : undefined
@@ -124,8 +167,16 @@ class Operation {
       this.attempts ??= this.attempt(end, undefined)
       this.attempts.value++
     } else this.attempt(end, errorType).value++
+    const queueMillis = end.timings?.queueMillis
+    if (queueMillis !== undefined) {
+      this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)
+      this.connectionWaits.record(queueMillis / 1000)
+    }
+    const seconds = secondsAtUpstream(end)
+    if (seconds === undefined) return
     const request = this.request(end, errorType)
-    request.duration.record(end.durationMillis / 1000)
+    this.took(request.duration, seconds, call)
+    if (!this.options.bodySizes) return
     if (end.requestBytes !== undefined) {
       request.requestBytes ??= this.sizes("http.client.request.body.size", end, errorType)
       request.requestBytes.record(end.requestBytes)
@@ -141,7 +192,7 @@ class Operation {
     return this.sum("holdfast.attempts", `${kind} ${end.outcome} ${errorType ?? ""}`, {
       "holdfast.attempt.kind": kind,
       "holdfast.outcome": end.outcome,
-      ...(errorType === undefined ? undefined : { "error.type": errorType })
+      ...(errorType === undefined ? undefined : { "error.type": errorType, "holdfast.nature": natureOf(end.reason) })
     })
   }
 
@@ -149,7 +200,8 @@ class Operation {
     const protocol = end.timings?.protocol
     const version = protocol === undefined ? 0 : protocol === "http/2" ? 2 : 1
     const status = end.status ?? 0
-    const key = errorType === undefined ? status * 4 + version : `${errorType} ${status} ${version}`
+    const key =
+      end.outcome === "success" ? status * 4 + version : `${end.outcome} ${errorType ?? ""} ${status} ${version}`
     if (key === this.answeredKey && this.answered !== undefined) return this.answered
     let found = this.requests.get(key)
     if (found === undefined) {
@@ -176,6 +228,7 @@ class Operation {
     const protocol = end.timings?.protocol
     const labels: Labels = {
       ...this.requestLabels,
+      "holdfast.outcome": end.outcome,
       ...(end.status === undefined ? undefined : { "http.response.status_code": String(end.status) }),
       ...(errorType === undefined ? undefined : { "error.type": errorType }),
       ...(protocol === undefined ? undefined : { "network.protocol.version": protocolVersions[protocol] })
@@ -183,18 +236,33 @@ class Operation {
     return this.table.histogram(name, labels, this.upstream)
   }
 
-  callEnded({ durationMillis, error, outcome }: CallEnd): void {
+  callEnded(call: ObservedCall, { durationMillis, error, outcome }: CallEnd): void {
     if (outcome === "success") {
+      this.upstream.outcome(this.table, outcome, undefined).value++
       this.calls ??= this.sum("holdfast.calls", outcome, { "holdfast.outcome": outcome })
       this.calls.value++
       this.durations ??= this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
-      this.durations.record(durationMillis / 1000)
+      this.took(this.durations, durationMillis / 1000, call)
       return
     }
-    this.record("holdfast.call.duration", outcome, { "holdfast.outcome": outcome }, durationMillis / 1000)
-    if (outcome === "interrupted") return this.add("holdfast.calls", outcome, { "holdfast.outcome": outcome })
+    // how soon a call is refused says nothing of its upstream, and would make it look the faster the more are
+    if (error === undefined || error.attempts > 0) {
+      const durations = this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
+      this.took(durations, durationMillis / 1000, call)
+    }
+    if (outcome === "interrupted") {
+      this.upstream.outcome(this.table, outcome, undefined).value++
+      this.add("holdfast.calls", outcome, { "holdfast.outcome": outcome })
+      return
+    }
+    const nature = natureOf(error?.reason)
+    this.upstream.outcome(this.table, outcome, nature).value++
     const errorType = callErrorType(error?.reason)
-    this.add("holdfast.calls", errorType, { "holdfast.outcome": outcome, "error.type": errorType })
+    this.add("holdfast.calls", errorType, {
+      "holdfast.outcome": outcome,
+      "error.type": errorType,
+      "holdfast.nature": nature
+    })
     if (error === undefined) return
     this.add("holdfast.retry.stops", error.retryStopped, { "holdfast.retry_stopped": error.retryStopped })
     if (error.reason._tag === "DeadlineExceeded" || error.retryStopped === "deadline") {
@@ -229,6 +297,9 @@ class UpstreamRecord implements Owner {
   private readonly labels: Labels
   private removals: Array<() => void> = []
   private readonly actives = new Map<string, Sum>()
+  private readonly outcomes = new Map<string, Sum>()
+  private readonly waits = new Map<string, Distribution>()
+  private successes: Sum | undefined = undefined
   private inFlightSeries: Sum | undefined = undefined
   private readonly onRead: (record: UpstreamRecord) => void
   /** Operations that have series of their own, at all endpoints. */
@@ -267,6 +338,42 @@ class UpstreamRecord implements Owner {
     return this.inFlightSeries
   }
 
+  /** Every series of its outcomes, at 0: a rate is of a series that was there before. */
+  begin(table: Table): void {
+    this.outcome(table, "success", undefined)
+    this.outcome(table, "interrupted", undefined)
+    for (const nature of natures) this.outcome(table, "failure", nature)
+  }
+
+  outcome(table: Table, outcome: CallEnd["outcome"], nature: string | undefined): Sum {
+    if (outcome === "success" && this.successes !== undefined) return this.successes
+    const key = nature ?? outcome
+    const known = this.outcomes.get(key)
+    if (known !== undefined) return known
+    const labels: Labels = {
+      ...this.labels,
+      "holdfast.outcome": outcome,
+      ...(nature === undefined ? undefined : { "holdfast.nature": nature })
+    }
+    const { series } = table.sum("holdfast.upstream.calls", labels, this)
+    this.outcomes.set(key, series)
+    if (outcome === "success") this.successes = series
+    return series
+  }
+
+  /** One for each endpoint. */
+  connectionWaits(table: Table, labels: Labels): Distribution {
+    const { "server.address": address, "server.port": port } = labels
+    const key = `${address} ${port}`
+    const known = this.waits.get(key)
+    if (known !== undefined) return known
+    const at: Labels =
+      address === undefined || port === undefined ? {} : { "server.address": address, "server.port": port }
+    const { series } = table.histogram("holdfast.connection.wait", { ...this.labels, ...at }, this)
+    this.waits.set(key, series)
+    return series
+  }
+
   /** One for each endpoint and method, shared by their operations. */
   active(table: Table, labels: Labels): Sum {
     const key = `${labels["http.request.method"]} ${labels["url.scheme"]} ${labels["server.address"]} ${labels["server.port"]}`
@@ -278,7 +385,7 @@ class UpstreamRecord implements Owner {
   }
 
   /** The operation of a call; one that has no room any more shares its method's. */
-  operation(table: Table, call: ObservedCall, maxOperations: number): Operation {
+  operation(table: Table, call: ObservedCall, options: RecorderOptions): Operation {
     let endpoint = this.endpoints.get(call.origin)
     if (endpoint === undefined) {
       endpoint = new Endpoint(call.origin)
@@ -287,7 +394,7 @@ class UpstreamRecord implements Owner {
     const known = endpoint.operations.get(call.operation)
     if (known !== undefined) return known
     const method = knownMethods.has(call.method) ? call.method : other
-    const isOwn = this.operations < maxOperations
+    const isOwn = this.operations < options.maxOperations
     if (!isOwn) {
       const rest = endpoint.rest.get(method)
       if (rest !== undefined) return rest
@@ -297,9 +404,15 @@ class UpstreamRecord implements Owner {
     const made = new Operation(
       table,
       this,
-      isOwn ? { ...base, "holdfast.operation": call.operation } : base,
-      isOwn && call.template !== "" ? { ...base, ...toward, "url.template": call.template } : { ...base, ...toward },
-      { ...this.labels, ...toward }
+      {
+        of: isOwn ? { ...base, "holdfast.operation": call.operation } : base,
+        request:
+          isOwn && call.template !== ""
+            ? { ...base, ...toward, "url.template": call.template }
+            : { ...base, ...toward },
+        active: { ...this.labels, ...toward }
+      },
+      options
     )
     if (!isOwn) endpoint.rest.set(method, made)
     else {
@@ -313,11 +426,11 @@ class UpstreamRecord implements Owner {
 const ignore = (): void => {}
 
 export const makeRecorder = (table: Table, options: RecorderOptions): Recorder => {
-  const { keepMillis, maxOperations, maxUpstreams, nowMillis } = options
+  const { keepMillis, maxUpstreams, nowMillis } = options
   const upstreams = new Map<string, UpstreamRecord>()
   /** Upstreams beyond the bound share one record, and their calls stay with it though room should be made. */
   const crowd = new UpstreamRecord("", true, ignore)
-  const crowdOperation = new Operation(table, crowd, {}, {}, {})
+  const crowdOperation = new Operation(table, crowd, { of: {}, request: {}, active: {} }, options)
   const ofTheCrowd = new WeakSet<ObservedCall>()
   let hasCrowd = false
   // what is told of a call often comes in pairs: the last one is found without a look
@@ -337,13 +450,14 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
     if (upstreams.size >= maxUpstreams) return undefined
     const record = new UpstreamRecord(name, false, forgetIfDue)
     upstreams.set(name, record)
+    record.begin(table)
     return record
   }
 
   const find = (call: ObservedCall): Operation => {
     if (call === lastCall) return lastOperation
     if (hasCrowd && ofTheCrowd.has(call)) return crowdOperation
-    const found = recordOf(call.upstream)?.operation(table, call, maxOperations)
+    const found = recordOf(call.upstream)?.operation(table, call, options)
     if (found === undefined) {
       hasCrowd = true
       ofTheCrowd.add(call)
@@ -366,11 +480,11 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
         const { upstream } = operation
         upstream.inFlight--
         upstream.callsInFlight(table).value--
-        operation.callEnded(end)
+        operation.callEnded(call, end)
         lastCall = undefined
       },
       attemptStarted: (call) => find(call).attemptStarted(),
-      attemptEnded: (call, end) => find(call).attemptEnded(end),
+      attemptEnded: (call, end) => find(call).attemptEnded(call, end),
       retryScheduled: (call, { delayMillis, reason }) => {
         const operation = find(call)
         const errorType = attemptErrorType(reason)

@@ -27,6 +27,19 @@ export class Sum {
   }
 }
 
+/** An observation that a trace tells more of. */
+export interface Exemplar {
+  readonly value: number
+  readonly traceId: string
+  readonly spanId: string
+  readonly epochMillis: number
+}
+
+/** What the registry has of a histogram, with the last exemplar of each bucket, the one above all boundaries at the end. */
+export interface ExemplifiedState extends Metric.HistogramState {
+  readonly exemplars?: ReadonlyArray<Exemplar | undefined>
+}
+
 /** A histogram of one label set. */
 export class Distribution {
   private readonly boundaries: ReadonlyArray<number>
@@ -35,15 +48,19 @@ export class Distribution {
   private sum = 0
   private min = Infinity
   private max = -Infinity
+  private exemplars: Array<Exemplar | undefined> | undefined = undefined
 
   constructor(boundaries: ReadonlyArray<number>) {
     this.boundaries = boundaries
     this.counts = boundaries.map(() => 0)
   }
 
-  /** Takes what is no number, or below zero, for a fault of a clock: it would spoil the sum for ever. */
-  record(value: number): void {
-    if (!(value >= 0 && value < Infinity)) return
+  /**
+   * Takes what is no number, or below zero, for a fault of a clock: it would spoil the sum for ever. Gives the place of the bucket, or -1
+   * for what was not taken.
+   */
+  record(value: number): number {
+    if (!(value >= 0 && value < Infinity)) return -1
     const { boundaries, counts } = this
     const last = boundaries.length
     let low = 0
@@ -58,17 +75,31 @@ export class Distribution {
     this.sum += value
     if (value < this.min) this.min = value
     if (value > this.max) this.max = value
+    return low
+  }
+
+  /** What is known of the last observation of a bucket. */
+  exemplify(bucket: number, exemplar: Exemplar): void {
+    this.exemplars ??= [...this.boundaries, Infinity].map(() => undefined)
+    this.exemplars[bucket] = exemplar
   }
 
   /** Buckets are cumulative, as the registry has them. */
-  state(): Metric.HistogramState {
+  state(): ExemplifiedState {
     let cumulated = 0
     const buckets = this.boundaries.map((boundary, index): [number, number] => {
       cumulated += this.counts[index] ?? 0
       return [boundary, cumulated]
     })
     const isEmpty = this.count === 0
-    return { buckets, count: this.count, sum: this.sum, min: isEmpty ? 0 : this.min, max: isEmpty ? 0 : this.max }
+    return {
+      buckets,
+      count: this.count,
+      sum: this.sum,
+      min: isEmpty ? 0 : this.min,
+      max: isEmpty ? 0 : this.max,
+      ...(this.exemplars === undefined ? undefined : { exemplars: [...this.exemplars] })
+    }
   }
 }
 

@@ -1,18 +1,17 @@
+import { oneLine } from "./textOfOthers.ts"
+
 /** A column of a table: what stands above it, and where its cells are aligned. */
 export interface Column {
   readonly title: string
   readonly align: "left" | "right"
 }
 
-/** A cell in one line: what peers and users named may hold a line break, which would forge a row, or an escape sequence. */
-export const plain = (cell: string): string => cell.replace(/[\p{Cc}\u2028\u2029]+/gu, " ")
-
 /** Columns as wide as their widest cell, two spaces between them, none at the end of a line. */
 export const textTable = (
   columns: ReadonlyArray<Column>,
   rows: ReadonlyArray<ReadonlyArray<string>>
 ): ReadonlyArray<string> => {
-  const lines = [columns.map(({ title }) => title.toUpperCase()), ...rows.map((row) => row.map(plain))]
+  const lines = [columns.map(({ title }) => title.toUpperCase()), ...rows.map((row) => row.map(oneLine))]
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => line[index]?.length ?? 0)))
   return lines.map((line) =>
     columns
@@ -31,7 +30,7 @@ export const markdownTable = (
   rows: ReadonlyArray<ReadonlyArray<string>>
 ): ReadonlyArray<string> => {
   const line = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
-  const escaped = (cell: string): string => plain(cell).replace(/[\\|`*_<>[\]]/g, "\\$&")
+  const escaped = (cell: string): string => oneLine(cell).replace(/[\\|`*_<>[\]]/g, "\\$&")
   return [
     line(columns.map(({ title }) => title)),
     line(columns.map(({ align }) => (align === "left" ? ":--" : "--:"))),

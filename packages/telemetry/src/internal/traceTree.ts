@@ -4,6 +4,7 @@ import type * as Tracer from "effect/Tracer"
 import type { RecordedSpan } from "./recordedSpan.ts"
 import { endingOf, outcomeOf, shownValue } from "./recordedSpan.ts"
 import { shownMillis } from "./shownMillis.ts"
+import { oneLine } from "./textOfOthers.ts"
 
 /** How a line ended, for its colour. */
 export type Tone = "good" | "bad" | "cut" | "plain"
@@ -80,16 +81,16 @@ export const lineOf = (
   const draw = (span: RecordedSpan): Line => {
     const events = span.events.map(([name, time, attributes]): Line => {
       const at = millisBetween(origin, time)
-      const label = name.replace(/^holdfast\./, "")
-      const outcome = eventText(name, attributes)
+      const label = oneLine(name.replace(/^holdfast\./, ""))
+      const outcome = oneLine(eventText(name, attributes))
       return { kind: "event", label, fromMillis: at, toMillis: at, outcome, tone: "plain", below: [] }
     })
     return {
       kind: span.status._tag === "Ended" ? "span" : "running",
-      label: labelOf(span),
+      label: oneLine(labelOf(span)),
       fromMillis: millisBetween(origin, span.status.startTime),
       toMillis: millisBetween(origin, span.status._tag === "Ended" ? span.status.endTime : latest),
-      outcome: [outcomeOf(span), ...notesOf(span, shownAttributes)].join(", "),
+      outcome: oneLine([outcomeOf(span), ...notesOf(span, shownAttributes)].join(", ")),
       tone: tones[endingOf(span).status],
       below: [...events, ...(below.get(span) ?? []).map(draw)].toSorted((a, b) => a.fromMillis - b.fromMillis)
     }

@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import { catalogue } from "./catalogue.ts"
 import { attributesOf } from "./series.ts"
+import { UpstreamCounters } from "./upstreamCounters.ts"
 import { type Reading, upstreamReadings } from "./upstreamReadings.ts"
 
 /** A figure that is in the registry. */
@@ -25,12 +26,25 @@ export interface UpstreamGauges {
   readonly close: () => void
 }
 
+export interface GaugeOptions {
+  readonly maxSeries: number
+  /** How long counts of an upstream that has left are still there to be read. */
+  readonly keepMillis: number
+  /** A clock that only goes forward. */
+  readonly nowMillis: () => number
+}
+
 /**
  * An export reads many figures, and one look at the upstreams serves them all: it holds until a figure is read a second time,
  * or the export's turn is over. What a new policy adds or takes away shows from the next export on.
  */
-export const makeUpstreamGauges = (context: Context.Context<never>, maxSeries: number): UpstreamGauges => {
+export const makeUpstreamGauges = (
+  context: Context.Context<never>,
+  { keepMillis, maxSeries, nowMillis }: GaugeOptions
+): UpstreamGauges => {
   const living = new Set<Registered>()
+  const counters = new UpstreamCounters(keepMillis)
+  let isClosed = false
   const gauges = new Map<string, Gauge>()
   const runSync = Effect.runSyncExitWith(context)
   let round = 0
@@ -43,18 +57,34 @@ export const makeUpstreamGauges = (context: Context.Context<never>, maxSeries: n
 
   const readAll = (): Map<string, Reading> => {
     const found = new Map<string, Reading>()
+    const noted = new Map<string, Set<Registered>>()
     const counts = new Map<string, number>()
     for (const upstream of living) {
       const snapshot = look(upstream)
       if (snapshot === undefined) continue
       for (const reading of upstreamReadings(snapshot)) {
         const key = JSON.stringify([reading.name, reading.labels])
-        const count = counts.get(reading.name) ?? 0
-        // of two that are the same to a reader, the one that came first counts
-        if (count >= maxSeries || found.has(key)) continue
-        counts.set(reading.name, count + 1)
-        found.set(key, reading)
+        const isCounter = catalogue[reading.name].kind === "counter"
+        const who = noted.get(key)
+        if (who === undefined && !found.has(key)) {
+          const count = counts.get(reading.name) ?? 0
+          if (count >= maxSeries && !(isCounter && counters.has(key))) continue
+          counts.set(reading.name, count + 1)
+        }
+        if (isCounter) {
+          counters.note(key, upstream, reading)
+          if (who === undefined) noted.set(key, new Set([upstream]))
+          else who.add(upstream)
+        }
+        // of two gauges that are the same to a reader, the one that came first counts
+        else if (!found.has(key)) found.set(key, reading)
       }
+    }
+    for (const [key, reading] of counters.readings(
+      nowMillis(),
+      (key, upstream) => noted.get(key)?.has(upstream) === true
+    )) {
+      found.set(key, reading)
     }
     return found
   }
@@ -86,6 +116,11 @@ export const makeUpstreamGauges = (context: Context.Context<never>, maxSeries: n
     const { description, kind } = catalogue[name]
     const attributes = attributesOf(name, labels)
     const current = (): number => {
+      if (isClosed) {
+        // the last export comes when everything is closed, and is to have what was counted
+        gauge.registration.remove()
+        return gauge.value
+      }
       if (!isFresh || gauge.readIn === round) refreshForRound()
       gauge.readIn = round
       return gauge.value
@@ -116,11 +151,17 @@ export const makeUpstreamGauges = (context: Context.Context<never>, maxSeries: n
       return name
     },
     remove: (upstream) => {
-      if (living.delete(upstream)) refresh()
+      if (!living.has(upstream)) return
+      // what it has counted up to now is not lost
+      refresh()
+      living.delete(upstream)
+      refresh()
     },
     close: () => {
+      refresh()
       living.clear()
       refresh()
+      isClosed = true
     }
   }
 }

@@ -64,7 +64,9 @@ const endpointReadings = (
   const { adaptiveConcurrency, attemptTimeout, breaker, bulkhead, hedge, throttle } = endpoint
   if (breaker !== undefined) {
     for (const phase of phases) {
-      read("holdfast.circuit.state", breaker.state === phase ? 1 : 0, { ...at, "holdfast.circuit.state": phase })
+      const inPhase: Labels = { ...at, "holdfast.circuit.state": phase }
+      read("holdfast.circuit.state", breaker.state === phase ? 1 : 0, inPhase)
+      read("holdfast.circuit.transitions", breaker.entered[phase], inPhase)
     }
     read("holdfast.circuit.share", breaker.share, at)
     stage("breaker", breaker.admitted, breaker.refused, at)

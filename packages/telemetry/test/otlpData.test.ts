@@ -1,0 +1,257 @@
+import { readFileSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Metric, Schema } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import { Upstream } from "@holdfast/http"
+import { Metrics, Otlp } from "@holdfast/telemetry"
+import { ScriptedTransport } from "@holdfast/testing"
+import { TestClock } from "effect/testing"
+import { schemaUrl, version } from "../src/internal/otlpData.ts"
+
+const Attributes = Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.Unknown }))
+
+const Points = Schema.Struct({
+  isMonotonic: Schema.optionalKey(Schema.Boolean),
+  dataPoints: Schema.Array(
+    Schema.Struct({
+      attributes: Attributes,
+      startTimeUnixNano: Schema.String,
+      timeUnixNano: Schema.String,
+      asDouble: Schema.optionalKey(Schema.Number),
+      asInt: Schema.optionalKey(Schema.Union([Schema.Number, Schema.String])),
+      count: Schema.optionalKey(Schema.Number)
+    })
+  )
+})
+
+const Scope = Schema.Struct({ name: Schema.String, version: Schema.String })
+
+const Exported = Schema.fromJsonString(
+  Schema.Struct({
+    resourceSpans: Schema.optionalKey(
+      Schema.Array(
+        Schema.Struct({
+          scopeSpans: Schema.Array(
+            Schema.Struct({
+              scope: Scope,
+              schemaUrl: Schema.optionalKey(Schema.String),
+              spans: Schema.Array(
+                Schema.Struct({ name: Schema.String, status: Schema.Struct({ code: Schema.Number }) })
+              )
+            })
+          )
+        })
+      )
+    ),
+    resourceMetrics: Schema.optionalKey(
+      Schema.Array(
+        Schema.Struct({
+          scopeMetrics: Schema.Array(
+            Schema.Struct({
+              scope: Scope,
+              schemaUrl: Schema.optionalKey(Schema.String),
+              metrics: Schema.Array(
+                Schema.Struct({
+                  name: Schema.String,
+                  unit: Schema.String,
+                  sum: Schema.optionalKey(Points),
+                  gauge: Schema.optionalKey(Points),
+                  histogram: Schema.optionalKey(Points)
+                })
+              )
+            })
+          )
+        })
+      )
+    )
+  })
+)
+
+type Exported = typeof Exported.Type
+
+/** An exporter whose exports are kept. */
+const keeping = (signals: ReadonlyArray<Otlp.Signal>) => {
+  const bodies: Array<string> = []
+  const client = HttpClient.make((request) =>
+    Effect.sync(() => {
+      if (request.body._tag === "Uint8Array") bodies.push(new TextDecoder().decode(request.body.body))
+      return HttpClientResponse.fromWeb(request, new Response(null, { status: 200 }))
+    })
+  )
+  const layer = Otlp.layer({ url: "http://collector.internal", protocol: "json", signals }).pipe(
+    Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+  )
+  const exports = Effect.suspend(() => Effect.forEach(bodies, (body) => Schema.decodeEffect(Exported)(body)))
+  return { exports, layer }
+}
+
+class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+
+const transport = ScriptedTransport.layer({ "*": [ScriptedTransport.json({})] })
+
+/** Calls of an upstream that lives for no longer than they take. */
+const calls = (count: number) =>
+  Effect.flatMap(Stock, (stock) => Effect.replicateEffect(stock.get("/x"), count)).pipe(
+    Effect.provide(Layer.fresh(Stock.layer)),
+    Effect.scoped
+  )
+
+const pointsOf = (exported: Exported | undefined, name: string) =>
+  exported?.resourceMetrics?.flatMap(({ scopeMetrics }) =>
+    scopeMetrics.flatMap(({ metrics }) =>
+      metrics.flatMap((metric) =>
+        metric.name === name ? ((metric.sum ?? metric.gauge ?? metric.histogram)?.dataPoints ?? []) : []
+      )
+    )
+  ) ?? []
+
+const own = { name: "holdfast", version }
+
+describe("what is exported over OTLP", () => {
+  it("says the version that the package has", () => {
+    const file = readFileSync(new URL("../package.json", import.meta.url), "utf8")
+    assert.deepInclude(JSON.parse(file), { version })
+  })
+
+  it.effect("a series of an upstream that came back begins after the last one that was exported", () => {
+    const { exports, layer } = keeping(["metrics"])
+    return Effect.gen(function* () {
+      yield* calls(5)
+      yield* Otlp.flush
+      yield* TestClock.adjust("1 second")
+      yield* Otlp.flush
+      yield* TestClock.adjust("1 second")
+      yield* Otlp.flush
+      yield* calls(7)
+      yield* TestClock.adjust("200 millis")
+      yield* Otlp.flush
+      const all = (yield* exports).filter((exported) => pointsOf(exported, "holdfast.calls").length > 0)
+      for (const name of ["holdfast.calls", "holdfast.call.duration", "holdfast.stage.admitted"]) {
+        const points = (yield* exports).flatMap((exported) => pointsOf(exported, name).slice(0, 1))
+        for (const [index, point] of points.entries()) {
+          const before = points[index - 1]
+          if (before === undefined) continue
+          const count = (of: typeof point) => of.count ?? of.asDouble ?? 0
+          const isSame = before.startTimeUnixNano === point.startTimeUnixNano
+          assert.isTrue(
+            isSame ? count(point) >= count(before) : BigInt(point.startTimeUnixNano) >= BigInt(before.timeUnixNano),
+            `${name}: ${JSON.stringify(points)}`
+          )
+        }
+      }
+      const first = pointsOf(all[0], "holdfast.calls")[0]
+      const last = pointsOf(all.at(-1), "holdfast.calls")[0]
+      assert.strictEqual(last?.asDouble, 7)
+      assert.isAbove(Number(last?.startTimeUnixNano), Number(first?.startTimeUnixNano))
+      assert.isBelow(Number(last?.startTimeUnixNano), Number(last?.timeUnixNano))
+    }).pipe(
+      Effect.provide(
+        Layer.mergeAll(Metrics.layer({ keepFor: "500 millis" }), transport).pipe(Layer.provideMerge(layer))
+      ),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
+  })
+
+  it.effect("is said by the library that says it, with the conventions' schema", () => {
+    const { exports, layer } = keeping(["metrics", "traces"])
+    return Effect.gen(function* () {
+      yield* Metric.update(Metric.counter("orders"), 1)
+      yield* calls(1).pipe(Effect.withSpan("checkout"))
+      yield* Otlp.flush
+      const all = yield* exports
+      const scopes = all.flatMap(({ resourceMetrics = [], resourceSpans = [] }) => [
+        ...resourceMetrics.flatMap(({ scopeMetrics }) =>
+          scopeMetrics.map(({ metrics, schemaUrl, scope }) => ({ scope, schemaUrl, names: metrics.map((m) => m.name) }))
+        ),
+        ...resourceSpans.flatMap(({ scopeSpans }) =>
+          scopeSpans.map(({ schemaUrl, scope, spans }) => ({ scope, schemaUrl, names: spans.map((s) => s.name) }))
+        )
+      ])
+      const scopeOf = (name: string) => scopes.find(({ names }) => names.includes(name))
+      for (const name of ["holdfast.calls", "http.client.request.duration", "stock GET /x"]) {
+        assert.deepInclude(scopeOf(name), { scope: own, schemaUrl }, name)
+      }
+      for (const name of ["orders", "checkout"]) {
+        assert.deepInclude(scopeOf(name)?.scope, { name: "effect" }, name)
+        assert.isUndefined(scopeOf(name)?.schemaUrl)
+      }
+    }).pipe(
+      Effect.provide(Layer.mergeAll(Metrics.layer(), transport).pipe(Layer.provideMerge(layer))),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
+  })
+
+  it.effect("a span that succeeded has no status, and one that failed has", () => {
+    const { exports, layer } = keeping(["traces"])
+    return Effect.gen(function* () {
+      yield* Effect.withSpan(Effect.void, "fine", { kind: "client" })
+      yield* Effect.ignore(Effect.withSpan(Effect.fail("no"), "failed"))
+      yield* Otlp.flush
+      const spans = (yield* exports).flatMap(({ resourceSpans = [] }) =>
+        resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans))
+      )
+      assert.deepStrictEqual(
+        spans.map(({ name, status }) => [name, status.code]),
+        [
+          ["fine", 0],
+          ["failed", 2]
+        ]
+      )
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("has a unit for each metric, and none among the attributes of its points", () => {
+    const { exports, layer } = keeping(["metrics"])
+    return Effect.gen(function* () {
+      yield* Metric.update(Metric.gauge("level", { attributes: { unit: "By", zone: "b" } }), 1)
+      yield* Metric.update(Metric.timer("took"), Duration.seconds(1))
+      yield* calls(1)
+      yield* Otlp.flush
+      const metrics = (yield* exports).flatMap(({ resourceMetrics = [] }) =>
+        resourceMetrics.flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics))
+      )
+      assert.isAbove(metrics.length, 5)
+      assert.strictEqual(metrics.find(({ name }) => name === "level")?.unit, "By")
+      for (const { gauge, histogram, name, sum } of metrics) {
+        for (const { attributes } of (gauge ?? histogram ?? sum)?.dataPoints ?? []) {
+          const keys = attributes.map(({ key }) => key)
+          assert.notInclude(keys, "unit", name)
+          assert.notInclude(keys, "time_unit", name)
+          if (name === "level") assert.deepStrictEqual(keys, ["zone"])
+        }
+      }
+    }).pipe(
+      Effect.provide(Layer.mergeAll(Metrics.layer(), transport).pipe(Layer.provideMerge(layer))),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
+  })
+
+  it.effect("a count that is no int64 is a double, and one that is stays exact", () => {
+    const { exports, layer } = keeping(["metrics"])
+    return Effect.gen(function* () {
+      yield* Metric.update(Metric.counter("large", { bigint: true, incremental: true }), 2n ** 60n + 1n)
+      yield* Metric.update(Metric.counter("huge", { bigint: true, incremental: true }), 2n ** 63n)
+      yield* Metric.update(Metric.gauge("deep", { bigint: true }), -(2n ** 70n))
+      yield* Otlp.flush
+      const [exported] = yield* exports
+      const [large, huge, deep] = ["large", "huge", "deep"].map((name) => pointsOf(exported, name)[0])
+      assert.strictEqual(large?.asInt, String(2n ** 60n + 1n))
+      assert.deepStrictEqual([huge?.asInt, huge?.asDouble], [undefined, 2 ** 63])
+      assert.deepStrictEqual([deep?.asInt, deep?.asDouble], [undefined, -(2 ** 70)])
+    }).pipe(Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
+  })
+
+  it.effect("connections that are open are a sum that goes both ways", () => {
+    const { exports, layer } = keeping(["metrics"])
+    return Effect.gen(function* () {
+      yield* Metric.update(Metric.gauge("http.client.open_connections"), 3)
+      yield* Otlp.flush
+      const [exported] = yield* exports
+      const metric = exported?.resourceMetrics?.[0]?.scopeMetrics
+        .flatMap(({ metrics }) => metrics)
+        .find(({ name }) => name === "http.client.open_connections")
+      assert.deepInclude(metric?.sum, { isMonotonic: false })
+      assert.strictEqual(metric?.sum?.dataPoints[0]?.asDouble, 3)
+    }).pipe(Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
+  })
+})

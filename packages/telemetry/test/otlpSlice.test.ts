@@ -1,0 +1,112 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import type { MetricsData } from "effect/observability/OtlpMetrics"
+import type { TraceData } from "effect/observability/OtlpTracer"
+import * as Json from "../src/internal/otlpJson.ts"
+import * as Protobuf from "../src/internal/otlpProtobuf.ts"
+import { cuts, sliceable } from "../src/internal/otlpSlice.ts"
+
+const attributes = [{ key: "zone", value: { stringValue: "b" } }]
+const resource = { attributes, droppedAttributesCount: 0 }
+
+const span = (name: string): TraceData["resourceSpans"][number]["scopeSpans"][number]["spans"][number] => ({
+  traceId: "0af7651916cd43dd8448eb211c80319c",
+  spanId: "b7ad6b7169203331",
+  parentSpanId: undefined,
+  name,
+  kind: 3,
+  startTimeUnixNano: "1",
+  endTimeUnixNano: "2",
+  attributes,
+  droppedAttributesCount: 0,
+  events: [],
+  droppedEventsCount: 0,
+  status: { code: 0 },
+  links: [],
+  droppedLinksCount: 0
+})
+
+/** Spans of two scopes. */
+const traces = (first: ReadonlyArray<string>, second: ReadonlyArray<string>): TraceData => ({
+  resourceSpans: [
+    {
+      resource,
+      scopeSpans: [
+        ...(first.length === 0
+          ? []
+          : [{ scope: { name: "one", version: "1" }, spans: first.map(span), schemaUrl: "https://schema" }]),
+        ...(second.length === 0 ? [] : [{ scope: { name: "two" }, spans: second.map(span) }])
+      ]
+    }
+  ]
+})
+
+const point = (value: number) => ({ attributes, startTimeUnixNano: "1", timeUnixNano: "2", asDouble: value })
+
+/** Points of a sum, and of a gauge. */
+const metrics = (sum: ReadonlyArray<number>, gauge: ReadonlyArray<number>): MetricsData => ({
+  resourceMetrics: [
+    {
+      resource,
+      scopeMetrics: [
+        {
+          scope: { name: "one" },
+          metrics: [
+            ...(sum.length === 0
+              ? []
+              : [
+                  {
+                    name: "sum",
+                    description: "a sum",
+                    unit: "1",
+                    sum: { dataPoints: sum.map(point), aggregationTemporality: 2 as const, isMonotonic: true }
+                  }
+                ]),
+            ...(gauge.length === 0
+              ? []
+              : [{ name: "gauge", description: "a gauge", unit: "1", gauge: { dataPoints: gauge.map(point) } }])
+          ]
+        }
+      ]
+    }
+  ]
+})
+
+const encodings = [
+  ["protobuf", "application/x-protobuf", Protobuf],
+  ["json", "application/json", Json]
+] as const
+
+describe.each(encodings)("an export in %s", (_, contentType, { encodeMetrics, encodeTraces }) => {
+  it("is cut between spans, with all that stands around them in every piece", () => {
+    const whole = sliceable("traces", contentType, encodeTraces(traces(["a", "b", "c"], ["d", "e"]), 5))
+    assert.lengthOf(whole.sizes, 5)
+    assert.deepStrictEqual(whole.slice(0, 5), encodeTraces(traces(["a", "b", "c"], ["d", "e"]), 5))
+    assert.deepStrictEqual(whole.slice(1, 4), encodeTraces(traces(["b", "c"], ["d"]), 3))
+    assert.deepStrictEqual(whole.slice(3, 5), encodeTraces(traces([], ["d", "e"]), 2))
+  })
+
+  it("is cut between the points of a metric", () => {
+    const whole = sliceable("metrics", contentType, encodeMetrics(metrics([1, 2, 3], [4, 5]), 5))
+    assert.lengthOf(whole.sizes, 5)
+    assert.deepStrictEqual(whole.slice(0, 2), encodeMetrics(metrics([1, 2], []), 2))
+    assert.deepStrictEqual(whole.slice(2, 4), encodeMetrics(metrics([3], [4]), 2))
+  })
+})
+
+describe("cuts", () => {
+  it.prop(
+    "leave no piece that is too large and could be smaller, and no item out",
+    [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60 })))],
+    ([sizes]) => {
+      const beginnings = cuts(sizes, 5, 50)
+      assert.strictEqual(beginnings[0], sizes.length === 0 ? undefined : 0)
+      beginnings.forEach((from, index) => {
+        const piece = sizes.slice(from, beginnings[index + 1])
+        assert.isAbove(piece.length, 0)
+        const bytes = piece.reduce((sum, size) => sum + size + 8, 5)
+        if (piece.length > 1) assert.isAtMost(bytes, 50)
+      })
+    }
+  )
+})
