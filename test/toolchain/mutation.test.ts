@@ -58,7 +58,7 @@ const test = [
 /** Made of the first, and after it in the run. */
 const twice = "packages/core/src/internal/twice.ts"
 
-const options = { modules: [module], sample: undefined, seed: 1, lanes: 2, graceMillis: 500 }
+const options = { modules: [module], sample: undefined, nearest: undefined, seed: 1, lanes: 2, graceMillis: 500 }
 
 describe("mutants", () => {
   it("turns operators, numbers, branches, defaults and statements into what they are not", () => {
