@@ -5,19 +5,13 @@ import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { files } from "./checks/workspace.ts"
+import { judgedModules } from "./mutation/judged.ts"
 import { mutantsOf } from "./mutation/mutants.ts"
 import { asJson, closingLines, moduleLines, recorded, verdictOf } from "./mutation/report.ts"
 import { run } from "./mutation/run.ts"
 import { chosenOf } from "./mutation/sample.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "")
-
-/** The state machines, and what decides in the pipeline. */
-const judged = [
-  "packages/core/src/internal/*.ts",
-  "packages/http/src/internal/{guard,stages,sameOptions,pathTemplate,replay,statusReason,policyWords}.ts"
-]
 
 /** A run that a build server has time for: it breaks when the tool does, or when the tests have become much worse. */
 const short = { modules: "5", sample: "6", nearest: "3", least: "75" }
@@ -92,18 +86,14 @@ const main = async (): Promise<number> => {
     throw new TypeError("--record is for all modules and tests: leave out what makes them fewer")
   }
 
-  const patterns = values.package?.map((name) => `packages/${name}/src/**/*.ts`) ?? judged
-  const mutants = (module: string) => mutantsOf(module, readFileSync(join(root, module), "utf8"))
-  const all = files(root, ...patterns)
-    .filter((file) => !file.endsWith(".test.ts") && mutants(file).length > 0)
-    .filter(
-      (file) => positionals.length === 0 || positionals.some((part) => file.toLowerCase().includes(part.toLowerCase()))
-    )
+  const all = judgedModules(root, values.package).filter(
+    (file) => positionals.length === 0 || positionals.some((part) => file.toLowerCase().includes(part.toLowerCase()))
+  )
   if (all.length === 0) throw new TypeError("no module that is judged is one of these")
   const modules = chosenOf(all, howMany ?? all.length, seed)
   if (values.list) {
     for (const module of modules) {
-      for (const { after, before, kind, line } of mutants(module)) {
+      for (const { after, before, kind, line } of mutantsOf(module, readFileSync(join(root, module), "utf8"))) {
         console.log(`${module}:${line} ${kind}: ${before} → ${after}`)
       }
     }
