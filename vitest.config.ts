@@ -9,7 +9,9 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["packages/*/test/**/*.test.ts", "packages/*/src/**/*.test.ts", "src/**/*.test.ts"],
-          setupFiles: ["./test/support/properties.ts", "./test/support/loopbackOnly.ts"]
+          setupFiles: ["./test/support/properties.ts", "./test/support/loopbackOnly.ts"],
+          // properties try hundreds of cases: a busy machine may be slow without being wrong
+          testTimeout: 60_000
         }
       },
       {

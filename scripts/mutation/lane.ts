@@ -2,7 +2,9 @@
 // file gets a fresh thread, so nothing of one mutant is left for the next. A process of its own, so that a mutant which
 // never ends can be ended from outside.
 
+import { existsSync } from "node:fs"
 import { join } from "node:path"
+import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/config"
 import { createVitest, type TestCase, type TestModule } from "vitest/node"
 import { setupFile } from "./workspaceCopy.ts"
 
@@ -24,18 +26,32 @@ const root = process.argv[2] ?? "."
 
 let failed: string | undefined
 
+const isolated = { pool: "threads", isolate: true, maxWorkers: 1, fsModuleCache: false } as const
+
+/** A test that is slow on a busy machine has noticed nothing; one that never ends meets the lane's own limit. */
+const testTimeout = 60_000
+
+/** The workspace's own ways of running tests, in threads and with the same chance in each. */
+const projects = async (): Promise<ReadonlyArray<TestProjectInlineConfiguration>> => {
+  const file = join(root, "vitest.config.ts")
+  const config: ViteUserConfig = existsSync(file) ? (await import(file)).default : {}
+  const own = (config.test?.projects ?? []).flatMap((project) =>
+    typeof project === "object" && "test" in project && project.test !== undefined ? [project.test] : []
+  )
+  return (own.length > 0 ? own : [{}]).map((test) => ({
+    root,
+    test: { ...test, ...isolated, testTimeout, setupFiles: [...[test.setupFiles ?? []].flat(), join(root, setupFile)] }
+  }))
+}
+
 const vitest = await createVitest(
   "test",
   {
     root,
     config: false,
     watch: false,
-    include: ["packages/*/test/**/*.test.ts"],
-    pool: "threads",
-    isolate: true,
-    maxWorkers: 1,
-    fsModuleCache: false,
-    setupFiles: [join(root, setupFile)],
+    ...isolated,
+    projects: [...(await projects())],
     reporters: [
       {
         onTestCaseResult: (test: TestCase) => {
@@ -56,11 +72,12 @@ const answer = async ({ module, tests }: Question): Promise<Answer> => {
   // the one before is itself again on the disk, and must not stay broken in vite's memory
   for (const changed of new Set([module, previous ?? module])) vitest.invalidateFile(join(root, changed))
   previous = module
-  const project = vitest.getRootProject()
   let passed = 0
   for (const test of tests) {
     failed = undefined
     const file = join(root, test)
+    const project = vitest.projects.find((one) => one.matchesTestGlob(file))
+    if (project === undefined) return { _tag: "Broken", why: `${test} is in no project of vitest.config.ts` }
     const { testModules, unhandledErrors } = await vitest.runTestSpecifications([project.createSpecification(file)])
     if (failed !== undefined) return { _tag: "Caught", by: `${test}: ${failed}` }
     const ran = testModules.find(({ moduleId }) => moduleId === file)

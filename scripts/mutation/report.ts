@@ -27,7 +27,24 @@ const figuresOf = (modules: ReadonlyArray<ModuleReport>): Figures => {
 const percent = (part: number, whole: number): string =>
   whole === 0 ? "-" : `${(Math.floor((part / whole) * 1000) / 10).toFixed(1)} %`
 
-export const totalOf = (report: Report): Figures => figuresOf(report.modules)
+/** The share of those that can be caught, in percent; of none it is all. */
+const shareOf = ({ caught, explained, tried }: Figures): number =>
+  tried === explained ? 100 : (caught / (tried - explained)) * 100
+
+/**
+ * How many modules are right, and how many things are wrong: a module that could not be judged, an explanation that explains nothing,
+ * and a module with a survivor; or, where a share is asked for, all modules together that do not reach it.
+ */
+export const verdictOf = (
+  report: Report,
+  leastPercent: number | undefined
+): { readonly passed: number; readonly failed: number } => {
+  const wrong = report.modules.filter((module) => figuresOf([module]).unexplained > 0).length
+  const failures = report.failures.length + report.idle.length
+  if (leastPercent === undefined) return { passed: report.modules.length - wrong, failed: failures + wrong }
+  const isBelow = shareOf(figuresOf(report.modules)) < leastPercent
+  return { passed: report.modules.length, failed: failures + (isBelow ? 1 : 0) }
+}
 
 const changeOf = ({ mutant }: Survivor): string => `${inOneLine(mutant.before)}  →  ${inOneLine(mutant.after)}`
 
@@ -46,20 +63,21 @@ export const moduleLines = (report: ModuleReport | Failure): string => {
   ].join("\n")
 }
 
-export const closingLines = (report: Report): string => {
-  const { caught, explained, tried, unexplained } = totalOf(report)
+export const closingLines = (report: Report, leastPercent: number | undefined): string => {
+  const { caught, explained, tried, unexplained } = figuresOf(report.modules)
   return [
     ...report.idle.map(({ file, line }) => `✗ explains a mutant that does not survive: ${file}: ${line}`),
     "",
     `${percent(caught, tried)} of ${tried} mutants caught, ${explained} cannot be told apart, ${unexplained} survive; ` +
-      `${percent(caught, tried - explained)} of those that can be caught`
+      `${percent(caught, tried - explained)} of those that can be caught` +
+      (leastPercent === undefined ? "" : `, of which at least ${leastPercent} % have to be`)
   ].join("\n")
 }
 
 export const asJson = (report: Report): string =>
   JSON.stringify(
     {
-      ...totalOf(report),
+      ...figuresOf(report.modules),
       modules: report.modules.map((module) => ({
         ...module,
         survivors: module.survivors.map(({ explanation, mutant }) => ({ ...mutant, why: explanation?.why }))

@@ -6,6 +6,7 @@ import { type Explanation, explains, explanations } from "./explained.ts"
 import { importers } from "./importers.ts"
 import { type Lane, openLane, timeLimit, type Verdict } from "./lanes.ts"
 import { type Mutant, mutantsOf, mutated } from "./mutants.ts"
+import { chosenOf, seedOf } from "./sample.ts"
 import { copyWorkspace } from "./workspaceCopy.ts"
 
 export interface Options {
@@ -13,6 +14,8 @@ export interface Options {
   readonly modules: ReadonlyArray<string>
   /** The most mutants of a module that are tried; all when left out. */
   readonly sample: number | undefined
+  /** The most test files that are asked, the nearest of them; all when left out. */
+  readonly nearest: number | undefined
   readonly seed: number
   readonly lanes: number
   /** How long a mutant may take beyond four times what the module itself does: more means that it never ends. */
@@ -73,7 +76,7 @@ export const run = async (
     const failures: Array<Failure> = []
     for (const module of options.modules) {
       const text = readFileSync(join(snapshot.root, module), "utf8")
-      const result = await judge(lanes, module, text, testsOf(module), options)
+      const result = await judge(lanes, module, text, testsOf(module).slice(0, options.nearest), options)
       if ("why" in result) failures.push(result)
       else modules.push(result)
       finished(result)
@@ -94,7 +97,7 @@ const judge = async (
 ): Promise<ModuleReport | Failure> => {
   const started = performance.now()
   const all = mutantsOf(module, text)
-  const chosen = sample === undefined ? all : choose(all, sample, seed)
+  const chosen = sample === undefined ? all : chosenOf(all, sample, seedOf(seed, module))
   const report = { module, tests, mutants: all.length, tried: chosen.length }
   if (chosen.length === 0) {
     return { ...report, caught: 0, caughtByTime: 0, survivors: [], millis: 0 }
@@ -147,22 +150,6 @@ const longestMillis = 120_000
 
 const said = (verdict: Verdict): string =>
   verdict._tag === "Caught" ? verdict.by : verdict._tag === "Broken" ? verdict.why : "they pass"
-
-/** So many of them, the same for the same seed, in their order (Knuth's selection sampling). */
-const choose = (mutants: ReadonlyArray<Mutant>, count: number, seed: number): ReadonlyArray<Mutant> => {
-  let state = seed
-  const chance = (): number => {
-    // Numerical Recipes' linear congruential generator: enough to choose by
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state / 2 ** 32
-  }
-  let wanted = Math.min(count, mutants.length)
-  return mutants.filter((_, index) => {
-    const isChosen = chance() * (mutants.length - index) < wanted
-    if (isChosen) wanted--
-    return isChosen
-  })
-}
 
 const idleOf = (modules: ReadonlyArray<ModuleReport>): ReadonlyArray<Explanation> =>
   modules

@@ -19,8 +19,8 @@ export interface WorkspaceCopy {
   readonly remove: () => void
 }
 
-/** What the tests need beside their packages. */
-const parts = ["package.json", "packages", "tsconfig.base.json"]
+/** What is installed, made or remembered; of all else nobody can say that no test needs it. */
+const left = new Set(["node_modules", ".git", "dist", ".cache"])
 
 export const setupFile = "seededRandom.setup.ts"
 
@@ -40,11 +40,10 @@ Math.random = () => {
 export const copyWorkspace = (root: string, seed: number): WorkspaceCopy => {
   // the real path: vite compares the paths of modules by what they resolve to
   const copy = realpathSync(mkdtempSync(join(tmpdir(), "holdfast-mutation-")))
-  const isCopied = (path: string): boolean => !["dist", ".cache"].includes(basename(path))
-  for (const part of parts) {
-    // links as they are: those between the packages are relative, and so lead into the copy
-    cpSync(join(root, part), join(copy, part), { recursive: true, verbatimSymlinks: true, filter: isCopied })
-  }
+  // what a package links to is copied: those links are relative, and so lead into the copy
+  const isCopied = (path: string): boolean =>
+    !left.has(basename(path)) || (basename(path) === "node_modules" && path !== join(root, "node_modules"))
+  cpSync(root, copy, { recursive: true, verbatimSymlinks: true, filter: isCopied })
   linkInstalled(join(root, "node_modules"), join(copy, "node_modules"))
   writeFileSync(join(copy, setupFile), seededRandom(seed))
   return { root: copy, remove: () => rmSync(copy, { recursive: true, force: true }) }

@@ -4,8 +4,12 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
 import { explains, explanations } from "../../scripts/mutation/explained.ts"
+import { importers } from "../../scripts/mutation/importers.ts"
+import { judgedModules } from "../../scripts/mutation/judged.ts"
 import { mutantsOf } from "../../scripts/mutation/mutants.ts"
-import { run } from "../../scripts/mutation/run.ts"
+import { verdictOf } from "../../scripts/mutation/report.ts"
+import { type Report, run } from "../../scripts/mutation/run.ts"
+import { chosenOf, seedOf } from "../../scripts/mutation/sample.ts"
 
 const workspace = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -58,7 +62,7 @@ const test = [
 /** Made of the first, and after it in the run. */
 const twice = "packages/core/src/internal/twice.ts"
 
-const options = { modules: [module], sample: undefined, seed: 1, lanes: 2, graceMillis: 500 }
+const options = { modules: [module], sample: undefined, nearest: undefined, seed: 1, lanes: 2, graceMillis: 500 }
 
 describe("mutants", () => {
   it("turns operators, numbers, branches, defaults and statements into what they are not", () => {
@@ -96,6 +100,104 @@ describe("mutants", () => {
 
   it("does not touch the default of an indexed read, which is never taken", () => {
     expect(changes("const a = list[b] ?? 0")).toEqual(["list[b] ?? 0 → (0)"])
+  })
+})
+
+describe("who is asked about a module", () => {
+  const tests = (contents: Readonly<Record<string, string>>, file: string) =>
+    importers(repository(contents)).testsOf(file)
+  const manifest = `{ "name": "@holdfast/core", "exports": { ".": "./src/index.ts", "./*": "./src/*.ts" } }`
+  const packaged = {
+    "packages/core/package.json": manifest,
+    "packages/core/src/index.ts": `export * as One from "./One.ts"\nexport * as Two from "./Two.ts"\n`,
+    "packages/core/src/One.ts": `export { one } from "./internal/one.ts"\nexport const own = 1\n`,
+    "packages/core/src/Two.ts": "export const two = 2\n",
+    "packages/core/src/internal/one.ts": "export const one = 1\n"
+  }
+
+  it("is each test that imports it by its path, its package's name or one of the package's names, and no other", () => {
+    const contents = {
+      ...packaged,
+      "packages/core/test/byPath.test.ts": `import { one } from "../src/internal/one.ts"`,
+      "packages/core/test/bySubpath.test.ts": `import * as One from "@holdfast/core/One"`,
+      "packages/core/test/byName.test.ts": `import { One } from "@holdfast/core"`,
+      "packages/core/test/byAll.test.ts": `import * as core from "@holdfast/core"`,
+      "packages/core/test/other.test.ts": `import { Two } from "@holdfast/core"`,
+      "packages/core/test/typesOnly.test.ts": `import type { One } from "@holdfast/core"`
+    }
+    expect(tests(contents, "packages/core/src/internal/one.ts").toSorted()).toEqual(
+      ["byAll", "byName", "byPath", "bySubpath"].map((name) => `packages/core/test/${name}.test.ts`)
+    )
+    expect(tests(contents, "packages/core/src/internal/one.ts")[0]).toBe("packages/core/test/byPath.test.ts")
+  })
+
+  it("is first the test of its name, and one that crosses packages only where there is no other", () => {
+    const contents = {
+      ...packaged,
+      "packages/core/test/direct.test.ts": `import { one } from "../src/internal/one.ts"`,
+      "packages/core/test/one.test.ts": `import { One } from "@holdfast/core"`,
+      "test/crossing.test.ts": `import { One, Two } from "@holdfast/core"`
+    }
+    expect(tests(contents, "packages/core/src/internal/one.ts")).toEqual([
+      "packages/core/test/one.test.ts",
+      "packages/core/test/direct.test.ts"
+    ])
+    expect(tests(contents, "packages/core/src/Two.ts")).toEqual(["test/crossing.test.ts"])
+  })
+})
+
+describe("a sample", () => {
+  const hundred = Array.from({ length: 100 }, (_, index) => index)
+
+  it("is the same for the same seed, of the size that is asked for, and in order", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const chosen = chosenOf(hundred, 10, seed)
+      expect(chosen).toEqual(chosenOf(hundred, 10, seed))
+      expect(chosen).toHaveLength(10)
+      expect(chosen).toEqual(chosen.toSorted((one, other) => one - other))
+    }
+    expect(chosenOf(hundred, 200, 1)).toEqual(hundred)
+  })
+
+  it("leaves nothing out for good: seeds that follow each other come upon everything, the first too", () => {
+    const seen = new Set(Array.from({ length: 200 }, (_, seed) => chosenOf(hundred, 10, seed + 1)).flat())
+    expect(seen.size).toBe(100)
+  })
+
+  it("of one module says nothing of that of another", () => {
+    const ofModules = ["packages/a.ts", "packages/b.ts", "packages/c.ts"].map((name) =>
+      chosenOf(hundred, 10, seedOf(1, name)).join()
+    )
+    expect(new Set(ofModules).size).toBe(3)
+  })
+})
+
+describe("the verdict", () => {
+  const report = (given: Partial<Report>): Report => ({ modules: [], failures: [], idle: [], ...given })
+  const judged = (tried: number, survivors: number) => ({
+    module,
+    tests: [],
+    mutants: tried,
+    tried,
+    caught: tried - survivors,
+    caughtByTime: 0,
+    survivors: mutantsOf(module, larger)
+      .slice(0, survivors)
+      .map((mutant) => ({ mutant, explanation: undefined })),
+    millis: 0
+  })
+
+  it("is a failure for each module with a survivor, or once for a share that is not reached", () => {
+    const modules = [judged(4, 0), judged(4, 1)]
+    expect(verdictOf(report({ modules }), undefined)).toEqual({ passed: 1, failed: 1 })
+    expect(verdictOf(report({ modules }), 87)).toEqual({ passed: 2, failed: 0 })
+    expect(verdictOf(report({ modules }), 88)).toEqual({ passed: 2, failed: 1 })
+  })
+
+  it("is a failure for a module that was not judged, whatever share is asked for", () => {
+    const failures = [{ module, why: "no test imports it" }]
+    expect(verdictOf(report({ failures }), undefined)).toEqual({ passed: 0, failed: 1 })
+    expect(verdictOf(report({ failures, modules: [judged(4, 0)] }), 1)).toEqual({ passed: 1, failed: 1 })
   })
 })
 
@@ -142,6 +244,49 @@ describe("a mutation run", () => {
     const alone = repository({ [module]: larger })
     const [untested] = (await run(alone, options, () => undefined)).failures
     expect(untested?.why).toBe("no test imports it")
+  })
+
+  it("takes a test as it stands in its workspace, with what it imports there and what the workspace sets it up with", async () => {
+    const root = repository({
+      "package.json": `{ "name": "whole", "exports": { ".": "./src/index.ts" } }`,
+      "src/index.ts": `export * from "@holdfast/core"\n`,
+      "packages/core/package.json": `{ "name": "@holdfast/core", "exports": { ".": "./src/index.ts" } }`,
+      "packages/core/src/index.ts": `export * as Larger from "./Larger.ts"\n`,
+      "packages/core/src/Larger.ts": `export { larger } from "./internal/larger.ts"\n`,
+      [module]: "export const larger = (one: number, other: number): number => (one > other ? one : other)\n",
+      "test/support/numbers.ts": `import { Larger } from "whole"
+        export const largest = (numbers: ReadonlyArray<number>): number => numbers.reduce(Larger.larger)`,
+      "test/support/setup.ts": `Object.assign(globalThis, { isSetUp: true })\n`,
+      "vitest.config.ts": `export default { test: { projects: [
+        { test: { name: "unit", include: ["packages/*/test/**/*.test.ts"], setupFiles: ["./test/support/setup.ts"] } }
+      ] } }`,
+      "packages/core/test/numbers.test.ts": `import { expect, it } from "vitest"
+        import { largest } from "../../../test/support/numbers.ts"
+        it("is set up", () => expect(globalThis).toHaveProperty("isSetUp"))
+        it("finds the largest", () => expect(largest([1, 3, 2])).toBe(3))`
+    })
+    const { failures, modules } = await run(root, options, () => undefined)
+    expect(failures).toEqual([])
+    expect(modules[0]?.tests).toEqual(["packages/core/test/numbers.test.ts"])
+    expect(modules[0]?.caught).toBe((modules[0]?.mutants ?? 0) - 1)
+  })
+
+  it("asks no more test files than it is told to, the nearest first", async () => {
+    const root = repository({
+      [module]: larger,
+      "packages/core/test/larger.test.ts": test,
+      "packages/core/test/another.test.ts": test
+    })
+    const { modules } = await run(root, { ...options, nearest: 1, sample: 1 }, () => undefined)
+    expect(modules.map(({ tests, tried }) => [tests, tried])).toEqual([[["packages/core/test/larger.test.ts"], 1]])
+  })
+
+  it("judges every module that it is for: each has a test in its package that reaches it", () => {
+    const { testsOf } = importers(workspace)
+    const unreached = judgedModules(workspace).filter(
+      (file) => !testsOf(file).some((test) => test.startsWith("packages/"))
+    )
+    expect(unreached).toEqual([])
   })
 
   it("explains no mutant that is not there", () => {

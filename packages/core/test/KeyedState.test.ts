@@ -49,6 +49,39 @@ describe("KeyedState", () => {
     }
   })
 
+  it("a key that was idle for less than the time is kept, and one that was for twice the time is gone, to the millisecond", () => {
+    for (const [useMillis, laterMillis, isKept] of [
+      [0, idleMillis - 1, true],
+      [0, 2 * idleMillis, false],
+      [1, idleMillis, true],
+      [idleMillis - 1, 2 * idleMillis - 2, true],
+      [idleMillis - 1, 3 * idleMillis - 1, false]
+    ] as const) {
+      const { state } = counting()
+      // the map's own time begins with its first use
+      state.get("first", 0)
+      const used = state.get("a", useMillis)
+      const found = state.get("a", laterMillis)
+      assert.strictEqual(found === used, isKept, `used at ${useMillis}, asked for at ${laterMillis}`)
+    }
+  })
+
+  it("what is idle goes in the order in which it was last used, half a life apart at most", () => {
+    const { state } = counting()
+    const names = () => state.entries().map(([key]) => key)
+    state.get("a", 0)
+    state.get("b", idleMillis - 1)
+    state.get("c", idleMillis)
+    assert.deepStrictEqual(names(), ["a", "b", "c"])
+    // `b` is used again in time and stays with `c`; `a` is not
+    state.get("b", 2 * idleMillis - 1)
+    assert.sameMembers(names(), ["a", "b", "c"])
+    state.get("d", 2 * idleMillis)
+    assert.sameMembers(names(), ["b", "c", "d"])
+    state.get("d", 3 * idleMillis)
+    assert.deepStrictEqual(names(), ["d"])
+  })
+
   it("looking at the entries is no use of them", () => {
     const { state } = counting()
     state.get("a", 0)

@@ -1,4 +1,4 @@
-import { Effect, Exit, Schedule, Schema } from "effect"
+import { Effect, Exit, Result, Schedule, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
@@ -278,6 +278,18 @@ describe("HttpPolicyJson", () => {
       assert.include(String(exit), 'at ["payments"]')
     })
 
+    /** A policy that is right, or told what is wrong with it; a defect is thrown. */
+    const read = (json: unknown): "right" | "wrong" => {
+      const result = Effect.runSync(Effect.result(HttpPolicyJson.fromJson(json)))
+      if (Result.isSuccess(result)) {
+        same(encode(result.success), result.success)
+        return "right"
+      }
+      assert.instanceOf(result.failure, Schema.SchemaError)
+      for (const line of result.failure.message.split("\n")) assert.match(line, /^HttpPolicy: /)
+      return "wrong"
+    }
+
     it.prop(
       "nothing that JSON can say is a defect",
       [Schema.fromJsonString(Schema.Json), Schema.String],
@@ -288,10 +300,34 @@ describe("HttpPolicyJson", () => {
           { retry: value, breaker: value },
           { operations: { [name]: value } }
         ]) {
-          const exit = Effect.runSyncExit(HttpPolicyJson.fromJson(json))
-          if (Exit.isFailure(exit)) assert.match(String(exit.cause), /HttpPolicy: /)
+          read(json)
         }
-      }
+      },
+      { arbitrary: { size: 20 } }
+    )
+
+    /** The same JSON with another value at one of its places, chosen by a number. */
+    const replaced = (json: Schema.Json, place: number, value: Schema.Json): Schema.Json => {
+      const names = typeof json === "object" && json !== null && !Array.isArray(json) ? Object.keys(json) : []
+      const name = names[place % (names.length + 1)]
+      if (name === undefined) return value
+      const inside = Object.entries(json as Schema.JsonObject)
+      const further = Math.floor(place / (names.length + 1))
+      return Object.fromEntries(
+        inside.map(([key, item]) => [key, key === name ? replaced(item, further, value) : item])
+      )
+    }
+
+    it.prop(
+      "nor is a policy that is right in all but one place",
+      [SomeFigures, Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100_000 })), Schema.Json],
+      ([figures, place, value]) => {
+        // what is encoded is JSON
+        const json = encode(HttpPolicy.make(optionsOf(figures))) as Schema.JsonObject
+        assert.strictEqual(read(json), "right")
+        read(JSON.parse(JSON.stringify(replaced(json, place, value))))
+      },
+      { arbitrary: { runs: 200, size: 20 } }
     )
   })
 })

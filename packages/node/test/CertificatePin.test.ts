@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto"
 import { rootCertificates } from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
 import * as x509 from "@peculiar/x509"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Option, Result } from "effect"
 import { certificates } from "../../../test/support/certificates.ts"
 import * as CertificatePin from "../src/CertificatePin.ts"
 import { signedChain } from "../src/internal/certificateFacts.ts"
@@ -344,15 +344,73 @@ describe("what an endpoint shows", () => {
     })
   )
 
+  it.effect("is what it shows to who asks for a name: the host, another that is given, and none for an address", () =>
+    Effect.gen(function* () {
+      const { servers } = yield* certificates
+      const names: Array<string> = []
+      const server = yield* tlsServer({
+        ...servers.good,
+        SNICallback: (name, use) => {
+          names.push(name)
+          use(null)
+        }
+      })
+      const asked = (endpoint: string, options?: CertificatePin.EndpointOptions) =>
+        Effect.map(CertificatePin.ofEndpoint(`${endpoint}:${server.port}`, options), ([leaf]) => {
+          assert.strictEqual(leaf?.subject, "CN=localhost")
+          return names.splice(0)
+        })
+      assert.deepStrictEqual(yield* asked("localhost"), ["localhost"])
+      assert.deepStrictEqual(yield* asked("localhost", { servername: "payments.internal" }), ["payments.internal"])
+      assert.deepStrictEqual(yield* asked("127.0.0.1"), [])
+      assert.deepStrictEqual(yield* asked("127.0.0.1", { servername: "payments.internal" }), ["payments.internal"])
+    })
+  )
+
+  it.effect("is asked at the port that is given, and at 443 where none is", () =>
+    Effect.gen(function* () {
+      // nobody who runs the tests has a server at that port, and who has is shown as it is
+      const asked = Effect.result(CertificatePin.ofEndpoint("127.0.0.1", { timeout: "5 seconds" }))
+      const failure = Result.getFailure(yield* asked)
+      if (Option.isSome(failure)) assert.deepInclude(failure.value, { endpoint: "127.0.0.1:443" })
+      const gone = yield* Effect.scoped(
+        Effect.map(
+          plainServer(() => {}),
+          ({ port }) => port
+        )
+      )
+      const refused = yield* Effect.flip(CertificatePin.ofEndpoint(`127.0.0.1:${gone}`))
+      assert.deepInclude(refused, { _tag: "ConnectionRefused", endpoint: `127.0.0.1:${gone}` })
+    })
+  )
+
   it("asks for a host and a port, and says so", () => {
-    for (const endpoint of ["", "https://payments.internal", "a:0", "a:70000", "a b", "user@a:1", "::1"]) {
+    for (const endpoint of [
+      "",
+      "https://payments.internal",
+      "a:0",
+      "a:65536",
+      "a:70000",
+      "a b",
+      "user@a:1",
+      "::1",
+      "a:"
+    ]) {
       assert.throws(() => CertificatePin.ofEndpoint(endpoint), RangeError, `got ${JSON.stringify(endpoint)}`)
     }
-    assert.doesNotThrow(() => CertificatePin.ofEndpoint("[::1]:8443"))
-    assert.throws(
-      () => CertificatePin.ofEndpoint("a:1", { timeout: 0 }),
-      RangeError,
-      /timeout must be longer than zero/
-    )
+    for (const endpoint of ["[::1]:8443", "[::1]", "a:1", "a:65535", "a"]) {
+      assert.doesNotThrow(() => CertificatePin.ofEndpoint(endpoint), endpoint)
+    }
+    for (const timeout of [0, -1]) {
+      assert.throws(() => CertificatePin.ofEndpoint("a:1", { timeout }), RangeError, /timeout must be longer than zero/)
+    }
+    assert.doesNotThrow(() => CertificatePin.ofEndpoint("a:1", { timeout: Infinity }))
+    for (const servername of ["127.0.0.1", "::1"]) {
+      assert.throws(
+        () => CertificatePin.ofEndpoint("a:1", { servername }),
+        RangeError,
+        `servername must be a name and no address, got "${servername}"`
+      )
+    }
   })
 })

@@ -113,6 +113,27 @@ describe("nameCache", () => {
     assert.strictEqual(state.evictions, 1)
   })
 
+  it("a host that is answered anew was used last, and one that has no address takes a place as any other", () => {
+    const state = Cache.makeNameCacheState(limitsOf(2))
+    for (const host of ["a", "b", "a"]) Cache.answered(state, host, one, undefined, 0)
+    assert.strictEqual(state.evictions, 0)
+    Cache.missing(state, "c", "ENOTFOUND", 1)
+    assert.deepStrictEqual([...state.entries.keys()], ["a", "c"])
+    Cache.missing(state, "a", "ENOTFOUND", 2)
+    Cache.answered(state, "d", one, undefined, 3)
+    assert.deepStrictEqual([...state.entries.keys()], ["a", "d"])
+    assert.strictEqual(state.evictions, 2)
+  })
+
+  it("who has to wait for a name has not used it: only what is given counts", () => {
+    const state = Cache.makeNameCacheState(limitsOf(2))
+    Cache.answered(state, "a", one, undefined, 0)
+    Cache.answered(state, "b", one, undefined, 0)
+    assert.propertyVal(Cache.fallback(state, "a", 1), "host", "a")
+    Cache.answered(state, "c", one, undefined, 2)
+    assert.deepStrictEqual([...state.entries.keys()], ["b", "c"])
+  })
+
   it("the answer's own time to live is kept within floor and ceiling, an answer without one is kept as told", () => {
     const state = Cache.makeNameCacheState(limitsOf(9))
     for (const [given, expires] of [

@@ -30,6 +30,20 @@ describe("an episode of drops", () => {
     assert.isTrue(episode.noteDropped(7000 + quietMillis, "refused", 1), "and the next one begins afresh")
   })
 
+  it("needs half a minute of quiet to be over", () => {
+    assert.strictEqual(quietMillis, 30_000)
+  })
+
+  it("of a later time has nothing of the one before", () => {
+    const episode = new DropEpisode()
+    episode.noteDropped(0, "overflow", 5)
+    episode.noteArrived(quietMillis)
+    episode.noteDropped(100_000, "refused", 2)
+    const over = episode.noteArrived(100_000 + quietMillis)
+    assert.strictEqual(over?.millis, 0)
+    assert.deepStrictEqual([...(over?.dropped ?? [])], [["refused", 2]])
+  })
+
   it("is none when nothing was dropped", () => {
     assert.isUndefined(new DropEpisode().noteArrived(1e9))
   })

@@ -54,7 +54,38 @@ describe("the buckets of durations", () => {
     assert.strictEqual(shownMillis(bucketCount - 1), 268_435.456)
   })
 
-  it("there is no quantile of nothing", () => {
+  it("there is no quantile of nothing, whatever stands beside it", () => {
     assert.isUndefined(quantileMillis(new Uint32Array(bucketCount), 0, 0.5))
+    const beside = new Uint32Array(bucketCount + 2).fill(9, 0, 1).fill(9, bucketCount + 1)
+    assert.isUndefined(quantileMillis(beside, 1, 0.5))
+  })
+
+  it("each power of two from 16 µs to 268 s is cut into ten equal buckets, which begin where the last ended", () => {
+    for (let bucket = 1; bucket < bucketCount - 1; bucket++) {
+      const base = 2 ** (4 + Math.floor((bucket - 1) / 10))
+      const from = base + (base * ((bucket - 1) % 10)) / 10
+      const width = base / 10
+      for (const share of [0.001, 0.5, 0.999]) {
+        assert.strictEqual(bucketOf((from + share * width) / 1000), bucket, `${from} + ${share} µs`)
+      }
+      const shown = shownMillis(bucket) * 1000
+      const error = Math.max(shown / from - 1, 1 - shown / (from + width))
+      assert.isAtMost(error, width / (2 * from + width) + 1e-9, `bucket ${bucket} as ${shown} µs`)
+    }
+    assert.strictEqual(bucketOf(0.016), 1)
+    assert.strictEqual(bucketCount, 242)
+  })
+
+  it("a quantile is taken of the first bucket and of the last as of any other, and 0 is the shortest", () => {
+    const offset = 1
+    // what stands before and after belongs to others
+    const counters = new Uint32Array(bucketCount + 2).fill(1000)
+    counters.fill(0, offset, offset + bucketCount)
+    for (const millis of [0.001, 0.001, 1e9, 1e9]) {
+      const bucket = offset + bucketOf(millis)
+      counters[bucket] = (counters[bucket] ?? 0) + 1
+    }
+    const shown = [0, 0.25, 0.5, 0.51, 1].map((quantile) => quantileMillis(counters, offset, quantile))
+    assert.deepStrictEqual(shown, [0.008, 0.008, 0.008, 268_435.456, 268_435.456])
   })
 })

@@ -11,6 +11,12 @@ describe("a receiver's answer", () => {
     assert.strictEqual(judge(status, "", none)._tag, "Retry")
   })
 
+  it("has arrived with every status of success, the last of them too", () => {
+    for (const status of [200, 202, 204, 299])
+      assert.strictEqual(judge(status, "", none)._tag, "Arrived", String(status))
+    assert.strictEqual(judge(199, "", none)._tag, "Refused")
+  })
+
   it("any other failure must not be sent again", () => {
     for (let status = 300; status < 600; status++) {
       if ([413, 429, 502, 503, 504].includes(status)) continue

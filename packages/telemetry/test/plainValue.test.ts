@@ -83,6 +83,83 @@ describe("what a log line holds of a value", () => {
     assert.strictEqual(JSON.stringify(plainValue(JSON.parse('{"__proto__": {"a": 1}}'))), '{"__proto__":{"a":1}}')
   })
 
+  it("what is just within a bound is shown whole, and what is one beyond it is cut", () => {
+    const nested = (depth: number): unknown => (depth === 0 ? "end" : [nested(depth - 1)])
+    assert.notInclude(JSON.stringify(plainValue(nested(8))), "too deep")
+    assert.strictEqual(JSON.stringify(plainValue(nested(9))), JSON.stringify(nested(8)).replace("end", "[too deep]"))
+    const list = (length: number): ReadonlyArray<number> => Array.from({ length }, (_, index) => index)
+    assert.deepStrictEqual(plainValue(list(100)), list(100))
+    assert.deepStrictEqual(plainValue(list(101)), [...list(100), "… 1 more"])
+    const named = (length: number) => Object.fromEntries(list(length).map((index) => [`k${index}`, index]))
+    assert.deepStrictEqual(plainValue(named(100)), named(100))
+    assert.deepStrictEqual(plainValue(named(101)), { ...named(100), "…": "1 more" })
+    assert.strictEqual(plainValue("x".repeat(16_384)), "x".repeat(16_384))
+    assert.strictEqual(plainValue("x".repeat(16_385)), `${"x".repeat(16_384)}… 1 more characters`)
+    assert.deepStrictEqual(plainValue(new Error("x".repeat(16_385))), {
+      type: "Error",
+      message: `${"x".repeat(16_384)}… 1 more characters`
+    })
+  })
+
+  it("what is read in another way counts against the same depth", () => {
+    const ways: ReadonlyArray<(inner: unknown) => unknown> = [
+      (inner) => [inner],
+      (inner) => new Set([inner]),
+      (inner) => new Map([["k", inner]]),
+      (inner) => ({ k: inner }),
+      (inner) => ({ toJSON: () => inner })
+    ]
+    for (const way of ways) {
+      let value: unknown = "end"
+      for (let depth = 0; depth < 50; depth++) value = way(value)
+      const shown = JSON.stringify(plainValue(value))
+      assert.include(shown, "[too deep]")
+      assert.notInclude(shown, "end")
+    }
+  })
+
+  it("a value that shows itself as itself is read by its entries, and a circle through a Map or toJSON ends", () => {
+    const itself: Record<string, unknown> = { a: 1 }
+    itself["toJSON"] = () => itself
+    assert.deepStrictEqual(plainValue(itself), { a: 1, toJSON: "[function]" })
+    const map = new Map<string, unknown>([["a", 1]])
+    map.set("self", map)
+    assert.deepStrictEqual(plainValue(map), { a: 1, self: "[circular]" })
+    assert.deepStrictEqual(plainValue({ one: map, other: map }), {
+      one: { a: 1, self: "[circular]" },
+      other: { a: 1, self: "[circular]" }
+    })
+  })
+
+  it("keys of a Map read as text, bytes as their number, and what has no text as its kind", () => {
+    assert.deepStrictEqual(
+      plainValue({
+        map: new Map<unknown, unknown>([
+          [1, "one"],
+          [null, "none"],
+          ["api_key", "canary"]
+        ]),
+        buffer: new ArrayBuffer(3),
+        view: new DataView(new ArrayBuffer(8), 2),
+        symbol: Symbol("s"),
+        minus: Number.NEGATIVE_INFINITY,
+        not: Number.NaN,
+        yes: true,
+        no: false
+      }),
+      {
+        map: { "1": "one", null: "none", api_key: "REDACTED" },
+        buffer: "[3 bytes]",
+        view: "[6 bytes]",
+        symbol: "[symbol]",
+        minus: "-Infinity",
+        not: "NaN",
+        yes: true,
+        no: false
+      }
+    )
+  })
+
   it.prop(
     "whatever is JSON stays as it is, but for the names of secrets",
     [Arbitrary.schema(Schema.Json)],

@@ -16,6 +16,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Reason from "@holdfast/core/Reason"
 import type { TransportReason } from "@holdfast/core/Reason"
@@ -384,13 +385,18 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
             })
           )
         })
+      /** Read as a transport reads it: what was asked for to its end, and of anything else what may be drained. */
+      const readOf = (answer: Played, request: Transport.Request): Effect.Effect<Transport.Response, TransportReason> =>
+        answer.isWhole || Transport.isExpected(request, answer.status)
+          ? wholeOf(answer)
+          : drainedOf(answer, request.limits, () => void aborted.push(request))
       const transport: Transport.Transport["Service"] = {
-        send: (request) => played(request, wholeOf),
+        send: (request) => played(request, (answer) => readOf(answer, request)),
         open: (request) =>
           played(request, (answer): ReturnType<Transport.Transport["Service"]["open"]> => {
             const { fields, parts, status } = answer
             const { headers, setCookies, trailers } = fields
-            if (!Transport.isExpected(request, status)) return wholeOf(answer)
+            if (!Transport.isExpected(request, status)) return readOf(answer, request)
             let isAtEnd = false
             const atEnd = Effect.sync(() => {
               isAtEnd = true
@@ -427,6 +433,8 @@ interface Played {
   readonly parts: Stream.Stream<Uint8Array>
   readonly end: Effect.Effect<void, TransportReason>
   readonly bodyComplete: boolean
+  /** Whether the body came with the headers. */
+  readonly isWhole: boolean
 }
 
 const play = (step: Step, request: Transport.Request): Effect.Effect<Played, TransportReason> => {
@@ -439,10 +447,17 @@ const playedOf = (reply: Exclude<Reply, { readonly _tag: "Failure" }>, request: 
   if (reply._tag === "Answer") {
     const { body, bodyComplete, headers, setCookies, status, trailers } = reply.response
     const fields = { headers, setCookies, trailers }
-    return { status, fields, parts: Stream.succeed(body), end: Effect.void, bodyComplete }
+    return { status, fields, parts: Stream.succeed(body), end: Effect.void, bodyComplete, isWhole: true }
   }
   const parts = Stream.flatMap(Stream.fromIterable(reply.parts), bytesOf)
-  return { status: reply.status, fields: reply.fields, parts, end: reply.end(request), bodyComplete: true }
+  return {
+    status: reply.status,
+    fields: reply.fields,
+    parts,
+    end: reply.end(request),
+    bodyComplete: true,
+    isWhole: false
+  }
 }
 
 const wholeOf = ({
@@ -455,6 +470,41 @@ const wholeOf = ({
   Effect.flatMap(Stream.runCollect(parts), (chunks) =>
     Effect.as(end, { status, ...fields, body: joined(chunks), bodyComplete })
   )
+
+/** Reads an error's body within the bounds, and aborts what goes beyond them; its status says more than how its body ends. */
+const drainedOf = (
+  { bodyComplete, end, fields, parts, status }: Played,
+  { drainBytes, drainTime, errorBytes }: Transport.Limits,
+  onAborted: () => void
+): Effect.Effect<Transport.Response> =>
+  Effect.suspend(() => {
+    const chunks: Array<Uint8Array> = []
+    let size = 0
+    const takes = (chunk: Uint8Array): boolean => {
+      chunks.push(chunk)
+      size += chunk.length
+      return size <= drainBytes
+    }
+    const reading = Stream.runForEachWhile(parts, (chunk) => Effect.sync(() => takes(chunk))).pipe(
+      Effect.andThen(Effect.suspend(() => (size <= drainBytes ? Effect.as(end, true) : Effect.succeed(false))))
+    )
+    const isAnnouncedLong = Number(fields.headers["content-length"] ?? 0) > drainBytes
+    const read = isAnnouncedLong ? Effect.succeed(false) : reading
+    return read.pipe(
+      Effect.timeoutOption(drainTime),
+      Effect.map(Option.getOrElse(() => false)),
+      // a body that broke off has aborted itself
+      Effect.map((isAtEnd) => {
+        if (!isAtEnd) onAborted()
+        return isAtEnd
+      }),
+      Effect.orElseSucceed(() => false),
+      Effect.map((isAtEnd) => {
+        const body = joined(chunks).subarray(0, errorBytes)
+        return { status, ...fields, body, bodyComplete: isAtEnd && bodyComplete && body.length === size }
+      })
+    )
+  })
 
 const bytesOf = (part: Part): Stream.Stream<Uint8Array> => {
   if (typeof part === "string") return Stream.succeed(encoder.encode(part))

@@ -182,15 +182,19 @@ export const follow = (state: CircuitState, before: CircuitState): void => {
     at,
     askedUntil,
     closedAt,
+    failures,
     lastOpenMillis,
     opening,
     openings,
     openUntil,
     phase,
     ramping,
+    recorded,
     seen,
     steadyAt,
-    streak
+    streak,
+    streakAt,
+    streakSince
   } = before
   const generation = before.generation + 1
   Object.assign(state, {
@@ -206,7 +210,11 @@ export const follow = (state: CircuitState, before: CircuitState): void => {
     steadyAt
   })
   Object.assign(state, {
+    failures,
     streak,
+    streakAt,
+    streakSince,
+    recorded,
     generation,
     permit: permitOf(generation),
     ramping: ramping && state.shape.rampMillis > 0
@@ -215,7 +223,8 @@ export const follow = (state: CircuitState, before: CircuitState): void => {
   if (phase === "Open") state.openUntil = Math.min(openUntil, at + state.shape.maxOpenMillis)
   for (const tracker of state.trackers) {
     const same = before.trackers.find(({ rule }) => JSON.stringify(rule) === JSON.stringify(tracker.rule))
-    if (same?.window !== undefined) Object.assign(tracker, { window: same.window })
+    if (same?.window === undefined) continue
+    Object.assign(tracker, { window: same.window, failed: same.failed, slow: same.slow })
   }
 }
 
