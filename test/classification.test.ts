@@ -94,6 +94,10 @@ const expectedOf = (fault: Fault): Expected => {
   return row
 }
 
+/** Of a transport that says which connections were stale: what met one is sent again at once. */
+const expectedHere = (fault: Fault): Expected =>
+  fault.firstCallSucceeds && /\/(?:reset|close)/.test(fault.name) ? ["Success"] : expectedOf(fault)
+
 /** What a client is told of a connection that is left as soon as it is there depends on how far it had come itself. */
 const mayComeEarlier = (fault: Fault): boolean => fault.step === "accept" || fault.name.startsWith("duringRequestBody")
 
@@ -170,12 +174,12 @@ layer(TestUpstream.layer, { excludeTestServices: true })("classification", (it) 
       [...faults, ...connectionFaults.map(overTls), ...malformedResponses.map(overTls)].map((fault) => ({
         fault,
         name: fault.name,
-        outcome: inWords(expectedOf(fault))
+        outcome: inWords(expectedHere(fault))
       }))
     )("$name is $outcome, in time, and leaves no connection open", ({ fault }) =>
       Effect.gen(function* () {
         const outcome = yield* drill(fault, "undici", (target) => nodeTransport(target, phases))
-        const [tag, phase] = expectedOf(fault)
+        const [tag, phase] = expectedHere(fault)
         assert.isTrue(isOutcome(fault, outcome.tag, tag), outcome.tag)
         if (mayComeEarlier(fault) && phase !== undefined) {
           assert.include(["connect", "send", phase], outcome.phase)

@@ -25,7 +25,7 @@ describe("the heap", () => {
         `at most ${most} MB while ${origins} came and went, ${idleAgain} MB once idle`
     )
     assert.isAbove(full, before + 20, "the program measures what it should")
-    assert.isBelow(kilobytes, 16, "an endpoint that was called once has no latencies to keep")
+    assert.isBelow(kilobytes, 18, "an endpoint that was called once has no latencies to keep")
     assert.isBelow(idle, before + 10)
     assert.isBelow(most, before + 60)
     assert.isBelow(idleAgain, before + 10)

@@ -8,9 +8,9 @@ import { openLoop, percent, print, quantileOf } from "./figures.ts"
 
 const perSecond = 300
 const calmMillis = 800
-const slowMillis = 2_200
+const slowMillis = 4_000
 const rampMillis = 1_500
-const seconds = 6
+const seconds = 8
 const bucketMillis = 200
 
 const breaker: CircuitBreaker.Options = {

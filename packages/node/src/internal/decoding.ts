@@ -210,7 +210,8 @@ export class Decoder {
     }
     this.#advance()
     // those bytes were counted as given to a stream that has ended
-    if (this.#transform === undefined) this.#gainRoom()
+    // and what the next one has room for, no drain of its own will tell
+    if (this.#transform === undefined || this.#hasRoom) this.#gainRoom()
   }
 
   #gainRoom(): void {

@@ -377,7 +377,8 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
 
   /** Holds the wire up: its reader is behind, which is no fault of the server's. */
   #hold(): void {
-    if (this.#state.wire !== "receiving") return
+    // all of it is here: there is nothing to hold up, and a pause would keep the end of it from being seen
+    if (this.#state.wire !== "receiving" || this.#read === this.#head?.announcedBytes) return
     this.#disarm()
     this.#control?.pause()
   }

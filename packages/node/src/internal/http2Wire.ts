@@ -150,6 +150,8 @@ class Stream implements WireControl {
       const isEnd = chunk === null && !stream.closed && !stream.destroyed
       const hasRoom = Readable.prototype.push.call(stream, chunk, encoding)
       if (isEnd) this.#ended(stream)
+      // Node keeps a stream that its peer has reset until all of the request is written, which may be never
+      else if (chunk === null && !this.#isComplete) queueMicrotask(() => this.#closed(stream))
       return hasRoom
     }
     stream.on("response", (head, _, raw) => this.#head(stream, Number(head[":status"]), fieldsOf(raw)))
@@ -208,8 +210,10 @@ class Stream implements WireControl {
   #ended(stream: http2.ClientHttp2Stream): void {
     this.#isComplete = true
     this.#isKeeping = true
-    const rest: unknown = stream.read()
-    if (rest instanceof Buffer) this.#rest = rest
+    const rest: Array<Buffer> = []
+    // one buffer at a time, where it flows
+    for (let next: unknown = stream.read(); next instanceof Buffer; next = stream.read()) rest.push(next)
+    if (rest.length > 0) this.#rest = rest.length === 1 ? rest[0] : Buffer.concat(rest)
     // after the head and the trailers, which Node tells in the same way
     process.nextTick(() => this.#finish())
   }

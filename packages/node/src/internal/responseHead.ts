@@ -29,6 +29,7 @@ export const responseHead = (status: number, fields: NodeJS.Dict<string | Array<
     const text = typeof value === "string" ? value : value.join(", ")
     size += name.length + text.length + fieldBytes
     if (name === "set-cookie") setCookies = typeof value === "string" ? [value] : value
+    else if (name === "__proto__") Object.defineProperty(headers, name, { value: text, enumerable: true })
     else headers[name] = text
   }
   const { connection } = headers
