@@ -23,10 +23,13 @@ export const importers = (root: string): Importers => {
     testsOf: (module) => {
       const all = tests
         .flatMap((test) => {
-          const steps = reached.get(test)?.get(module)
-          return steps === undefined ? [] : [{ test, rank: sharesName(test, module) ? 0 : steps }]
+          const of = reached.get(test)
+          const steps = of?.get(module)
+          if (of === undefined || steps === undefined) return []
+          // of those that are as near, the one that is about the fewest modules is the most about this one
+          return [{ test, rank: [sharesName(test, module) ? 0 : steps, of.size] as const }]
         })
-        .toSorted((one, other) => one.rank - other.rank)
+        .toSorted(({ rank: [steps, size] }, { rank: [others, otherSize] }) => steps - others || size - otherSize)
         .map(({ test }) => test)
       const own = all.filter((test) => test.startsWith("packages/"))
       return own.length > 0 ? own : all

@@ -146,6 +146,26 @@ describe("Throttle", () => {
     })
   )
 
+  it.effect("each criticality is a level of its own: what matters less is shed for those that matter more", () =>
+    Effect.gen(function* () {
+      const levels = ["sheddable", "sheddable-plus", "critical", "critical-plus"] as const
+      const throttle = Throttle.make()
+      for (const level of levels) send(throttle, 25, Outcome.success, level)
+      for (const level of levels) send(throttle, 75, rejected, level)
+      // 100 of 400 were accepted, so that half of them is beyond twice that: the two lower levels, and all of both
+      const { probability } = yield* throttle.snapshot
+      for (const level of ["critical", "critical-plus"] as const) assert.strictEqual(probability[level], 0, level)
+      for (const level of ["sheddable", "sheddable-plus"] as const) assert.isAbove(probability[level], 0.9, level)
+      // one level more, and a half of the third is beyond
+      send(throttle, 100, rejected, "critical-plus")
+      const after = (yield* throttle.snapshot).probability
+      assert.strictEqual(after["critical-plus"], 0)
+      assert.isAbove(after.critical, 0.4)
+      assert.isAtLeast(after["sheddable-plus"], after.critical)
+      assert.isAtLeast(after.sheddable, after["sheddable-plus"])
+    })
+  )
+
   it.effect("where all is shed, one call a second is let through to see", () =>
     Effect.gen(function* () {
       const throttle = Throttle.make({ minimumRequests: 1, window: "1 hour" })

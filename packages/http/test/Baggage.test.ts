@@ -54,6 +54,17 @@ describe("Baggage", () => {
     assert.strictEqual(Baggage.fromHeader(`${Baggage.toHeader(many)},one=more`).size, 64)
   })
 
+  it("keeps 8192 bytes of what it is sent at most, every member and its comma counted", () => {
+    const member = `=${"x".repeat(95)}`
+    const many = Array.from({ length: 60 }, (_, at) => `key${at + 10}${member}`)
+    assert.strictEqual(Baggage.fromHeader(many.join(",")).size, 60)
+    const long = Array.from({ length: 60 }, (_, at) => `key${at + 10}=${"x".repeat(194)}`)
+    // 201 bytes each with its comma
+    assert.strictEqual(Baggage.fromHeader(long.join(",")).size, 40)
+    assert.strictEqual(Baggage.fromHeader(`a=${"x".repeat(8189)}`).size, 1)
+    assert.strictEqual(Baggage.fromHeader(`a=${"x".repeat(8191)}`).size, 0)
+  })
+
   it("sends 8192 bytes at most, cuts no member, and goes on with those that have room", () => {
     // percent-encoded, the long one has six bytes for each letter
     const header = Baggage.toHeader(of({ first: "1", long: "ü".repeat(1400), last: "2" }))

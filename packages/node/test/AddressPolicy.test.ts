@@ -368,6 +368,7 @@ describe("AddressPolicy rules", () => {
       /deny\[1\]\.group must be one of public, metadata, .*, got local/
     )
     assert.throws(() => AddressPolicy.make({ allow: [{ port: -1 }] }), RangeError, /allow\[0\]\.port/)
+    assert.doesNotThrow(() => AddressPolicy.make({ allow: [{ port: 0 }, { port: 65_535 }] }))
   })
 })
 

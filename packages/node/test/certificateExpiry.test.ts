@@ -27,6 +27,13 @@ describe("the warning before a certificate ends", () => {
     assert.strictEqual(dueWarning(makeExpiryState(), lasting(6), 4 * day + 1, fortnight)?.daysLeft, 1)
   })
 
+  it("takes the lifetime from where it begins, whenever that was", () => {
+    const later = { fingerprint256: "AA", validFromMillis: 1000 * day, validToMillis: 1006 * day }
+    assert.strictEqual(thresholdMillis(later, fortnight), 2 * day)
+    assert.isUndefined(dueWarning(makeExpiryState(), later, 1004 * day, fortnight))
+    assert.strictEqual(dueWarning(makeExpiryState(), later, 1004 * day + 1, fortnight)?.daysLeft, 1)
+  })
+
   it("is given once a day, for each certificate", () => {
     const state = makeExpiryState()
     const given = [360, 360.5, 360.99, 361, 361.2].map(
