@@ -16,8 +16,8 @@ const textOf = (length: number): string => {
   let state = 1
   const characters = Buffer.alloc(length)
   for (let index = 0; index < length; index++) {
-    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
-    characters[index] = 33 + ((state >> 16) % 90)
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+    characters[index] = 33 + ((state >>> 16) % 90)
   }
   return characters.toString("latin1")
 }

@@ -273,7 +273,7 @@ const everyPiece = function* (): Generator<Case> {
 const everyReader = function* (): Generator<Case> {
   for (const protocol of protocols) {
     for (const framing of framingsOf(protocol)) {
-      for (const coding of ["none", "gzip", "br", "zstd"] as const) {
+      for (const coding of ["none", "gzip", "br", "zstd", "gzip twice", "zstd twice"] as const) {
         for (const reader of ["slow", "leaves early"] as const) {
           for (const ending of endingsOf(protocol, framing)) {
             const isEnough =
