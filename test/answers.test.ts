@@ -63,6 +63,14 @@ describe("answers", () => {
     )
   })
 
+  it.live.each(["HTTP/1.1 000 OK", "HTTP/1.1 101 Switching Protocols"])(
+    "the status of %s is none that an answer can have",
+    (line) =>
+      Effect.map(told(Buffer.from(`${line}\r\ncontent-length: 2\r\n\r\nok`), "fin"), (said) =>
+        assert.deepStrictEqual(said, ["MalformedResponse", false])
+      )
+  )
+
   it.live("an interim response before the answer is passed over, however it comes, and one in the body is not", () =>
     Effect.gen(function* () {
       const answer = [

@@ -1,5 +1,6 @@
 /** One exchange: a request, its way over a connection, and the response that its caller gets. */
 
+import { AssertionError } from "node:assert"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Reason from "@holdfast/core/Reason"
@@ -746,8 +747,17 @@ const codeOf = ({ code }: { readonly code?: string }): { readonly code?: string 
  * sent.
  */
 const reasonOf = (error: unknown, circumstances: FailureClassifier.Circumstances): Reason.TransportReason => {
+  const { endpoint, phase } = circumstances
+  // a status that there is not, such as 000, or a 101 that nobody asked for, is an assertion that fails in undici
+  if (error instanceof AssertionError) {
+    return new Reason.MalformedResponse({
+      endpoint,
+      phase,
+      code: error.code,
+      detail: "the status is none that it can have"
+    })
+  }
   const reason = FailureClassifier.classify(error, circumstances)
   if (reason._tag !== "TlsHandshakeFailed") return reason
-  const { endpoint, phase } = circumstances
   return new Reason.MalformedResponse({ endpoint, phase, ...codeOf(reason), detail: "a record of TLS is damaged" })
 }
