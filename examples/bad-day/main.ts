@@ -26,7 +26,7 @@ const policy = HttpPolicy.standard({
   retry: { maxAttempts: 4 },
   // a third of the calls fails for much of the day, and what is down is down for less than a second: leave alone who answers
   // nobody, and ask again soon
-  breaker: { trip: [CircuitBreaker.consecutiveFailures(20)], openTime: "100 millis" }
+  breaker: { trip: [CircuitBreaker.consecutiveFailures(8)], openTime: "100 millis" }
 })
 
 /** The same bounds in time, one attempt: what a team has before it has a policy. */
