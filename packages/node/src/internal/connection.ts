@@ -59,6 +59,7 @@ export class Connection implements Member, WireOwner {
   readonly #wire: Wire
   readonly #options: ConnectionOptions
   #isReusable = true
+  #isClosed = false
 
   constructor(origin: string, connected: Connected, options: ConnectionOptions) {
     const { protocol, socket } = connected
@@ -73,6 +74,7 @@ export class Connection implements Member, WireOwner {
     claim(socket).on("error", (error) => this.onError(error))
     socket.once("close", () => {
       this.#isReusable = false
+      this.#isClosed = true
       options.onClosed(this)
     })
     this.#wire = this.isMultiplexed
@@ -116,6 +118,6 @@ export class Connection implements Member, WireOwner {
     this.#isReusable = false
     this.#wire.destroy()
     socket.destroy()
-    return socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once("close", () => resolve()))
+    return this.#isClosed ? Promise.resolve() : new Promise((resolve) => socket.once("close", () => resolve()))
   }
 }

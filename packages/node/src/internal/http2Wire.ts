@@ -36,6 +36,8 @@ export class Http2Wire implements Wire {
   error: Error | undefined = undefined
   /** Whether its peer, which takes its leave, has taken anything before. */
   hasTaken = false
+  /** Whether its peer took its leave with an error, whose code Node then gives every stream as its own. */
+  isBroken = false
 
   constructor(origin: string, socket: Socket, owner: WireOwner, options: Http2Options) {
     this.#socket = socket
@@ -66,7 +68,8 @@ export class Http2Wire implements Wire {
     session.on("remoteSettings", ({ maxConcurrentStreams }) => {
       owner.onCapacity(Math.min(this.#streams, maxConcurrentStreams ?? Infinity))
     })
-    session.on("goaway", (_, lastStreamId) => {
+    session.on("goaway", (code, lastStreamId) => {
+      this.isBroken ||= code !== http2.constants.NGHTTP2_NO_ERROR
       this.hasTaken = lastStreamId > 0
       for (const stream of this.#running) stream.excludeAbove(lastStreamId)
       owner.onLeaving()
@@ -242,7 +245,8 @@ class Stream implements WireControl {
   #reasonOf(code: number | undefined): Error {
     const name = `NGHTTP2_${names.get(code ?? 0) ?? String(code)}`
     const isLost = lostCodes.has(codeOf(this.#error))
-    const isRefused = isLost || this.#isExcluded || code === http2.constants.NGHTTP2_REFUSED_STREAM
+    const isRefusal = code === http2.constants.NGHTTP2_REFUSED_STREAM && !this.#wire.isBroken
+    const isRefused = isLost || this.#isExcluded || isRefusal
     // a server that has begun to answer has done something, whatever it says afterwards
     if (isRefused && !this.#hasHead) {
       return new UnprocessedError(name, this.#wire.hasTaken)
