@@ -53,6 +53,8 @@ export type How =
   | "GOAWAY, FIN"
   | "GOAWAY with an error"
   | "GOAWAY with an error, FIN"
+  /** It says REFUSED_STREAM of the connection, and not of a request that it has taken. */
+  | "GOAWAY that refuses"
   /** It has taken nothing. */
   | "GOAWAY of nothing, FIN"
   /** The stream ends as if that were all. */
@@ -115,13 +117,23 @@ const endingsOf = (protocol: Protocol, framing: Framing): ReadonlyArray<Ending> 
   add("behind the head", ["FIN", "RST", "silence", ...codes])
   add("within the body", ["FIN", "RST", "silence", "trickle", ...codes])
   if (http2) {
-    add("before the head", [...goaways, "GOAWAY of nothing, FIN"])
-    add("within the body", [...goaways, "GOAWAY of nothing, FIN"])
+    add("before the head", [...goaways, "GOAWAY that refuses", "GOAWAY of nothing, FIN"])
+    add("within the body", [...goaways, "GOAWAY that refuses", "GOAWAY of nothing, FIN"])
     if (framing === "END_STREAM, length") {
       add("behind the head", ["END_STREAM"])
       add("within the body", ["END_STREAM"])
     }
-    add("complete", ["stays", "FIN", "FIN later", "RST", "NO_ERROR", "GOAWAY", "GOAWAY with an error", ...goaways])
+    add("complete", [
+      "stays",
+      "FIN",
+      "FIN later",
+      "RST",
+      "NO_ERROR",
+      "GOAWAY",
+      "GOAWAY with an error",
+      "GOAWAY that refuses",
+      ...goaways
+    ])
     return endings
   }
   if (framing === "chunked") {

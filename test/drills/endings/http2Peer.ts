@@ -200,6 +200,8 @@ const lastWords = (given: Case, stream: number): Buffer => {
     case "GOAWAY with an error":
     case "GOAWAY with an error, FIN":
       return goaway(stream, errorCode.INTERNAL_ERROR)
+    case "GOAWAY that refuses":
+      return goaway(stream, errorCode.REFUSED_STREAM)
     case "GOAWAY of nothing, FIN":
       return goaway(0, errorCode.NO_ERROR)
     case "NO_ERROR":

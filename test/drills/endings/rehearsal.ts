@@ -23,7 +23,7 @@ export interface Outcome {
 }
 
 /** Of the phase that a silence or a trickle runs into; nothing else waits for a limit. */
-const limitMillis = 500
+const limitMillis = 800
 const patientMillis = 8_000
 
 const transportOf = ({ at, how, protocol }: Case, trustedRoot: string) => {

@@ -68,6 +68,7 @@ const beforeHead = (given: Case): ReadonlyArray<string> => {
       return ["HeadersTimeout"]
     case "GOAWAY with an error, FIN":
     case "GOAWAY of nothing, FIN":
+    case "GOAWAY that refuses":
       return ["ConnectionClosed", "ConnectionReset"]
     default:
       return ["ConnectionReset"]
