@@ -280,6 +280,27 @@ export const explanations: ReadonlyArray<Explanation> = [
       ["500", "501"]
     ],
     why: "500 has a class of its own, and does not come here."
+  },
+  {
+    file: "packages/http/src/internal/flightKey.ts",
+    line: "if (nameless === undefined) return 0",
+    mutants: [["return 0", "return undefined"]],
+    why: "In the key it is `null` then, and nothing that has a number is."
+  },
+  {
+    file: "packages/telemetry/src/internal/durationBuckets.ts",
+    line: "for (; bucket < bucketCount - 1; bucket++) {",
+    mutants: [
+      ["1", "0"],
+      ["bucketCount - 1", "(bucketCount + 1)"]
+    ],
+    why: "The rank is used up in the last bucket at the latest: it is no more than all of them hold."
+  },
+  {
+    file: "packages/telemetry/src/internal/protobufWriter.ts",
+    line: "if (code > 127) return false",
+    mutants: [["127", "0"]],
+    why: "What is not copied by hand is encoded, and comes to the same bytes more slowly."
   }
 ]
 

@@ -107,8 +107,14 @@ const judge = async (
   // two controls: a module that says the same must pass, and one that does not load must fail, or the tests do not see it
   let baseMillis = 0
   const control = async (lane: Lane): Promise<string | undefined> => {
-    const asked = performance.now()
-    const same = await lane.ask(module, `${text}\n// the same module\n`, tests, longestMillis)
+    const unbroken = (): Promise<Verdict> => lane.ask(module, `${text}\n// the same module\n`, tests, longestMillis)
+    let asked = performance.now()
+    let same = await unbroken()
+    if (same._tag !== "Survived") {
+      // a test that looks at time may fail on a busy machine: what fails twice is red
+      asked = performance.now()
+      same = await unbroken()
+    }
     if (same._tag !== "Survived") return `its tests fail before anything is broken: ${said(same)}`
     baseMillis = Math.max(baseMillis, performance.now() - asked)
     const dead = await lane.ask(module, `throw new Error("a control")\n${text}`, tests, longestMillis)

@@ -201,7 +201,8 @@ describe("the verdict", () => {
   })
 })
 
-describe("a mutation run", () => {
+// a mutant that never ends is waited for, and each run begins with processes of its own: longer than a busy machine needs
+describe("a mutation run", { timeout: 120_000 }, () => {
   it("catches what a test sees, a module that never ends too, and finds the mutants that are no change", async () => {
     const root = repository({ [module]: larger, "packages/core/test/larger.test.ts": test })
     const { failures, modules } = await run(root, options, () => undefined)

@@ -7,6 +7,7 @@ import { Deferred, Effect, Exit, Fiber } from "effect"
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import type { Address } from "../src/internal/addressOrder.ts"
+import { aMoment } from "./support/tlsServer.ts"
 import { claim, type Connect, dial, type DialError, type DialOptions, dialUnix } from "../src/internal/dial.ts"
 
 const four = (address: string): Address => ({ address, family: 4 })
@@ -101,6 +102,20 @@ describe("dial", () => {
       assert.deepInclude(asked[0], { noDelay: true, autoSelectFamily: false })
       assert.notProperty(asked[0], "keepAlive")
       assert.deepInclude(asked[1], { noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 })
+    })
+  )
+
+  it.live("dials no further address once it is connected, or has been left", () =>
+    Effect.gen(function* () {
+      const port = yield* listening("127.0.0.1")
+      const won = scripted({ "10.0.0.1": 5, "10.0.0.2": "black hole" })
+      const given = [four("10.0.0.1"), four("10.0.0.2")]
+      yield* dialled(given, port, { connect: won.connect, attemptDelayMillis: 30 })
+      const left = scripted({ "10.0.0.1": "black hole", "10.0.0.2": "black hole" })
+      const dialling = dial(given, port, { connect: left.connect, attemptDelayMillis: 30 })
+      yield* Fiber.interrupt(yield* Effect.forkChild(dialling, { startImmediately: true }))
+      yield* aMoment
+      assert.deepStrictEqual([won.addresses(), left.addresses()], [["10.0.0.1"], ["10.0.0.1"]])
     })
   )
 

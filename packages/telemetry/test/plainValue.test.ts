@@ -101,6 +101,12 @@ describe("what a log line holds of a value", () => {
     })
   })
 
+  it("a value under a name may be as deep as one without", () => {
+    const nested = (depth: number): unknown => (depth === 0 ? "end" : [nested(depth - 1)])
+    assert.deepStrictEqual(plainUnder("charge", nested(8)), nested(8))
+    assert.include(JSON.stringify(plainUnder("charge", nested(9))), "[too deep]")
+  })
+
   it("what is read in another way counts against the same depth", () => {
     const ways: ReadonlyArray<(inner: unknown) => unknown> = [
       (inner) => [inner],

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
 import * as Metrics from "../src/Metrics.ts"
 import { isolated, seriesOf } from "./support/observed.ts"
@@ -34,5 +34,32 @@ describe("the figures of an upstream", () => {
         assert.deepStrictEqual(yield* shown, now === undefined ? [] : [{ value: now }], String(now))
       }
     }).pipe(Effect.provide(Metrics.layer()), Effect.scoped, isolated)
+  )
+
+  it.effect("are those of the first upstreams where there are more than maxSeries, and who leaves makes room", () =>
+    Effect.gen(function* () {
+      const registry = yield* UpstreamRegistry.Current
+      const opened = (name: string, open: number) =>
+        registry.register({
+          snapshot: Effect.succeed({ name, policy: "", bodies: { ...bodies, open }, endpoints: [] })
+        })
+      const scope = yield* Scope.make()
+      yield* Scope.provide(opened("a", 1), scope)
+      for (const [index, name] of ["b", "c", "d", "e"].entries()) yield* opened(name, index + 2)
+      const shown = Effect.map(seriesOf("holdfast.body.open"), (series) =>
+        series.map(({ labels, state }) => [labels["holdfast.upstream"], state])
+      )
+      assert.deepStrictEqual(yield* shown, [
+        ["a", { value: 1 }],
+        ["b", { value: 2 }],
+        ["c", { value: 3 }]
+      ])
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* shown, [
+        ["b", { value: 2 }],
+        ["c", { value: 3 }],
+        ["d", { value: 4 }]
+      ])
+    }).pipe(Effect.provide(Metrics.layer({ maxSeries: 3 })), Effect.scoped, isolated)
   )
 })
