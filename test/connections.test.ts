@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import type { Socket } from "node:net"
 import { Worker } from "node:worker_threads"
-import { Effect, Exit, Fiber, type Scope } from "effect"
+import { Effect, Exit, Fiber, type Scope, Stream } from "effect"
 import { Outcome, type Transport } from "holdfast"
 import { bounded } from "./support/calling.ts"
 import { direct, eventually, serve, serveBytes, serveStreams } from "./support/direct.ts"
@@ -223,6 +225,120 @@ describe("connections", () => {
       const response = yield* bounded("5 seconds")(send(origin, { method: "POST", body: new Uint8Array(200_000) }))
       assert.deepStrictEqual([response.status, seen], [200, ["POST", "POST"]])
     })
+  )
+
+  it.live.each([1, 10, 50])(
+    "a burst on a new one keeps to the %d streams that the server allows, and loses no call",
+    (most) =>
+      Effect.gen(function* () {
+        const { origin } = yield* serveStreams(
+          (stream) => {
+            setTimeout(() => {
+              if (stream.destroyed) return
+              stream.respond({ ":status": 200 })
+              stream.end("ok")
+            }, 3)
+          },
+          { settings: { maxConcurrentStreams: most } }
+        )
+        const { send } = yield* direct({ http2: { priorKnowledge: true } })
+        for (let burst = 0; burst < 2; burst++) {
+          const calls = Array.from({ length: 60 }, () => send(origin, post))
+          const answers = yield* bounded("10 seconds")(Effect.all(calls, { concurrency: "unbounded" }))
+          assert.deepStrictEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
+        }
+      })
+  )
+
+  it.live.each([
+    { how: "longer", bytes: 14 },
+    { how: "shorter", bytes: 4 }
+  ])("a body that is $how than its request says fails that request, and nothing else on the connection", ({ bytes }) =>
+    Effect.gen(function* () {
+      const { connections, origin } = yield* serveStreams((stream, headers) => {
+        stream.resume()
+        if (headers[":path"] === "/wrong") return
+        setTimeout(() => {
+          stream.respond({ ":status": 200 })
+          stream.end("ok")
+        }, 60)
+      })
+      const { send } = yield* direct({ http2: { priorKnowledge: true } })
+      yield* bounded("2 seconds")(send(origin))
+      const other = yield* Effect.forkChild(send(origin, post))
+      yield* Effect.sleep("10 millis")
+      const wrong = send(origin, {
+        method: "POST",
+        path: "/wrong",
+        headers: { "content-length": "10" },
+        body: Stream.make(new Uint8Array(bytes))
+      })
+      assert.deepInclude(yield* failure(wrong), { code: "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH" })
+      assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(other))).status, 200)
+      assert.strictEqual(connections(), 1)
+    })
+  )
+
+  it.live.each([{ http2: false as const }, { http2: { priorKnowledge: true } }])(
+    "a request says how long its body is, on both protocols: $http2",
+    ({ http2 }) =>
+      Effect.gen(function* () {
+        const seen: Array<string | undefined> = []
+        const { origin } = yield* http2 === false
+          ? serve((request, response) => {
+              seen.push(request.headers["content-length"])
+              request.resume()
+              response.end("ok")
+            })
+          : serveStreams((stream, headers) => {
+              seen.push(headers["content-length"])
+              stream.resume()
+              stream.respond({ ":status": 200 })
+              stream.end("ok")
+            })
+        const { send } = yield* direct({ http2 })
+        const requests: ReadonlyArray<Partial<Transport.Request>> = [
+          { method: "GET" },
+          { method: "POST" },
+          { method: "POST", body: "naïve" },
+          { method: "PUT", body: new Uint8Array(3) },
+          { method: "POST", body: new Uint8Array(100_000) }
+        ]
+        for (const request of requests) yield* bounded("2 seconds")(send(origin, request))
+        assert.deepStrictEqual(seen, [undefined, "0", "6", "3", "100000"])
+      })
+  )
+
+  it.live(
+    "a small request whose very write fails was not sent, and goes over another connection, whatever its method",
+    () =>
+      Effect.gen(function* () {
+        const sockets: Array<Socket> = []
+        const remember = (message: unknown): void => {
+          // the channel's own message, whose type it does not name
+          sockets.push((message as { readonly socket: Socket }).socket)
+        }
+        yield* Effect.acquireRelease(
+          Effect.sync(() => subscribe("net.client.socket", remember)),
+          () => Effect.sync(() => unsubscribe("net.client.socket", remember))
+        )
+        let requests = 0
+        const { connections, origin } = yield* serveBytes((socket) => {
+          requests++
+          socket.write(answer)
+        })
+        const { send } = yield* direct({ connections: 1 })
+        yield* bounded("2 seconds")(send(origin))
+        // as the system says it of a connection whose peer has reset it a moment ago
+        const [socket] = sockets
+        if (socket === undefined) return assert.fail("no socket was opened")
+        socket.write = () => {
+          socket.destroy(Object.assign(new Error("write EPIPE"), { code: "EPIPE", syscall: "write" }))
+          return false
+        }
+        assert.strictEqual((yield* bounded("2 seconds")(send(origin, post))).status, 200)
+        assert.deepStrictEqual([requests, connections()], [2, 2])
+      })
   )
 
   it.live("each of two calls at once on a new one is told that it was new for the first of them alone", () =>

@@ -16,12 +16,14 @@ const place = (name: number): Place => ({
 })
 
 interface Mutable extends State.Member {
+  isSettled: boolean
   reusable: boolean
   capacity: number
 }
 
 const member = (given: Partial<Mutable> = {}): Mutable => ({
   isMultiplexed: false,
+  isSettled: true,
   isAvailable: false,
   capacity: 1,
   openedAtMillis: 0,
@@ -161,6 +163,16 @@ describe("poolState", () => {
     assert.strictEqual(State.take(state, 1, nobody), undefined)
     assert.strictEqual(State.wanted(state), 0)
     State.retire(state, stalled)
+    assert.strictEqual(State.wanted(state), 1)
+  })
+
+  it("no connection is begun beside one of which it is not known yet how many it takes", () => {
+    const state = pool({ connections: 8, mayMultiplex: true })
+    const young = opened(state, { capacity: 1, isMultiplexed: true, isSettled: false })
+    State.take(state, 1, nobody)
+    queue(state, place(1))
+    assert.strictEqual(State.wanted(state), 0)
+    young.isSettled = true
     assert.strictEqual(State.wanted(state), 1)
   })
 

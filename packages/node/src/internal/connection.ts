@@ -44,7 +44,9 @@ export class Connection implements Member, WireOwner {
   readonly isMultiplexed: boolean
   readonly openedAtMillis: number
   readonly ageFactor: number
-  capacity: number
+  /** One, until the peer has said how many it takes: a stream that it did not want is refused. */
+  capacity = 1
+  isSettled: boolean
   isAvailable = false
   inFlight = 0
   served = 0
@@ -65,7 +67,7 @@ export class Connection implements Member, WireOwner {
     const { protocol, socket } = connected
     this.connected = connected
     this.isMultiplexed = protocol === "http/2"
-    this.capacity = this.isMultiplexed ? options.streams : 1
+    this.isSettled = !this.isMultiplexed
     this.ageFactor = options.ageFactor
     this.#options = options
     this.openedAtMillis = nowMillis()
@@ -108,6 +110,7 @@ export class Connection implements Member, WireOwner {
   }
 
   onCapacity(streams: number): void {
+    this.isSettled = true
     this.capacity = streams
     this.#options.onCapacity(this)
   }

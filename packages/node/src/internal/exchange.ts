@@ -259,7 +259,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     if (!isWanted) {
       // reading it would cost more than a new connection: keep what comes with the headers, which is nothing yet
       if (announced > drainBytes) this.#drainedEnough()
-      else this.#bodyTimer = setTimeout(() => this.#drainedEnough(), Duration.toMillis(drainTime))
+      else this.#bodyTimer = setTimeout(lookOnce, Duration.toMillis(drainTime), () => this.#drainedEnough())
       return
     }
     if (announced > responseBytes) {

@@ -140,9 +140,13 @@ class Stream implements WireControl {
       this.#over()
       return
     }
+    const declared = declaredLength(headers)
     let stream: http2.ClientHttp2Stream
     try {
-      stream = session.request(pseudo(origin, method, path, headers), { endStream: body === undefined })
+      const head = pseudo(origin, method, path, headers)
+      const known = declared === undefined ? lengthOf(method, body) : undefined
+      if (known !== undefined) head.push("content-length", String(known))
+      stream = session.request(head, { endStream: body === undefined })
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)))
       return
@@ -167,7 +171,7 @@ class Stream implements WireControl {
         if (!this.#isOver) listener.onRequestSent()
       })
       if (typeof body === "string" || body instanceof Uint8Array) stream.end(body)
-      else void this.#upload(stream, body)
+      else void this.#upload(stream, body, declared)
     }
   }
 
@@ -269,21 +273,56 @@ class Stream implements WireControl {
     this.#wire.forget(this)
   }
 
-  async #upload(stream: http2.ClientHttp2Stream, body: AsyncIterable<Uint8Array>): Promise<void> {
+  /** A body of another length than was said would be the connection's fault to a server, and so that of all that are on it. */
+  async #upload(
+    stream: http2.ClientHttp2Stream,
+    body: AsyncIterable<Uint8Array>,
+    declared: number | undefined
+  ): Promise<void> {
+    let length = 0
     try {
       for await (const chunk of body) {
         if (this.#isOver || stream.destroyed) return
+        length += chunk.length
+        if (declared !== undefined && length > declared) throw new BodyLengthError()
         const isTaken = stream.write(chunk, (error) => {
           if ((error === undefined || error === null) && !this.#isOver) this.#listener.onBodySent()
         })
         if (!isTaken) await drained(stream)
       }
+      if (declared !== undefined && length < declared) throw new BodyLengthError()
       stream.end()
     } catch (error) {
       stream.close(http2.constants.NGHTTP2_CANCEL)
       this.#fail(error instanceof Error ? error : new Error(String(error)))
     }
   }
+}
+
+/** A body is longer, or shorter, than its request says. The code is undici's, which says so over HTTP/1.1. */
+class BodyLengthError extends Error {
+  readonly code = "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH"
+  constructor() {
+    super("the body is not as long as content-length says")
+  }
+}
+
+/** How long a request says that its body is. */
+const declaredLength = (headers: ReadonlyArray<string>): number | undefined => {
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    if (headers[index] === "content-length") return Number(headers[index + 1])
+  }
+  return undefined
+}
+
+/** Methods of which a server expects a body, so that a request without one says that it has none (RFC 9110 §8.6). */
+const bodied: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"])
+
+/** How long a body is, where that is known before it is sent. */
+const lengthOf = (method: string, body: WireRequest["body"]): number | undefined => {
+  if (body === undefined) return bodied.has(method) ? 0 : undefined
+  if (typeof body === "string") return Buffer.byteLength(body)
+  return body instanceof Uint8Array ? body.length : undefined
 }
 
 /** Streams that were never begun, because their connection had ended or was about to. */

@@ -210,6 +210,10 @@ export class Pool implements Owner {
     this.#serve()
   }
 
+  #settle(connection: Connection): void {
+    if (!connection.isSettled) connection.onCapacity(this.#options.streams)
+  }
+
   /** A connection that takes nothing at all may stay so: another one is tried after a while. */
   #resized(connection: Connection): void {
     State.resized(this.#state, connection)
@@ -292,6 +296,8 @@ export class Pool implements Owner {
         return
       }
       State.add(this.#state, connection)
+      // a peer that does not say how many it takes takes as many as are allowed here
+      if (!connection.isSettled) setTimeout(() => this.#settle(connection), stalledMillis).unref()
       this.#serve()
       if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
     })

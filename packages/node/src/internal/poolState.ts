@@ -48,6 +48,8 @@ export interface Member {
   readonly openedAtMillis: number
   /** Spreads the ends of connections that were made together: within 10 % below the maximum age. */
   readonly ageFactor: number
+  /** Whether it is known how many it can carry. */
+  readonly isSettled: boolean
   /** Whether it is among those with room. */
   isAvailable: boolean
   inFlight: number
@@ -207,11 +209,14 @@ const room = <M extends Member, W extends Waiting<W>>({ members, opening, shape 
 
 /**
  * How many connections have to be begun for those who wait: one for each. Of an endpoint that may carry many exchanges on
- * one connection, one at a time, because the first may be enough for all; and none beside one that takes nothing for the moment.
+ * one connection, one at a time, because the first may be enough for all; and none beside one that takes nothing for the moment,
+ * or of which it is not known yet how many it takes.
  */
 export const wanted = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): number => {
   const most = state.multiplexed === false ? state.queued : Math.min(1, state.queued)
-  if (state.multiplexed === true) for (const { capacity } of state.members) if (capacity === 0) return 0
+  if (state.multiplexed === true) {
+    for (const { capacity, isSettled } of state.members) if (capacity === 0 || !isSettled) return 0
+  }
   return Math.min(room(state), Math.max(0, most - state.opening))
 }
 
