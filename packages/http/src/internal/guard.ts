@@ -52,7 +52,7 @@ export interface Guarded<A, E, R> {
    * Set where a success goes on using the upstream, as an open body does: gets what gives its places back, which are kept
    * until then. What is learned of the attempt is learned of its success alone.
    */
-  readonly keepPlaces?: (value: A, release: () => void) => void
+  readonly keepPlaces?: ((value: A, release: () => void) => void) | undefined
 }
 
 /**

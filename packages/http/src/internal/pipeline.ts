@@ -23,8 +23,7 @@ import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as Redaction from "../Redaction.ts"
 import * as Transport from "../Transport.ts"
 import { annotated } from "./annotated.ts"
-import { answer } from "./answer.ts"
-import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
+import { type Encoded, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "./follow.ts"
 import { type Guarded, guarded, type Refusal } from "./guard.ts"
@@ -44,33 +43,54 @@ import * as Spans from "./spans.ts"
 import type { EndpointStages } from "./stages.ts"
 import { bytesOf, heardAttempt, WatchedAttempt } from "./watchedAttempt.ts"
 
-/** One call, through its stages: request → call stage → attempts → outcome → answer. */
-export const call = (
-  runtime: Runtime,
-  method: string,
-  template: string,
-  given: Given
-): Effect.Effect<unknown, CallError, unknown> =>
-  Effect.withFiber((fiber) => {
-    const call = new Call(runtime, fiber, method, template, given)
-    if (!Spans.isTracing(fiber)) return call.run(undefined)
-    return Spans.withCallSpan(
-      { upstream: runtime.name, operation: call.operation, requestId: call.requestId },
-      (span) => call.run(span)
-    )
-  })
-
 const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
 
 export type Attempt = Effect.Effect<unknown, Reason.Reason, unknown>
 
+/** What is asked for, whoever asks. */
+export interface Asked {
+  readonly method: string
+  /** The path as it was written; empty where nobody wrote one. */
+  readonly template: string
+  readonly operation: string
+  readonly given: Given
+}
+
 /**
- * A call under way: what it asks for, what it may do, and what has become of it. It is one object, and the loop and the stages ask
- * it for what they need: closures for each of their questions would be most of what a call in flight weighs.
+ * What one kind of call does that the others don't: how its request is made, and what an attempt gives. The engine is given one for
+ * each call, and whatever it knows of the kind it asks here.
+ */
+export interface Exchange {
+  /** Whether equal reads may have one answer. One that can be read once is no answer for two. */
+  readonly isShareable: boolean
+  /** Whether a success outlives the call: the exchange tells when it has ended, and ends the spans. */
+  readonly isOpen: boolean
+  /** Makes the request of a call, once for all its attempts. */
+  readonly encode: (call: Call) => Encoded | Issue | Effect.Effect<Encoded, Issue>
+  /** One exchange with the upstream, up to what the caller asked for. */
+  readonly attempt: (
+    call: Call,
+    resend: number,
+    headers: { readonly [name: string]: string },
+    attempt: WatchedAttempt | undefined
+  ) => Attempt
+  /** Keeps the places of a success until it has ended. */
+  readonly keepPlaces?: ((answer: unknown, giveBack: () => void) => void) | undefined
+  /** Before an attempt that failed for this reason is repeated. */
+  readonly onRetry?: ((reason: Reason.Reason) => Effect.Effect<void>) | undefined
+  /** What a call gives that failed for good; `undefined` for its error. */
+  readonly onGiveUp?:
+    | ((call: Call, reason: Reason.Reason, stopped: RetryStopped) => Effect.Effect<unknown, CallError> | undefined)
+    | undefined
+}
+
+/**
+ * The engine: a call under way, what it asks for, what it may do, and what has become of it. It is one object, and the loop and the
+ * stages ask it for what they need: closures for each of their questions would be most of what a call in flight weighs.
  */
 export class Call
   implements
-    Retry.Loop<unknown, Reason.Reason, unknown, never, CallError, never>,
+    Retry.Loop<unknown, Reason.Reason, unknown, unknown, CallError, never>,
     Guarded<unknown, Reason.Reason, unknown>,
     ObservedCall
 {
@@ -84,6 +104,9 @@ export class Call
   readonly operation: string
   readonly requestId: string
   readonly given: Given
+  readonly exchange: Exchange
+  /** Read once: the fiber may have ended, or go on with another clock, while an answer is still open. */
+  readonly clock: Clock.Clock
   readonly startMillis: number
   deadline: Deadline.Deadline | undefined
   readonly retry: Retry.Retry
@@ -100,17 +123,20 @@ export class Call
   private limited: Reason.RateLimited | undefined = undefined
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
-  protected request: Encoded | undefined = undefined
+  request: Encoded | undefined = undefined
   span: Tracer.Span | undefined = undefined
 
-  constructor(runtime: Runtime, fiber: Fiber.Fiber<unknown, unknown>, method: string, template: string, given: Given) {
+  constructor(runtime: Runtime, fiber: Fiber.Fiber<unknown, unknown>, asked: Asked, exchange: Exchange) {
+    const { given, method, operation, template } = asked
     this.runtime = runtime
     this.live = runtime.live
     this.fiber = fiber
     this.context = fiber.context
     this.method = method
     this.template = template
-    this.operation = `${method} ${template}`
+    this.operation = operation
+    this.exchange = exchange
+    this.clock = fiber.getRef(Clock.Clock)
     this.policy = callPolicy(this.live.policy, this.operation, fiber.getRef(CurrentOverrides))
     this.requestId = requestIdOf(runtime, given, fiber) ?? randomHex(fiber)
     this.given = given
@@ -127,6 +153,10 @@ export class Call
 
   get origin(): string {
     return this.runtime.origin
+  }
+
+  get keepPlaces(): ((answer: unknown, giveBack: () => void) => void) | undefined {
+    return this.exchange.keepPlaces
   }
 
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
@@ -146,24 +176,19 @@ export class Call
         return this.asked()
       }),
       (exit) => {
-        if (isStarted && this.isOver(exit)) this.tellEnded(exit)
+        if (isStarted && (Exit.isFailure(exit) || !this.exchange.isOpen)) this.tellEnded(exit)
         return undefined
       }
     )
   }
 
-  /** Whether the call has ended with this exit. */
-  protected isOver(_: Exit.Exit<unknown, CallError>): boolean {
-    return true
-  }
-
-  protected tellEnded(exit: Exit.Exit<unknown, CallError>): void {
+  tellEnded(exit: Exit.Exit<unknown, CallError>): void {
     const { callEnded } = this.runtime.observer ?? nobody
     callEnded?.(this, callEnd(exit, this.nowMillis() - this.startMillis, this.sent))
   }
 
   private asked(): Effect.Effect<unknown, CallError, unknown> {
-    const request = encodeRequest(this, this.given)
+    const request = this.exchange.encode(this)
     if (Effect.isEffect(request)) {
       // a schema may do anything, and for as long as it likes
       return Effect.matchEffect(AttemptTimeout.bounded(request, Infinity, this.deadline, this.startMillis), {
@@ -184,12 +209,12 @@ export class Call
   }
 
   /** Joins an equal read that is under way, where the policy says so. */
-  protected shared(
+  private shared(
     request: Encoded,
     run: () => Effect.Effect<unknown, CallError, unknown>
   ): Effect.Effect<unknown, CallError, unknown> {
     const flights = this.live.stages.singleFlight
-    if (flights === undefined || !this.policy.singleFlight) return run()
+    if (flights === undefined || !this.policy.singleFlight || !this.exchange.isShareable) return run()
     if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run()
     // a run has the policy's time, and each who waits for it his own: who has little must not end it for the others
     this.deadline = Deadline.tighten(undefined, this.startMillis, deadlineMillis(this.policy))
@@ -239,7 +264,7 @@ export class Call
       return this.failed(reason, "not-retryable")
     }
     const waited = (stage: "rateLimit", millis: number) => this.onWaited(stage, millis)
-    return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, run, refused, waited)
+    return inTurn(limit, this.clock, this.deadline, run, refused, waited)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -282,7 +307,7 @@ export class Call
       return reason
     }
     const waited = (stage: "rateLimit", millis: number) => this.onWaited(stage, millis)
-    return inTurn(limit, this.fiber.getRef(Clock.Clock), this.deadline, attempt, refused, waited)
+    return inTurn(limit, this.clock, this.deadline, attempt, refused, waited)
   }
 
   private onHedge(event: Hedge.Event): void {
@@ -327,18 +352,18 @@ export class Call
       resend: this.sent,
       ...(scheduled.isFresh ? { isFresh: true } : {})
     })
-    return Effect.void
+    return this.exchange.onRetry?.(reason) ?? Effect.void
   }
 
-  onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<never, CallError> {
+  onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<unknown, CallError> {
     // what this side did not send is not why the call failed
     if (reason === this.limited && this.failedBefore !== undefined) return this.gaveUp(this.failedBefore, "rate-limit")
     return this.gaveUp(reason, stopped)
   }
 
-  private gaveUp(reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<never, CallError> {
+  private gaveUp(reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<unknown, CallError> {
     if (this.span !== undefined) SpanEvents.giveUp(this.span, this.nowNanos(), reason, stopped)
-    return Effect.fail(this.failed(reason, stopped))
+    return this.exchange.onGiveUp?.(this, reason, stopped) ?? Effect.fail(this.failed(reason, stopped))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -373,16 +398,16 @@ export class Call
     const headers = this.headersOf(limitMillis, nowMillis)
     const { observer } = this.runtime
     if (this.span === undefined && observer === undefined) {
-      return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers))
+      return this.timed(limitMillis, nowMillis, learned, this.exchange.attempt(this, resend, headers, undefined))
     }
-    const attempt = new WatchedAttempt(resend, ordinal > 0, nowMillis, this.fiber.getRef(Clock.Clock))
+    const attempt = new WatchedAttempt(resend, ordinal > 0, nowMillis, this.clock)
     const run =
       this.span === undefined
-        ? this.timed(limitMillis, nowMillis, learned, this.exchange(resend, headers, attempt))
+        ? this.timed(limitMillis, nowMillis, learned, this.exchange.attempt(this, resend, headers, attempt))
         : this.traced(attempt, (span) => {
             attempt.span = span
             const traced = withTrace(headers, this.runtime.propagation, span)
-            return this.timed(limitMillis, nowMillis, learned, this.exchange(resend, traced, attempt))
+            return this.timed(limitMillis, nowMillis, learned, this.exchange.attempt(this, resend, traced, attempt))
           })
     if (observer === undefined) return run
     const hearing = {
@@ -394,11 +419,12 @@ export class Call
   }
 
   /** Makes an attempt within its span. */
-  protected traced(attempt: WatchedAttempt, run: (span: Tracer.Span) => Attempt): Attempt {
-    return Spans.withAttemptSpan(this.attemptSpan(attempt), run)
+  private traced(attempt: WatchedAttempt, run: (span: Tracer.Span) => Attempt): Attempt {
+    const within = this.exchange.isOpen ? Spans.openAttemptSpan : Spans.withAttemptSpan
+    return within(this.attemptSpan(attempt), run)
   }
 
-  protected attemptSpan({ isHedge, resend }: WatchedAttempt): Spans.AttemptSpan {
+  private attemptSpan({ isHedge, resend }: WatchedAttempt): Spans.AttemptSpan {
     return {
       method: this.method,
       template: this.template,
@@ -433,7 +459,7 @@ export class Call
   }
 
   /** The request's headers, with what else is sent for this caller. */
-  private callersHeaders(): { readonly [name: string]: string } {
+  callersHeaders(): { readonly [name: string]: string } {
     const given = this.request?.headers ?? {}
     return this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
   }
@@ -450,36 +476,8 @@ export class Call
     return Number.isFinite(left) ? { ...headers, [name]: String(Math.max(1, Math.floor(left))) } : headers
   }
 
-  /** Sends, reads within bounds, and makes of the response what the caller asked for. */
-  protected exchange(resend: number, headers: { readonly [name: string]: string }, attempt?: WatchedAttempt): Attempt {
-    const { policy, runtime } = this
-    if (policy.redirects !== undefined) return this.exchangeOn(policy.redirects, resend, headers, attempt)
-    const request = this.wireRequest(resend, headers, policy.limits, attempt)
-    return Effect.flatMap(runtime.transport.send(request), (response) =>
-      this.answered(response, attempt, runtime.endpoint, 0)
-    )
-  }
-
-  /** The same, wherever redirects lead. It is apart, so that who follows none does not keep a request in flight for it. */
-  private exchangeOn(
-    policy: RedirectPolicy,
-    resend: number,
-    headers: { readonly [name: string]: string },
-    attempt: WatchedAttempt | undefined
-  ): Attempt {
-    const send = (request: Transport.Request) => this.runtime.transport.send(request)
-    const request = this.wireRequest(resend, headers, this.policy.limits, attempt)
-    return send(request).pipe(
-      Effect.flatMap((response) =>
-        this.followed(policy, { request, response, followed: 0 }, send, discardWhole, attempt)
-      ),
-      Effect.flatMap(({ followed, request, response }) =>
-        this.answered(response, attempt, Transport.endpointOf(request.origin), followed)
-      )
-    )
-  }
-
-  protected wireRequest(
+  /** The request of one attempt, ready for a transport. */
+  wireRequest(
     resend: number,
     headers: { readonly [name: string]: string },
     limits: Transport.Limits,
@@ -504,30 +502,17 @@ export class Call
     return isMeasured ? { ...wire, onTimings: attempt.onTimings } : wire
   }
 
-  /** What the caller asked for, of a whole response. */
-  protected answered(
-    response: Transport.Response,
-    attempt: WatchedAttempt | undefined,
-    endpoint: string,
-    followed: number
-  ): Attempt {
-    const { given, runtime } = this
-    attempt?.answered(response.status, response.body.length)
-    this.paced(endpoint, response)
-    return answer(runtime, endpoint, this.fiber, given, response, followed)
-  }
-
   /** Hears what the upstream says of its own limit; another endpoint, where a redirect led, has limits of its own. */
-  protected paced(
+  paced(
     endpoint: string,
     response: { readonly status: number; readonly headers: { readonly [name: string]: string } }
   ): void {
     if (endpoint !== this.runtime.endpoint) return
-    pace(this.live.stages.rateLimit, this.fiber.getRef(Clock.Clock), response.status, response.headers)
+    pace(this.live.stages.rateLimit, this.clock, response.status, response.headers)
   }
 
   /** Follows a redirect to the response that is none. */
-  protected followed<R extends { readonly status: number; readonly headers: { readonly [name: string]: string } }>(
+  followed<R extends { readonly status: number; readonly headers: { readonly [name: string]: string } }>(
     policy: RedirectPolicy,
     from: Arrived<R>,
     send: (request: Transport.Request) => Effect.Effect<R, Reason.Reason>,
@@ -562,21 +547,21 @@ export class Call
 
   // -------------------------------------------------------------------------------------------------------------------
 
-  protected nowMillis(): number {
-    return Deadline.nowMillisUnsafe(this.fiber.getRef(Clock.Clock))
+  nowMillis(): number {
+    return Deadline.nowMillisUnsafe(this.clock)
   }
 
   /** The instant of an event, on the clock that spans use. */
   private nowNanos(): bigint {
-    return this.fiber.getRef(Clock.Clock).currentTimeNanosUnsafe()
+    return this.clock.currentTimeNanosUnsafe()
   }
 
-  protected notEncoded(issue: Issue): Effect.Effect<never, CallError> {
+  notEncoded(issue: Issue): Effect.Effect<never, CallError> {
     const reason = stackless(() => new Reason.RequestEncodeFailed(issue))
     return Effect.fail(this.failed(reason, "not-retryable"))
   }
 
-  protected failed(reason: Reason.Reason, stopped: RetryStopped): CallError {
+  failed(reason: Reason.Reason, stopped: RetryStopped): CallError {
     return stackless(
       () =>
         new CallError({
@@ -598,9 +583,6 @@ const nobody: Partial<Observer> = {}
 const noStatus: ReadonlyArray<number> = []
 
 const onFreshConnection: Pick<Transport.Request, "freshConnection"> = { freshConnection: true }
-
-/** A whole response holds nothing. */
-const discardWhole = (): Effect.Effect<void> => Effect.void
 
 /** A redirect as spans show it: its path may be the secret. */
 const hopShown = (status: number, hop: Hop) => ({

@@ -1,0 +1,80 @@
+/** Calls whose answer is read whole within the attempt, and decoded if the caller says so. */
+
+import type { CallError } from "@holdfast/core/CallError"
+import * as Effect from "effect/Effect"
+import * as Transport from "../Transport.ts"
+import { answer } from "./answer.ts"
+import { encodeRequest, type Given } from "./encodeRequest.ts"
+import { type Attempt, Call, type Exchange } from "./pipeline.ts"
+import type { RedirectPolicy } from "./policyModel.ts"
+import type { Runtime } from "./runtime.ts"
+import * as Spans from "./spans.ts"
+import type { WatchedAttempt } from "./watchedAttempt.ts"
+
+/** One call, through its stages: request → call stage → attempts → outcome → answer. */
+export const call = (
+  runtime: Runtime,
+  method: string,
+  template: string,
+  given: Given
+): Effect.Effect<unknown, CallError, unknown> =>
+  Effect.withFiber((fiber) => {
+    const call = new Call(runtime, fiber, { method, template, operation: `${method} ${template}`, given }, whole)
+    if (!Spans.isTracing(fiber)) return call.run(undefined)
+    return Spans.withCallSpan(
+      { upstream: runtime.name, operation: call.operation, requestId: call.requestId },
+      (span) => call.run(span)
+    )
+  })
+
+/** Sends, reads within bounds, and makes of the response what the caller asked for. */
+const attempt: Exchange["attempt"] = (call, resend, headers, attempt) => {
+  const { policy, runtime } = call
+  if (policy.redirects !== undefined) return attemptOn(call, policy.redirects, resend, headers, attempt)
+  const request = call.wireRequest(resend, headers, policy.limits, attempt)
+  return Effect.flatMap(runtime.transport.send(request), (response) =>
+    answered(call, response, attempt, runtime.endpoint, 0)
+  )
+}
+
+/** The same, wherever redirects lead. It is apart, so that a call that follows none keeps no request in flight for it. */
+const attemptOn = (
+  call: Call,
+  policy: RedirectPolicy,
+  resend: number,
+  headers: { readonly [name: string]: string },
+  attempt: WatchedAttempt | undefined
+): Attempt => {
+  const send = (request: Transport.Request) => call.runtime.transport.send(request)
+  const request = call.wireRequest(resend, headers, call.policy.limits, attempt)
+  return send(request).pipe(
+    Effect.flatMap((response) => call.followed(policy, { request, response, followed: 0 }, send, discard, attempt)),
+    Effect.flatMap(({ followed, request, response }) =>
+      answered(call, response, attempt, Transport.endpointOf(request.origin), followed)
+    )
+  )
+}
+
+/** A whole response holds nothing. */
+const discard = (): Effect.Effect<void> => Effect.void
+
+/** What the caller asked for, of a whole response. */
+export const answered = (
+  call: Call,
+  response: Transport.Response,
+  attempt: WatchedAttempt | undefined,
+  endpoint: string,
+  followed: number
+): Attempt => {
+  const { fiber, given, runtime } = call
+  attempt?.answered(response.status, response.body.length)
+  call.paced(endpoint, response)
+  return answer(runtime, endpoint, fiber, given, response, followed)
+}
+
+const whole: Exchange = {
+  isShareable: true,
+  isOpen: false,
+  encode: (call) => encodeRequest(call, call.given),
+  attempt
+}
