@@ -310,10 +310,10 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
     },
     snapshot: Effect.suspend(() =>
       upstreamSnapshot(
-        { name: runtime.name, version, origin: runtime.origin },
-        runtime.live,
+        { name: runtime.name, version, policy: HttpPolicy.describe(runtime.live.policy) },
+        runtime.live.stages,
         runtime.bodies,
-        HttpPolicy.describe(runtime.live.policy)
+        [{ origin: runtime.origin, stages: runtime.live.endpoint }]
       )
     ),
     reload: (policy) =>

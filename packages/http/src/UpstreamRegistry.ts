@@ -90,7 +90,7 @@ export interface Snapshot {
   readonly rateLimit?: RateLimit.Snapshot | undefined
   readonly singleFlight?: SingleFlight.Snapshot | undefined
   readonly bodies: BodiesSnapshot
-  /** The endpoint of its base URL, whether it was called or not. */
+  /** The endpoint of its base URL, whether it was called or not; of a client with a policy, those that were called of late. */
   readonly endpoints: ReadonlyArray<EndpointSnapshot>
 }
 
@@ -101,7 +101,8 @@ export interface Snapshot {
  * @since 0.1.0
  */
 export interface Registered {
-  readonly snapshot: Effect.Effect<Snapshot>
+  /** What it is like; more than one where it stands for several, as a client that calls origins of many names. */
+  readonly snapshot: Effect.Effect<Snapshot | ReadonlyArray<Snapshot>>
 }
 
 /**
@@ -131,7 +132,12 @@ export const make = (): UpstreamRegistry => {
         Effect.sync(() => void living.add(upstream)),
         () => Effect.sync(() => void living.delete(upstream))
       ),
-    list: Effect.suspend(() => Effect.forEach([...living], (upstream) => upstream.snapshot))
+    list: Effect.suspend(() =>
+      Effect.map(
+        Effect.forEach([...living], (upstream) => upstream.snapshot),
+        (snapshots) => snapshots.flat()
+      )
+    )
   }
 }
 

@@ -14,7 +14,7 @@ export interface Read {
   readonly size: number
 }
 
-const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
+export const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
   const whole = new Uint8Array(length)
   let offset = 0
   for (const chunk of chunks) {

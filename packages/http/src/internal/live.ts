@@ -43,28 +43,28 @@ const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect
     (snapshots) => ({ origin, ...snapshots })
   )
 
-/** What an upstream is like at this instant. */
+/** What an upstream is like at this instant, with the endpoints that it has. */
 export const upstreamSnapshot = (
-  upstream: { readonly name: string; readonly version: string | undefined; readonly origin: string },
-  live: Live,
+  upstream: { readonly name: string; readonly version?: string | undefined; readonly policy: string },
+  stages: UpstreamStages,
   bodies: Bodies,
-  policy: string
+  endpoints: ReadonlyArray<{ readonly origin: string; readonly stages: EndpointStages }>
 ): Effect.Effect<Snapshot> =>
   Effect.map(
     Effect.all({
-      budget: optional(live.stages.budget),
-      rateLimit: optional(live.stages.rateLimit),
-      singleFlight: optional(live.stages.singleFlight),
-      endpoint: endpointSnapshot(upstream.origin, live.endpoint)
+      budget: optional(stages.budget),
+      rateLimit: optional(stages.rateLimit),
+      singleFlight: optional(stages.singleFlight),
+      endpoints: Effect.forEach(endpoints, ({ origin, stages }) => endpointSnapshot(origin, stages))
     }),
-    ({ budget, endpoint, rateLimit, singleFlight }) => ({
+    ({ budget, endpoints, rateLimit, singleFlight }) => ({
       name: upstream.name,
       version: upstream.version,
-      policy,
+      policy: upstream.policy,
       budget,
       rateLimit,
       singleFlight,
       bodies: { open: bodies.open, unread: bodies.unread, found: bodies.found },
-      endpoints: [endpoint]
+      endpoints
     })
   )

@@ -105,6 +105,11 @@ export class OpenBody {
     this.#caller = caller
   }
 
+  /** Whether somebody has begun to read it. */
+  get isRead(): boolean {
+    return this.#isPulled
+  }
+
   /** The headers have come. */
   open(opened: Opened, span: Tracer.Span | undefined): void {
     this.#opened = opened

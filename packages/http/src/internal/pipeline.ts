@@ -77,7 +77,9 @@ export interface Exchange {
   /** Keeps the places of a success until it has ended. */
   readonly keepPlaces?: ((answer: unknown, giveBack: () => void) => void) | undefined
   /** Before an attempt that failed for this reason is repeated. */
-  readonly onRetry?: ((reason: Reason.Reason) => Effect.Effect<void>) | undefined
+  readonly onRetry?: ((call: Call, reason: Reason.Reason) => Effect.Effect<void>) | undefined
+  /** What those who watch are told of an end; the end itself where it is left out. */
+  readonly endedAs?: ((exit: Exit.Exit<unknown, CallError>) => Exit.Exit<unknown, CallError>) | undefined
   /** What a call gives that failed for good; `undefined` for its error. */
   readonly onGiveUp?:
     | ((call: Call, reason: Reason.Reason, stopped: RetryStopped) => Effect.Effect<unknown, CallError> | undefined)
@@ -184,7 +186,8 @@ export class Call
 
   tellEnded(exit: Exit.Exit<unknown, CallError>): void {
     const { callEnded } = this.runtime.observer ?? nobody
-    callEnded?.(this, callEnd(exit, this.nowMillis() - this.startMillis, this.sent))
+    const told = this.exchange.endedAs?.(exit) ?? exit
+    callEnded?.(this, callEnd(told, this.nowMillis() - this.startMillis, this.sent))
   }
 
   private asked(): Effect.Effect<unknown, CallError, unknown> {
@@ -352,7 +355,7 @@ export class Call
       resend: this.sent,
       ...(scheduled.isFresh ? { isFresh: true } : {})
     })
-    return this.exchange.onRetry?.(reason) ?? Effect.void
+    return this.exchange.onRetry?.(this, reason) ?? Effect.void
   }
 
   onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<unknown, CallError> {

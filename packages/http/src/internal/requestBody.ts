@@ -42,22 +42,30 @@ const jsonBody = (value: unknown, contentType: string | undefined): RequestBody 
   return isIssue(text) ? text : whole(text, contentType ?? "application/json")
 }
 
-const streamBody = (
+/** A stream, and whether it can be run once more: not once it was begun, unless it is declared to be replayable. */
+export const watched = (
   stream: Stream.Stream<Uint8Array, unknown>,
-  declared: boolean,
-  contentType: string | undefined
-): RequestBody => {
+  declared: boolean
+): { readonly stream: Stream.Stream<Uint8Array, unknown>; readonly replayable: () => boolean } => {
   let begun = false
   return {
-    body: Stream.onStart(
+    stream: Stream.onStart(
       stream,
       Effect.sync(() => {
         begun = true
       })
     ),
-    contentType: contentType ?? "application/octet-stream",
     replayable: () => declared || !begun
   }
+}
+
+export const streamBody = (
+  given: Stream.Stream<Uint8Array, unknown>,
+  declared: boolean,
+  contentType: string | undefined
+): RequestBody => {
+  const { replayable, stream } = watched(given, declared)
+  return { body: stream, contentType: contentType ?? "application/octet-stream", replayable }
 }
 
 const given = ["json", "form", "text", "bytes", "stream"] as const

@@ -132,7 +132,7 @@ const attemptOptions = (
     "server.port": server.port,
     "url.full": `${origin}${shownPath}`,
     "url.scheme": server.scheme,
-    "url.template": template,
+    ...(template === "" ? {} : { "url.template": template }),
     ...(resend === 0 ? {} : { "http.request.resend_count": resend }),
     ...(isHedge ? { "holdfast.hedge": true } : {})
   }
@@ -161,7 +161,13 @@ const attemptSpan = <A, E extends Reason, R>(
   run: (span: Tracer.Span) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
   const { attributes, name } = methodShown(attempt.method)
-  return spanned(`${name} ${attempt.template}`, attemptOptions(attempt, attributes), attemptEnding, endsOnSuccess, run)
+  return spanned(
+    `${name} ${attempt.template}`.trimEnd(),
+    attemptOptions(attempt, attributes),
+    attemptEnding,
+    endsOnSuccess,
+    run
+  )
 }
 
 /** The span of one attempt: CLIENT, with the attributes of OpenTelemetry's HTTP conventions, version 1.44. */

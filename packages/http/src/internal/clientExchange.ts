@@ -1,0 +1,287 @@
+/** Calls of a program that speaks Effect's `HttpClient`: they begin with its request, and end with its response. */
+
+import type { CallError, RetryStopped } from "@holdfast/core/CallError"
+import type * as Reason from "@holdfast/core/Reason"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as Transport from "../Transport.ts"
+import { arrival, callerOf, left, type Step } from "./arrival.ts"
+import { concat } from "./boundedBody.ts"
+import { Foreign } from "./clientExecution.ts"
+import { ClientResponse } from "./clientResponse.ts"
+import type { Encoded } from "./encodeRequest.ts"
+import type { Arrived } from "./follow.ts"
+import { OpenBody } from "./openBody.ts"
+import type { Issue } from "./pathTemplate.ts"
+import { type Attempt, Call, type Exchange } from "./pipeline.ts"
+import type { Runtime } from "./runtime.ts"
+import * as Spans from "./spans.ts"
+import { statusReason } from "./statusReason.ts"
+import type { WatchedAttempt } from "./watchedAttempt.ts"
+
+/** A program's request, and how it is sent. */
+export interface Executing {
+  readonly runtime: Runtime
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly operation: string
+  readonly encode: (call: Call) => Encoded | Issue | Effect.Effect<Encoded, Issue>
+  /** Whether redirects are followed here, and not given. */
+  readonly isFollowed: boolean
+  readonly open: Transport.Transport["Service"]["open"]
+  /** The response of the client below that an open one was made of, where there is one. */
+  readonly below: (response: object) => Below | undefined
+  /** Longest body that is read within the attempt, when its length is announced. */
+  readonly bufferBytes: number
+  /** Whether an error status that retries did not mend is an error. */
+  readonly failOnStatus: boolean
+}
+
+/** What the client below said. */
+export interface Below {
+  readonly response: HttpClientResponse
+  /** The error that it made of the status, if it is one that filters. */
+  readonly filtered: HttpClientError.HttpClientError | undefined
+}
+
+/** What a call gives: a response whose body is here, or is still to come. */
+interface Answered {
+  readonly step: Step
+  readonly request: Transport.Request
+  /** The body, if it was read within the attempt. */
+  readonly bytes: Uint8Array | undefined
+  readonly body: OpenBody
+}
+
+/** One call, from a client's request to its response. */
+export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientResponse, E | CallError, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
+      const { operation, request, runtime } = executing
+      const exchange = new ClientExchange(executing)
+      const given = { headers: request.headers, expectedStatus: executing.isFollowed ? errorStatus : everyStatus }
+      const call = new Call(runtime, fiber, { method: request.method, template: "", operation, given }, exchange)
+      const run = Spans.isTracing(fiber)
+        ? Spans.withCallSpan(
+            { upstream: runtime.name, operation, requestId: call.requestId },
+            (span) => call.run(span),
+            (exit) => exchange.endedAs(exit)
+          )
+        : call.run(undefined)
+      const settled = Effect.onExitPrimitive(restore(run), (exit) =>
+        exchange.keepOnly(Exit.isSuccess(exit) ? exit.value : undefined)
+      )
+      // what the client needs is in the context of its caller, and `attempt` gives nothing but answers
+      const answered = settled as Effect.Effect<Answered, CallError, R>
+      return Effect.flatMap(answered, (answered): Effect.Effect<HttpClientResponse, E> => exchange.give(answered))
+    })
+  ).pipe(Effect.catchCause(foreignAgain<E>))
+
+/** An error of the program's own leaves as what it was. */
+const foreignAgain = <E>(cause: Cause.Cause<CallError | E>): Effect.Effect<never, CallError | E> => {
+  for (const reason of cause.reasons) {
+    // made of this client's own errors, whose type only it knows
+    if (Cause.isDieReason(reason) && reason.defect instanceof Foreign) return Effect.fail(reason.defect.error as E)
+  }
+  return Effect.failCause(cause)
+}
+
+class ClientExchange implements Exchange {
+  readonly isShareable = false
+  readonly isOpen = false
+  readonly #executing: Executing
+  readonly #bodies = new Set<OpenBody>()
+  /** The last response whose status was a failure. */
+  #failed: { readonly reason: Reason.Reason; readonly answered: Answered } | undefined
+  /** The error that an error response stands for which is given as it is. */
+  #gaveUp: (() => CallError) | undefined
+
+  constructor(executing: Executing) {
+    this.#executing = executing
+  }
+
+  encode(call: Call): ReturnType<Exchange["encode"]> {
+    return this.#executing.encode(call)
+  }
+
+  attempt(
+    call: Call,
+    resend: number,
+    headers: { readonly [name: string]: string },
+    attempt: WatchedAttempt | undefined
+  ): Attempt {
+    return Effect.suspend(() => {
+      const body = new OpenBody(
+        callerOf(call, {
+          maxBytes: call.policy.limits.responseBytes,
+          unreadMillis: Infinity,
+          asked: {},
+          ended: () => undefined
+        })
+      )
+      this.#bodies.add(body)
+      const request = call.wireRequest(resend, headers, call.policy.limits, attempt)
+      return Effect.onExitPrimitive(
+        Effect.flatMap(arrival(call, this.#executing.open, request, body.scope, attempt), (arrived) =>
+          this.#arrived(call, body, arrived, attempt)
+        ),
+        (exit) => (Exit.isFailure(exit) && this.#failed?.answered.body !== body ? this.#discarded(body) : undefined)
+      )
+    })
+  }
+
+  #arrived(
+    call: Call,
+    body: OpenBody,
+    { followed, request, response: step }: Arrived<Step>,
+    attempt: WatchedAttempt | undefined
+  ): Attempt {
+    const { headers, response, status } = step
+    const endpoint = Transport.endpointOf(request.origin)
+    const isOpen = "stream" in response
+    attempt?.answered(status, isOpen ? undefined : response.body.length)
+    call.paced(endpoint, response)
+    const bytes = isOpen ? undefined : response.body
+    const answered: Answered = { step, request, bytes, body }
+    if (isOpen) {
+      const { setCookies, stream, trailers } = response
+      body.open({ status, headers, setCookies, trailers, stream, endpoint }, undefined)
+    }
+    if (status >= 400) {
+      const read = { status, headers, body: bytes ?? noBytes, bodyComplete: !isOpen && response.bodyComplete }
+      const reason = statusReason(endpoint, read, call.clock.currentTimeMillisUnsafe(), followed)
+      this.#failed = { reason, answered }
+      return Effect.fail(reason)
+    }
+    if (!isOpen || !this.#isShort(step)) return Effect.succeed(answered)
+    return Effect.map(collected(response.stream), (bytes) => {
+      attempt?.answered(status, bytes.length)
+      return { ...answered, bytes }
+    })
+  }
+
+  /** Whether a response is read within the attempt: by its own account, which a stream that comes for hours does not give. */
+  #isShort({ headers, status }: Step): boolean {
+    const announced = Number(headers["content-length"] ?? "NaN")
+    const { bufferBytes, request } = this.#executing
+    const hasBody = request.method !== "HEAD" && !bodiless.has(status)
+    return hasBody && announced > 0 && announced <= bufferBytes
+  }
+
+  onRetry(call: Call, reason: Reason.Reason): Effect.Effect<void> {
+    return this.#failed?.reason === reason ? this.#left(call, this.#failed.answered) : Effect.void
+  }
+
+  onGiveUp(call: Call, reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<unknown, CallError> | undefined {
+    const failed = this.#failed
+    if (failed?.reason !== reason) return undefined
+    if (this.#executing.failOnStatus) {
+      return Effect.andThen(
+        withinDeadline(call, this.#left(call, failed.answered)),
+        Effect.suspend(() => Effect.fail(call.failed(reason, stopped)))
+      )
+    }
+    // read and gone, for an attempt that was then not made
+    if (!this.#bodies.has(failed.answered.body)) return undefined
+    this.#gaveUp = () => call.failed(reason, stopped)
+    return Effect.succeed(failed.answered)
+  }
+
+  /** A response that is an error is none to the code above, but it is one of the upstream. */
+  endedAs(exit: Exit.Exit<unknown, CallError>): Exit.Exit<unknown, CallError> {
+    return this.#gaveUp === undefined || Exit.isFailure(exit) ? exit : Exit.fail(this.#gaveUp())
+  }
+
+  /** Ends what every attempt but the winner's has opened. */
+  keepOnly(winner: unknown): Effect.Effect<void> {
+    return Effect.forEach(
+      [...this.#bodies],
+      (body) => (body === (winner as Answered | undefined)?.body ? Effect.void : this.#discarded(body)),
+      { discard: true }
+    )
+  }
+
+  /** The response, as the code above expects it: one that the client below would have refused is refused here. */
+  give<E>({ body, bytes, request, step }: Answered): Effect.Effect<HttpClientResponse, E> {
+    const { below, request: asked } = this.#executing
+    const { headers, response, status } = step
+    const under = below(response)
+    const made = (content: Uint8Array | Stream.Stream<Uint8Array, CallError>): HttpClientResponse =>
+      new ClientResponse({
+        request: asked,
+        url: under?.response.url ?? `${request.origin}${request.path}`,
+        status,
+        headers,
+        setCookies: response.setCookies,
+        remoteAddress: under?.response.remoteAddress ?? Option.none(),
+        body: content
+      })
+    const given =
+      bytes === undefined
+        ? Effect.map(body.give(Effect.void), ({ stream }) => {
+            forgotten.register(stream, body)
+            return made(stream)
+          })
+        : Effect.as(body.discard, made(bytes))
+    if (under?.filtered === undefined) return given
+    return Effect.flatMap(given, (response) => {
+      const reason = new HttpClientError.StatusCodeError({
+        request: asked,
+        response,
+        description: "invalid status code"
+      })
+      // it is of the errors of the client below, which made the first one
+      return Effect.fail(new HttpClientError.HttpClientError({ reason }) as E)
+    })
+  }
+
+  #left(call: Call, { body, step }: Answered): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#bodies.delete(body)
+      return Effect.andThen(left(call, step), body.discard)
+    })
+  }
+
+  #discarded(body: OpenBody): Effect.Effect<void> {
+    this.#bodies.delete(body)
+    return body.discard
+  }
+}
+
+/** What is done after the last attempt, in what is left of the call's time. */
+const withinDeadline = (call: Call, run: Effect.Effect<void>): Effect.Effect<unknown> =>
+  call.deadline === undefined
+    ? run
+    : Effect.timeoutOption(run, Duration.millis(Math.max(0, call.deadline.atMillis - call.nowMillis())))
+
+/** A body that its caller has forgotten is let go: a client's response has no scope that would say when. */
+const forgotten = new FinalizationRegistry<OpenBody>((body) => {
+  if (!body.isRead) Effect.runFork(body.release)
+})
+
+/** All of a body that is short. */
+const collected = (
+  stream: Stream.Stream<Uint8Array, Reason.TransportReason>
+): Effect.Effect<Uint8Array, Reason.TransportReason> =>
+  Effect.map(Stream.runCollect(stream), (chunks) =>
+    concat(
+      chunks,
+      chunks.reduce((sum, { length }) => sum + length, 0)
+    )
+  )
+
+const noBytes = new Uint8Array(0)
+
+const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
+
+/** A client's response is whatever came; what to think of its status is the policy's. */
+const everyStatus: ReadonlyArray<number> = Array.from({ length: 300 }, (_, index) => 300 + index)
+
+const errorStatus: ReadonlyArray<number> = everyStatus.slice(100)
