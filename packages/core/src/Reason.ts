@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as ProblemDetails from "effect/http/ProblemDetails"
 import { Entry } from "./internal/errorEntry.ts"
+import { nothingSent } from "./internal/nothingSent.ts"
 import * as Nesting from "./Nesting.ts"
 import { oneLine } from "./OneLine.ts"
 
@@ -87,7 +88,7 @@ const refusalLine = (
 ): string => {
   const detail = reason.detail === undefined ? "" : ` (${reason.detail})`
   const next = reason.retryAfter === undefined ? "" : `; next try in ${Duration.format(reason.retryAfter)}`
-  return oneLine(`${what}${detail}${next}; nothing was sent`)
+  return oneLine(`${what}${detail}${next}${nothingSent}`)
 }
 
 /** Data of others within an error: as deep as an error carries it, so that it can be encoded and printed wherever it came from. */
@@ -290,7 +291,7 @@ export class AddressDenied extends Schema.TaggedError<AddressDenied>()("AddressD
   rule: Schema.String
 }) {
   override get message() {
-    return oneLine(`${this.endpoint}: ${this.address} may not be called (${this.rule}); nothing was sent`)
+    return oneLine(`${this.endpoint}: ${this.address} may not be called (${this.rule})${nothingSent}`)
   }
 }
 
@@ -490,7 +491,7 @@ export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()("Head
   override get message() {
     const size = this.size === undefined ? "" : ` of ${this.size} bytes`
     const limit = this.limit === undefined ? "" : ` of ${this.limit}`
-    const sent = this.of === "request" ? "; nothing was sent" : ""
+    const sent = this.of === "request" ? nothingSent : ""
     return oneLine(`${this.endpoint}: the headers of the ${this.of}${size} are over the limit${limit}${sent}`)
   }
 }

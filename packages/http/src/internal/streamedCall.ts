@@ -1,5 +1,6 @@
 import type { CallError } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
+import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type * as Reason from "@holdfast/core/Reason"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -249,7 +250,10 @@ class StreamedCall extends Call {
       unreadMillis: this.runtime.unreadMillis,
       maxBytes: this.maxBytes,
       asked: this.asking.site,
-      failed: (reason) => this.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable"),
+      failed: (reason) => {
+        this.attempted(reason, ErrorCatalog.of(reason).applied)
+        return this.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
+      },
       ended: (exit) => this.ended(exit)
     }
   }
