@@ -123,7 +123,7 @@ const tls = rows("tls", {
 
 // oxfmt-ignore
 const protocol = rows("protocol", {
-  MalformedResponse: ["http", "permanent", "error", "final", "maybe", 502, "the response is not HTTP", "check that the port speaks HTTP, and what stands between"],
+  MalformedResponse: ["http", "permanent", "error", "final", "maybe", 502, "the response is not HTTP, or not the HTTP that was asked for", "check that the port speaks HTTP, which version of it, and what stands between"],
   ResponseTruncated: ["http", "transient", "warning", "retry", "maybe", 502, "the response was cut off", "look for crashes and proxy limits on the way"],
   ResponseTooLarge: ["http", "permanent", "error", "final", "maybe", 502, "the response is over the size limit", "ask for less, or raise the limit"],
   HeadersTooLarge: ["http", "permanent", "error", "final", "maybe", 502, "the headers are over the size limit", "send or ask for fewer headers, or raise the transport's limit"],

@@ -431,14 +431,36 @@ export class TlsHandshakeFailed extends Schema.TaggedError<TlsHandshakeFailed>()
 }
 
 /**
- * Protocol: the response is not HTTP.
+ * The `code` of a `MalformedResponse` that is a part of a body where the whole was wanted.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const partialContent = "PARTIAL_CONTENT"
+
+/**
+ * The `code` of a `MalformedResponse` whose peer speaks another version of HTTP than it is spoken to.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const otherVersion = "OTHER_HTTP_VERSION"
+
+/** What is wrong with a response that is HTTP all the same. */
+const malformedInWords: ReadonlyMap<string | undefined, string> = new Map([
+  [partialContent, "the response is a part of a body, and the whole of it was wanted"],
+  [otherVersion, "the peer speaks another version of HTTP"]
+])
+
+/**
+ * Protocol: the response is not HTTP, or is HTTP that the request cannot be answered with: another version, a part of a body.
  *
  * @category errors
  * @since 0.1.0
  */
 export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", transportFields) {
   override get message() {
-    return transportLine(this, "the response is not HTTP")
+    return transportLine(this, malformedInWords.get(this.code) ?? "the response is not HTTP")
   }
 }
 

@@ -536,7 +536,11 @@ export class Call
     const { given, runtime } = this
     attempt?.answered(response.status, response.body.length)
     this.paced(endpoint, response)
-    return answer(runtime, endpoint, this.fiber, given, response, followed)
+    return answer(runtime, endpoint, this.fiber, given, response, followed, this.asksForPart())
+  }
+
+  protected asksForPart(): boolean {
+    return this.request?.headers["range"] !== undefined
   }
 
   /** Hears what the upstream says of its own limit; another endpoint, where a redirect led, has limits of its own. */

@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { StreamedAnswer } from "../Request.ts"
 import * as Transport from "../Transport.ts"
-import { isAnswer } from "./answer.ts"
+import { isAnswer, unwantedPart } from "./answer.ts"
 import type { Asking } from "./asking.ts"
 import type { Encoded, Given } from "./encodeRequest.ts"
 import { type Caller, OpenBody, scopeClosed } from "./openBody.ts"
@@ -216,6 +216,8 @@ class StreamedCall extends Call {
     }
     attempt?.answered(status)
     this.paced(endpoint, response)
+    const part = unwantedPart(endpoint, status, this.asksForPart(), false)
+    if (part !== undefined) return Effect.andThen(this.left(step), Effect.fail(part))
     if (isAnswer(status, request.expectedStatus)) {
       const { setCookies, stream, trailers } = response
       body.open({ status, headers, setCookies, trailers, stream, endpoint }, span)
