@@ -1172,7 +1172,8 @@ export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("Bu
 }
 
 /**
- * Codec: the request could not be built from what the caller gave; nothing was sent.
+ * Codec: the request could not be built from what the caller gave, and nothing was sent; or its body failed, or had another length
+ * than it said, while it was sent.
  *
  * @category errors
  * @since 0.1.0
@@ -1181,10 +1182,13 @@ export class RequestEncodeFailed extends Schema.TaggedError<RequestEncodeFailed>
   /** What was wrong, and what would be right. */
   issue: Schema.String,
   /** Where in the request: `params.id`, `json.amount`. */
-  path: Schema.String
+  path: Schema.String,
+  /** True when part of the request may have left before it was known. */
+  sent: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
-    return oneLine(`the request could not be built: ${this.path}: ${this.issue}`)
+    const what = this.sent === true ? "the request could not be sent whole" : "the request could not be built"
+    return oneLine(`${what}: ${this.path}: ${this.issue}`)
   }
 }
 

@@ -30,7 +30,8 @@ import type { Span } from "effect/Tracer"
 import * as Cookies from "effect/http/Cookies"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
-import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import * as HttpBody from "effect/http/HttpBody"
+import { type HttpClientRequest, setBody, setHeaders } from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
@@ -47,12 +48,13 @@ import * as FailureClassifier from "./FailureClassifier.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { discard, readBounded } from "./internal/boundedBody.ts"
 import { type AttemptsMade, isUnsent, toldOf, withAttempt } from "./internal/attemptsMade.ts"
+import { blamed, CallersStream } from "./internal/callersStream.ts"
 import { guarded, type Refusal } from "./internal/guard.ts"
 import { isHeaderName, malformedHeader } from "./internal/headerRules.ts"
 import { callEnd, combined, type Observer } from "./internal/observing.ts"
 import type { Issue } from "./internal/pathTemplate.ts"
 import { pace } from "./internal/pace.ts"
-import { isCutShort, isIdempotent, judged, mayRepeat } from "./internal/replay.ts"
+import { isCallersAffair, isIdempotent, judged, mayRepeat } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
 import { inTurn } from "./internal/inTurn.ts"
 import * as SpanEvents from "./internal/spanEvents.ts"
@@ -158,7 +160,7 @@ const policyOf = (
 ) => <E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
   const state = makeState(options)
   return (observerOf) => (self) =>
-    HttpClient.transform(self, (send, request) =>
+    HttpClient.transform(HttpClient.mapRequest(self, watchedBody), (send, request) =>
       Effect.withFiber((fiber) => {
         const call = makeCall(options, state, request, fiber, observerOf(fiber))
         const wrong = wrongRequest(request)
@@ -179,6 +181,21 @@ const policyOf = (
         )
       })
     )
+}
+
+/** The streams that go out as bodies, by the bodies of their requests: whoever changes a request keeps its body. */
+const callersStreams = new WeakMap<HttpBody.HttpBody, CallersStream>()
+
+/** The request with a body that knows what went wrong with it, where that is a stream. */
+const watchedBody = (request: HttpClientRequest): HttpClientRequest => {
+  const { body, headers } = request
+  if (body._tag !== "Stream" || callersStreams.has(body)) return request
+  const callers = new CallersStream(body.stream)
+  const declared = headers["content-length"]
+  if (declared !== undefined && /^\d{1,15}$/.test(declared)) callers.holdTo(Number(declared))
+  const watched = HttpBody.stream(callers.stream, body.contentType, body.contentLength)
+  callersStreams.set(watched, callers)
+  return setHeaders(setBody(request, watched), headers)
 }
 
 /** What no client can send, so that it is no attempt. What belongs to the connection is the client's own to judge. */
@@ -555,7 +572,7 @@ const outcomeOf = <A, E>(call: Call, exit: Exit.Exit<A, Failed<E> | Refusal>): O
   const failure = exit.cause.reasons.find(Cause.isFailReason)
   if (failure === undefined) return Outcome.ignored
   const failed: Failed<E> = isRefusal(failure.error) ? { _tag: "Broken", reason: failure.error } : failure.error
-  return failed._tag === "Broken" && isCutShort(failed.reason) ? Outcome.ignored : judge(call, failed)
+  return failed._tag === "Broken" && isCallersAffair(failed.reason) ? Outcome.ignored : judge(call, failed)
 }
 
 const noBytes = new Uint8Array(0)
@@ -575,10 +592,9 @@ const failedOf = <E>(call: Call, error: E, phase: Reason.Phase): Failed<E> => {
   if (Option.isSome(inner)) return { _tag: "Broken", reason: inner.value.reason, below: inner.value }
   const kind = error.reason._tag
   if (kind !== "TransportError" && !(kind === "DecodeError" && phase === "receive")) return { _tag: "Foreign", error }
-  return {
-    _tag: "Broken",
-    reason: stackless(() => FailureClassifier.classify(error, { endpoint: call.endpoint, phase }))
-  }
+  const reason = stackless(() => FailureClassifier.classify(error, { endpoint: call.endpoint, phase }))
+  const callers = callersStreams.get(call.request.body)
+  return { _tag: "Broken", reason: callers === undefined ? blamed(reason) : callers.blamed(reason) }
 }
 
 /** A response whose body is in memory, when it is short enough by its own account. */

@@ -37,7 +37,7 @@ import { callEnd, failureOf, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import { withBaggage, withTrace } from "./propagation.ts"
 import type { Hop } from "./redirects.ts"
-import { isCutShort, judged, mayRepeat } from "./replay.ts"
+import { isCallersAffair, judged, mayRepeat } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "./spanEvents.ts"
@@ -370,7 +370,7 @@ export class Call
   outcomeOf(exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome {
     if (Exit.isSuccess(exit)) return Outcome.success
     const reason = failureOf(exit)
-    return reason === undefined || isCutShort(reason) ? Outcome.ignored : this.classify(reason)
+    return reason === undefined || isCallersAffair(reason) ? Outcome.ignored : this.classify(reason)
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
@@ -439,8 +439,9 @@ export class Call
     learned: AttemptTimeout.Adaptive | undefined,
     attempt: Attempt
   ): Attempt {
+    const callers = this.request?.body.callers
     const within = AttemptTimeout.bounded(
-      attempt,
+      callers === undefined ? attempt : Effect.mapError(attempt, callers.blamed),
       limitMillis,
       this.deadline,
       startMillis,

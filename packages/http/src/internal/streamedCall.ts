@@ -252,6 +252,7 @@ class StreamedCall extends Call {
       unreadMillis: this.runtime.unreadMillis,
       maxBytes: this.maxBytes,
       asked: this.asking.site,
+      blamed: this.request?.body.callers?.blamed,
       failed: (reason) => {
         this.attempted(reason, ErrorCatalog.of(reason).applied)
         return this.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")

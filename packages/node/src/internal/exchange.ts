@@ -19,6 +19,7 @@ import { type ResponseHead, responseHead } from "./responseHead.ts"
 import { absoluteForm, ProxyError, proxyHeaders, proxyReason } from "./tunnel.ts"
 import { type ReadyBody, type Upload, uploadOf } from "./upload.ts"
 import {
+  BodyError,
   ConnectionEndedError,
   isOfStream,
   NotBegunError,
@@ -756,6 +757,9 @@ const reasonOf = (error: unknown, circumstances: FailureClassifier.Circumstances
       code: error.code,
       detail: "the status is none that it can have"
     })
+  }
+  if (error instanceof BodyError) {
+    return new Reason.TransportFailed({ endpoint, phase, ...codeOf(error), detail: "the body of the request failed" })
   }
   const reason = FailureClassifier.classify(error, circumstances)
   if (reason._tag !== "TlsHandshakeFailed") return reason

@@ -7,6 +7,7 @@ import * as http2 from "node:http2"
 import type { Socket } from "node:net"
 import { Readable } from "node:stream"
 import {
+  BodyError,
   ConnectionEndedError,
   NotBegunError,
   StreamEndedError,
@@ -300,10 +301,9 @@ class Stream implements WireControl {
 }
 
 /** A body is longer, or shorter, than its request says. The code is undici's, which says so over HTTP/1.1. */
-class BodyLengthError extends Error {
-  readonly code = "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH"
+class BodyLengthError extends BodyError {
   constructor() {
-    super("the body is not as long as content-length says")
+    super("the body is not as long as content-length says", "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH")
   }
 }
 

@@ -89,6 +89,15 @@ export class ConnectionEndedError extends Error {
   }
 }
 
+/** The body that the caller gave failed while it was sent: nothing that the peer has to do with. Its own message may hold a secret. */
+export class BodyError extends Error {
+  readonly code?: string
+  constructor(message = "the body failed", code?: string) {
+    super(message)
+    if (code !== undefined) this.code = code
+  }
+}
+
 /** Whether what happened to a request happened to it alone, and not to the connection. */
 export const isOfStream = (error: Error): boolean =>
-  error instanceof StreamEndedError || error instanceof UnprocessedError
+  error instanceof StreamEndedError || error instanceof UnprocessedError || error instanceof BodyError
