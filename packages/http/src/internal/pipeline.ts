@@ -32,7 +32,7 @@ import { type Guarded, guarded, type Refusal } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
-import { isIssue, type Issue } from "./pathTemplate.ts"
+import { isIssue, type Issue, refusedTemplate } from "./pathTemplate.ts"
 import { callEnd, failureOf, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import { withBaggage, withTrace } from "./propagation.ts"
@@ -82,6 +82,8 @@ export class Call
   readonly context: Context.Context<never>
   readonly method: string
   readonly template: string
+  /** Why no request can be made of the path. */
+  private readonly wrongPath: Issue | undefined
   readonly operation: string
   readonly requestId: string
   readonly given: Given
@@ -113,8 +115,10 @@ export class Call
     this.fiber = fiber
     this.context = fiber.context
     this.method = method
-    this.template = template
-    this.operation = `${method} ${template}`
+    const refused = refusedTemplate(template)
+    this.wrongPath = refused?.issue
+    this.template = refused === undefined ? template : refused.shown
+    this.operation = `${method} ${this.template}`
     this.policy = callPolicy(this.live.policy, this.operation, fiber.getRef(CurrentOverrides))
     this.requestId = requestIdOf(runtime, given, fiber) ?? randomHex(fiber)
     this.given = given
@@ -167,7 +171,7 @@ export class Call
   }
 
   private asked(): Effect.Effect<unknown, CallError, unknown> {
-    const request = encodeRequest(this, this.given)
+    const request = this.wrongPath ?? encodeRequest(this, this.given)
     if (Effect.isEffect(request)) {
       // a schema may do anything, and for as long as it likes
       return Effect.matchEffect(AttemptTimeout.bounded(request, Infinity, this.deadline, this.startMillis), {
