@@ -439,7 +439,7 @@ export class TlsHandshakeFailed extends Schema.TaggedError<TlsHandshakeFailed>()
 export const partialContent = "PARTIAL_CONTENT"
 
 /**
- * The `code` of a `MalformedResponse` whose peer speaks another version of HTTP than it is spoken to.
+ * The `code` of a `MalformedResponse` whose peer does not speak the version of HTTP that it was spoken to in.
  *
  * @category constants
  * @since 0.1.0
@@ -449,7 +449,7 @@ export const otherVersion = "OTHER_HTTP_VERSION"
 /** What is wrong with a response that is HTTP all the same. */
 const malformedInWords: ReadonlyMap<string | undefined, string> = new Map([
   [partialContent, "the response is a part of a body, and the whole of it was wanted"],
-  [otherVersion, "the peer speaks another version of HTTP"]
+  [otherVersion, "the peer does not speak the version of HTTP that it was spoken to in"]
 ])
 
 /**

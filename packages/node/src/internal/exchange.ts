@@ -23,6 +23,7 @@ import {
   ConnectionEndedError,
   isOfStream,
   NotBegunError,
+  NotHttp2Error,
   UnprocessedError,
   type WireControl,
   type WireListener
@@ -742,6 +743,10 @@ const isReset = (error: NodeJS.ErrnoException): boolean => error.code === "UND_E
 const codeOf = ({ code }: { readonly code?: string }): { readonly code?: string } =>
   code === undefined ? {} : { code }
 
+/** Whether undici's parser was given a frame SETTINGS on stream 0, with which a server of HTTP/2 begins (RFC 9113 §3.4, §6.5). */
+const isSettings = (error: unknown): boolean =>
+  error instanceof Error && "data" in error && typeof error.data === "string" && /^\0[^]{2}\x04\0{5}/.test(error.data)
+
 /**
  * The reason that an error stands for. An exchange has a connection whose handshake is done, so that TLS which breaks is a damaged
  * record: the classifier, which knows no transport's phases for sure, would say that the handshake failed, and so that nothing was
@@ -757,6 +762,13 @@ const reasonOf = (error: unknown, circumstances: FailureClassifier.Circumstances
       code: error.code,
       detail: "the status is none that it can have"
     })
+  }
+  if (error instanceof NotHttp2Error || isSettings(error)) {
+    const detail =
+      error instanceof NotHttp2Error
+        ? "its first bytes are not HTTP/2; for HTTP/1.1 set http2: false, or true to let TLS decide"
+        : "it speaks HTTP/2 and was spoken to in HTTP/1.1; set http2: true over TLS, and http2: { priorKnowledge: true } without"
+    return new Reason.MalformedResponse({ endpoint, phase, code: Reason.otherVersion, detail })
   }
   if (error instanceof BodyError) {
     return new Reason.TransportFailed({ endpoint, phase, ...codeOf(error), detail: "the body of the request failed" })

@@ -81,6 +81,13 @@ export class StreamEndedError extends Error {
   }
 }
 
+/** The peer was spoken to in HTTP/2, and its first bytes are none of that. */
+export class NotHttp2Error extends Error {
+  constructor() {
+    super("the peer does not speak HTTP/2")
+  }
+}
+
 /** A connection that ended, and of which nothing more is known. */
 export class ConnectionEndedError extends Error {
   readonly code = "UND_ERR_SOCKET"
