@@ -53,6 +53,30 @@ describe("connections", () => {
         const reason = yield* failure(send(origin))
         assert.strictEqual(reason._tag, "ConnectionClosed")
         assert.notProperty(reason, "stale")
+        assert.include(reason.message, "connection closed within the head of the response")
+      })
+    )
+
+    it.live.each([
+      { what: "nothing", bytes: "", said: "connection closed before the response began" },
+      {
+        what: "an interim response",
+        bytes: "HTTP/1.1 100 Continue\r\n\r\n",
+        said: "connection closed before the response began"
+      },
+      { what: "a letter", bytes: "H", said: "connection closed within the head of the response" },
+      {
+        what: "part of a head",
+        bytes: "HTTP/1.1 200 OK\r\nx: y",
+        said: "connection closed within the head of the response"
+      }
+    ])("one that is closed after $what says where", ({ bytes, said }) =>
+      Effect.gen(function* () {
+        const { origin } = yield* serveBytes((socket) => socket.end(bytes))
+        const { send } = yield* direct()
+        const reason = yield* failure(send(origin))
+        assert.include(reason.message, said)
+        assert.include(["wait", "send"], "phase" in reason ? reason.phase : undefined)
       })
     )
 

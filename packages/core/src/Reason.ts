@@ -75,6 +75,12 @@ const transportLine = (
   return oneLine(`${reason.endpoint}: ${what}${code}${detail}, in phase ${reason.phase}${stale}${unprocessed}`)
 }
 
+const endedFields = {
+  ...transportFields,
+  /** True when the head of the response had begun, and was not whole. */
+  inHead: Schema.optionalKey(Schema.Boolean)
+}
+
 const refusalFields = {
   /** When another try may be let through, when that is known. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis),
@@ -197,21 +203,25 @@ export class ConnectionTimedOut extends Schema.TaggedError<ConnectionTimedOut>()
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionReset extends Schema.TaggedError<ConnectionReset>()("ConnectionReset", transportFields) {
+export class ConnectionReset extends Schema.TaggedError<ConnectionReset>()("ConnectionReset", endedFields) {
   override get message() {
-    return transportLine(this, "connection reset")
+    return transportLine(
+      this,
+      this.inHead === true ? "connection reset within the head of the response" : "connection reset"
+    )
   }
 }
 
 /**
- * Network: the peer closed the connection before the response began.
+ * Network: the peer closed the connection before the response began, or within its head.
  *
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", transportFields) {
+export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", endedFields) {
   override get message() {
-    return transportLine(this, "connection closed before the response began")
+    const where = this.inHead === true ? "within the head of the response" : "before the response began"
+    return transportLine(this, `connection closed ${where}`)
   }
 }
 

@@ -544,6 +544,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     const isUntouched = this.#isUntouched(error, phase)
     const cause = error instanceof NotBegunError ? (connection.error ?? new ConnectionEndedError()) : error
     const isShort = phase === "receive" && this.#read < (this.#head?.announcedBytes ?? 0)
+    const inHead = phase !== "receive" && connection.hasBegunHead
     const hasRead = phase === "receive" || this.#hasRead(connection)
     return () => {
       const reason = reasonOf(cause, { endpoint, phase })
@@ -553,13 +554,14 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
       if (reason._tag !== "ConnectionClosed" && reason._tag !== "ConnectionReset") return reason
       const isStale = !this.#isFirst && connection.answered && !hasRead && !isOfStream(cause)
       if (isStale) this.#owner.stale(connection)
-      if (!isStale && !isUntouched) return reason
+      if (!isStale && !isUntouched && !inHead) return reason
       const Ended = reason._tag === "ConnectionClosed" ? Reason.ConnectionClosed : Reason.ConnectionReset
       return new Ended({
         endpoint,
         phase: reason.phase,
         ...codeOf(reason),
         ...(isStale ? { stale: true } : {}),
+        ...(inHead ? { inHead } : {}),
         ...(isUntouched && reason.phase !== "connect" ? { unprocessed: true } : {})
       })
     }

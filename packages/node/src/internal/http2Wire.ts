@@ -35,6 +35,7 @@ export class Http2Wire implements Wire {
   readonly #socket: Socket
   readonly #running = new Set<Stream>()
   readonly #streams: number
+  readonly hasBegunHead = false
   error: Error | undefined = undefined
   /** Whether its peer, which takes its leave, has taken anything before. */
   hasTaken = false

@@ -38,6 +38,8 @@ export interface WireListener {
 
 export interface Wire {
   readonly send: (request: WireRequest, listener: WireListener) => void
+  /** Whether the last request's response has begun, with a part of its head at least. Where there are many at once, nobody knows. */
+  readonly hasBegunHead: boolean
   /** Ends it at once, with what it carries. */
   readonly destroy: () => void
 }
