@@ -104,6 +104,8 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   #isFirst = false
   #bytesBefore = 0
   #triedAgain = false
+  /** Connections that it has left, because they did nothing with it. */
+  #moves = 0
   #head: ResponseHead | undefined
   #gathered: Gathering | undefined
   #trailers: Transport.Headers | undefined
@@ -513,16 +515,17 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   /**
-   * Goes to another connection, until its time to wait is over: from one whose peer answers others, because that gets somewhere. From
-   * any other once: that says enough of the endpoint.
+   * Goes to another connection, until its time to wait is over: from one whose peer answers others, because that gets somewhere, though
+   * not from any number of them. From any other once: that says enough of the endpoint.
    */
   #tryAgain(connection: Connection, error: Error): boolean {
-    if (!this.#isWhole()) return false
+    if (this.#moves >= mostMoves || !this.#isWhole()) return false
     const answersOthers = error instanceof UnprocessedError ? error.isLeaving : connection.answered
     if (!answersOthers) {
       if (this.#triedAgain) return false
       this.#triedAgain = true
     }
+    this.#moves++
     this.#disarm()
     this.#upload?.end()
     this.#upload = undefined
@@ -716,6 +719,14 @@ const nothing = new Uint8Array(0)
 const noHead: ResponseHead = responseHead(0, {})
 
 const unknown = (): Reason.TransportReason => new Reason.TransportFailed({ endpoint: "", phase: "connect" })
+
+/**
+ * So often an exchange goes from a connection that did nothing with it to another, unasked and unpaid. A server that restarts, or a proxy
+ * before several that do, costs two or three. One that refuses more in a row takes nothing, and whether to go on is for the policy to
+ * say, which waits between attempts and has a budget for them. It is as many as it takes for the last of a burst at a server that answers
+ * one call on each of its connections.
+ */
+const mostMoves = 20
 
 /** After so many exchanges without an answer a connection that carries many counts as silent. */
 const silentAfter = 3
