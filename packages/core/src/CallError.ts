@@ -48,7 +48,8 @@ import { Reason } from "./Reason.ts"
  * - `budget`: the upstream's retry budget was spent
  * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
  *   its body is used up
- * - `not-retryable`: another try cannot help, or the policy does not try such a failure again
+ * - `not-retryable`: another try cannot help, or the policy does not try such a failure again, as it does not wait for what this side
+ *   refused; whether a later call may succeed is another question, which the catalogue's `retryable` answers
  * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
  * - `rate-limit`: this side's own rate limit, which counts every request, left no room for one
  *
@@ -73,12 +74,20 @@ export const RetryStopped = Schema.Literals([
  */
 export type RetryStopped = typeof RetryStopped.Type
 
-const stoppedInWords: { readonly [K in RetryStopped]: string } = {
+/** In the words of the catalogue: what is not tried again now may succeed later all the same. */
+const notRetryableInWords = (reason: Reason): string => {
+  const { nature, retryable } = ErrorCatalog.of(reason)
+  if (!retryable) return "this is not tried again"
+  return nature === "refusal"
+    ? "this call does not wait for that, and a later one may succeed"
+    : "the policy does not try this again, and a later call may succeed"
+}
+
+const stoppedInWords: { readonly [K in Exclude<RetryStopped, "not-retryable">]: string } = {
   attempts: "the policy allows no more",
   deadline: "the deadline leaves no time for one",
   budget: "the retry budget is spent",
   "not-replayable": "the request may not be sent twice",
-  "not-retryable": "this is not tried again",
   "server-wait": "the server asked for too long a wait",
   "rate-limit": "the rate limit leaves no room for one"
 }
@@ -111,10 +120,12 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
 }) {
   /** One line that says what happened, how hard it was tried, and how to find it again. */
   override get message(): string {
+    const { reason, retryStopped } = this
+    const why = retryStopped === "not-retryable" ? notRetryableInWords(reason) : stoppedInWords[retryStopped]
     const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
     return oneLine(
       `${this.upstream}: ${this.operation} failed after ${tries} in ${elapsed(this.elapsed)}: ` +
-        `${whatHappened(this)}; no further attempt: ${stoppedInWords[this.retryStopped]} ` +
+        `${whatHappened(this)}; no further attempt: ${why} ` +
         `(${this.code}, request ${this.requestId})`
     )
   }

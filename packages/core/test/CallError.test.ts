@@ -87,6 +87,25 @@ describe("CallError", () => {
     for (const message of messages) assert.notInclude(message, "undefined")
   })
 
+  it("agrees with the catalogue on whether a later call may succeed, whatever was not tried again", () => {
+    const said = (reason: Reason.Reason) =>
+      /no further attempt: (.*) \(ERR_/.exec(callError({ retryStopped: "not-retryable", reason }).message)?.[1]
+    assert.strictEqual(
+      said(new Reason.CircuitOpen({})),
+      "this call does not wait for that, and a later one may succeed"
+    )
+    assert.strictEqual(said(refused), "the policy does not try this again, and a later call may succeed")
+    const denied = new Reason.AddressDenied({
+      endpoint: "payments.internal:443",
+      address: "10.0.0.1",
+      rule: "private is denied"
+    })
+    for (const reason of [denied, new Reason.RequestEncodeFailed({ path: "json", issue: "not a number" })]) {
+      assert.isFalse(ErrorCatalog.of(reason).retryable)
+      assert.strictEqual(said(reason), "this is not tried again")
+    }
+  })
+
   it("has the code of its reason, and what the catalogue says of it", () => {
     assert.strictEqual(callError().code, "ERR_NETWORK_CONNECTION_REFUSED")
     assert.strictEqual(callError().entry, ErrorCatalog.table.ConnectionRefused)
