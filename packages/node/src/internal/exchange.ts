@@ -757,8 +757,11 @@ const codeOf = ({ code }: { readonly code?: string }): { readonly code?: string 
   code === undefined ? {} : { code }
 
 /** Whether undici's parser was given a frame SETTINGS on stream 0, with which a server of HTTP/2 begins (RFC 9113 §3.4, §6.5). */
-const isSettings = (error: unknown): boolean =>
-  error instanceof Error && "data" in error && typeof error.data === "string" && /^\0[^]{2}\x04\0{5}/.test(error.data)
+const isSettings = (error: unknown): boolean => {
+  if (!(error instanceof Error && "data" in error && typeof error.data === "string")) return false
+  // three bytes of length, of which the first is none, the type 4, no flags, and the stream
+  return error.data.startsWith("\0") && error.data.slice(3, 9) === "\u0004\0\0\0\0\0"
+}
 
 /**
  * The reason that an error stands for. An exchange has a connection whose handshake is done, so that TLS which breaks is a damaged
