@@ -30,7 +30,8 @@ import type { Span } from "effect/Tracer"
 import * as Cookies from "effect/http/Cookies"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
-import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import * as HttpBody from "effect/http/HttpBody"
+import { type HttpClientRequest, setBody, setHeaders } from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError, type RetryStopped } from "@holdfast/core/CallError"
@@ -46,12 +47,14 @@ import * as CallObserver from "./CallObserver.ts"
 import * as FailureClassifier from "./FailureClassifier.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { discard, readBounded } from "./internal/boundedBody.ts"
+import { type AttemptsMade, isUnsent, toldOf, withAttempt } from "./internal/attemptsMade.ts"
+import { blamed, CallersStream } from "./internal/callersStream.ts"
 import { guarded, type Refusal } from "./internal/guard.ts"
 import { isHeaderName, malformedHeader } from "./internal/headerRules.ts"
 import { callEnd, combined, type Observer } from "./internal/observing.ts"
 import type { Issue } from "./internal/pathTemplate.ts"
 import { pace } from "./internal/pace.ts"
-import { isCutShort, isIdempotent, judged, mayRepeat } from "./internal/replay.ts"
+import { isCallersAffair, isIdempotent, judged, mayRepeat } from "./internal/replay.ts"
 import { randomHex } from "./internal/requestId.ts"
 import { inTurn } from "./internal/inTurn.ts"
 import * as SpanEvents from "./internal/spanEvents.ts"
@@ -101,7 +104,12 @@ type Failed<E> =
       readonly reason: Reason.Reason
       readonly response: HttpClientResponse.HttpClientResponse
     }
-  | { readonly _tag: "Broken"; readonly reason: Reason.Reason }
+  | {
+      readonly _tag: "Broken"
+      readonly reason: Reason.Reason
+      /** Set where the client below had made attempts of its own, of which `reason` says too little. */
+      readonly below?: Pick<CallError, "applied" | "previous"> | undefined
+    }
   | { readonly _tag: "Foreign"; readonly error: E }
 
 /** Judged of an error that is not an HTTP client's: it is the program's own, and goes through untouched. */
@@ -152,7 +160,7 @@ const policyOf = (
 ) => <E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
   const state = makeState(options)
   return (observerOf) => (self) =>
-    HttpClient.transform(self, (send, request) =>
+    HttpClient.transform(HttpClient.mapRequest(self, watchedBody), (send, request) =>
       Effect.withFiber((fiber) => {
         const call = makeCall(options, state, request, fiber, observerOf(fiber))
         const wrong = wrongRequest(request)
@@ -173,6 +181,21 @@ const policyOf = (
         )
       })
     )
+}
+
+/** The streams that go out as bodies, by the bodies of their requests: whoever changes a request keeps its body. */
+const callersStreams = new WeakMap<HttpBody.HttpBody, CallersStream>()
+
+/** The request with a body that knows what went wrong with it, where that is a stream. */
+const watchedBody = (request: HttpClientRequest): HttpClientRequest => {
+  const { body, headers } = request
+  if (body._tag !== "Stream" || callersStreams.has(body)) return request
+  const callers = new CallersStream(body.stream)
+  const declared = headers["content-length"]
+  if (declared !== undefined && /^\d{1,15}$/.test(declared)) callers.holdTo(Number(declared))
+  const watched = HttpBody.stream(callers.stream, body.contentType, body.contentLength)
+  callersStreams.set(watched, callers)
+  return setHeaders(setBody(request, watched), headers)
 }
 
 /** What no client can send, so that it is no attempt. What belongs to the connection is the client's own to judge. */
@@ -219,6 +242,7 @@ const waited = (call: Call, stage: "rateLimit" | "bulkhead", millis: number): vo
 
 /** Tells that nothing was sent. */
 const refused = (call: Call, reason: Refusal): void => {
+  call.refused = reason
   SpanEvents.refused(call.span, nowNanos(call), reason)
   call.observer?.refused?.(call, reason)
 }
@@ -294,6 +318,9 @@ interface Call extends CallObserver.ObservedCall {
   /** Why the attempt before this one failed, and what the rate limit said to this one. */
   failedBefore: Reason.Reason | undefined
   limited: Reason.RateLimited | undefined
+  /** What the attempts before failed with, and what a stage on this side said last. */
+  made: AttemptsMade | undefined
+  refused: Refusal | undefined
 }
 
 const makeCall = (
@@ -336,7 +363,9 @@ const makeCall = (
     sent: 0,
     isFresh: false,
     failedBefore: undefined,
-    limited: undefined
+    limited: undefined,
+    made: undefined,
+    refused: undefined
   }
 }
 
@@ -366,6 +395,7 @@ const loop = <E, R>(
       isReplayable(request.body),
     onRetry: (failed, scheduled) => {
       if (failed._tag === "Foreign") return Effect.void
+      attempted(call, failed, scheduled.outcome)
       if (failed.reason !== call.limited) call.failedBefore = failed.reason
       SpanEvents.retry(call.span, nowNanos(call), failed.reason, { ...scheduled, resend: call.sent })
       call.observer?.retryScheduled?.(call, {
@@ -378,8 +408,9 @@ const loop = <E, R>(
         ? discard(failed.response, policy.limits.drainBytes, policy.limits.drainTime)
         : Effect.void
     },
-    onGiveUp: (failed, { stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
+    onGiveUp: (failed, { outcome, stopped }): Effect.Effect<HttpClientResponse.HttpClientResponse, E | CallError> => {
       if (failed._tag !== "Foreign") {
+        attempted(call, failed, outcome)
         // what this side did not send is not why the call failed; the response that said why is read and gone
         const { failedBefore } = call
         if (failed.reason === call.limited && failedBefore !== undefined) {
@@ -405,6 +436,13 @@ const loop = <E, R>(
       }
     }
   })
+}
+
+/** Remembers what an attempt that was sent came to. */
+const attempted = <E>(call: Call, failed: Exclude<Failed<E>, { _tag: "Foreign" }>, outcome: Outcome.Failure): void => {
+  const below = failed._tag === "Broken" ? failed.below : undefined
+  if (below !== undefined) call.made = withAttempt(call.made, below.previous, below.applied)
+  if (!isUnsent(failed.reason, call.refused)) call.made = withAttempt(call.made, failed.reason, outcome.applied)
 }
 
 /** An attempt that waits for a turn of its own in the rate limit. */
@@ -440,7 +478,8 @@ const callErrorOf = (call: Call, reason: Reason.Reason, stopped: RetryStopped): 
         attempts: call.sent,
         elapsed: Duration.millis(Deadline.nowMillisUnsafe(call.fiber.getRef(Clock.Clock)) - call.startMillis),
         retryStopped: stopped,
-        reason
+        reason,
+        ...toldOf(call.made, reason, call.refused)
       })
   )
 
@@ -521,7 +560,9 @@ const isRefusal = <E>(failed: Failed<E> | Refusal): failed is Refusal =>
 const judge = <E>(call: Call, failed: Failed<E>): Outcome.Failure => {
   if (failed._tag === "Foreign") return foreign
   const { isFresh, options, policy, upstream } = call
-  return judged(failed.reason, { upstream, classify: options.classify, refusals: policy.retry?.refusals, isFresh })
+  const by = { upstream, classify: options.classify, refusals: policy.retry?.refusals, isFresh }
+  const outcome = judged(failed.reason, by)
+  return failed._tag === "Broken" && failed.below?.applied === "maybe" ? { ...outcome, applied: "maybe" } : outcome
 }
 
 /** What every stage is told of an attempt. */
@@ -531,7 +572,7 @@ const outcomeOf = <A, E>(call: Call, exit: Exit.Exit<A, Failed<E> | Refusal>): O
   const failure = exit.cause.reasons.find(Cause.isFailReason)
   if (failure === undefined) return Outcome.ignored
   const failed: Failed<E> = isRefusal(failure.error) ? { _tag: "Broken", reason: failure.error } : failure.error
-  return failed._tag === "Broken" && isCutShort(failed.reason) ? Outcome.ignored : judge(call, failed)
+  return failed._tag === "Broken" && isCallersAffair(failed.reason) ? Outcome.ignored : judge(call, failed)
 }
 
 const noBytes = new Uint8Array(0)
@@ -548,13 +589,12 @@ const isTimeReason = <E>(
 const failedOf = <E>(call: Call, error: E, phase: Reason.Phase): Failed<E> => {
   if (!HttpClientError.isHttpClientError(error)) return { _tag: "Foreign", error }
   const inner = callError(error)
-  if (Option.isSome(inner)) return { _tag: "Broken", reason: inner.value.reason }
+  if (Option.isSome(inner)) return { _tag: "Broken", reason: inner.value.reason, below: inner.value }
   const kind = error.reason._tag
   if (kind !== "TransportError" && !(kind === "DecodeError" && phase === "receive")) return { _tag: "Foreign", error }
-  return {
-    _tag: "Broken",
-    reason: stackless(() => FailureClassifier.classify(error, { endpoint: call.endpoint, phase }))
-  }
+  const reason = stackless(() => FailureClassifier.classify(error, { endpoint: call.endpoint, phase }))
+  const callers = callersStreams.get(call.request.body)
+  return { _tag: "Broken", reason: callers === undefined ? blamed(reason) : callers.blamed(reason) }
 }
 
 /** A response whose body is in memory, when it is short enough by its own account. */

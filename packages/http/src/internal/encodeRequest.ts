@@ -88,6 +88,7 @@ const encoded = (
   const declared = headers["content-length"]
   const wrong = declared === undefined ? undefined : wrongLength(declared, bytesOf(body.body))
   if (wrong !== undefined) return wrong
+  if (declared !== undefined) body.callers?.holdTo(Number(declared))
   return {
     path: runtime.basePath + path,
     shownPath: isTracing(fiber) ? shown(runtime, template, given) : "",

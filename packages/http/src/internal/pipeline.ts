@@ -24,6 +24,7 @@ import * as Redaction from "../Redaction.ts"
 import * as Transport from "../Transport.ts"
 import { annotated } from "./annotated.ts"
 import { answer } from "./answer.ts"
+import { appliedOf, type AttemptsMade, isUnsent, toldOf, withAttempt } from "./attemptsMade.ts"
 import { type Encoded, encodeRequest, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "./follow.ts"
@@ -31,12 +32,12 @@ import { type Guarded, guarded, type Refusal } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
-import { isIssue, type Issue } from "./pathTemplate.ts"
+import { isIssue, type Issue, refusedTemplate } from "./pathTemplate.ts"
 import { callEnd, failureOf, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import { withBaggage, withTrace } from "./propagation.ts"
 import type { Hop } from "./redirects.ts"
-import { isCutShort, judged, mayRepeat } from "./replay.ts"
+import { isCallersAffair, judged, mayRepeat } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "./spanEvents.ts"
@@ -81,6 +82,8 @@ export class Call
   readonly context: Context.Context<never>
   readonly method: string
   readonly template: string
+  /** Why no request can be made of the path. */
+  private readonly wrongPath: Issue | undefined
   readonly operation: string
   readonly requestId: string
   readonly given: Given
@@ -98,6 +101,9 @@ export class Call
   /** Why the attempt before this one failed, and what the rate limit said to this one. */
   private failedBefore: Reason.Reason | undefined = undefined
   private limited: Reason.RateLimited | undefined = undefined
+  /** What the attempts before failed with, and what a stage on this side said last. */
+  private made: AttemptsMade | undefined = undefined
+  private refused: Reason.Reason | undefined = undefined
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   protected request: Encoded | undefined = undefined
@@ -109,8 +115,10 @@ export class Call
     this.fiber = fiber
     this.context = fiber.context
     this.method = method
-    this.template = template
-    this.operation = `${method} ${template}`
+    const refused = refusedTemplate(template)
+    this.wrongPath = refused?.issue
+    this.template = refused === undefined ? template : refused.shown
+    this.operation = `${method} ${this.template}`
     this.policy = callPolicy(this.live.policy, this.operation, fiber.getRef(CurrentOverrides))
     this.requestId = requestIdOf(runtime, given, fiber) ?? randomHex(fiber)
     this.given = given
@@ -163,11 +171,15 @@ export class Call
   }
 
   private asked(): Effect.Effect<unknown, CallError, unknown> {
-    const request = encodeRequest(this, this.given)
+    const request = this.wrongPath ?? encodeRequest(this, this.given)
     if (Effect.isEffect(request)) {
       // a schema may do anything, and for as long as it likes
       return Effect.matchEffect(AttemptTimeout.bounded(request, Infinity, this.deadline, this.startMillis), {
-        onFailure: (issue) => (isIssue(issue) ? this.notEncoded(issue) : Effect.fail(this.failed(issue, "deadline"))),
+        onFailure: (issue) => {
+          if (isIssue(issue)) return this.notEncoded(issue)
+          this.refused = issue
+          return Effect.fail(this.failed(issue, "deadline"))
+        },
         onSuccess: (request) => this.throughCallStages(request)
       })
     }
@@ -262,12 +274,18 @@ export class Call
     const limit = this.live.stages.rateLimit
     const attempt = (ordinal: number): Attempt => {
       const run = guarded<unknown, Reason.Reason, unknown>(this, ordinal)
-      return ordinal === 0 || limit === undefined ? run : this.paid(limit, run)
+      const cutOff = Effect.onInterrupt(run, () => Effect.sync(() => this.attempted(undefined, "maybe")))
+      return ordinal === 0 || limit === undefined ? cutOff : this.paid(limit, cutOff)
     }
     return hedge.run(attempt, {
       repeatable: () => this.request?.body.replayable() === true,
       mayStart: limit === undefined ? undefined : () => limit.hasRoom(this.nowMillis()),
-      classify: (exit) => this.outcomeOf(exit),
+      classify: (exit) => {
+        const outcome = this.outcomeOf(exit)
+        const reason = failureOf(exit)
+        if (reason !== undefined) this.attempted(reason, appliedOf(outcome, reason))
+        return outcome
+      },
       deadline: this.deadline,
       onEvent:
         this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
@@ -316,7 +334,13 @@ export class Call
     return mayRepeat(request.repeatable, nonIdempotent, outcome, reason) && request.body.replayable()
   }
 
+  /** Remembers what an attempt that was sent came to. */
+  protected attempted(reason: Reason.Reason | undefined, applied: CallError["applied"]): void {
+    if (reason === undefined || !isUnsent(reason, this.refused)) this.made = withAttempt(this.made, reason, applied)
+  }
+
   onRetry(reason: Reason.Reason, scheduled: Retry.Scheduled): Effect.Effect<void> {
+    this.attempted(reason, scheduled.outcome.applied)
     if (reason !== this.limited) this.failedBefore = reason
     if (this.span !== undefined) {
       SpanEvents.retry(this.span, this.nowNanos(), reason, { ...scheduled, resend: this.sent })
@@ -330,7 +354,8 @@ export class Call
     return Effect.void
   }
 
-  onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<never, CallError> {
+  onGiveUp(reason: Reason.Reason, { outcome, stopped }: Retry.GivenUp): Effect.Effect<never, CallError> {
+    this.attempted(reason, outcome.applied)
     // what this side did not send is not why the call failed
     if (reason === this.limited && this.failedBefore !== undefined) return this.gaveUp(this.failedBefore, "rate-limit")
     return this.gaveUp(reason, stopped)
@@ -349,7 +374,7 @@ export class Call
   outcomeOf(exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome {
     if (Exit.isSuccess(exit)) return Outcome.success
     const reason = failureOf(exit)
-    return reason === undefined || isCutShort(reason) ? Outcome.ignored : this.classify(reason)
+    return reason === undefined || isCallersAffair(reason) ? Outcome.ignored : this.classify(reason)
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
@@ -358,6 +383,7 @@ export class Call
   }
 
   onRefused(reason: Refusal, stage?: SpanEvents.Stage): void {
+    this.refused = reason
     if (this.span !== undefined) SpanEvents.refused(this.span, this.nowNanos(), reason, stage)
     this.runtime.observer?.refused?.(this, reason)
   }
@@ -417,8 +443,9 @@ export class Call
     learned: AttemptTimeout.Adaptive | undefined,
     attempt: Attempt
   ): Attempt {
+    const callers = this.request?.body.callers
     const within = AttemptTimeout.bounded(
-      attempt,
+      callers === undefined ? attempt : Effect.mapError(attempt, callers.blamed),
       limitMillis,
       this.deadline,
       startMillis,
@@ -514,7 +541,11 @@ export class Call
     const { given, runtime } = this
     attempt?.answered(response.status, response.body.length)
     this.paced(endpoint, response)
-    return answer(runtime, endpoint, this.fiber, given, response, followed)
+    return answer(runtime, endpoint, this.fiber, given, response, followed, this.asksForPart())
+  }
+
+  protected asksForPart(): boolean {
+    return this.request?.headers["range"] !== undefined
   }
 
   /** Hears what the upstream says of its own limit; another endpoint, where a redirect led, has limits of its own. */
@@ -586,7 +617,8 @@ export class Call
           attempts: this.sent,
           elapsed: Duration.millis(this.nowMillis() - this.startMillis),
           retryStopped: stopped,
-          reason
+          reason,
+          ...toldOf(this.made, reason, this.refused)
         })
     )
   }

@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { RequestOptions } from "../Request.ts"
 import type * as Transport from "../Transport.ts"
+import { CallersStream } from "./callersStream.ts"
 import { bodyIssue } from "./schemaIssue.ts"
 import type { Issue } from "./pathTemplate.ts"
 import { isIssue, notUnicode } from "./pathTemplate.ts"
@@ -12,6 +13,8 @@ export interface RequestBody {
   readonly contentType: string | undefined
   /** Whether the body can be sent once more. A stream can't once it was begun, unless its owner says that it can. */
   readonly replayable: () => boolean
+  /** Set where it is a stream, which may fail while it is sent. */
+  readonly callers?: CallersStream
 }
 
 const always = (): boolean => true
@@ -47,16 +50,12 @@ const streamBody = (
   declared: boolean,
   contentType: string | undefined
 ): RequestBody => {
-  let begun = false
+  const callers = new CallersStream(stream)
   return {
-    body: Stream.onStart(
-      stream,
-      Effect.sync(() => {
-        begun = true
-      })
-    ),
+    body: callers.stream,
     contentType: contentType ?? "application/octet-stream",
-    replayable: () => declared || !begun
+    replayable: () => declared || !callers.isBegun,
+    callers
   }
 }
 

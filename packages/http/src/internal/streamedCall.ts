@@ -1,5 +1,6 @@
 import type { CallError } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
+import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type * as Reason from "@holdfast/core/Reason"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { StreamedAnswer } from "../Request.ts"
 import * as Transport from "../Transport.ts"
-import { isAnswer } from "./answer.ts"
+import { isAnswer, unwantedPart } from "./answer.ts"
 import type { Asking } from "./asking.ts"
 import type { Encoded, Given } from "./encodeRequest.ts"
 import { type Caller, OpenBody, scopeClosed } from "./openBody.ts"
@@ -215,6 +216,8 @@ class StreamedCall extends Call {
     }
     attempt?.answered(status)
     this.paced(endpoint, response)
+    const part = unwantedPart(endpoint, status, this.asksForPart(), false)
+    if (part !== undefined) return Effect.andThen(this.left(step), Effect.fail(part))
     if (isAnswer(status, request.expectedStatus)) {
       const { setCookies, stream, trailers } = response
       body.open({ status, headers, setCookies, trailers, stream, endpoint }, span)
@@ -249,7 +252,11 @@ class StreamedCall extends Call {
       unreadMillis: this.runtime.unreadMillis,
       maxBytes: this.maxBytes,
       asked: this.asking.site,
-      failed: (reason) => this.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable"),
+      blamed: this.request?.body.callers?.blamed,
+      failed: (reason) => {
+        this.attempted(reason, ErrorCatalog.of(reason).applied)
+        return this.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
+      },
       ended: (exit) => this.ended(exit)
     }
   }
