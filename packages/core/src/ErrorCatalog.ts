@@ -231,8 +231,7 @@ export const table: { readonly [K in Tag]: Entry } = {
  *
  * A connection that failed before the request was sent cannot have applied it, and neither can a server that said that it did
  * nothing with it, so `applied` is `no` there whatever the row says in general. A request whose body failed while it was sent may have
-been applied. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or
- * our credentials: such a `ProxyFailed` is `permanent`, and not worth another try.
+ * been applied. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or our credentials: such a `ProxyFailed` is `permanent`, and not worth another try.
  *
  * ```ts
  * import { ErrorCatalog, Reason } from "holdfast"
