@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import { constants } from "node:http2"
 import type { Socket } from "node:net"
 import { Worker } from "node:worker_threads"
 import { Effect, Exit, Fiber, type Scope, Stream } from "effect"
@@ -53,6 +54,30 @@ describe("connections", () => {
         const reason = yield* failure(send(origin))
         assert.strictEqual(reason._tag, "ConnectionClosed")
         assert.notProperty(reason, "stale")
+        assert.include(reason.message, "connection closed within the head of the response")
+      })
+    )
+
+    it.live.each([
+      { what: "nothing", bytes: "", said: "connection closed before the response began" },
+      {
+        what: "an interim response",
+        bytes: "HTTP/1.1 100 Continue\r\n\r\n",
+        said: "connection closed before the response began"
+      },
+      { what: "a letter", bytes: "H", said: "connection closed within the head of the response" },
+      {
+        what: "part of a head",
+        bytes: "HTTP/1.1 200 OK\r\nx: y",
+        said: "connection closed within the head of the response"
+      }
+    ])("one that is closed after $what says where", ({ bytes, said }) =>
+      Effect.gen(function* () {
+        const { origin } = yield* serveBytes((socket) => socket.end(bytes))
+        const { send } = yield* direct()
+        const reason = yield* failure(send(origin))
+        assert.include(reason.message, said)
+        assert.include(["wait", "send"], "phase" in reason ? reason.phase : undefined)
       })
     )
 
@@ -157,34 +182,36 @@ describe("connections", () => {
     })
   )
 
-  it.live("what waits keeps its place and the bound of its wait, however often its connection is taken from it", () =>
-    Effect.gen(function* () {
-      // each connection answers its first stream, and does nothing with the others
-      const { origin } = yield* serveStreams((stream) => {
-        const { id = 0, session } = stream
-        if (id > 1) return
-        session?.goaway(0, 1)
-        stream.respond({ ":status": 200 })
-        stream.end("ok", () => session?.close())
-      })
-      const { send } = yield* direct({ http2: { priorKnowledge: true }, connections: 4, maxWait: "5 seconds" })
-      const ended: Array<number> = []
-      yield* bounded("20 seconds")(
-        Effect.forEach(
-          Array.from({ length: 16 }, (_, caller) => caller),
-          (caller) =>
-            Effect.andThen(
-              send(origin, post),
-              Effect.sync(() => ended.push(caller))
-            ),
-          { concurrency: "unbounded" }
+  it.live(
+    "what waits keeps its place and the bound of its wait, though connection after connection is taken from it",
+    () =>
+      Effect.gen(function* () {
+        // each connection answers its first stream, and does nothing with the others
+        const { origin } = yield* serveStreams((stream) => {
+          const { id = 0, session } = stream
+          if (id > 1) return
+          session?.goaway(0, 1)
+          stream.respond({ ":status": 200 })
+          stream.end("ok", () => session?.close())
+        })
+        const { send } = yield* direct({ http2: { priorKnowledge: true }, connections: 4, maxWait: "5 seconds" })
+        const ended: Array<number> = []
+        yield* bounded("20 seconds")(
+          Effect.forEach(
+            Array.from({ length: 16 }, (_, caller) => caller),
+            (caller) =>
+              Effect.andThen(
+                send(origin, post),
+                Effect.sync(() => ended.push(caller))
+              ),
+            { concurrency: "unbounded" }
+          )
         )
-      )
-      assert.deepStrictEqual(
-        ended.toSorted((a, b) => a - b),
-        Array.from({ length: 16 }, (_, caller) => caller)
-      )
-    })
+        assert.deepStrictEqual(
+          ended.toSorted((a, b) => a - b),
+          Array.from({ length: 16 }, (_, caller) => caller)
+        )
+      })
   )
 
   it.live("one that takes nothing at all is given up for another one, and those that wait fail in time", () =>
@@ -248,6 +275,23 @@ describe("connections", () => {
           assert.deepStrictEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
         }
       })
+  )
+
+  it.live("a server that says farewell to each stream it is sent is not asked without end", () =>
+    Effect.gen(function* () {
+      let streams = 0
+      const { origin } = yield* serveStreams((stream) => {
+        streams++
+        // as one that has taken others does: it did nothing with this one
+        stream.session?.goaway(constants.NGHTTP2_NO_ERROR, 1)
+        stream.close(constants.NGHTTP2_REFUSED_STREAM)
+      })
+      const { send } = yield* direct({ http2: { priorKnowledge: true } })
+      const reason = yield* failure(send(origin, post))
+      assert.deepInclude(reason, { _tag: "ConnectionReset", unprocessed: true })
+      assert.strictEqual(Outcome.fromReason(reason).retryable, true)
+      assert.strictEqual(streams, 21)
+    })
   )
 
   it.live.each([

@@ -188,6 +188,7 @@ const expectedTrees = (url: string, port: number): ReadonlyArray<Tree> => {
         status: "error",
         attributes: {
           "error.type": "ERR_POLICY_CIRCUIT_OPEN",
+          "holdfast.applied": "no",
           "holdfast.attempts": 0,
           "holdfast.operation": "GET /refused",
           "holdfast.retry_stopped": "not-retryable",

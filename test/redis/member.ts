@@ -15,7 +15,7 @@ const storeTimeout = "5 seconds"
 
 export const circuit: SharedCircuitBreaker.Options = {
   storeTimeout,
-  trip: CircuitBreaker.consecutiveFailures(3),
+  trip: [CircuitBreaker.consecutiveFailures(3)],
   openTime: "1 second"
 }
 

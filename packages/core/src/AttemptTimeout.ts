@@ -147,8 +147,8 @@ const exceeded = (
  * How long an upstream may take before a caller who gives up says something of it.
  *
  * An attempt that its caller's deadline cuts after 30 ms is no failure of an upstream that usually answers in 50: it never had its
- * fair share of time. One that was cut after ten times as long as usual is, whoever cut it; or an upstream that hangs would stay
- * unseen as long as all its callers are in a hurry.
+ * fair share of time. An attempt that was cut after ten times as long as usual is a failure, whoever cut it. Otherwise an upstream that
+ * hangs would stay unseen as long as all its callers are in a hurry.
  *
  * @category models
  * @since 0.1.0
@@ -161,7 +161,7 @@ export interface FairShare {
 }
 
 /**
- * What a fair share is made of, in milliseconds: `unknownMillis` as long as no success has been seen, and never less than
+ * The fair share in milliseconds, where latencies do not decide it. It is `unknownMillis` until the first success, and never less than
  * `floorMillis`, because a lost packet is sent again after 200 ms or more.
  *
  * @category defaults

@@ -1,6 +1,7 @@
 /**
  * The one error of a call. It says which call of which upstream failed, how hard it was tried, why no further attempt was
- * made, and, in `reason`, what went wrong last.
+ * made, and, in `reason`, what went wrong last. `previous` says what a sent attempt failed with before this side refused the next one,
+ * and `applied` whether any attempt may have been applied.
  *
  * **When to use**: it is the error channel of every call. Recover from one kind of failure with
  * `Effect.catchReason("CallError", "NotFound", …)`, from several with `Effect.catchReasons`, from a whole group through
@@ -35,6 +36,7 @@
 import * as Schema from "effect/Schema"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { nothingSent } from "./internal/nothingSent.ts"
 import { oneLine } from "./OneLine.ts"
 import { Reason } from "./Reason.ts"
 
@@ -46,7 +48,8 @@ import { Reason } from "./Reason.ts"
  * - `budget`: the upstream's retry budget was spent
  * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
  *   its body is used up
- * - `not-retryable`: another try cannot help, or the policy does not try such a failure again
+ * - `not-retryable`: another try cannot help, or the policy does not try such a failure again, as it does not wait for what this side
+ *   refused; whether a later call may succeed is another question, which the catalogue's `retryable` answers
  * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
  * - `rate-limit`: this side's own rate limit, which counts every request, left no room for one
  *
@@ -71,12 +74,20 @@ export const RetryStopped = Schema.Literals([
  */
 export type RetryStopped = typeof RetryStopped.Type
 
-const stoppedInWords: { readonly [K in RetryStopped]: string } = {
+/** In the words of the catalogue: what is not tried again now may succeed later all the same. */
+const notRetryableInWords = (reason: Reason): string => {
+  const { nature, retryable } = ErrorCatalog.of(reason)
+  if (!retryable) return "this is not tried again"
+  return nature === "refusal"
+    ? "this call does not wait for that, and a later one may succeed"
+    : "the policy does not try this again, and a later call may succeed"
+}
+
+const stoppedInWords: { readonly [K in Exclude<RetryStopped, "not-retryable">]: string } = {
   attempts: "the policy allows no more",
   deadline: "the deadline leaves no time for one",
   budget: "the retry budget is spent",
   "not-replayable": "the request may not be sent twice",
-  "not-retryable": "this is not tried again",
   "server-wait": "the server asked for too long a wait",
   "rate-limit": "the rate limit leaves no room for one"
 }
@@ -101,16 +112,32 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
   /** Why no further attempt was made. */
   retryStopped: RetryStopped,
   /** What went wrong in the last attempt. */
-  reason: Reason
+  reason: Reason,
+  /** What the last attempt that was sent failed with, where `reason` is why the next one was not sent. */
+  previous: Schema.optionalKey(Reason),
+  /** What `applied` says, where that is not what follows from `reason` and `previous`. */
+  attemptsApplied: Schema.optionalKey(Schema.Literals(["no", "maybe"]))
 }) {
   /** One line that says what happened, how hard it was tried, and how to find it again. */
   override get message(): string {
+    const { reason, retryStopped } = this
+    const why = retryStopped === "not-retryable" ? notRetryableInWords(reason) : stoppedInWords[retryStopped]
     const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
     return oneLine(
       `${this.upstream}: ${this.operation} failed after ${tries} in ${elapsed(this.elapsed)}: ` +
-        `${this.reason.message}; no further attempt: ${stoppedInWords[this.retryStopped]} ` +
+        `${whatHappened(this)}; no further attempt: ${why} ` +
         `(${this.code}, request ${this.requestId})`
     )
+  }
+
+  /**
+   * Whether the request may have been applied, by any of the attempts. The catalogue's entry of `reason` says that of one attempt only,
+   * and of a refusal it says `no`, whatever became of the attempts before it.
+   */
+  get applied(): "no" | "maybe" {
+    if (this.attemptsApplied !== undefined) return this.attemptsApplied
+    const isMaybe = (reason: Reason | undefined) => reason !== undefined && ErrorCatalog.of(reason).applied === "maybe"
+    return isMaybe(this.reason) || isMaybe(this.previous) ? "maybe" : "no"
   }
 
   /** What the catalogue knows of the reason: its nature, severity, and whether another try can help. */
@@ -123,10 +150,22 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
     return this.entry.code
   }
 
-  /** The encoded error with its code and its line, which is what a log in JSON wants. */
+  /** The encoded error with its code, its line and what `applied` says, which is what a log in JSON wants. */
   override toJSON(): unknown {
-    return { code: this.code, message: this.message, ...encode(this) }
+    return { code: this.code, message: this.message, applied: this.applied, ...encode(this) }
   }
+}
+
+/** What went wrong, in the order in which it did. That nothing was sent is left out where an attempt before had been. */
+const whatHappened = ({ applied, previous, reason }: CallError): string => {
+  const isTold = ErrorCatalog.of(reason).applied === applied && previous === undefined
+  const maybe = isTold || applied === "no" ? "" : "; an attempt may have been applied"
+  const { message } = reason
+  if (previous === undefined && maybe === "") return message
+  const last = message.endsWith(nothingSent) ? message.slice(0, -nothingSent.length) : message
+  return previous === undefined
+    ? `${last}${maybe}`
+    : `${previous.message}; then the next attempt was not sent: ${last}${maybe}`
 }
 
 const encode = Schema.encodeSync(CallError)

@@ -123,7 +123,7 @@ const tls = rows("tls", {
 
 // oxfmt-ignore
 const protocol = rows("protocol", {
-  MalformedResponse: ["http", "permanent", "error", "final", "maybe", 502, "the response is not HTTP", "check that the port speaks HTTP, and what stands between"],
+  MalformedResponse: ["http", "permanent", "error", "final", "maybe", 502, "the response is not HTTP, or not the HTTP that was asked for", "check that the port speaks HTTP, which version of it, and what stands between"],
   ResponseTruncated: ["http", "transient", "warning", "retry", "maybe", 502, "the response was cut off", "look for crashes and proxy limits on the way"],
   ResponseTooLarge: ["http", "permanent", "error", "final", "maybe", 502, "the response is over the size limit", "ask for less, or raise the limit"],
   HeadersTooLarge: ["http", "permanent", "error", "final", "maybe", 502, "the headers are over the size limit", "send or ask for fewer headers, or raise the transport's limit"],
@@ -190,7 +190,7 @@ const business = rows("business", {
 
 // oxfmt-ignore
 const codec = rows("codec", {
-  RequestEncodeFailed: ["client", "caller", "error", "final", "no", 500, "the request could not be built", "mend the call"],
+  RequestEncodeFailed: ["client", "caller", "error", "final", "no", 500, "the request could not be built, or not be sent whole", "mend the call"],
   ResponseDecodeFailed: ["application", "permanent", "error", "final", "maybe", 502, "the response does not decode", "compare the schema with what the upstream sends"]
 })
 
@@ -230,8 +230,8 @@ export const table: { readonly [K in Tag]: Entry } = {
  * The entry of a reason. A `BusinessRejected` brings its own, from the user's catalogue.
  *
  * A connection that failed before the request was sent cannot have applied it, and neither can a server that said that it did
- * nothing with it, so `applied` is `no` there whatever the row says in general. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or
- * our credentials: such a `ProxyFailed` is `permanent`, and not worth another try.
+ * nothing with it, so `applied` is `no` there whatever the row says in general. A request whose body failed while it was sent may have
+ * been applied. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or our credentials: such a `ProxyFailed` is `permanent`, and not worth another try.
  *
  * ```ts
  * import { ErrorCatalog, Reason } from "holdfast"
@@ -253,6 +253,7 @@ export const of = (reason: Reason): Entry => {
   if (reason._tag === "BusinessRejected") return reason.entry
   if (reason._tag === "ProxyFailed" && refusingProxyCodes.has(reason.code)) return refusedByProxy
   const entry = table[reason._tag]
+  if (reason._tag === "RequestEncodeFailed" && reason.sent === true) return { ...entry, applied: "maybe" }
   return entry.applied === "maybe" && isUnprocessed(reason) ? { ...entry, applied: "no" } : entry
 }
 

@@ -124,8 +124,8 @@ export interface RunOptions<in A, in E> {
    */
   readonly repeatable?: boolean | (() => boolean) | undefined
   /**
-   * What to think of an attempt that succeeded or failed; defects and interruptions end the call without being asked about.
-   * Default: what succeeds is a success, what fails may succeed later, and what this side refused says nothing.
+   * Judges an attempt that succeeded or failed; defects and interruptions end the call without being asked about. Default: a success is
+   * a success, a failure may pass with another try, and a refusal by this side says nothing.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
   /** Asked when a hedge of this call is due, as `mayStart` of the options is. Default: always. */

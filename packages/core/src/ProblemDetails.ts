@@ -4,8 +4,8 @@
  *
  * **When to use**: at the edge of a service, to turn a `CallError` into the body of a response.
  *
- * **Gotchas**: {@link fromCallError} tells a stranger the code, the status and the request id, and nothing of hosts or
- * bodies. Only `audience: "internal"` adds the whole error, so that {@link toCallError} on the other side gets it back.
+ * **Gotchas**: {@link fromCallError} tells a stranger the code, the status, the request id and whether the request may have been applied,
+ * and nothing of hosts or bodies. Only `audience: "internal"` adds the whole error, so that {@link toCallError} on the other side gets it back.
  *
  * @since 0.1.0
  */
@@ -16,6 +16,7 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as EffectProblemDetails from "effect/http/ProblemDetails"
 import { CallError } from "./CallError.ts"
+import * as ErrorCatalog from "./ErrorCatalog.ts"
 import * as Nesting from "./Nesting.ts"
 
 /**
@@ -91,6 +92,8 @@ export const fromCallError = (
     upstream: error.upstream,
     requestId: error.requestId,
     retryable: entry.retryable,
+    applied: error.applied,
+    ...(error.previous === undefined ? {} : { previousCode: ErrorCatalog.of(error.previous).code }),
     ...(retryAfter === undefined ? {} : { retryAfterSeconds: Math.ceil(Duration.toSeconds(retryAfter)) }),
     ...(options?.audience === "internal" ? { detail: error.message, [member]: encodeCallError(error) } : {})
   }

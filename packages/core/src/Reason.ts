@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as ProblemDetails from "effect/http/ProblemDetails"
 import { Entry } from "./internal/errorEntry.ts"
+import { nothingSent } from "./internal/nothingSent.ts"
 import * as Nesting from "./Nesting.ts"
 import { oneLine } from "./OneLine.ts"
 
@@ -74,6 +75,12 @@ const transportLine = (
   return oneLine(`${reason.endpoint}: ${what}${code}${detail}, in phase ${reason.phase}${stale}${unprocessed}`)
 }
 
+const endedFields = {
+  ...transportFields,
+  /** True when the head of the response had begun, and was not whole. */
+  inHead: Schema.optionalKey(Schema.Boolean)
+}
+
 const refusalFields = {
   /** When another try may be let through, when that is known. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis),
@@ -87,7 +94,7 @@ const refusalLine = (
 ): string => {
   const detail = reason.detail === undefined ? "" : ` (${reason.detail})`
   const next = reason.retryAfter === undefined ? "" : `; next try in ${Duration.format(reason.retryAfter)}`
-  return oneLine(`${what}${detail}${next}; nothing was sent`)
+  return oneLine(`${what}${detail}${next}${nothingSent}`)
 }
 
 /** Data of others within an error: as deep as an error carries it, so that it can be encoded and printed wherever it came from. */
@@ -196,21 +203,25 @@ export class ConnectionTimedOut extends Schema.TaggedError<ConnectionTimedOut>()
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionReset extends Schema.TaggedError<ConnectionReset>()("ConnectionReset", transportFields) {
+export class ConnectionReset extends Schema.TaggedError<ConnectionReset>()("ConnectionReset", endedFields) {
   override get message() {
-    return transportLine(this, "connection reset")
+    return transportLine(
+      this,
+      this.inHead === true ? "connection reset within the head of the response" : "connection reset"
+    )
   }
 }
 
 /**
- * Network: the peer closed the connection before the response began.
+ * Network: the peer closed the connection before the response began, or within its head.
  *
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", transportFields) {
+export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", endedFields) {
   override get message() {
-    return transportLine(this, "connection closed before the response began")
+    const where = this.inHead === true ? "within the head of the response" : "before the response began"
+    return transportLine(this, `connection closed ${where}`)
   }
 }
 
@@ -290,7 +301,7 @@ export class AddressDenied extends Schema.TaggedError<AddressDenied>()("AddressD
   rule: Schema.String
 }) {
   override get message() {
-    return oneLine(`${this.endpoint}: ${this.address} may not be called (${this.rule}); nothing was sent`)
+    return oneLine(`${this.endpoint}: ${this.address} may not be called (${this.rule})${nothingSent}`)
   }
 }
 
@@ -430,14 +441,36 @@ export class TlsHandshakeFailed extends Schema.TaggedError<TlsHandshakeFailed>()
 }
 
 /**
- * Protocol: the response is not HTTP.
+ * The `code` of a `MalformedResponse` that is a part of a body where the whole was wanted.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const partialContent = "PARTIAL_CONTENT"
+
+/**
+ * The `code` of a `MalformedResponse` whose peer does not speak the version of HTTP that it was spoken to in.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const otherVersion = "OTHER_HTTP_VERSION"
+
+/** What is wrong with a response that is HTTP all the same. */
+const malformedInWords: ReadonlyMap<string | undefined, string> = new Map([
+  [partialContent, "the response is a part of a body, and the whole of it was wanted"],
+  [otherVersion, "the peer does not speak the version of HTTP that it was spoken to in"]
+])
+
+/**
+ * Protocol: the response is not HTTP, or is HTTP that the request cannot be answered with: another version, a part of a body.
  *
  * @category errors
  * @since 0.1.0
  */
 export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", transportFields) {
   override get message() {
-    return transportLine(this, "the response is not HTTP")
+    return transportLine(this, malformedInWords.get(this.code) ?? "the response is not HTTP")
   }
 }
 
@@ -490,7 +523,7 @@ export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()("Head
   override get message() {
     const size = this.size === undefined ? "" : ` of ${this.size} bytes`
     const limit = this.limit === undefined ? "" : ` of ${this.limit}`
-    const sent = this.of === "request" ? "; nothing was sent" : ""
+    const sent = this.of === "request" ? nothingSent : ""
     return oneLine(`${this.endpoint}: the headers of the ${this.of}${size} are over the limit${limit}${sent}`)
   }
 }
@@ -1149,7 +1182,8 @@ export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("Bu
 }
 
 /**
- * Codec: the request could not be built from what the caller gave; nothing was sent.
+ * Codec: the request could not be built from what the caller gave, and nothing was sent; or its body failed, or had another length
+ * than it said, while it was sent.
  *
  * @category errors
  * @since 0.1.0
@@ -1158,10 +1192,13 @@ export class RequestEncodeFailed extends Schema.TaggedError<RequestEncodeFailed>
   /** What was wrong, and what would be right. */
   issue: Schema.String,
   /** Where in the request: `params.id`, `json.amount`. */
-  path: Schema.String
+  path: Schema.String,
+  /** True when part of the request may have left before it was known. */
+  sent: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
-    return oneLine(`the request could not be built: ${this.path}: ${this.issue}`)
+    const what = this.sent === true ? "the request could not be sent whole" : "the request could not be built"
+    return oneLine(`${what}: ${this.path}: ${this.issue}`)
   }
 }
 

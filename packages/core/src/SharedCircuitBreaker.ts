@@ -10,7 +10,7 @@
  *
  * **Gotchas**
  *
- * - The store decides, so it has what the store knows: failures in a row or a count window, and one probe, which closes the
+ * - The store decides, so it has what the store knows: one rule, failures in a row or a count window, and one probe, which closes the
  *   circuit or opens it again. No time window, slow calls, success threshold or ramp.
  * - The store is told that a call failed, and not when it began: calls in flight together that fail together count each by itself. Where
  *   bursts are usual (a proxy that restarts), ask for more failures than there are calls in flight.
@@ -27,7 +27,7 @@
  *
  * const program = Effect.gen(function* () {
  *   const breaker = yield* SharedCircuitBreaker.make({
- *     trip: CircuitBreaker.consecutiveFailures(1),
+ *     trip: [CircuitBreaker.consecutiveFailures(1)],
  *     openTime: "30 seconds"
  *   })
  *   const call = Effect.fail("unavailable").pipe(SharedCircuitBreaker.run(breaker, { key: "payments" }), Effect.flip)
@@ -68,10 +68,10 @@ import * as Time from "./Time.ts"
  */
 export interface Options {
   /**
-   * The one rule that opens a circuit: `CircuitBreaker.consecutiveFailures` or `CircuitBreaker.countWindow`. Default: 10
-   * failures in a row.
+   * The rule that opens a circuit, as a list like that of `CircuitBreaker`: `CircuitBreaker.consecutiveFailures` or
+   * `CircuitBreaker.countWindow`. The list has one: a store counts the calls of a key by one rule. Default: 10 failures in a row.
    */
-  readonly trip?: CircuitBreaker.TripRule | undefined
+  readonly trip?: ReadonlyArray<CircuitBreaker.TripRule> | undefined
   /**
    * How long a circuit stays open: a time, or a function of how many times it has opened in a row (1 for the first). Default:
    * 1 s.
@@ -102,7 +102,7 @@ export interface Options {
  * @since 0.1.0
  */
 export const defaults = {
-  trip: CircuitBreaker.consecutiveFailures(10),
+  trip: [CircuitBreaker.consecutiveFailures(10)],
   openTime: CircuitBreaker.defaults.openTime,
   maxOpenTime: CircuitBreaker.defaults.maxOpenTime,
   counts: CircuitBreaker.defaults.counts,
@@ -184,7 +184,13 @@ const checked = (options: CircuitBreaker.Options): void => {
   }
 }
 
-const tripPolicyOf = (rule: CircuitBreaker.TripRule): Store.TripPolicy => {
+const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.TripPolicy => {
+  const [rule] = rules
+  if (rule === undefined || rules.length > 1) {
+    throw new RangeError(
+      `SharedCircuitBreaker: trip must have one rule, which is what a store counts by, got ${rules.length}`
+    )
+  }
   if (rule._tag === "TimeWindow") {
     throw new RangeError("SharedCircuitBreaker: trip must be consecutiveFailures or countWindow, got timeWindow")
   }

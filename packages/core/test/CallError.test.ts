@@ -53,6 +53,29 @@ describe("CallError", () => {
     )
   })
 
+  it("says what was sent before a refusal ended it, and that it may have been applied", () => {
+    const previous = new Reason.ConnectionReset({ endpoint: "payments.internal:443", phase: "receive" })
+    const reason = new Reason.CircuitOpen({ retryAfter: Duration.seconds(5) })
+    const refusedAfter = callError({ attempts: 1, retryStopped: "not-retryable", reason, previous })
+    assert.strictEqual(refusedAfter.applied, "maybe")
+    assert.include(
+      refusedAfter.message,
+      "failed after 1 attempt in 1.24s: payments.internal:443: connection reset, in phase receive; then the next " +
+        "attempt was not sent: the circuit is open; next try in 5s; an attempt may have been applied; no further attempt: "
+    )
+    assert.strictEqual(callError({ reason }).applied, "no")
+    assert.include(callError({ reason }).message, "; nothing was sent; no further attempt")
+    assert.strictEqual(callError({ reason, previous, attemptsApplied: "no" }).applied, "no")
+    assert.notInclude(callError({ reason, previous, attemptsApplied: "no" }).message, "applied")
+  })
+
+  it("says that an attempt may have been applied where its reason says that the last one was not", () => {
+    assert.strictEqual(callError().applied, "no")
+    const error = callError({ attemptsApplied: "maybe" })
+    assert.strictEqual(error.applied, "maybe")
+    assert.include(error.message, ", in phase connect; an attempt may have been applied; no further attempt")
+  })
+
   it("counts one attempt in the singular", () => {
     assert.include(callError({ attempts: 1 }).message, "failed after 1 attempt in ")
     assert.include(callError({ attempts: 0 }).message, "failed after 0 attempts in ")
@@ -64,6 +87,25 @@ describe("CallError", () => {
     for (const message of messages) assert.notInclude(message, "undefined")
   })
 
+  it("agrees with the catalogue on whether a later call may succeed, whatever was not tried again", () => {
+    const said = (reason: Reason.Reason) =>
+      /no further attempt: (.*) \(ERR_/.exec(callError({ retryStopped: "not-retryable", reason }).message)?.[1]
+    assert.strictEqual(
+      said(new Reason.CircuitOpen({})),
+      "this call does not wait for that, and a later one may succeed"
+    )
+    assert.strictEqual(said(refused), "the policy does not try this again, and a later call may succeed")
+    const denied = new Reason.AddressDenied({
+      endpoint: "payments.internal:443",
+      address: "10.0.0.1",
+      rule: "private is denied"
+    })
+    for (const reason of [denied, new Reason.RequestEncodeFailed({ path: "json", issue: "not a number" })]) {
+      assert.isFalse(ErrorCatalog.of(reason).retryable)
+      assert.strictEqual(said(reason), "this is not tried again")
+    }
+  })
+
   it("has the code of its reason, and what the catalogue says of it", () => {
     assert.strictEqual(callError().code, "ERR_NETWORK_CONNECTION_REFUSED")
     assert.strictEqual(callError().entry, ErrorCatalog.table.ConnectionRefused)
@@ -73,6 +115,7 @@ describe("CallError", () => {
     assert.deepStrictEqual(JSON.parse(JSON.stringify(error)), {
       code: error.code,
       message: error.message,
+      applied: error.applied,
       ...JSON.parse(JSON.stringify(Schema.encodeSync(CallError)(error)))
     })
   })

@@ -72,6 +72,11 @@ describe("ErrorCatalog", () => {
         const early =
           ("phase" in reason && (reason.phase === "connect" || reason.unprocessed === true)) ||
           (reason._tag === "HeadersTooLarge" && reason.of === "request")
+        // a body that failed on its way is the one that is applied more than its row says
+        if (reason._tag === "RequestEncodeFailed" && reason.sent === true) {
+          assert.deepStrictEqual(ErrorCatalog.of(reason), { ...row, applied: "maybe" })
+          return
+        }
         assert.deepStrictEqual(ErrorCatalog.of(reason), early ? { ...row, applied: "no" } : row)
       }
     )

@@ -65,7 +65,8 @@ describe("ProblemDetails", () => {
       code: "ERR_STATUS_UNAUTHORIZED",
       upstream: "payments",
       requestId: "0d6f1c2ab3e94f75",
-      retryable: false
+      retryable: false,
+      applied: "no"
     })
   })
 

@@ -11,7 +11,7 @@ import * as SharedCircuitBreaker from "../src/SharedCircuitBreaker.ts"
 const key = "payments"
 
 const eager = (options: SharedCircuitBreaker.Options = {}) =>
-  SharedCircuitBreaker.make({ trip: CircuitBreaker.consecutiveFailures(1), openTime: "10 seconds", ...options })
+  SharedCircuitBreaker.make({ trip: [CircuitBreaker.consecutiveFailures(1)], openTime: "10 seconds", ...options })
 
 const withStore = <A, E>(effect: Effect.Effect<A, E, Store.CircuitBreakerStore | Scope.Scope>): Effect.Effect<A, E> =>
   effect.pipe(Effect.scoped, Effect.provide(Store.layerStoreMemory()))
@@ -142,7 +142,7 @@ describe("SharedCircuitBreaker", () => {
   it.effect("a count window trips by its rate", () =>
     withStore(
       Effect.gen(function* () {
-        const breaker = yield* eager({ trip: CircuitBreaker.countWindow({ size: 10, minimumCalls: 4 }) })
+        const breaker = yield* eager({ trip: [CircuitBreaker.countWindow({ size: 10, minimumCalls: 4 })] })
         const call = SharedCircuitBreaker.run(breaker, { key })
         for (let index = 0; index < 2; index++) yield* call(Effect.void)
         yield* fail(breaker)
@@ -373,15 +373,23 @@ describe("SharedCircuitBreaker", () => {
             assert.strictEqual(defect instanceof RangeError ? defect.message : undefined, message)
           })
         yield* refused(
-          { trip: CircuitBreaker.timeWindow({ duration: "1 minute" }) },
+          { trip: [CircuitBreaker.timeWindow({ duration: "1 minute" })] },
           "SharedCircuitBreaker: trip must be consecutiveFailures or countWindow, got timeWindow"
         )
         yield* refused(
-          { trip: CircuitBreaker.countWindow({ size: 10, slowCallRate: 0.5 }) },
+          { trip: [CircuitBreaker.consecutiveFailures(3), CircuitBreaker.countWindow({ size: 10 })] },
+          "SharedCircuitBreaker: trip must have one rule, which is what a store counts by, got 2"
+        )
+        yield* refused(
+          { trip: [] },
+          "SharedCircuitBreaker: trip must have one rule, which is what a store counts by, got 0"
+        )
+        yield* refused(
+          { trip: [CircuitBreaker.countWindow({ size: 10, slowCallRate: 0.5 })] },
           "SharedCircuitBreaker: slowCallRate is not among what the store counts, got 0.5"
         )
         yield* refused(
-          { trip: CircuitBreaker.consecutiveFailures(0) },
+          { trip: [CircuitBreaker.consecutiveFailures(0)] },
           "SharedCircuitBreaker: consecutiveFailures must be a whole number between 1 and 1000000, got 0"
         )
         yield* refused(

@@ -116,7 +116,7 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
       yield* interruptedAtEveryStep(({ fork, name }) =>
         Effect.gen(function* () {
           const breaker = yield* SharedCircuitBreaker.make({
-            trip: CircuitBreaker.consecutiveFailures(1),
+            trip: [CircuitBreaker.consecutiveFailures(1)],
             openTime: "1 second"
           })
           const run = SharedCircuitBreaker.run(breaker, { key: "payments" })

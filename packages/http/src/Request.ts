@@ -84,7 +84,7 @@ export interface RequestOptions {
   readonly idempotencyKey?: string | true | undefined
   /**
    * Statuses outside of 2xx that are an answer here, not a failure: `[404]`. A `206`, the answer to a request with a `range`, needs no
-   * place here; ask for it without `decode`, since a part of a body is no JSON.
+   * place here; ask for it without `decode`, since a part of a body is no JSON. One that no `range` asked for is `MalformedResponse`.
    */
   readonly expectedStatus?: ReadonlyArray<number> | undefined
   /** Business errors that this call may be answered with. */

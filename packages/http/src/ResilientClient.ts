@@ -35,6 +35,7 @@ import type * as Outcome from "@holdfast/core/Outcome"
 import type * as Reason from "@holdfast/core/Reason"
 import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
+import { blamed } from "./internal/callersStream.ts"
 import { clientBody, type ClientBody } from "./internal/clientBody.ts"
 import { openBody } from "./internal/clientBodies.ts"
 import { type Below, execute } from "./internal/clientExchange.ts"
@@ -220,7 +221,7 @@ const resilient = <E, R>(
       const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
       const origin = url?.origin ?? unknownOrigin
       const known = origins.runtimes.get(origin, Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
-      const body = clientBody(request.body)
+      const body = clientBody(request)
       const path = url === undefined ? request.url : url.pathname + url.search
       const operation = options.operation?.(request) ?? request.method
       const policy = HttpPolicy.callPolicy(known.live.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
@@ -239,7 +240,7 @@ const resilient = <E, R>(
             path,
             shownPath: Redaction.path(path, []),
             headers: { ...request.headers },
-            body: { body: undefined, contentType: undefined, replayable: body.replayable },
+            body: body.sent,
             repeatable: isIdempotent(request.method) || request.headers["idempotency-key"] !== undefined
           },
         // the client needs what its caller provides, in whose fiber it runs
@@ -284,7 +285,8 @@ const opened = <E, R>(
     hasBody ? HttpClientRequest.setBody(made, body.body) : made,
     wire.headers
   )
-  return Effect.flatMap(executed(sender.execute(request), endpoint, !isFollowed, asDefect), (below) =>
+  const sent = Effect.mapError(executed(sender.execute(request), endpoint, !isFollowed, asDefect), blamed)
+  return Effect.flatMap(sent, (below) =>
     Effect.map(openBody(wire, endpoint, below.response), (response) => {
       belows.set(response, below)
       return response

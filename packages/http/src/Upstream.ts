@@ -68,6 +68,7 @@ import { call } from "./internal/wholeExchange.ts"
 import { combined } from "./internal/observing.ts"
 import type { Propagation } from "./internal/propagation.ts"
 import type { Runtime } from "./internal/runtime.ts"
+import { runtimes } from "./internal/runtimes.ts"
 import { type GivenStreamed, streamed } from "./internal/streamedExchange.ts"
 import { tagNames } from "./internal/tagNames.ts"
 import type { Rejection } from "./Rejection.ts"
@@ -287,6 +288,7 @@ export const make = (
       live: startLive(options.policy ?? HttpPolicy.standard())
     }
     const upstream = makeUpstream(runtime, options.version)
+    runtimes.set(upstream, runtime)
     yield* (yield* UpstreamRegistry.Current).register(upstream)
     return upstream
   })

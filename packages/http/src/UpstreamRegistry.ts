@@ -106,6 +106,17 @@ export interface Registered {
 }
 
 /**
+ * All that something registered is like at this instant.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const snapshotsOf = ({ snapshot }: Registered): Effect.Effect<ReadonlyArray<Snapshot>> =>
+  Effect.map(snapshot, (found) => (isOne(found) ? [found] : found))
+
+const isOne = (found: Snapshot | ReadonlyArray<Snapshot>): found is Snapshot => "name" in found
+
+/**
  * A registry.
  *
  * @category models
@@ -132,12 +143,7 @@ export const make = (): UpstreamRegistry => {
         Effect.sync(() => void living.add(upstream)),
         () => Effect.sync(() => void living.delete(upstream))
       ),
-    list: Effect.suspend(() =>
-      Effect.map(
-        Effect.forEach([...living], (upstream) => upstream.snapshot),
-        (snapshots) => snapshots.flat()
-      )
-    )
+    list: Effect.suspend(() => Effect.map(Effect.forEach([...living], snapshotsOf), (found) => found.flat()))
   }
 }
 

@@ -1,6 +1,7 @@
 import { Effect, Layer, Option, Schema, Stream } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { Cookies, HttpClient, HttpClientResponse } from "effect/http"
+import type { CallError } from "@holdfast/core/CallError"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
@@ -137,14 +138,51 @@ describe("a part of a body", () => {
     )
   )
 
-  it.effect("is no JSON, and the error says how it is asked for", () =>
+  it.effect("is not decoded, though it decodes, and the error says how it is asked for", () =>
     upstream(
-      { "*": [part] },
+      { "*": [status(206, { headers: { "content-range": "bytes 0-1/9" }, body: "12" })] },
       {}
     )((api) =>
       Effect.gen(function* () {
-        const { message } = yield* Effect.flip(api.get("/items", { decode: Schema.Unknown }))
+        const ranged = { headers: { range: "bytes=0-1" }, decode: Schema.Int }
+        const { message, reason } = yield* Effect.flip(api.get("/items", ranged))
+        assert.strictEqual(reason._tag, "MalformedResponse")
         assert.include(message, "a 206 holds a part of a body, which is asked for without decode")
+      })
+    )
+  )
+
+  it.effect("that nobody asked for is no answer, whole, decoded or streamed", () =>
+    upstream(
+      { "*": [status(206, { headers: { "content-range": "bytes 0-1/9" }, body: "12" })] },
+      {}
+    )((api) =>
+      Effect.gen(function* () {
+        const { streaming } = api
+        const calls: ReadonlyArray<Effect.Effect<unknown, CallError>> = [
+          api.get("/items"),
+          api.get("/items", { decode: Schema.Int }),
+          Effect.scoped(streaming.get("/items"))
+        ]
+        for (const call of calls) {
+          const { message, reason } = yield* Effect.flip(call)
+          assert.strictEqual(reason._tag, "MalformedResponse")
+          assert.include(message, "the response is a part of a body, and the whole of it was wanted")
+          assert.include(message, "a 206, partial content, though the request has no range")
+        }
+      })
+    )
+  )
+
+  it.effect("is streamed to who asked for it, be it with a header of the upstream", () =>
+    upstream(
+      { "*": [stream(["12"], { status: 206 })] },
+      {},
+      { headers: { Range: "bytes=0-1" } }
+    )((api) =>
+      Effect.gen(function* () {
+        const { status } = yield* Effect.scoped(api.streaming.get("/items"))
+        assert.strictEqual(status, 206)
       })
     )
   )

@@ -5,6 +5,7 @@ import type { HttpMethod } from "effect/http/HttpMethod"
 import { CallError } from "@holdfast/core/CallError"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as Baggage from "../src/Baggage.ts"
+import * as CallObserver from "../src/CallObserver.ts"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import type { RequestOptions } from "../src/Request.ts"
 import * as RequestIdentity from "../src/RequestIdentity.ts"
@@ -334,4 +335,41 @@ describe("a client with a policy", () => {
       assert.strictEqual((yield* asked(HttpClientRequest.setHeader(request, "connection", "close"))).sent, 1)
     })
   )
+})
+
+describe("a path that is refused", () => {
+  it.effect.each<readonly [path: string, told: string]>([
+    [`token=${secret}1`, "token=…"],
+    [`${secret}1`, "…"],
+    [`/items?token=${secret} x`, "/items?…"],
+    [`/hooks/${secret}1\n`, "/hooks/…"],
+    [`/hooks/${secret}1\n/calls/{id}`, "/hooks/…/calls/{id}"],
+    [`https://user:${secret}1@other.internal/v1/items`, "…//…/v1/items"],
+    [`/v1/items/../${secret}1`, "/v1/items/../…"],
+    ["items/{id}", "items/{id}"]
+  ])("%j is told without what may be a secret: to errors, spans and observers", ([path, told]) => {
+    const heard: Array<string> = []
+    const observer: CallObserver.CallObserver = {
+      callStarted: ({ operation, template }) => void heard.push(operation, template),
+      callEnded: ({ operation, template }, { error }) => void heard.push(operation, template, error?.operation ?? "")
+    }
+    return upstream(
+      scripted,
+      policy
+    )((api) =>
+      Effect.gen(function* () {
+        const { spans, tracer } = keeping()
+        const asked = Effect.flip(api.get<string>(path)).pipe(Effect.provideService(Tracer.Tracer, tracer))
+        const error = yield* asked
+        assert.strictEqual(error.operation, `GET ${told}`)
+        const shown = spans.map(({ attributes, name }) => [name, [...attributes]])
+        const all = JSON.stringify([error, error.message, shown, heard])
+        assert.notInclude(all, secret)
+        assert.strictEqual(heard[1], told)
+        assert.strictEqual(spans[0]?.name, `stock GET ${told}`)
+        const streamed = yield* Effect.flip(Effect.scoped(api.streaming.get<string>(path)))
+        assert.strictEqual(streamed.operation, error.operation)
+      })
+    ).pipe(Effect.provide(CallObserver.layer(observer)))
+  })
 })

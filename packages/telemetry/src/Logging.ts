@@ -352,6 +352,8 @@ const failedLine = (
     "error.type": code,
     "holdfast.severity": severity,
     "holdfast.retry_stopped": error.retryStopped,
+    "holdfast.applied": error.applied,
+    ...(error.previous === undefined ? {} : { "holdfast.previous_error": ErrorCatalog.of(error.previous).code }),
     ...figures
   })
 }

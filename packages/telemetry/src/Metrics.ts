@@ -137,14 +137,14 @@ const watched = (
       outer.register(upstream),
       Effect.acquireRelease(
         Effect.sync(() => {
-          const name = gauges.add(upstream)
-          if (name !== undefined) seen.arrived(name)
-          return name
+          const names = gauges.add(upstream)
+          for (const name of names) seen.arrived(name)
+          return names
         }),
-        (name) =>
+        (names) =>
           Effect.sync(() => {
             gauges.remove(upstream)
-            if (name !== undefined) seen.left(name)
+            for (const name of names) seen.left(name)
           })
       )
     )

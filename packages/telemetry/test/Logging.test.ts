@@ -346,6 +346,7 @@ describe("Logging", () => {
           "error.type": "ERR_STATUS_SERVICE_UNAVAILABLE",
           "holdfast.severity": "error",
           "holdfast.retry_stopped": "attempts",
+          "holdfast.applied": "maybe",
           "holdfast.attempts": 3,
           "holdfast.duration": 1.24
         })

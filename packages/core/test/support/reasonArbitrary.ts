@@ -59,6 +59,8 @@ export const arbitraryCallError: Arbitrary.Arbitrary<CallError> = Arbitrary.map(
       attempts: error.attempts,
       elapsed: Duration.millis(error.attempts ** 2),
       retryStopped: error.retryStopped,
-      reason: rebuilt(error.reason, carried)
+      reason: rebuilt(error.reason, carried),
+      ...(error.previous === undefined ? {} : { previous: rebuilt(error.previous, carried) }),
+      ...(error.attemptsApplied === undefined ? {} : { attemptsApplied: error.attemptsApplied })
     })
 )

@@ -25,7 +25,9 @@ export const answer = (
   given: Given,
   response: Transport.Response,
   /** Redirects that led to it. */
-  followed: number
+  followed: number,
+  /** Whether the request asked for a range. */
+  asksForPart: boolean
 ): Effect.Effect<unknown, Reason.Reason, unknown> => {
   const rejections = given.rejections === undefined ? runtime.rejections : [...given.rejections, ...runtime.rejections]
   if (rejections.length > 0) {
@@ -36,6 +38,8 @@ export const answer = (
     const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
     return Effect.fail(statusReason(endpoint, response, now, followed))
   }
+  const part = unwantedPart(endpoint, response.status, asksForPart, given.decode !== undefined)
+  if (part !== undefined) return Effect.fail(part)
   if (given.decode === undefined) return Effect.succeed(new WholeAnswer(response))
   return decode(endpoint, given.decode, response)
 }
@@ -43,6 +47,25 @@ export const answer = (
 /** Whether a response with this status is what was asked for. */
 export const isAnswer = (status: number, expectedStatus: ReadonlyArray<number> | undefined): boolean =>
   (status >= 200 && status < 300) || status === 304 || expectedStatus?.includes(status) === true
+
+/**
+ * A part of a body where the whole of it was wanted. A server gives one only where a range was asked for (RFC 9110 §15.3.7), and a part
+ * that happens to decode is still not what the schema describes.
+ */
+export const unwantedPart = (
+  endpoint: string,
+  status: number,
+  asksForPart: boolean,
+  decodes: boolean
+): Reason.MalformedResponse | undefined => {
+  if (status !== 206 || (asksForPart && !decodes)) return undefined
+  const detail = asksForPart
+    ? "a 206 holds a part of a body, which is asked for without decode"
+    : "a 206, partial content, though the request has no range"
+  return stackless(
+    () => new Reason.MalformedResponse({ endpoint, phase: "receive", code: Reason.partialContent, detail })
+  )
+}
 
 /** A class, because an object with a getter of its own costs more than the rest of the answer. */
 class WholeAnswer implements Answer {
@@ -125,7 +148,5 @@ const decode = (
   return Effect.mapError(decoderOf(schema)(body.success), (error) => undecodable(bodyIssue("", error)))
 }
 
-const notJson = ({ headers, status }: Transport.Response): string => {
-  const part = status === 206 ? "; a 206 holds a part of a body, which is asked for without decode" : ""
-  return `not JSON (content type ${bounded(headers["content-type"] ?? "not given")})${part}`
-}
+const notJson = ({ headers }: Transport.Response): string =>
+  `not JSON (content type ${bounded(headers["content-type"] ?? "not given")})`

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type * as Reason from "@holdfast/core/Reason"
 import type * as Transport from "../Transport.ts"
 import type { Arrived } from "./follow.ts"
@@ -80,5 +81,9 @@ export const callerOf = (call: Call, given: Pick<Caller, "asked" | "ended" | "ma
   clock: call.clock,
   deadline: call.deadline,
   bodies: call.runtime.bodies,
-  failed: (reason) => call.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
+  blamed: call.request?.body.callers?.blamed,
+  failed: (reason) => {
+    call.attempted(reason, ErrorCatalog.of(reason).applied)
+    return call.failed(reason, reason._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
+  }
 })

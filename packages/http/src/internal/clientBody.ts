@@ -3,16 +3,15 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as HttpBody from "effect/http/HttpBody"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import { CallersStream } from "./callersStream.ts"
 import type { Issue } from "./pathTemplate.ts"
-import { streamBody, type RequestBody, watched } from "./requestBody.ts"
+import { type RequestBody, streamBody } from "./requestBody.ts"
 
-/** A body as a client sends it, which knows whether it was begun. */
+/** A body as a client sends it, and what the engine asks of it. */
 export interface ClientBody {
   readonly body: HttpBody.HttpBody
-  /** Whether it can be sent once more. */
-  readonly replayable: () => boolean
-  /** Bytes, where they are known. */
-  readonly length: number | undefined
+  readonly sent: RequestBody
 }
 
 const always = (): boolean => true
@@ -20,25 +19,30 @@ const always = (): boolean => true
 const never = (): boolean => false
 
 /** The body of a request, its stream watched: one that was begun is spent. */
-export const clientBody = (body: HttpBody.HttpBody): ClientBody => {
+export const clientBody = ({ body, headers }: HttpClientRequest): ClientBody => {
+  const contentType = undefined
   switch (body._tag) {
     case "Empty":
-      return { body, replayable: always, length: 0 }
     case "Uint8Array":
-      return { body, replayable: always, length: body.contentLength }
-    case "FormData":
-      return { body, replayable: always, length: undefined }
+    case "FormData": {
+      const bytes = body._tag === "Empty" ? 0 : body.contentLength
+      return { body, sent: { body: undefined, contentType, replayable: always, bytes } }
+    }
     case "Raw": {
       // of anything else nobody knows when it was begun: it is sent once
       const isWhole = typeof body.body === "string" || body.body instanceof Uint8Array
-      return { body, replayable: isWhole ? always : never, length: body.contentLength }
+      return {
+        body,
+        sent: { body: undefined, contentType, replayable: isWhole ? always : never, bytes: body.contentLength }
+      }
     }
     case "Stream": {
-      const { replayable, stream } = watched(body.stream, false)
+      const callers = new CallersStream(body.stream)
+      const declared = headers["content-length"]
+      if (declared !== undefined && /^\d{1,15}$/.test(declared)) callers.holdTo(Number(declared))
       return {
-        body: HttpBody.stream(stream, body.contentType, body.contentLength),
-        replayable,
-        length: body.contentLength
+        body: HttpBody.stream(callers.stream, body.contentType, body.contentLength),
+        sent: { body: undefined, contentType, replayable: () => !callers.isBegun, bytes: body.contentLength, callers }
       }
     }
   }

@@ -1,7 +1,8 @@
 /** Calls of a program that speaks Effect's `HttpClient`: they begin with its request, and end with its response. */
 
 import type { CallError, RetryStopped } from "@holdfast/core/CallError"
-import type * as Reason from "@holdfast/core/Reason"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,12 +11,12 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as HttpClientError from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Transport from "../Transport.ts"
 import { arrival, callerOf, left, type Step } from "./arrival.ts"
 import { concat } from "./boundedBody.ts"
-import { Foreign } from "./clientExecution.ts"
+import { beneath, Foreign } from "./clientExecution.ts"
 import { ClientResponse } from "./clientResponse.ts"
 import type { Encoded } from "./encodeRequest.ts"
 import type { Arrived } from "./follow.ts"
@@ -111,6 +112,10 @@ class ClientExchange implements Exchange {
     return this.#executing.encode(call)
   }
 
+  beneath(reason: Reason.Reason): Pick<CallError, "applied" | "previous"> | undefined {
+    return beneath.get(reason)
+  }
+
   attempt(
     call: Call,
     resend: number,
@@ -161,7 +166,8 @@ class ClientExchange implements Exchange {
       return Effect.fail(reason)
     }
     if (!isOpen || !this.#isShort(step)) return Effect.succeed(answered)
-    return Effect.map(collected(response.stream), (bytes) => {
+    const { responseBytes } = call.policy.limits
+    return Effect.map(collected(response.stream, responseBytes, endpoint), (bytes) => {
       attempt?.answered(status, bytes.length)
       return { ...answered, bytes }
     })
@@ -266,16 +272,28 @@ const forgotten = new FinalizationRegistry<OpenBody>((body) => {
   if (!body.isRead) Effect.runFork(body.release)
 })
 
-/** All of a body that is short. */
+/** All of a body that says that it is short. What it unpacks to may be long. */
 const collected = (
-  stream: Stream.Stream<Uint8Array, Reason.TransportReason>
+  stream: Stream.Stream<Uint8Array, Reason.TransportReason>,
+  limit: number,
+  endpoint: string
 ): Effect.Effect<Uint8Array, Reason.TransportReason> =>
-  Effect.map(Stream.runCollect(stream), (chunks) =>
-    concat(
-      chunks,
-      chunks.reduce((sum, { length }) => sum + length, 0)
+  Effect.suspend(() => {
+    const chunks: Array<Uint8Array> = []
+    let size = 0
+    const read = Stream.runForEachWhile(stream, (chunk) =>
+      Effect.sync(() => {
+        size += chunk.length
+        chunks.push(chunk)
+        return size <= limit
+      })
     )
-  )
+    return Effect.flatMap(read, () =>
+      size > limit
+        ? Effect.fail(stackless(() => new Reason.ResponseTooLarge({ endpoint, limit, size })))
+        : Effect.succeed(concat(chunks, size))
+    )
+  })
 
 const noBytes = new Uint8Array(0)
 

@@ -35,6 +35,9 @@ export const carried = (error: HttpClientError.HttpClientError): CallError | und
   return cause instanceof CallError ? cause : undefined
 }
 
+/** The call errors of policies below, by the reasons that they leave. */
+export const beneath = new WeakMap<Reason.Reason, CallError>()
+
 /** An error of the program's own is none of the upstream's. */
 export const asDefect = (error: unknown): Effect.Effect<never> => Effect.die(stackless(() => new Foreign(error)))
 
@@ -64,7 +67,10 @@ export const executed = <E, R>(
         if (reason._tag === "StatusCodeError") return Effect.succeed({ response: reason.response, filtered: error })
         const inner = carried(error)
         // a policy below has its own refusals, too: a reason is judged by what it is, wherever it comes from
-        if (inner !== undefined) return Effect.fail(inner.reason as Reason.TransportReason)
+        if (inner !== undefined) {
+          beneath.set(inner.reason, inner)
+          return Effect.fail(inner.reason as Reason.TransportReason)
+        }
         if (reason._tag !== "TransportError") return foreign(error)
         return Effect.fail(stackless(() => FailureClassifier.classify(error, { endpoint, phase: "wait" })))
       }

@@ -68,19 +68,37 @@ export const encodeRequest = (origin: Origin, given: Given): Encoded | Issue | E
   const headers = headersOf(origin, given)
   if (isIssue(headers)) return headers
   const body = makeBody(given)
-  if (Effect.isEffect(body)) {
-    return Effect.flatMap(body, (body) => {
-      const request = encoded(origin, given, target, headers, body)
-      return isIssue(request) ? Effect.fail(request) : Effect.succeed(request)
-    })
-  }
-  return isIssue(body) ? body : encoded(origin, given, target, headers, body)
+  const made = (body: RequestBody) =>
+    encoded(
+      origin,
+      { path: origin.runtime.basePath + target, shown: () => shown(origin.runtime, origin.template, given) },
+      headers,
+      body
+    )
+  if (Effect.isEffect(body)) return Effect.flatMap(body, (body) => settled(made(body)))
+  return isIssue(body) ? body : made(body)
 }
 
-const encoded = (
-  { fiber, method, runtime, template }: Origin,
-  given: Given,
+/** A request that a client has made, with all that the upstream's own would have. */
+export const encodeMade = (
+  origin: Origin,
   path: string,
+  body: RequestBody | Issue | Effect.Effect<RequestBody, Issue>,
+  given: Given
+): Encoded | Issue | Effect.Effect<Encoded, Issue> => {
+  const headers = headersOf(origin, given)
+  if (isIssue(headers)) return headers
+  const target = { path, shown: () => Redaction.path(path, origin.runtime.visibleQuery) }
+  if (Effect.isEffect(body)) return Effect.flatMap(body, (body) => settled(encoded(origin, target, headers, body)))
+  return isIssue(body) ? body : encoded(origin, target, headers, body)
+}
+
+const settled = (made: Encoded | Issue): Effect.Effect<Encoded, Issue> =>
+  isIssue(made) ? Effect.fail(made) : Effect.succeed(made)
+
+const encoded = (
+  { fiber, method }: Origin,
+  target: { readonly path: string; readonly shown: () => string },
   headers: Record<string, string>,
   body: RequestBody
 ): Encoded | Issue => {
@@ -88,9 +106,10 @@ const encoded = (
   const declared = headers["content-length"]
   const wrong = declared === undefined ? undefined : wrongLength(declared, bytesOf(body.body))
   if (wrong !== undefined) return wrong
+  if (declared !== undefined) body.callers?.holdTo(Number(declared))
   return {
-    path: runtime.basePath + path,
-    shownPath: isTracing(fiber) ? shown(runtime, template, given) : "",
+    path: target.path,
+    shownPath: isTracing(fiber) ? target.shown() : "",
     headers,
     body,
     repeatable: isIdempotent(method) || headers["idempotency-key"] !== undefined

@@ -45,6 +45,8 @@ export interface Caller {
   readonly unreadMillis: number
   readonly maxBytes: number
   readonly asked: CallSite
+  /** Says whose fault it is that the answer broke, where the request's own body may have. */
+  readonly blamed: ((reason: Reason.Reason) => Reason.Reason) | undefined
   readonly failed: (reason: Reason.Reason) => CallError
   /** Hears how the call ended whose body was given to its caller. */
   readonly ended: (exit: Exit.Exit<void, CallError>) => void
@@ -219,7 +221,7 @@ export class OpenBody {
     // a defect of the transport, which ends the stream and with it the body
     if (failure === undefined) return Effect.failCause(Cause.fromReasons(exit.cause.reasons.filter(isNoFailure)))
     if (Cause.isDone(failure.error)) return Effect.andThen(this.#end({ _tag: "Read" }), Cause.done())
-    return this.#fail(failure.error)
+    return this.#fail(this.#caller.blamed?.(failure.error) ?? failure.error)
   }
 
   #fail(reason: Reason.Reason): Read {

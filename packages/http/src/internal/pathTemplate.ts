@@ -51,7 +51,7 @@ const dotSegment = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i
 
 const parse = (template: string): Parts | Issue => {
   if (!template.startsWith("/")) {
-    return { path: "path", issue: `a path begins with a slash, got ${JSON.stringify(template)}` }
+    return { path: "path", issue: `a path begins with a slash, got ${JSON.stringify(shownRefused(template))}` }
   }
   if (!template.isWellFormed()) return { path: "path", issue: notUnicode }
   const pieces = template.split(/\{([^{}]*)\}/)
@@ -72,6 +72,29 @@ const parse = (template: string): Parts | Issue => {
     names: pieces.filter((_, index) => index % 2 === 1),
     inPath: before === -1 ? texts.length : before
   }
+}
+
+/** What nobody can mistake for a secret: a word of letters, a version, a place, a dot segment. */
+const plainSegment = /^(?:[A-Za-z_-]{0,40}|v\d{1,3}|\.{1,2}|\{\w{1,40}\})$/
+
+const mostSegments = 10
+
+/**
+ * What is told of a path that is refused. It is no name of low cardinality, as a template is, but whatever the program made up: a value
+ * that was put in without being encoded, a token, a whole URL.
+ */
+const shownRefused = (template: string): string => {
+  const [path = ""] = template.split(/[?=]/, 1)
+  const rest = template.slice(path.length, path.length + 1)
+  const segments = path.split("/").map((segment) => (plainSegment.test(segment) ? segment : "…"))
+  const shown = segments.length > mostSegments ? [...segments.slice(0, mostSegments), "…"] : segments
+  return shown.join("/") + (rest === "" ? "" : `${rest}…`)
+}
+
+/** What is wrong with a template, and what is told of it instead; `undefined` for one that a request can be made of. */
+export const refusedTemplate = (template: string): { readonly issue: Issue; readonly shown: string } | undefined => {
+  const parts = partsOf(template)
+  return isIssue(parts) ? { issue: parts, shown: shownRefused(template) } : undefined
 }
 
 // templates are written in code, so there are few; a program that makes them up does not fill the memory with them

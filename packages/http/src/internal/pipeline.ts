@@ -21,8 +21,9 @@ import * as Tracer from "effect/Tracer"
 import type { ObservedCall } from "../CallObserver.ts"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as Redaction from "../Redaction.ts"
-import * as Transport from "../Transport.ts"
+import type * as Transport from "../Transport.ts"
 import { annotated } from "./annotated.ts"
+import { appliedOf, type AttemptsMade, isUnsent, toldOf, withAttempt } from "./attemptsMade.ts"
 import { type Encoded, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "./follow.ts"
@@ -30,12 +31,12 @@ import { type Guarded, guarded, type Refusal } from "./guard.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
-import { isIssue, type Issue } from "./pathTemplate.ts"
+import { isIssue, type Issue, refusedTemplate } from "./pathTemplate.ts"
 import { callEnd, failureOf, type Observer } from "./observing.ts"
 import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import { withBaggage, withTrace } from "./propagation.ts"
 import type { Hop } from "./redirects.ts"
-import { isCutShort, judged, mayRepeat } from "./replay.ts"
+import { isCallersAffair, judged, mayRepeat } from "./replay.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "./spanEvents.ts"
@@ -54,6 +55,15 @@ export interface Asked {
   readonly template: string
   readonly operation: string
   readonly given: Given
+  /** Why no request can be made of it. */
+  readonly issue?: Issue | undefined
+}
+
+/** What an operation of an upstream asks for. Of a path that is none only so much is told as holds no secret. */
+export const askedOf = (method: string, template: string, given: Given): Asked => {
+  const refused = refusedTemplate(template)
+  if (refused === undefined) return { method, template, operation: `${method} ${template}`, given }
+  return { method, template: refused.shown, operation: `${method} ${refused.shown}`, given, issue: refused.issue }
 }
 
 /**
@@ -74,6 +84,8 @@ export interface Exchange {
     headers: { readonly [name: string]: string },
     attempt: WatchedAttempt | undefined
   ) => Attempt
+  /** What a call below came to that failed for this reason, after attempts of its own. */
+  readonly beneath?: ((reason: Reason.Reason) => Pick<CallError, "applied" | "previous"> | undefined) | undefined
   /** Keeps the places of a success until it has ended. */
   readonly keepPlaces?: ((answer: unknown, giveBack: () => void) => void) | undefined
   /** Before an attempt that failed for this reason is repeated. */
@@ -103,6 +115,7 @@ export class Call
   readonly context: Context.Context<never>
   readonly method: string
   readonly template: string
+  private readonly issue: Issue | undefined
   readonly operation: string
   readonly requestId: string
   readonly given: Given
@@ -123,13 +136,16 @@ export class Call
   /** Why the attempt before this one failed, and what the rate limit said to this one. */
   private failedBefore: Reason.Reason | undefined = undefined
   private limited: Reason.RateLimited | undefined = undefined
+  /** What the attempts before failed with, and what a stage on this side said last. */
+  private made: AttemptsMade | undefined = undefined
+  private refused: Reason.Reason | undefined = undefined
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   request: Encoded | undefined = undefined
   span: Tracer.Span | undefined = undefined
 
   constructor(runtime: Runtime, fiber: Fiber.Fiber<unknown, unknown>, asked: Asked, exchange: Exchange) {
-    const { given, method, operation, template } = asked
+    const { given, issue, method, operation, template } = asked
     this.runtime = runtime
     this.live = runtime.live
     this.fiber = fiber
@@ -137,6 +153,7 @@ export class Call
     this.method = method
     this.template = template
     this.operation = operation
+    this.issue = issue
     this.exchange = exchange
     this.clock = fiber.getRef(Clock.Clock)
     this.policy = callPolicy(this.live.policy, this.operation, fiber.getRef(CurrentOverrides))
@@ -191,11 +208,15 @@ export class Call
   }
 
   private asked(): Effect.Effect<unknown, CallError, unknown> {
-    const request = this.exchange.encode(this)
+    const request = this.issue ?? this.exchange.encode(this)
     if (Effect.isEffect(request)) {
       // a schema may do anything, and for as long as it likes
       return Effect.matchEffect(AttemptTimeout.bounded(request, Infinity, this.deadline, this.startMillis), {
-        onFailure: (issue) => (isIssue(issue) ? this.notEncoded(issue) : Effect.fail(this.failed(issue, "deadline"))),
+        onFailure: (issue) => {
+          if (isIssue(issue)) return this.notEncoded(issue)
+          this.refused = issue
+          return Effect.fail(this.failed(issue, "deadline"))
+        },
         onSuccess: (request) => this.throughCallStages(request)
       })
     }
@@ -290,12 +311,18 @@ export class Call
     const limit = this.live.stages.rateLimit
     const attempt = (ordinal: number): Attempt => {
       const run = guarded<unknown, Reason.Reason, unknown>(this, ordinal)
-      return ordinal === 0 || limit === undefined ? run : this.paid(limit, run)
+      const cutOff = Effect.onInterrupt(run, () => Effect.sync(() => this.attempted(undefined, "maybe")))
+      return ordinal === 0 || limit === undefined ? cutOff : this.paid(limit, cutOff)
     }
     return hedge.run(attempt, {
       repeatable: () => this.request?.body.replayable() === true,
       mayStart: limit === undefined ? undefined : () => limit.hasRoom(this.nowMillis()),
-      classify: (exit) => this.outcomeOf(exit),
+      classify: (exit) => {
+        const outcome = this.outcomeOf(exit)
+        const reason = failureOf(exit)
+        if (reason !== undefined) this.attempted(reason, appliedOf(outcome, reason))
+        return outcome
+      },
       deadline: this.deadline,
       onEvent:
         this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
@@ -332,7 +359,10 @@ export class Call
   classify(reason: Reason.Reason): Outcome.Failure {
     if (this.judged?.reason === reason) return this.judged.outcome
     const { classify, name: upstream } = this.runtime
-    const outcome = judged(reason, { upstream, classify, refusals: this.policy.retry?.refusals, isFresh: this.isFresh })
+    const by = { upstream, classify, refusals: this.policy.retry?.refusals, isFresh: this.isFresh }
+    const usual = judged(reason, by)
+    const outcome: Outcome.Failure =
+      this.exchange.beneath?.(reason)?.applied === "maybe" ? { ...usual, applied: "maybe" } : usual
     this.judged = { reason, outcome }
     return outcome
   }
@@ -344,7 +374,15 @@ export class Call
     return mayRepeat(request.repeatable, nonIdempotent, outcome, reason) && request.body.replayable()
   }
 
+  /** Remembers what an attempt that was sent came to. */
+  attempted(reason: Reason.Reason | undefined, applied: CallError["applied"]): void {
+    const beneath = reason === undefined ? undefined : this.exchange.beneath?.(reason)
+    if (beneath !== undefined) this.made = withAttempt(this.made, beneath.previous, beneath.applied)
+    if (reason === undefined || !isUnsent(reason, this.refused)) this.made = withAttempt(this.made, reason, applied)
+  }
+
   onRetry(reason: Reason.Reason, scheduled: Retry.Scheduled): Effect.Effect<void> {
+    this.attempted(reason, scheduled.outcome.applied)
     if (reason !== this.limited) this.failedBefore = reason
     if (this.span !== undefined) {
       SpanEvents.retry(this.span, this.nowNanos(), reason, { ...scheduled, resend: this.sent })
@@ -358,7 +396,8 @@ export class Call
     return this.exchange.onRetry?.(this, reason) ?? Effect.void
   }
 
-  onGiveUp(reason: Reason.Reason, { stopped }: Retry.GivenUp): Effect.Effect<unknown, CallError> {
+  onGiveUp(reason: Reason.Reason, { outcome, stopped }: Retry.GivenUp): Effect.Effect<unknown, CallError> {
+    this.attempted(reason, outcome.applied)
     // what this side did not send is not why the call failed
     if (reason === this.limited && this.failedBefore !== undefined) return this.gaveUp(this.failedBefore, "rate-limit")
     return this.gaveUp(reason, stopped)
@@ -377,7 +416,7 @@ export class Call
   outcomeOf(exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome {
     if (Exit.isSuccess(exit)) return Outcome.success
     const reason = failureOf(exit)
-    return reason === undefined || isCutShort(reason) ? Outcome.ignored : this.classify(reason)
+    return reason === undefined || isCallersAffair(reason) ? Outcome.ignored : this.classify(reason)
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
@@ -386,6 +425,7 @@ export class Call
   }
 
   onRefused(reason: Refusal, stage?: SpanEvents.Stage): void {
+    this.refused = reason
     if (this.span !== undefined) SpanEvents.refused(this.span, this.nowNanos(), reason, stage)
     this.runtime.observer?.refused?.(this, reason)
   }
@@ -416,7 +456,7 @@ export class Call
     const hearing = {
       nowMillis: () => this.nowMillis(),
       reasonOf: (reason: Reason.Reason) => reason,
-      requestBytes: () => bytesOf(this.request?.body.body)
+      requestBytes: () => this.request?.body.bytes ?? bytesOf(this.request?.body.body)
     }
     return heardAttempt(observer, this, attempt, hearing, run)
   }
@@ -446,8 +486,9 @@ export class Call
     learned: AttemptTimeout.Adaptive | undefined,
     attempt: Attempt
   ): Attempt {
+    const callers = this.request?.body.callers
     const within = AttemptTimeout.bounded(
-      attempt,
+      callers === undefined ? attempt : Effect.mapError(attempt, callers.blamed),
       limitMillis,
       this.deadline,
       startMillis,
@@ -503,6 +544,11 @@ export class Call
     if (attempt === undefined) return wire
     const isMeasured = attempt.span !== undefined || runtime.observer?.attemptEnded !== undefined
     return isMeasured ? { ...wire, onTimings: attempt.onTimings } : wire
+  }
+
+  /** Whether a part of a body was asked for. */
+  asksForPart(): boolean {
+    return this.request?.headers["range"] !== undefined
   }
 
   /** Hears what the upstream says of its own limit; another endpoint, where a redirect led, has limits of its own. */
@@ -574,7 +620,8 @@ export class Call
           attempts: this.sent,
           elapsed: Duration.millis(this.nowMillis() - this.startMillis),
           retryStopped: stopped,
-          reason
+          reason,
+          ...toldOf(this.made, reason, this.refused)
         })
     )
   }

@@ -46,5 +46,9 @@ export const judged = (
   return by.isFresh ? Outcome.onFreshConnection(outcome) : outcome
 }
 
-/** Whether an attempt says nothing of the upstream: its caller had no more time before the upstream had its fair share. */
-export const isCutShort = (reason: Reason): boolean => reason._tag === "DeadlineExceeded" && reason.cutShort === true
+/**
+ * Whether an attempt says nothing of the upstream: its caller had no more time before the upstream had its fair share, or gave a body
+ * that could not be sent.
+ */
+export const isCallersAffair = (reason: Reason): boolean =>
+  (reason._tag === "DeadlineExceeded" && reason.cutShort === true) || reason._tag === "RequestEncodeFailed"

@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { RequestOptions } from "../Request.ts"
 import type * as Transport from "../Transport.ts"
+import { CallersStream } from "./callersStream.ts"
 import { bodyIssue } from "./schemaIssue.ts"
 import type { Issue } from "./pathTemplate.ts"
 import { isIssue, notUnicode } from "./pathTemplate.ts"
@@ -12,6 +13,10 @@ export interface RequestBody {
   readonly contentType: string | undefined
   /** Whether the body can be sent once more. A stream can't once it was begun, unless its owner says that it can. */
   readonly replayable: () => boolean
+  /** How long it is, where `body` does not show it. */
+  readonly bytes?: number | undefined
+  /** Set where it is a stream, which may fail while it is sent. */
+  readonly callers?: CallersStream
 }
 
 const always = (): boolean => true
@@ -42,30 +47,18 @@ const jsonBody = (value: unknown, contentType: string | undefined): RequestBody 
   return isIssue(text) ? text : whole(text, contentType ?? "application/json")
 }
 
-/** A stream, and whether it can be run once more: not once it was begun, unless it is declared to be replayable. */
-export const watched = (
-  stream: Stream.Stream<Uint8Array, unknown>,
-  declared: boolean
-): { readonly stream: Stream.Stream<Uint8Array, unknown>; readonly replayable: () => boolean } => {
-  let begun = false
-  return {
-    stream: Stream.onStart(
-      stream,
-      Effect.sync(() => {
-        begun = true
-      })
-    ),
-    replayable: () => declared || !begun
-  }
-}
-
 export const streamBody = (
-  given: Stream.Stream<Uint8Array, unknown>,
+  stream: Stream.Stream<Uint8Array, unknown>,
   declared: boolean,
   contentType: string | undefined
 ): RequestBody => {
-  const { replayable, stream } = watched(given, declared)
-  return { body: stream, contentType: contentType ?? "application/octet-stream", replayable }
+  const callers = new CallersStream(stream)
+  return {
+    body: callers.stream,
+    contentType: contentType ?? "application/octet-stream",
+    replayable: () => declared || !callers.isBegun,
+    callers
+  }
 }
 
 const given = ["json", "form", "text", "bytes", "stream"] as const

@@ -29,7 +29,13 @@ export const shownExit = <E>(
 
 /** The error of a call in words that are for a trace; one of a client's own is for itself to say. */
 export const shownCallError = (error: unknown): Error | undefined =>
-  error instanceof CallError ? errorOf("CallError", `${error.code}: ${shownReason(error.reason)}`) : undefined
+  error instanceof CallError ? errorOf("CallError", `${error.code}: ${shownCall(error)}`) : undefined
+
+const shownCall = ({ previous, reason }: CallError): string =>
+  previous === undefined
+    ? shownReason(reason)
+    : // true of the last attempt, and not of the call
+      `${shownReason(previous)}; then the next attempt was not sent: ${shownReason(reason).replace(/; nothing was sent$/, "")}`
 
 /** Why an attempt failed, in words that are for a trace. */
 export const shownReasonError = (reason: Reason.Reason): Error => errorOf(reason._tag, shownReason(reason))

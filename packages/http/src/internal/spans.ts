@@ -54,6 +54,8 @@ const callEnding: Ending<unknown> = {
     span.attribute("error.type", error.code)
     span.attribute("holdfast.attempts", error.attempts)
     span.attribute("holdfast.retry_stopped", error.retryStopped)
+    span.attribute("holdfast.applied", error.applied)
+    if (error.previous !== undefined) span.attribute("holdfast.previous_error", ErrorCatalog.of(error.previous).code)
   },
   shown: shownCallError
 }

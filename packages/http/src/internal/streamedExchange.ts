@@ -8,13 +8,13 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { StreamedAnswer } from "../Request.ts"
 import * as Transport from "../Transport.ts"
-import { isAnswer } from "./answer.ts"
+import { isAnswer, unwantedPart } from "./answer.ts"
 import { arrival, callerOf, left, type Step } from "./arrival.ts"
 import type { Asking } from "./asking.ts"
 import { encodeRequest, type Given } from "./encodeRequest.ts"
 import type { Arrived } from "./follow.ts"
 import { type Caller, OpenBody, scopeClosed } from "./openBody.ts"
-import { type Attempt, Call, type Exchange } from "./pipeline.ts"
+import { askedOf, type Attempt, Call, type Exchange } from "./pipeline.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
 import { statusReason } from "./statusReason.ts"
@@ -38,7 +38,7 @@ export const streamed = (
         // of its own, so that a body that has ended leaves nothing behind in a scope that lives long
         const ofCall = Scope.forkUnsafe(scope)
         const bodies = new StreamedExchange(given, asking)
-        const call = new Call(runtime, fiber, { method, template, operation: `${method} ${template}`, given }, bodies)
+        const call = new Call(runtime, fiber, askedOf(method, template, given), bodies)
         const over = Effect.suspend(() => {
           asking.onEnded?.()
           return Scope.close(ofCall, Exit.void)
@@ -155,6 +155,8 @@ const opened = (
   }
   attempt?.answered(status)
   call.paced(endpoint, response)
+  const part = unwantedPart(endpoint, status, call.asksForPart(), false)
+  if (part !== undefined) return Effect.andThen(left(call, step), Effect.fail(part))
   if (isAnswer(status, request.expectedStatus)) {
     const { setCookies, stream, trailers } = response
     body.open({ status, headers, setCookies, trailers, stream, endpoint }, span)

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Transport from "../Transport.ts"
 import { answer } from "./answer.ts"
 import { encodeRequest, type Given } from "./encodeRequest.ts"
-import { type Attempt, Call, type Exchange } from "./pipeline.ts"
+import { askedOf, type Attempt, Call, type Exchange } from "./pipeline.ts"
 import type { RedirectPolicy } from "./policyModel.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
@@ -19,7 +19,7 @@ export const call = (
   given: Given
 ): Effect.Effect<unknown, CallError, unknown> =>
   Effect.withFiber((fiber) => {
-    const call = new Call(runtime, fiber, { method, template, operation: `${method} ${template}`, given }, whole)
+    const call = new Call(runtime, fiber, askedOf(method, template, given), whole)
     if (!Spans.isTracing(fiber)) return call.run(undefined)
     return Spans.withCallSpan(
       { upstream: runtime.name, operation: call.operation, requestId: call.requestId },
@@ -69,7 +69,7 @@ export const answered = (
   const { fiber, given, runtime } = call
   attempt?.answered(response.status, response.body.length)
   call.paced(endpoint, response)
-  return answer(runtime, endpoint, fiber, given, response, followed)
+  return answer(runtime, endpoint, fiber, given, response, followed, call.asksForPart())
 }
 
 const whole: Exchange = {

@@ -94,6 +94,10 @@ export class Connection implements Member, WireOwner {
     return this.#isReusable && !socket.destroyed && !socket.readableEnded && socket.writable
   }
 
+  get hasBegunHead(): boolean {
+    return this.#wire.hasBegunHead
+  }
+
   /** It carries nothing new from now on. */
   retire(): void {
     this.#isReusable = false

@@ -19,9 +19,11 @@ import { type ResponseHead, responseHead } from "./responseHead.ts"
 import { absoluteForm, ProxyError, proxyHeaders, proxyReason } from "./tunnel.ts"
 import { type ReadyBody, type Upload, uploadOf } from "./upload.ts"
 import {
+  BodyError,
   ConnectionEndedError,
   isOfStream,
   NotBegunError,
+  NotHttp2Error,
   UnprocessedError,
   type WireControl,
   type WireListener
@@ -102,6 +104,8 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   #isFirst = false
   #bytesBefore = 0
   #triedAgain = false
+  /** Connections that it has left, because they did nothing with it. */
+  #moves = 0
   #head: ResponseHead | undefined
   #gathered: Gathering | undefined
   #trailers: Transport.Headers | undefined
@@ -511,16 +515,17 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   /**
-   * Goes to another connection, until its time to wait is over: from one whose peer answers others, because that gets somewhere. From
-   * any other once: that says enough of the endpoint.
+   * Goes to another connection, until its time to wait is over: from one whose peer answers others, because that gets somewhere, though
+   * not from any number of them. From any other once: that says enough of the endpoint.
    */
   #tryAgain(connection: Connection, error: Error): boolean {
-    if (!this.#isWhole()) return false
+    if (this.#moves >= mostMoves || !this.#isWhole()) return false
     const answersOthers = error instanceof UnprocessedError ? error.isLeaving : connection.answered
     if (!answersOthers) {
       if (this.#triedAgain) return false
       this.#triedAgain = true
     }
+    this.#moves++
     this.#disarm()
     this.#upload?.end()
     this.#upload = undefined
@@ -542,6 +547,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     const isUntouched = this.#isUntouched(error, phase)
     const cause = error instanceof NotBegunError ? (connection.error ?? new ConnectionEndedError()) : error
     const isShort = phase === "receive" && this.#read < (this.#head?.announcedBytes ?? 0)
+    const inHead = phase !== "receive" && connection.hasBegunHead
     const hasRead = phase === "receive" || this.#hasRead(connection)
     return () => {
       const reason = reasonOf(cause, { endpoint, phase })
@@ -551,13 +557,14 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
       if (reason._tag !== "ConnectionClosed" && reason._tag !== "ConnectionReset") return reason
       const isStale = !this.#isFirst && connection.answered && !hasRead && !isOfStream(cause)
       if (isStale) this.#owner.stale(connection)
-      if (!isStale && !isUntouched) return reason
+      if (!isStale && !isUntouched && !inHead) return reason
       const Ended = reason._tag === "ConnectionClosed" ? Reason.ConnectionClosed : Reason.ConnectionReset
       return new Ended({
         endpoint,
         phase: reason.phase,
         ...codeOf(reason),
         ...(isStale ? { stale: true } : {}),
+        ...(inHead ? { inHead } : {}),
         ...(isUntouched && reason.phase !== "connect" ? { unprocessed: true } : {})
       })
     }
@@ -713,6 +720,14 @@ const noHead: ResponseHead = responseHead(0, {})
 
 const unknown = (): Reason.TransportReason => new Reason.TransportFailed({ endpoint: "", phase: "connect" })
 
+/**
+ * So often an exchange goes from a connection that did nothing with it to another, unasked and unpaid. A server that restarts, or a proxy
+ * before several that do, costs two or three. One that refuses more in a row takes nothing, and whether to go on is for the policy to
+ * say, which waits between attempts and has a budget for them. It is as many as it takes for the last of a burst at a server that answers
+ * one call on each of its connections.
+ */
+const mostMoves = 20
+
 /** After so many exchanges without an answer a connection that carries many counts as silent. */
 const silentAfter = 3
 
@@ -741,6 +756,13 @@ const isReset = (error: NodeJS.ErrnoException): boolean => error.code === "UND_E
 const codeOf = ({ code }: { readonly code?: string }): { readonly code?: string } =>
   code === undefined ? {} : { code }
 
+/** Whether undici's parser was given a frame SETTINGS on stream 0, with which a server of HTTP/2 begins (RFC 9113 §3.4, §6.5). */
+const isSettings = (error: unknown): boolean => {
+  if (!(error instanceof Error && "data" in error && typeof error.data === "string")) return false
+  // three bytes of length, of which the first is none, the type 4, no flags, and the stream
+  return error.data.startsWith("\0") && error.data.slice(3, 9) === "\u0004\0\0\0\0\0"
+}
+
 /**
  * The reason that an error stands for. An exchange has a connection whose handshake is done, so that TLS which breaks is a damaged
  * record: the classifier, which knows no transport's phases for sure, would say that the handshake failed, and so that nothing was
@@ -756,6 +778,16 @@ const reasonOf = (error: unknown, circumstances: FailureClassifier.Circumstances
       code: error.code,
       detail: "the status is none that it can have"
     })
+  }
+  if (error instanceof NotHttp2Error || isSettings(error)) {
+    const detail =
+      error instanceof NotHttp2Error
+        ? "its first bytes are not HTTP/2; for HTTP/1.1 set http2: false, or true to let TLS decide"
+        : "it speaks HTTP/2 and was spoken to in HTTP/1.1; set http2: true over TLS, and http2: { priorKnowledge: true } without"
+    return new Reason.MalformedResponse({ endpoint, phase, code: Reason.otherVersion, detail })
+  }
+  if (error instanceof BodyError) {
+    return new Reason.TransportFailed({ endpoint, phase, ...codeOf(error), detail: "the body of the request failed" })
   }
   const reason = FailureClassifier.classify(error, circumstances)
   if (reason._tag !== "TlsHandshakeFailed") return reason

@@ -59,6 +59,10 @@ export class Http1Wire implements Wire {
     dispatcher.dispatch({ origin, path, method, headers, body: body ?? null, servername: "peer" }, listener)
   }
 
+  get hasBegunHead(): boolean {
+    return this.#filter.hasBegun()
+  }
+
   destroy(): void {
     this.#client.destroy(new NotBegunError()).catch(() => undefined)
   }

@@ -7,8 +7,10 @@ import * as http2 from "node:http2"
 import type { Socket } from "node:net"
 import { Readable } from "node:stream"
 import {
+  BodyError,
   ConnectionEndedError,
   NotBegunError,
+  NotHttp2Error,
   StreamEndedError,
   UnprocessedError,
   type Wire,
@@ -33,9 +35,12 @@ export class Http2Wire implements Wire {
   readonly #socket: Socket
   readonly #running = new Set<Stream>()
   readonly #streams: number
+  readonly hasBegunHead = false
   error: Error | undefined = undefined
   /** Whether its peer, which takes its leave, has taken anything before. */
   hasTaken = false
+  /** Whether its peer has said its settings, with which all HTTP/2 begins (RFC 9113 §3.4). */
+  hasSettings = false
   /** Whether its peer took its leave with an error, whose code Node then gives every stream as its own. */
   isBroken = false
 
@@ -62,10 +67,12 @@ export class Http2Wire implements Wire {
       if (!session.destroyed) session.setLocalWindowSize(connectionWindowBytes)
     })
     session.on("error", (error: Error) => {
-      this.error ??= error
-      owner.onError(error)
+      const known = this.named(error)
+      this.error ??= known
+      owner.onError(known)
     })
     session.on("remoteSettings", ({ maxConcurrentStreams }) => {
+      this.hasSettings = true
       owner.onCapacity(Math.min(this.#streams, maxConcurrentStreams ?? Infinity))
     })
     session.on("goaway", (code, lastStreamId) => {
@@ -97,6 +104,11 @@ export class Http2Wire implements Wire {
   get end(): Error | undefined {
     if (!this.#session.destroyed && !this.#socket.destroyed && !this.#session.closed) return undefined
     return this.error ?? this.#socket.errored ?? new ConnectionEndedError()
+  }
+
+  /** What an error of the session, or of one of its streams, is before anything of HTTP/2 has come. */
+  named(error: Error): Error {
+    return !this.hasSettings && codeOf(error) === "ERR_HTTP2_ERROR" ? new NotHttp2Error() : error
   }
 
   forget(stream: Stream): void {
@@ -257,7 +269,9 @@ class Stream implements WireControl {
     }
     const end = this.#wire.end
     if (end !== undefined && (code === undefined || code === 0 || code === http2.constants.NGHTTP2_CANCEL)) return end
-    if (this.#error !== undefined && codeOf(this.#error) !== "ERR_HTTP2_STREAM_ERROR") return this.#error
+    if (this.#error !== undefined && codeOf(this.#error) !== "ERR_HTTP2_STREAM_ERROR") {
+      return this.#wire.named(this.#error)
+    }
     return new StreamEndedError(name)
   }
 
@@ -300,10 +314,9 @@ class Stream implements WireControl {
 }
 
 /** A body is longer, or shorter, than its request says. The code is undici's, which says so over HTTP/1.1. */
-class BodyLengthError extends Error {
-  readonly code = "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH"
+class BodyLengthError extends BodyError {
   constructor() {
-    super("the body is not as long as content-length says")
+    super("the body is not as long as content-length says", "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH")
   }
 }
 

@@ -42,6 +42,8 @@ const isShaped = (text: string): boolean => {
 export interface Filter {
   /** A request is about to be sent: what comes next is the head of a response. */
   readonly expectHead: () => void
+  /** Whether anything of that head has come. */
+  readonly hasBegun: () => boolean
 }
 
 /** Puts the filter into a socket that is read by `read()` alone. */
@@ -76,6 +78,7 @@ export const withoutInterimResponses = (socket: Socket): Filter => {
       isExpecting = true
       heads = 0
       held = undefined
-    }
+    },
+    hasBegun: () => !isExpecting || held !== undefined
   }
 }

@@ -1,3 +1,5 @@
+import { BodyError } from "./wire.ts"
+
 /** A body that can be sent: a stream has got the context that it runs in. */
 export type ReadyBody = string | Uint8Array | AsyncIterable<Uint8Array> | undefined
 
@@ -20,6 +22,11 @@ const nothing = (): void => {}
 
 const never = (): boolean => false
 
+/** Whatever code its error has, it is not the connection's. */
+const failed = (): never => {
+  throw new BodyError()
+}
+
 /** Prepares a body, and says its length where it goes in pieces. */
 export const uploadOf = (body: Exclude<ReadyBody, undefined>, headers: Array<string>): Upload => {
   if (typeof body === "string" && body.length <= pieceBytes) return { body, isBegun: never, end: nothing }
@@ -40,7 +47,14 @@ async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 const endable = (source: AsyncIterable<Uint8Array>): Upload => {
   let iterator: AsyncIterator<Uint8Array> | undefined
   const body: AsyncIterable<Uint8Array> = {
-    [Symbol.asyncIterator]: () => (iterator = source[Symbol.asyncIterator]())
+    [Symbol.asyncIterator]: () => {
+      const begun = source[Symbol.asyncIterator]()
+      iterator = begun
+      return {
+        next: () => begun.next().catch(failed),
+        return: () => begun.return?.() ?? Promise.resolve({ done: true, value: undefined })
+      }
+    }
   }
   return {
     body,

@@ -38,6 +38,8 @@ export interface WireListener {
 
 export interface Wire {
   readonly send: (request: WireRequest, listener: WireListener) => void
+  /** Whether the last request's response has begun, with a part of its head at least. Where there are many at once, nobody knows. */
+  readonly hasBegunHead: boolean
   /** Ends it at once, with what it carries. */
   readonly destroy: () => void
 }
@@ -81,6 +83,13 @@ export class StreamEndedError extends Error {
   }
 }
 
+/** The peer was spoken to in HTTP/2, and its first bytes are none of that. */
+export class NotHttp2Error extends Error {
+  constructor() {
+    super("the peer does not speak HTTP/2")
+  }
+}
+
 /** A connection that ended, and of which nothing more is known. */
 export class ConnectionEndedError extends Error {
   readonly code = "UND_ERR_SOCKET"
@@ -89,6 +98,15 @@ export class ConnectionEndedError extends Error {
   }
 }
 
+/** The body that the caller gave failed while it was sent: nothing that the peer has to do with. Its own message may hold a secret. */
+export class BodyError extends Error {
+  readonly code?: string
+  constructor(message = "the body failed", code?: string) {
+    super(message)
+    if (code !== undefined) this.code = code
+  }
+}
+
 /** Whether what happened to a request happened to it alone, and not to the connection. */
 export const isOfStream = (error: Error): boolean =>
-  error instanceof StreamEndedError || error instanceof UnprocessedError
+  error instanceof StreamEndedError || error instanceof UnprocessedError || error instanceof BodyError

@@ -1,4 +1,4 @@
-import type { Registered } from "@holdfast/http/UpstreamRegistry"
+import { type Registered, snapshotsOf } from "@holdfast/http/UpstreamRegistry"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -20,8 +20,8 @@ const nothing = (): void => {}
 
 /** The figures that living upstreams have, in the metric registry: they are read from the upstreams when somebody exports. */
 export interface UpstreamGauges {
-  /** Adds an upstream; gives its name, or nothing when it cannot be read, and then it is not added. */
-  readonly add: (upstream: Registered) => string | undefined
+  /** Adds an upstream; gives the names that it has now. One that cannot be read is not added. */
+  readonly add: (upstream: Registered) => ReadonlyArray<string>
   readonly remove: (upstream: Registered) => void
   readonly close: () => void
 }
@@ -51,7 +51,7 @@ export const makeUpstreamGauges = (
   let isFresh = false
 
   const look = (upstream: Registered) => {
-    const exit = runSync(upstream.snapshot)
+    const exit = runSync(snapshotsOf(upstream))
     return Exit.isSuccess(exit) ? exit.value : undefined
   }
 
@@ -60,9 +60,7 @@ export const makeUpstreamGauges = (
     const noted = new Map<string, Set<Registered>>()
     const counts = new Map<string, number>()
     for (const upstream of living) {
-      const snapshot = look(upstream)
-      if (snapshot === undefined) continue
-      for (const reading of upstreamReadings(snapshot)) {
+      for (const reading of look(upstream)?.flatMap(upstreamReadings) ?? []) {
         const key = JSON.stringify([reading.name, reading.labels])
         const isCounter = catalogue[reading.name].kind === "counter"
         const who = noted.get(key)
@@ -143,12 +141,12 @@ export const makeUpstreamGauges = (
 
   return {
     add: (upstream) => {
-      const name = look(upstream)?.name
-      if (name === undefined) return undefined
+      const snapshots = look(upstream)
+      if (snapshots === undefined) return []
       living.add(upstream)
       isFresh = false
       refresh()
-      return name
+      return snapshots.map(({ name }) => name)
     },
     remove: (upstream) => {
       if (!living.has(upstream)) return

@@ -1,7 +1,7 @@
 /** What policies hold: of the upstreams of a registry, of those that have left it, and of policies used alone. */
 
 import * as Effect from "effect/Effect"
-import type * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
+import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
 import type { Held } from "./leak.ts"
 
 /** How many are held, by what it is. */
@@ -71,10 +71,7 @@ export const remembering = (outer: UpstreamRegistry.UpstreamRegistry): UpstreamR
         outer.register(upstream)
       ),
     list: Effect.flatMap(outer.list, (living) =>
-      Effect.map(
-        Effect.forEach([...gone], (upstream) => upstream.snapshot),
-        (left) => [...living, ...left]
-      )
+      Effect.map(Effect.forEach([...gone], UpstreamRegistry.snapshotsOf), (left) => [...living, ...left.flat()])
     )
   }
 }

@@ -1,0 +1,187 @@
+/**
+ * An upstream as an Effect `HttpClient`, so that what is written for Effect's client runs through the upstream's whole policy, on its
+ * transport: `HttpApiClient`, generated clients, the code of others.
+ *
+ * **When to use**: {@link make} where a client is asked for, as by `HttpApiClient.makeWith`; {@link layer} under a program that takes
+ * the `HttpClient` from its context.
+ *
+ * **What it is not**: the shortest way to call an upstream, which is its own `get` and `post`. A client ends with a response, so what
+ * is done with it afterwards, decoding above all, is outside of the policy. `ResilientClient` is the other way round: a policy over
+ * the transport of a client that is there already.
+ *
+ * **Gotchas**: a URL is a path below the upstream's base URL, or an absolute one of its origin; another origin is refused. A body of an
+ * announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded in size and
+ * by the deadline. When retries end on an error status, the last response is given as it is; `failOnStatus` changes that. The policy's
+ * `singleFlight` does not apply: a response can be read once.
+ *
+ * @since 0.1.0
+ */
+
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { CallError } from "@holdfast/core/CallError"
+import { wireBody } from "./internal/clientBody.ts"
+import { execute } from "./internal/clientExchange.ts"
+import { clientError } from "./internal/clientResponse.ts"
+import { encodeMade } from "./internal/encodeRequest.ts"
+import type { Issue } from "./internal/pathTemplate.ts"
+import type { Runtime } from "./internal/runtime.ts"
+import { runtimes } from "./internal/runtimes.ts"
+import * as HttpPolicy from "./HttpPolicy.ts"
+import type { Upstream } from "./Upstream.ts"
+
+/**
+ * How a client calls its upstream.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Names the operation of a request, of low cardinality. Default: its method. */
+  readonly operation?: ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
+  /** Longest body that is read within the attempt, in bytes, when its length is announced. Default 1 MiB; 0 for none. */
+  readonly bufferBytes?: number | undefined
+  /** Whether an error status that retries did not mend fails with a `CallError`. Default `false`: it is given as the response it is. */
+  readonly failOnStatus?: boolean | undefined
+}
+
+/**
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = { bufferBytes: 1024 * 1024, failOnStatus: false } as const satisfies Options
+
+/**
+ * A client of an upstream. Throws a `RangeError` for an upstream that `Upstream.make` did not make.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Upstream, UpstreamClient } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal/v1" }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = UpstreamClient.make(yield* Stock)
+ *   const response = yield* client.get("/items/A-7")
+ *   console.log(response.status, yield* response.json)
+ * })
+ *
+ * const transport = ScriptedTransport.layer({
+ *   "*": [ScriptedTransport.status(503), ScriptedTransport.json({ sku: "A-7", left: 3 })]
+ * })
+ * await Effect.runPromise(program.pipe(Effect.provide(Stock.layer.pipe(Layer.provide(transport)))))
+ * // => 200 { sku: 'A-7', left: 3 }
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (upstream: Upstream, options: Options = {}): HttpClient.HttpClient.With<CallError> => {
+  const runtime = runtimes.get(upstream)
+  if (runtime === undefined) {
+    throw new RangeError(`UpstreamClient: ${upstream.name} was not made by Upstream.make or Upstream.Service`)
+  }
+  return HttpClient.makeWith(
+    (request: Effect.Effect<HttpClientRequest.HttpClientRequest, CallError>) =>
+      Effect.flatMap(request, (request) => run(runtime, request, options)),
+    Effect.succeed
+  )
+}
+
+const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, options: Options) =>
+  Effect.withFiber((fiber) => {
+    const operation = options.operation?.(request) ?? request.method
+    const policy = HttpPolicy.callPolicy(runtime.live.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
+    return execute<never, never>({
+      runtime,
+      request,
+      operation,
+      encode: (call) => {
+        const path = pathOf(runtime, request)
+        return typeof path === "string" ? encodeMade(call, path, wireBody(request.body), call.given) : path
+      },
+      open: runtime.transport.open,
+      below: () => undefined,
+      bufferBytes: options.bufferBytes ?? defaults.bufferBytes,
+      failOnStatus: options.failOnStatus ?? defaults.failOnStatus,
+      isFollowed: policy.redirects !== undefined
+    })
+  })
+
+/** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
+const pathOf = ({ basePath, origin }: Runtime, request: HttpClientRequest.HttpClientRequest): string | Issue => {
+  const isAbsolute = /^[a-z][a-z0-9+.-]*:/i.test(request.url)
+  const slash = request.url.startsWith("/") || request.url === "" ? "" : "/"
+  const absolute = isAbsolute ? request.url : origin + basePath + slash + request.url
+  const url = Option.getOrUndefined(
+    HttpClientRequest.toUrl(HttpClientRequest.make("GET")(absolute, { urlParams: request.urlParams }))
+  )
+  if (url === undefined) return { path: "url", issue: "must be a path, or an absolute http or https URL" }
+  if (url.origin !== origin) {
+    return { path: "url", issue: `must be a path, or a URL of ${origin}; what is elsewhere is another upstream` }
+  }
+  return url.pathname + url.search
+}
+
+/**
+ * The same with the error type of every client: a call error is carried as the cause of a `TransportError`, and
+ * `ResilientClient.callError` gets it back. For `HttpApiClient.make` and whatever else takes a plain client.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makePlain = (upstream: Upstream, options: Options = {}): HttpClient.HttpClient => {
+  const client = make(upstream, options)
+  return HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
+    (request) =>
+      Effect.flatMap(request, (request) =>
+        Effect.mapError(client.execute(request), (error) => clientError(request, error))
+      ),
+    Effect.succeed
+  )
+}
+
+/**
+ * The `HttpClient` of a program, by way of an upstream.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient } from "effect/http"
+ * import { Upstream, UpstreamClient } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * // a program that knows nothing of Holdfast
+ * const program = Effect.gen(function*() {
+ *   const response = yield* HttpClient.get("/items")
+ *   console.log(response.status)
+ * })
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * const client = UpstreamClient.layer(Stock).pipe(
+ *   Layer.provide(Stock.layer),
+ *   Layer.provide(ScriptedTransport.layer({ "*": [ScriptedTransport.json([])] }))
+ * )
+ * await Effect.runPromise(program.pipe(Effect.provide(client)))
+ * // => 200
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self>(
+  upstream: Context.Key<Self, Upstream>,
+  options: Options = {}
+): Layer.Layer<HttpClient.HttpClient, never, Self> =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.map(upstream, (upstream) => makePlain(upstream, options))
+  )
