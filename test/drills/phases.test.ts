@@ -13,10 +13,10 @@ import { Effect, Stream } from "effect"
 import type { Duration } from "effect"
 import type { CallError, HttpPolicy, Upstream } from "holdfast"
 import type { NodeTransport } from "holdfast/node"
-import type { Seen, Target } from "./support/calling.ts"
-import { calling, median, pause, seen } from "./support/calling.ts"
-import { Behaviour, TestUpstream } from "./support/upstream.ts"
-import { print } from "./worth/figures.ts"
+import type { Seen, Target } from "../support/calling.ts"
+import { calling, median, pause, seen } from "../support/calling.ts"
+import { Behaviour, TestUpstream } from "../support/upstream.ts"
+import { print } from "../worth/figures.ts"
 
 const limits = [50, 200, 500, 1000, 1500]
 const callsEach = 7
