@@ -145,8 +145,7 @@ export const rehearse = Effect.fnUntraced(function* (given: Case, { cleared, hea
           policy: policyOf(given.calls)
         })
         const call = seen(
-          given.step === "withinRequestBody" ? payments.put("/", { text: "x".repeat(100) }) : payments.get("/"),
-          "15 seconds"
+          given.step === "withinRequestBody" ? payments.put("/", { text: "x".repeat(100) }) : payments.get("/")
         )
         const outcomes = yield* allAtOnce(given.calls, call)
         const kept = [...(yield* stillBusy(payments, target))]

@@ -136,10 +136,7 @@ interface Round {
 const measure = (phase: Phase, upstreams: ReadonlyArray<Upstream.Upstream>, limit: number): Effect.Effect<Round> =>
   Effect.all(
     upstreams.map((upstream) =>
-      Effect.all(
-        { outcome: seen(phase.call(upstream), "10 seconds"), timerLate: timerLateness(limit) },
-        { concurrency: "unbounded" }
-      )
+      Effect.all({ outcome: seen(phase.call(upstream)), timerLate: timerLateness(limit) }, { concurrency: "unbounded" })
     ),
     { concurrency: phase.heavy === true ? 1 : "unbounded" }
   ).pipe(
