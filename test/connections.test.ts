@@ -356,8 +356,9 @@ describe("connections", () => {
 
   it.live("an answer that is there beats a limit that is due: a loop that was held up fails no call", () =>
     Effect.gen(function* () {
-      const origin = yield* elsewhere
-      const { send } = yield* direct({ headersTimeout: "200 millis", bodyTimeout: "200 millis" })
+      const { answered, origin } = yield* elsewhere
+      const limitMillis = 500
+      const { send } = yield* direct({ headersTimeout: limitMillis, bodyTimeout: limitMillis })
       const calls = Effect.all(
         Array.from({ length: 8 }, () => send(origin)),
         { concurrency: 8 }
@@ -367,7 +368,8 @@ describe("connections", () => {
       // the requests go out, and are answered while nothing here can look
       yield* Effect.sleep("5 millis")
       const from = performance.now()
-      while (performance.now() - from < 400);
+      const isOver = (): boolean => performance.now() - from > limitMillis + 100 && answered() === 16
+      while (!isOver() && performance.now() - from < 20_000);
       const responses = yield* bounded(Fiber.join(held))
       assert.deepStrictEqual(new Set(responses.map(({ status }) => status)), new Set([200]))
     })
@@ -412,18 +414,25 @@ describe("connections", () => {
 })
 
 /** A server in a thread of its own, which answers after 20 ms whatever this thread does meanwhile. */
-const elsewhere: Effect.Effect<string, never, Scope.Scope> = Effect.map(
-  Effect.acquireRelease(
-    Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
-      const worker = new Worker(
-        `const { parentPort } = require("node:worker_threads")
-        const server = require("node:http").createServer((_, response) => setTimeout(() => response.end("ok"), 20))
-        server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))`,
-        { eval: true }
-      )
-      worker.once("message", (port: number) => resume(Effect.succeed({ worker, port })))
-    }),
-    ({ worker }) => Effect.promise(() => worker.terminate())
-  ),
-  ({ port }) => `http://127.0.0.1:${port}`
-)
+const elsewhere: Effect.Effect<{ readonly origin: string; readonly answered: () => number }, never, Scope.Scope> =
+  Effect.suspend(() => {
+    // shared, so that a loop that is held up can read it
+    const counts = new Int32Array(new SharedArrayBuffer(4))
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
+          const worker = new Worker(
+            `const { parentPort, workerData } = require("node:worker_threads")
+          const count = () => Atomics.add(workerData, 0, 1)
+          const answer = (_, response) => setTimeout(() => response.end("ok", count), 20)
+          const server = require("node:http").createServer(answer)
+          server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))`,
+            { eval: true, workerData: counts }
+          )
+          worker.once("message", (port: number) => resume(Effect.succeed({ worker, port })))
+        }),
+        ({ worker }) => Effect.promise(() => worker.terminate())
+      ),
+      ({ port }) => ({ origin: `http://127.0.0.1:${port}`, answered: () => Atomics.load(counts, 0) })
+    )
+  })
