@@ -356,7 +356,7 @@ describe("connections", () => {
 
   it.live("an answer that is there beats a limit that is due: a loop that was held up fails no call", () =>
     Effect.gen(function* () {
-      const { answered, origin } = yield* elsewhere
+      const { answered, arrived, origin } = yield* elsewhere
       const limitMillis = 500
       const { send } = yield* direct({ headersTimeout: limitMillis, bodyTimeout: limitMillis })
       const calls = Effect.all(
@@ -365,8 +365,8 @@ describe("connections", () => {
       )
       yield* bounded(calls)
       const held = yield* Effect.forkChild(calls)
-      // the requests go out, and are answered while nothing here can look
-      yield* Effect.sleep("5 millis")
+      // and are answered while nothing here can look
+      yield* bounded(eventually(Effect.sync(arrived), (count) => count === 16))
       const from = performance.now()
       const isOver = (): boolean => performance.now() - from > limitMillis + 100 && answered() === 16
       while (!isOver() && performance.now() - from < 20_000);
@@ -413,26 +413,35 @@ describe("connections", () => {
   })
 })
 
-/** A server in a thread of its own, which answers after 20 ms whatever this thread does meanwhile. */
-const elsewhere: Effect.Effect<{ readonly origin: string; readonly answered: () => number }, never, Scope.Scope> =
-  Effect.suspend(() => {
-    // shared, so that a loop that is held up can read it
-    const counts = new Int32Array(new SharedArrayBuffer(4))
-    return Effect.map(
-      Effect.acquireRelease(
-        Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
-          const worker = new Worker(
-            `const { parentPort, workerData } = require("node:worker_threads")
-          const count = () => Atomics.add(workerData, 0, 1)
-          const answer = (_, response) => setTimeout(() => response.end("ok", count), 20)
+/** A server in a thread of its own, which answers after 50 ms whatever this thread does meanwhile. */
+const elsewhere: Effect.Effect<
+  { readonly origin: string; readonly arrived: () => number; readonly answered: () => number },
+  never,
+  Scope.Scope
+> = Effect.suspend(() => {
+  // shared, so that a loop that is held up can read it
+  const counts = new Int32Array(new SharedArrayBuffer(8))
+  return Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
+        const worker = new Worker(
+          `const { parentPort, workerData } = require("node:worker_threads")
+          const answer = (_, response) => {
+            Atomics.add(workerData, 0, 1)
+            setTimeout(() => response.end("ok", () => Atomics.add(workerData, 1, 1)), 50)
+          }
           const server = require("node:http").createServer(answer)
           server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))`,
-            { eval: true, workerData: counts }
-          )
-          worker.once("message", (port: number) => resume(Effect.succeed({ worker, port })))
-        }),
-        ({ worker }) => Effect.promise(() => worker.terminate())
-      ),
-      ({ port }) => ({ origin: `http://127.0.0.1:${port}`, answered: () => Atomics.load(counts, 0) })
-    )
-  })
+          { eval: true, workerData: counts }
+        )
+        worker.once("message", (port: number) => resume(Effect.succeed({ worker, port })))
+      }),
+      ({ worker }) => Effect.promise(() => worker.terminate())
+    ),
+    ({ port }) => ({
+      origin: `http://127.0.0.1:${port}`,
+      arrived: () => Atomics.load(counts, 0),
+      answered: () => Atomics.load(counts, 1)
+    })
+  )
+})

@@ -58,7 +58,7 @@ export interface Rehearsed {
 }
 
 /** Longer than anything takes that does not wait for a limit, on a busy machine. */
-const patientMillis = 8_000
+const patientMillis = 20_000
 
 /**
  * The limit that a silence runs into is short, and every other one is not in the way. Sixty-four exchanges are work, and those
