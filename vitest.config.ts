@@ -21,8 +21,8 @@ export default defineConfig({
           exclude: ["test/drills/**"],
           setupFiles: ["./test/support/loopbackOnly.ts"],
           // Real sockets and servers in processes of their own: a busy machine may be slow without being wrong.
-          testTimeout: 20_000,
-          hookTimeout: 20_000
+          testTimeout: 60_000,
+          hookTimeout: 60_000
         }
       },
       {

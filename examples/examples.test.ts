@@ -19,7 +19,7 @@ const examples = readdirSync(import.meta.dirname, { withFileTypes: true })
 const promisedBy = (source: string): string | undefined =>
   /^\/\/ prints:\n((?:\/\/.*\n)+)/m.exec(source)?.[1]?.replace(/^\/\/ ?/gm, "")
 
-const timeout = 20_000
+const timeout = 60_000
 
 describe("examples", () => {
   it("are there", () => {

@@ -1,34 +1,10 @@
 // Runs the checks and says how each went: one line for each, the whole story of those that failed, and a last line
 // `N passed, N failed` that a build server can read.
 
+import { checks } from "./checks/all.ts"
 import { stopAll } from "./checks/command.ts"
-import { boundaries } from "./checks/boundaries.ts"
-import { docs } from "./checks/docs.ts"
-import { effect } from "./checks/effect.ts"
-import { format } from "./checks/format.ts"
-import { generated } from "./checks/generated.ts"
-import { lint } from "./checks/lint.ts"
-import { pack } from "./checks/pack.ts"
 import type { Check, Report } from "./checks/report.ts"
 import { count } from "./checks/report.ts"
-import { types } from "./checks/types.ts"
-import { drill, examples, integration, unit } from "./checks/vitest.ts"
-
-/** In the order in which they start: the cheap ones first, so that a slip shows in seconds. */
-const checks: ReadonlyArray<Check> = [
-  format,
-  lint,
-  boundaries,
-  generated,
-  types,
-  effect,
-  pack,
-  unit,
-  docs,
-  integration,
-  examples,
-  drill
-]
 
 const cores = 2
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(1)} s`

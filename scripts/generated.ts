@@ -22,6 +22,7 @@ import { NodeTransport } from "holdfast/node"
 import { Metrics, Prometheus } from "holdfast/telemetry"
 import { Duration } from "effect"
 import { alertRules } from "./alertRules.ts"
+import { checks } from "./checks/all.ts"
 import { dashboard } from "./dashboard.ts"
 import { table } from "./markdownTable.ts"
 
@@ -228,9 +229,16 @@ const metricBuckets = (): string =>
     )
   )
 
+const checkTable = (): string =>
+  table(
+    ["check", "what it holds when it passes"],
+    checks.filter(({ isLong }) => isLong !== true).map(({ name, promise }) => [`\`${name}\``, promise])
+  )
+
 const parts: { readonly [name: string]: () => string } = {
   errors,
   "error-sample": errorSample,
+  checks: checkTable,
   "policy-defaults": () =>
     defaults([
       ["", { deadline, attemptTimeout }],

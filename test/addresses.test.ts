@@ -72,7 +72,7 @@ describe("an address that is denied", () => {
       // a limit that a connection, were it tried, could not keep
       const transport = { addresses: AddressPolicy.publicOnly, connectTimeout: "1 minute" } as const
       const payments = yield* callingWith(noNames, `http://${host}`, transport)
-      const { reason } = yield* failure(payments.get("/"), "1 second")
+      const { reason } = yield* failure(payments.get("/"))
       assert.deepInclude({ ...reason }, { _tag: "AddressDenied", rule: `${rule} is denied` })
       assert.deepStrictEqual(dialledElsewhere, [])
     })
@@ -81,7 +81,7 @@ describe("an address that is denied", () => {
   it.live("is not even dialled by a test whose code is wrong: the dial is counted, and fails", () =>
     Effect.gen(function* () {
       const payments = yield* callingWith(noNames, "http://10.0.0.1")
-      const { reason } = yield* failure(payments.get("/"), "5 seconds")
+      const { reason } = yield* failure(payments.get("/"))
       assert.deepInclude({ ...reason }, { phase: "connect", code: "ERR_DIALLED_ELSEWHERE" })
       assert.deepStrictEqual(dialledElsewhere.splice(0), ["10.0.0.1"])
     })

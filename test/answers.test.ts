@@ -29,7 +29,7 @@ const told = (answer: Buffer, end: "keep" | "fin" | "rst", request: Parameters<D
       })
     })
     const { send } = yield* direct()
-    return yield* bounded("5 seconds")(
+    return yield* bounded(
       Effect.match(send(origin, request), {
         onFailure: (reason) => [reason._tag, Outcome.fromReason(reason).retryable],
         onSuccess: ({ body, status }) => [status, text(body)]
@@ -92,7 +92,7 @@ describe("answers", () => {
       })
       const { send } = yield* direct({ connections: 1 })
       for (const path of ["/", "/slow", "/"]) {
-        const response = yield* bounded("5 seconds")(send(origin, { path }))
+        const response = yield* bounded(send(origin, { path }))
         assert.deepStrictEqual([response.status, text(response.body)], [200, "HTTP/1.1 100 Continue\r\n\r\n, no"])
       }
       assert.strictEqual(connections(), 1)
@@ -117,10 +117,10 @@ describe("answers", () => {
           response.end(whole.subarray(5, 15))
         })
         const { send } = yield* direct()
-        const { body, headers } = yield* bounded("5 seconds")(send(origin, { headers: { range: "bytes=5-14" } }))
+        const { body, headers } = yield* bounded(send(origin, { headers: { range: "bytes=5-14" } }))
         assert.deepStrictEqual([...body], [...whole.subarray(5, 15)])
         assert.strictEqual(headers["content-encoding"], "gzip")
-        yield* bounded("5 seconds")(send(origin))
+        yield* bounded(send(origin))
         assert.deepStrictEqual(seen, [undefined, "gzip, br, zstd"])
       })
     )
@@ -133,7 +133,7 @@ describe("answers", () => {
           response.end(body)
         })
         const { send } = yield* direct()
-        const response = yield* bounded("5 seconds")(send(origin))
+        const response = yield* bounded(send(origin))
         assert.strictEqual(
           text(response.body),
           Array.from({ length: 10 }, (_, member) => `member ${member}\n`).join("")
@@ -153,10 +153,10 @@ describe("answers", () => {
             })
             const { open, pools, send } = yield* direct({ connections: 1 })
             for (let call = 0; call < 3; call++) {
-              const response = yield* bounded("5 seconds")(send(origin))
+              const response = yield* bounded(send(origin))
               assert.deepStrictEqual([response.status, text(response.body)], [status, "hello"])
             }
-            const streamed = yield* bounded("5 seconds")(
+            const streamed = yield* bounded(
               Effect.scoped(
                 Effect.flatMap(open(origin), (response) =>
                   "stream" in response
@@ -166,7 +166,7 @@ describe("answers", () => {
               )
             )
             assert.strictEqual(streamed, "hello")
-            yield* bounded("2 seconds")(eventually(pools, ([pool]) => pool?.inFlight === 0))
+            yield* bounded(eventually(pools, ([pool]) => pool?.inFlight === 0))
             assert.strictEqual(connections(), 1)
           })
       )
@@ -186,7 +186,7 @@ describe("answers", () => {
         const { send } = yield* direct()
         const cpu = Effect.fnUntraced(function* (path: string) {
           const before = process.cpuUsage()
-          const response = yield* bounded("20 seconds")(send(origin, { path }))
+          const response = yield* bounded(send(origin, { path }))
           assert.deepStrictEqual([response.status, response.body.length, response.bodyComplete], [503, 16_384, false])
           const { system, user } = process.cpuUsage(before)
           return user + system
@@ -208,7 +208,7 @@ describe("answers", () => {
         socket.write("0\r\n\r\n")
       })
       const { open } = yield* direct()
-      const weight = yield* bounded("30 seconds")(
+      const weight = yield* bounded(
         Effect.scoped(
           Effect.gen(function* () {
             const response = yield* open(origin, { limits: { ...generous, responseBytes: 2_000_000 } })
@@ -236,7 +236,7 @@ describe("answers", () => {
         response.end()
       })
       const { open, send } = yield* direct()
-      const response = yield* bounded("5 seconds")(send(origin))
+      const response = yield* bounded(send(origin))
       const cookies = ["a=1; expires=Thu, 01 Jan 2026 00:00:00 GMT", "b=2"]
       assert.deepStrictEqual(response.setCookies, cookies)
       assert.notProperty(response.headers, "set-cookie")
@@ -259,7 +259,7 @@ describe("answers", () => {
       Effect.gen(function* () {
         const { origin } = yield* serveStreams(handler, options)
         const { send } = yield* direct({ http2: { priorKnowledge: true } })
-        return yield* bounded("5 seconds")(Effect.result(send(origin)))
+        return yield* bounded(Effect.result(send(origin)))
       })
     const half = (stream: http2.ServerHttp2Stream): void => {
       stream.respond({ ":status": 200 })
@@ -345,9 +345,9 @@ describe("answers", () => {
         })
         const { pools, send } = yield* direct({ http2: { priorKnowledge: true } })
         const body = new Uint8Array(3_000_000)
-        const response = yield* bounded("5 seconds")(send(origin, { method: "POST", body }))
+        const response = yield* bounded(send(origin, { method: "POST", body }))
         assert.deepStrictEqual([response.status, text(response.body)], [413, "too much"])
-        yield* bounded("2 seconds")(eventually(pools, ([pool]) => pool?.inFlight === 0))
+        yield* bounded(eventually(pools, ([pool]) => pool?.inFlight === 0))
       })
     )
 
@@ -359,7 +359,7 @@ describe("answers", () => {
           stream.end(Buffer.alloc(size), () => stream.session?.close())
         })
         const { open } = yield* direct({ http2: { priorKnowledge: true } })
-        const bytes = yield* bounded("10 seconds")(
+        const bytes = yield* bounded(
           Effect.scoped(
             Effect.gen(function* () {
               const response = yield* open(origin)

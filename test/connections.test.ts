@@ -12,7 +12,7 @@ const answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 const post: Partial<Transport.Request> = { method: "POST", body: "{}" }
 
-const failure = <A, E>(effect: Effect.Effect<A, E>) => bounded("5 seconds")(Effect.flip(effect))
+const failure = <A, E>(effect: Effect.Effect<A, E>) => bounded(Effect.flip(effect))
 
 describe("connections", () => {
   describe("that have been used before", () => {
@@ -30,7 +30,7 @@ describe("connections", () => {
             else socket.end()
           })
           const { send } = yield* direct({ connections: 1 })
-          yield* bounded("2 seconds")(send(origin))
+          yield* bounded(send(origin))
           const reused = yield* failure(send(origin, post))
           assert.deepInclude(reused, { _tag: tag, phase: "wait", stale: true })
           const { applied, cause } = Outcome.fromReason(reused)
@@ -50,7 +50,7 @@ describe("connections", () => {
           else socket.end("HTTP/1.1 200 OK\r\n")
         })
         const { send } = yield* direct({ connections: 1 })
-        yield* bounded("2 seconds")(send(origin))
+        yield* bounded(send(origin))
         const reason = yield* failure(send(origin))
         assert.strictEqual(reason._tag, "ConnectionClosed")
         assert.notProperty(reason, "stale")
@@ -94,16 +94,13 @@ describe("connections", () => {
             }
           })
           const { send } = yield* direct({ http2: { priorKnowledge: true } })
-          yield* bounded("2 seconds")(send(origin))
+          yield* bounded(send(origin))
           const reset = yield* failure(send(origin, { path: "/reset" }))
           assert.strictEqual(reset._tag, "ConnectionReset")
           assert.notProperty(reset, "stale")
           const hanging = yield* Effect.forkChild(Effect.flip(send(origin, { path: "/hang" })))
           yield* Effect.sleep("20 millis")
-          const ended = [
-            yield* failure(send(origin, { path: "/end" })),
-            yield* bounded("2 seconds")(Fiber.join(hanging))
-          ]
+          const ended = [yield* failure(send(origin, { path: "/end" })), yield* bounded(Fiber.join(hanging))]
           for (const reason of ended) assert.deepInclude(reason, { stale: true })
         })
     )
@@ -117,10 +114,10 @@ describe("connections", () => {
         socket.write(answer)
       })
       const { send } = yield* direct({ connections: 1 })
-      yield* bounded("2 seconds")(send(origin))
-      yield* bounded("2 seconds")(send(origin))
-      yield* bounded("2 seconds")(send(origin, { freshConnection: true }))
-      yield* bounded("2 seconds")(send(origin))
+      yield* bounded(send(origin))
+      yield* bounded(send(origin))
+      yield* bounded(send(origin, { freshConnection: true }))
+      yield* bounded(send(origin))
       assert.deepStrictEqual(used, [1, 1, 2, 2])
       assert.strictEqual(connections(), 2)
     })
@@ -133,9 +130,9 @@ describe("connections", () => {
         setTimeout(() => stream.end("ok"), 10)
       })
       const { send } = yield* direct({ http2: { priorKnowledge: true } })
-      yield* bounded("2 seconds")(send(origin))
+      yield* bounded(send(origin))
       const fresh = Array.from({ length: 20 }, () => send(origin, { freshConnection: true }))
-      yield* bounded("5 seconds")(Effect.all(fresh, { concurrency: "unbounded" }))
+      yield* bounded(Effect.all(fresh, { concurrency: "unbounded" }))
       assert.strictEqual(connections(), 2)
     })
   )
@@ -147,7 +144,7 @@ describe("connections", () => {
         setImmediate(() => socket.end())
       })
       const { send } = yield* direct({ connections: 4 })
-      const failed = yield* bounded("20 seconds")(
+      const failed = yield* bounded(
         Effect.reduce(
           Array.from({ length: 200 }),
           () => 0,
@@ -173,11 +170,11 @@ describe("connections", () => {
       const { pools, send } = yield* direct({ connections: 2 })
       // two connections are begun at once, and the first that is made answers one call after the other
       const calls = Array.from({ length: 2 }, () => Effect.exit(send(origin)))
-      const exits = yield* bounded("5 seconds")(Effect.all(calls, { concurrency: 2 }))
+      const exits = yield* bounded(Effect.all(calls, { concurrency: 2 }))
       assert.isTrue(exits.some(Exit.isSuccess))
-      yield* bounded("2 seconds")(eventually(pools, ([pool]) => pool?.inFlight === 0 && pool.open <= 1))
+      yield* bounded(eventually(pools, ([pool]) => pool?.inFlight === 0 && pool.open <= 1))
       for (let call = 0; call < 3; call++) {
-        assert.strictEqual((yield* bounded("2 seconds")(send(origin, post))).status, 200)
+        assert.strictEqual((yield* bounded(send(origin, post))).status, 200)
       }
     })
   )
@@ -196,7 +193,7 @@ describe("connections", () => {
         })
         const { send } = yield* direct({ http2: { priorKnowledge: true }, connections: 4, maxWait: "5 seconds" })
         const ended: Array<number> = []
-        yield* bounded("20 seconds")(
+        yield* bounded(
           Effect.forEach(
             Array.from({ length: 16 }, (_, caller) => caller),
             (caller) =>
@@ -231,7 +228,7 @@ describe("connections", () => {
       })
       const reason = yield* failure(send(origin))
       assert.strictEqual(reason._tag, "PoolExhausted")
-      yield* bounded("5 seconds")(eventually(pools, ([pool]) => pool?.open === 0))
+      yield* bounded(eventually(pools, ([pool]) => pool?.open === 0))
       sessions = (yield* pools)[0]?.opened ?? 0
       assert.isAtMost(sessions, 2)
     })
@@ -249,7 +246,7 @@ describe("connections", () => {
         }
       })
       const { send } = yield* direct({ http2: { priorKnowledge: true } })
-      const response = yield* bounded("5 seconds")(send(origin, { method: "POST", body: new Uint8Array(200_000) }))
+      const response = yield* bounded(send(origin, { method: "POST", body: new Uint8Array(200_000) }))
       assert.deepStrictEqual([response.status, seen], [200, ["POST", "POST"]])
     })
   )
@@ -271,7 +268,7 @@ describe("connections", () => {
         const { send } = yield* direct({ http2: { priorKnowledge: true } })
         for (let burst = 0; burst < 2; burst++) {
           const calls = Array.from({ length: 60 }, () => send(origin, post))
-          const answers = yield* bounded("10 seconds")(Effect.all(calls, { concurrency: "unbounded" }))
+          const answers = yield* bounded(Effect.all(calls, { concurrency: "unbounded" }))
           assert.deepStrictEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
         }
       })
@@ -308,7 +305,7 @@ describe("connections", () => {
         }, 60)
       })
       const { send } = yield* direct({ http2: { priorKnowledge: true } })
-      yield* bounded("2 seconds")(send(origin))
+      yield* bounded(send(origin))
       const other = yield* Effect.forkChild(send(origin, post))
       yield* Effect.sleep("10 millis")
       const wrong = send(origin, {
@@ -318,7 +315,7 @@ describe("connections", () => {
         body: Stream.make(new Uint8Array(bytes))
       })
       assert.deepInclude(yield* failure(wrong), { code: "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH" })
-      assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(other))).status, 200)
+      assert.strictEqual((yield* bounded(Fiber.join(other))).status, 200)
       assert.strictEqual(connections(), 1)
     })
   )
@@ -348,7 +345,7 @@ describe("connections", () => {
           { method: "PUT", body: new Uint8Array(3) },
           { method: "POST", body: new Uint8Array(100_000) }
         ]
-        for (const request of requests) yield* bounded("2 seconds")(send(origin, request))
+        for (const request of requests) yield* bounded(send(origin, request))
         assert.deepStrictEqual(seen, [undefined, "0", "6", "3", "100000"])
       })
   )
@@ -372,7 +369,7 @@ describe("connections", () => {
           socket.write(answer)
         })
         const { send } = yield* direct({ connections: 1 })
-        yield* bounded("2 seconds")(send(origin))
+        yield* bounded(send(origin))
         // as the system says it of a connection whose peer has reset it a moment ago
         const [socket] = sockets
         if (socket === undefined) return assert.fail("no socket was opened")
@@ -380,7 +377,7 @@ describe("connections", () => {
           socket.destroy(Object.assign(new Error("write EPIPE"), { code: "EPIPE", syscall: "write" }))
           return false
         }
-        assert.strictEqual((yield* bounded("2 seconds")(send(origin, post))).status, 200)
+        assert.strictEqual((yield* bounded(send(origin, post))).status, 200)
         assert.deepStrictEqual([requests, connections()], [2, 2])
       })
   )
@@ -396,26 +393,28 @@ describe("connections", () => {
       const calls = Array.from({ length: 2 }, () =>
         send(origin, { onTimings: ({ connection }) => void told.push(connection) })
       )
-      yield* bounded("5 seconds")(Effect.all(calls, { concurrency: 2 }))
+      yield* bounded(Effect.all(calls, { concurrency: 2 }))
       assert.deepStrictEqual(told.toSorted(), ["new", "reused"])
     })
   )
 
   it.live("an answer that is there beats a limit that is due: a loop that was held up fails no call", () =>
     Effect.gen(function* () {
-      const origin = yield* elsewhere
-      const { send } = yield* direct({ headersTimeout: "200 millis", bodyTimeout: "200 millis" })
+      const { answered, arrived, origin } = yield* elsewhere
+      const limitMillis = 500
+      const { send } = yield* direct({ headersTimeout: limitMillis, bodyTimeout: limitMillis })
       const calls = Effect.all(
         Array.from({ length: 8 }, () => send(origin)),
         { concurrency: 8 }
       )
-      yield* bounded("5 seconds")(calls)
+      yield* bounded(calls)
       const held = yield* Effect.forkChild(calls)
-      // the requests go out, and are answered while nothing here can look
-      yield* Effect.sleep("5 millis")
+      // and are answered while nothing here can look
+      yield* bounded(eventually(Effect.sync(arrived), (count) => count === 16))
       const from = performance.now()
-      while (performance.now() - from < 400);
-      const responses = yield* bounded("5 seconds")(Fiber.join(held))
+      const isOver = (): boolean => performance.now() - from > limitMillis + 100 && answered() === 16
+      while (!isOver() && performance.now() - from < 20_000);
+      const responses = yield* bounded(Fiber.join(held))
       assert.deepStrictEqual(new Set(responses.map(({ status }) => status)), new Set([200]))
     })
   )
@@ -436,12 +435,12 @@ describe("connections", () => {
                 stream.end()
               })
           const { send } = yield* direct({ http2, headerBytes: 40_000 })
-          const response = yield* bounded("5 seconds")(send(origin, { path: "/30000" }))
+          const response = yield* bounded(send(origin, { path: "/30000" }))
           assert.strictEqual(response.headers["x-filler"]?.length, 30_000)
           const reason = yield* failure(send(origin, { path: "/50000" }))
           assert.deepInclude(reason, { _tag: "HeadersTooLarge", of: "response", limit: 40_000 })
           assert.isFalse(Outcome.fromReason(reason).retryable)
-          assert.strictEqual((yield* bounded("5 seconds")(send(origin, { path: "/1" }))).status, 200)
+          assert.strictEqual((yield* bounded(send(origin, { path: "/1" }))).status, 200)
         })
     )
 
@@ -458,19 +457,35 @@ describe("connections", () => {
   })
 })
 
-/** A server in a thread of its own, which answers after 20 ms whatever this thread does meanwhile. */
-const elsewhere: Effect.Effect<string, never, Scope.Scope> = Effect.map(
-  Effect.acquireRelease(
-    Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
-      const worker = new Worker(
-        `const { parentPort } = require("node:worker_threads")
-        const server = require("node:http").createServer((_, response) => setTimeout(() => response.end("ok"), 20))
-        server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))`,
-        { eval: true }
-      )
-      worker.once("message", (port: number) => resume(Effect.succeed({ worker, port })))
-    }),
-    ({ worker }) => Effect.promise(() => worker.terminate())
-  ),
-  ({ port }) => `http://127.0.0.1:${port}`
-)
+/** A server in a thread of its own, which answers after 50 ms whatever this thread does meanwhile. */
+const elsewhere: Effect.Effect<
+  { readonly origin: string; readonly arrived: () => number; readonly answered: () => number },
+  never,
+  Scope.Scope
+> = Effect.suspend(() => {
+  // shared, so that a loop that is held up can read it
+  const counts = new Int32Array(new SharedArrayBuffer(8))
+  return Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
+        const worker = new Worker(
+          `const { parentPort, workerData } = require("node:worker_threads")
+          const answer = (_, response) => {
+            Atomics.add(workerData, 0, 1)
+            setTimeout(() => response.end("ok", () => Atomics.add(workerData, 1, 1)), 50)
+          }
+          const server = require("node:http").createServer(answer)
+          server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))`,
+          { eval: true, workerData: counts }
+        )
+        worker.once("message", (port: number) => resume(Effect.succeed({ worker, port })))
+      }),
+      ({ worker }) => Effect.promise(() => worker.terminate())
+    ),
+    ({ port }) => ({
+      origin: `http://127.0.0.1:${port}`,
+      arrived: () => Atomics.load(counts, 0),
+      answered: () => Atomics.load(counts, 1)
+    })
+  )
+})

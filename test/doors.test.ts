@@ -164,7 +164,7 @@ interface Kept {
   readonly holds: (door: Door) => Effect.Effect<void, unknown, Scope.Scope>
 }
 
-const within = bounded("20 seconds")
+const within = bounded
 
 const promises: ReadonlyArray<Kept> = [
   {

@@ -50,7 +50,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("the identity of a requ
         })
       }).pipe(
         Effect.scoped,
-        bounded("10 seconds"),
+        bounded,
         Effect.provide(
           Logging.layer({ level: "Debug" }).pipe(
             Layer.provideMerge(

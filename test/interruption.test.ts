@@ -2,8 +2,8 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { Backoff } from "holdfast"
 import type { HttpPolicy, Upstream } from "holdfast"
-import { bounded, calling, median, nowMillis, pause, seen, timed } from "./support/calling.ts"
-import type { Facts } from "./support/upstream.ts"
+import { bounded, calling, pause, racingTimer, seen } from "./support/calling.ts"
+import type { Facts, Listener } from "./support/upstream.ts"
 import { Behaviour, TestUpstream } from "./support/upstream.ts"
 
 const unbounded: HttpPolicy.Options = { retry: false, attemptTimeout: false, deadline: false }
@@ -16,7 +16,7 @@ const assertInterrupted = Effect.fnUntraced(function* (
   call: Fiber.Fiber<unknown, unknown>,
   payments: Upstream.Upstream
 ) {
-  const exit = yield* bounded("1 second")(Fiber.await(call))
+  const exit = yield* bounded(Fiber.await(call))
   assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
   if (payments.stages.budget === undefined) return
   assert.deepInclude(yield* payments.stages.budget.snapshot, {
@@ -27,17 +27,28 @@ const assertInterrupted = Effect.fnUntraced(function* (
   })
 })
 
-/** Of 20 measurements: a busy machine stops either process for longer than 100 ms now and then, whoever is to blame. */
-const excused = 2
+/** What has to be over sooner than a timer of this length is done at once: none of these waits has an end of its own. */
+const atOnceMillis = 100
 
-const closedAt = (facts: Facts, ordinal: number): number =>
-  facts.connections.find((connection) => connection.ordinal === ordinal)?.closed?.atMillis ?? Number.NaN
+/**
+ * What the server has seen a little later. It is asked more than once, so that its event loop has turned since: a machine that is busy is
+ * late with all of this, and keeps the order.
+ */
+const factsSoonAfter = Effect.fnUntraced(function* (listener: Listener) {
+  const upstream = yield* TestUpstream
+  yield* pause(atOnceMillis)
+  for (let turn = 0; turn < 5; turn++) yield* upstream.facts(listener)
+  return yield* upstream.facts(listener)
+})
+
+const closingOf = ({ connections }: Facts, ordinal: number) =>
+  connections.find((connection) => connection.ordinal === ordinal)?.closed
 
 layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) => {
   describe.each([
     { security: "plain TCP", options: {} },
     { security: "TLS", options: { tls: {} } }
-  ])("over $security", ({ options, security }) => {
+  ])("over $security", ({ options }) => {
     it.effect.each([
       { state: "waits for the headers", behaviour: Behaviour.http([Behaviour.hang]), body: false },
       { state: "reads the body", behaviour: Behaviour.truncatedBody({ end: "silence" }), body: false },
@@ -49,31 +60,20 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
         body: false
       },
       { state: "sends a body", behaviour: Behaviour.raw([Behaviour.waitForRequestHead]), body: true }
-    ])("the server sees within 100 ms that a caller which $state has gone", ({ behaviour, body, state }) =>
+    ])("the server sees at once that a caller which $state has gone", ({ behaviour, body }) =>
       Effect.gen(function* () {
         const upstream = yield* TestUpstream
         const listener = yield* upstream.listen(behaviour, options)
         const payments = yield* calling(listener, { policy: { ...unbounded, retry: {} } })
         const stream = Stream.concat(Stream.make(new Uint8Array(1_000)), Stream.never)
-        const seenAfter: Array<number> = []
-        for (let ordinal = 1; ordinal <= 20; ordinal++) {
+        for (let ordinal = 1; ordinal <= 5; ordinal++) {
           const call = yield* Effect.forkChild(body ? payments.put("/", { stream }) : payments.get("/"))
           yield* upstream.awaitRequests(listener, ordinal)
           yield* pause(5)
-          const interruptedAt = nowMillis()
           yield* Fiber.interrupt(call)
           yield* assertInterrupted(call, payments)
-          seenAfter.push(closedAt(yield* upstream.awaitConnectionsClosed(listener, ordinal), ordinal) - interruptedAt)
+          assert.deepInclude(closingOf(yield* factsSoonAfter(listener), ordinal), { closedBy: "client" })
         }
-        console.log(
-          `${security}, a caller which ${state}: its going is seen after ${median(seenAfter).toFixed(1)} ms ` +
-            `(median of 20; at most ${Math.max(...seenAfter).toFixed(1)} ms)`
-        )
-        assert.isBelow(median(seenAfter), 50)
-        const late = seenAfter.filter((millis) => !(millis < 100))
-        assert.isAtMost(late.length, excused, `later than 100 ms: ${late.map((millis) => millis.toFixed(1)).join()}`)
-        const { connections } = yield* upstream.awaitNoOpenConnections(listener)
-        assert.isTrue(connections.every(({ closed }) => closed?.closedBy === "client"))
       })
     )
   })
@@ -83,16 +83,15 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
       const upstream = yield* TestUpstream
       const listener = yield* upstream.listen(Behaviour.http([Behaviour.status(503)]))
       const payments = yield* calling(listener, {
-        policy: { retry: { schedule: Backoff.exponential({ base: "150 millis", jitter: "none" }) } }
+        policy: { retry: { schedule: Backoff.exponential({ base: "500 millis", jitter: "none" }) } }
       })
       const call = yield* Effect.forkChild(payments.get("/"))
       yield* upstream.awaitFacts(listener, { responsesSent: 1 })
       yield* pause(momentMillis)
-      const { millis } = yield* timed(Fiber.interrupt(call))
-      assert.isBelow(millis, 50)
+      assert.isTrue((yield* racingTimer(atOnceMillis)(Fiber.interrupt(call))).isFirst)
       const exit = yield* Fiber.await(call)
       assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
-      yield* pause(150 + 2 * momentMillis)
+      yield* pause(500 + 2 * momentMillis)
       const { requestsArrived } = yield* upstream.facts(listener)
       assert.strictEqual(requestsArrived, 1)
       const budget = payments.stages.budget === undefined ? undefined : yield* payments.stages.budget.snapshot
@@ -104,7 +103,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
     Effect.gen(function* () {
       const upstream = yield* TestUpstream
       const listener = yield* upstream.listen(
-        Behaviour.http([Behaviour.answer({ delayMillis: 200, body: "first" }), Behaviour.answer({ body: "later" })])
+        Behaviour.http([Behaviour.answer({ delayMillis: 1_000, body: "first" }), Behaviour.answer({ body: "later" })])
       )
       const payments = yield* calling(listener, {
         policy: { ...unbounded, retry: {} },
@@ -115,14 +114,13 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
       for (let waiting = 0; waiting < 5; waiting++) {
         const call = yield* Effect.forkChild(payments.get("/never"))
         yield* pause(1)
-        const { millis } = yield* timed(Fiber.interrupt(call))
-        assert.isBelow(millis, 50)
+        assert.isTrue((yield* racingTimer(atOnceMillis)(Fiber.interrupt(call))).isFirst)
         const exit = yield* Fiber.await(call)
         assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
       }
       const last = yield* Effect.forkChild(payments.get("/last"))
-      assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(first))).text, "first")
-      assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(last))).text, "later")
+      assert.strictEqual((yield* bounded(Fiber.join(first))).text, "first")
+      assert.strictEqual((yield* bounded(Fiber.join(last))).text, "later")
       const { connectionsOpened, requests } = yield* upstream.facts(listener)
       assert.deepStrictEqual(
         requests.map(({ url }) => url),
@@ -142,8 +140,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
             const payments = yield* calling(target, { policy: { ...unbounded, retry: {} } })
             const call = yield* Effect.forkChild(payments.get("/"))
             yield* pause(momentMillis)
-            const { millis } = yield* timed(Fiber.interrupt(call))
-            assert.isBelow(millis, 50)
+            assert.isTrue((yield* racingTimer(atOnceMillis)(Fiber.interrupt(call))).isFirst)
             yield* assertInterrupted(call, payments)
           })
         )
@@ -171,7 +168,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
       )
       yield* upstream.awaitRequests(listener, 2)
       yield* Fiber.interrupt(abandoned)
-      const tags = (yield* bounded("3 seconds")(Fiber.join(others))).map(({ tag }) => tag)
+      const tags = (yield* bounded(Fiber.join(others))).map(({ tag }) => tag)
       assert.isTrue(
         tags.every((tag) => tag === "Success"),
         tags.join()
@@ -190,7 +187,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
         Effect.timeoutOption("50 millis")
       )
       assert.strictEqual(outcome._tag, "None")
-      assert.isTrue(yield* bounded("1 second")(Deferred.await(cleaned)))
+      assert.isTrue(yield* bounded(Deferred.await(cleaned)))
       yield* upstream.awaitNoOpenConnections(listener)
     })
   )
@@ -204,14 +201,10 @@ layer(TestUpstream.layer, { excludeTestServices: true })("interruption", (it) =>
       for (const behaviour of [Behaviour.http([Behaviour.hang]), Behaviour.truncatedBody({ end: "silence" })]) {
         const listener = yield* upstream.listen(behaviour)
         const payments = yield* calling(listener, { policy })
-        const seenAfter: Array<number> = []
         for (let ordinal = 1; ordinal <= 5; ordinal++) {
-          const outcome = yield* seen(payments.get("/"))
-          const endedAt = nowMillis()
-          assert.strictEqual(outcome.tag, tag)
-          seenAfter.push(closedAt(yield* upstream.awaitNoOpenConnections(listener), ordinal) - endedAt)
+          assert.strictEqual((yield* seen(payments.get("/"))).tag, tag)
+          assert.deepInclude(closingOf(yield* factsSoonAfter(listener), ordinal), { closedBy: "client" })
         }
-        assert.isBelow(median(seenAfter), 100)
       }
     })
   )

@@ -55,7 +55,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("a limit that is due wh
       const fibers = yield* Effect.forEach(Array.from({ length: 8 }), (_, index) => Effect.forkChild(call(api, index)))
       yield* eventually(seen, (length) => length >= before + (policy.bulkhead === undefined ? 8 : 4))
       yield* busy
-      const exits = yield* bounded("5 seconds")(Effect.forEach(fibers, Fiber.await))
+      const exits = yield* bounded(Effect.forEach(fibers, Fiber.await))
       const { hedges } = api.stages.hedge === undefined ? { hedges: 0 } : yield* api.stages.hedge.snapshot
       assert.strictEqual(hedges, 0)
       return { exits, requests: (yield* seen) - before, failed: (yield* failed(api)) - failedBefore }

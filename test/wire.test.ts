@@ -56,7 +56,7 @@ describe("on the wire", () => {
         "GET /na%C3%AFve/a%2Fb%3Fc HTTP/1.1",
         "GET /items?limit=10&q=%C3%A9%20%26 HTTP/1.1"
       ])
-    }).pipe(Effect.scoped, bounded("20 seconds"))
+    }).pipe(Effect.scoped, bounded)
   )
 
   it.live("a redirect is followed to the bytes that the server wrote", () =>
@@ -67,7 +67,7 @@ describe("on the wire", () => {
       const api = yield* calling(server, { policy: { redirects: {} } })
       yield* api.get("/items")
       assert.strictEqual(server.lines()[1], "GET /caf%C3%A9?q=%F0%9F%98%80 HTTP/1.1")
-    }).pipe(Effect.scoped, bounded("20 seconds"))
+    }).pipe(Effect.scoped, bounded)
   )
 
   describe.each(["HTTP/1.1", "HTTP/2"] as const)("over %s", (protocol) => {
@@ -101,7 +101,7 @@ describe("on the wire", () => {
         assert.strictEqual(streamed.reason._tag, "RequestEncodeFailed")
         assert.strictEqual((yield* api.get("/fine")).text, "ok")
         assert.deepStrictEqual([asked, server.connections()], [2, connections])
-      }).pipe(Effect.scoped, bounded("20 seconds"))
+      }).pipe(Effect.scoped, bounded)
     )
 
     it.live("a host of the caller's is the one that is asked for", () =>
@@ -111,7 +111,7 @@ describe("on the wire", () => {
         })
         const answer = yield* api.get("/items", { headers: { Host: "shop.example:8080" } })
         assert.strictEqual(answer.text, "shop.example:8080")
-      }).pipe(Effect.scoped, bounded("20 seconds"))
+      }).pipe(Effect.scoped, bounded)
     )
 
     it.live("a stream's length that is declared is the one that is sent", () =>
@@ -123,7 +123,7 @@ describe("on the wire", () => {
         const stream = Stream.make(Uint8Array.of(1, 2), Uint8Array.of(3, 4))
         const answer = yield* api.post("/items", { stream, headers: { "content-length": "4" } })
         assert.strictEqual(answer.text, "4")
-      }).pipe(Effect.scoped, bounded("20 seconds"))
+      }).pipe(Effect.scoped, bounded)
     )
   })
 })

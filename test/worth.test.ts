@@ -1,9 +1,6 @@
 /**
- * What the policies are worth, with figures: each program asserts a promise, and prints what it measured. All in one file, because
- * its tests run one after the other: two that measure at the same time would measure each other.
+ * What the policies are worth, with figures, where a clock that is moved by hand can tell: each program asserts a promise, and prints what
+ * it measured. What only a real clock can tell is in the drill `worth`.
  */
 import "./worth/outage.ts"
 import "./worth/throttle.ts"
-import "./worth/slowUpstream.ts"
-import "./worth/hedge.ts"
-import "./worth/overload.ts"

@@ -31,7 +31,7 @@ const sentToLedger = Effect.gen(function* () {
   return requests.filter(({ upstream }) => upstream === "ledger")
 })
 
-describe("checkout", { timeout: 5000 }, () => {
+describe("checkout", { timeout: 60_000 }, () => {
   it.effect("takes the customer's currency", () =>
     Effect.gen(function* () {
       assert.deepInclude(yield* pay, inDollars)

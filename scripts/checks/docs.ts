@@ -5,12 +5,13 @@
 //   ```ts          compiled and run; its output is what the `// => text` comments say, line by line
 //   ```ts no-run   compiled only
 
+import { randomUUID } from "node:crypto"
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { join, relative } from "node:path"
 import { parseSync } from "vite"
 import type { Result } from "./command.ts"
-import { forEachWide, root, run } from "./command.ts"
+import { root, run } from "./command.ts"
 import type { Check } from "./report.ts"
 import { count, nothingYet } from "./report.ts"
 import { files } from "./workspace.ts"
@@ -188,6 +189,53 @@ const compile = async (): Promise<ReadonlyMap<string, ReadonlyArray<{ line: numb
   return complaints
 }
 
+/** An example that is a file by now. */
+export interface Program {
+  readonly file: string
+  readonly code: string
+}
+
+/** Runs programs one after the other in one process, and gives what they said, up to the first that spoiled it. */
+const runTogether = async (programs: ReadonlyArray<Program>, limitMillis: number): Promise<ReadonlyArray<Result>> => {
+  const mark = `over ${randomUUID()}`
+  const { stderr, stdout } = await run(
+    process.execPath,
+    [join(root, "scripts/checks/exampleLane.ts"), mark, String(limitMillis), ...programs.map(({ file }) => file)],
+    { timeoutMillis: limitMillis * programs.length }
+  )
+  const said = (output: string): ReadonlyArray<string> => output.split(`${mark}\n`).slice(0, -1)
+  const errors = said(stderr)
+  return said(stdout).map((stdout, index) => {
+    const stderr = errors[index] ?? ""
+    return { code: 0, stdout, stderr, output: stdout + stderr, timedOut: false }
+  })
+}
+
+/**
+ * The programs that are wrong, and why. They share a process, because most of the time of one goes into loading what they all import. One
+ * that is not right in company is judged by itself, so that nothing of another program counts against it.
+ */
+export const wrongOf = async <P extends Program>(
+  programs: ReadonlyArray<P>,
+  limitMillis = timeLimitMillis
+): Promise<ReadonlyMap<P, string>> => {
+  const wrong = new Map<P, string>()
+  for (let rest = programs; rest.length > 0;) {
+    const results = await runTogether(rest, limitMillis)
+    const doubtful = rest.slice(0, results.length + 1).filter(({ code }, index) => {
+      const result = results[index]
+      return result === undefined || judge(code, result) !== undefined
+    })
+    for (const program of doubtful) {
+      const alone = await run(process.execPath, [program.file], { timeoutMillis: limitMillis })
+      const why = judge(program.code, alone)
+      if (why !== undefined) wrong.set(program, why)
+    }
+    rest = rest.slice(results.length + 1)
+  }
+  return wrong
+}
+
 export const docs: Check = {
   name: "docs",
   promise: "every example of the documentation compiles, runs and prints what it says",
@@ -217,12 +265,16 @@ export const docs: Check = {
       failures.push(`outside the examples:\n${elsewhere.map(({ text }) => text).join("\n")}`)
     }
 
-    await forEachWide(runnable, Math.min(2, availableParallelism()), async (fence) => {
-      const program = join(folder, programName(fence))
-      const result = await run(process.execPath, [relative(root, program)], { timeoutMillis: timeLimitMillis })
-      const why = judge(fence.code, result)
-      if (why !== undefined) fail(fence, why)
-    })
+    const width = Math.min(2, availableParallelism())
+    const programs = runnable.map((fence) => ({
+      file: relative(root, join(folder, programName(fence))),
+      code: fence.code,
+      fence
+    }))
+    const lanes = Array.from({ length: width }, (_, lane) => programs.filter((_, index) => index % width === lane))
+    for (const wrong of await Promise.all(lanes.map((lane) => wrongOf(lane)))) {
+      for (const [{ fence }, why] of wrong) fail(fence, why)
+    }
 
     const compiledOnly = fences.filter((fence) => !fence.runs && fence.problem === undefined).length
     return {

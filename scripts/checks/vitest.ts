@@ -79,7 +79,11 @@ export const integration: Check = vitest("integration", "the whole works against
 
 /** By the names of its files: `npm run drill -- servers`. */
 export const drill: Check = {
-  ...vitest("drills", "calls survive what real servers do to them, under load", ["test/drills/**/*.test.ts"]),
+  ...vitest(
+    "drills",
+    "what needs a quiet machine or many minutes holds: real servers, faults by the dozen, exactness, worth",
+    ["test/drills/**/*.test.ts"]
+  ),
   name: "drill",
   isLong: true
 }

@@ -1,79 +1,37 @@
-/**
- * What a client keeps of origins that it calls once: many at once, then 200 000 one after another, each with every stage that is
- * kept for an endpoint. A program of its own, because the heap of a test runner is everybody's. Run with `--expose-gc`; prints its figures as JSON.
- */
-import { Clock, Effect } from "effect"
-import { HttpClient, HttpClientResponse } from "effect/http"
-import { HttpPolicy, ResilientClient } from "holdfast"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { assert, describe, it } from "vitest"
 
-const burst = 20_000
-const origins = 200_000
-
-const collect = (globalThis as { gc?: () => void }).gc
-if (collect === undefined) throw new Error("run it with --expose-gc")
-
-/** Megabytes of heap and of array buffers, which latency histograms are. */
-const megabytes = Effect.promise(async () => {
-  for (let round = 0; round < 3; round++) {
-    collect()
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  const { arrayBuffers, heapUsed } = process.memoryUsage()
-  return Number(((heapUsed + arrayBuffers) / 2 ** 20).toFixed(1))
-})
-
-let aheadMillis = 0
-
-/** The real clock, which the program can put forward: nobody waits for ten minutes of idleness. */
-const ahead = (clock: Clock.Clock): Clock.Clock => {
-  const nanos = (): bigint => BigInt(aheadMillis) * 1_000_000n
-  return {
-    currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + aheadMillis,
-    currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe() + nanos(),
-    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + nanos(),
-    currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + aheadMillis),
-    currentTimeNanos: Effect.sync(() => clock.currentTimeNanosUnsafe() + nanos()),
-    monotonicTimeNanos: Effect.sync(() => clock.monotonicTimeNanosUnsafe() + nanos()),
-    sleep: (duration) => clock.sleep(duration)
-  }
+interface Figures {
+  readonly burst: number
+  readonly origins: number
+  readonly before: number
+  readonly full: number
+  readonly idle: number
+  readonly most: number
+  readonly idleAgain: number
 }
 
-const answering = HttpClient.make((request) =>
-  Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(null, { status: 200 })))
-)
-
-const program = Effect.gen(function* () {
-  const client = answering.pipe(
-    ResilientClient.withPolicy({
-      policy: HttpPolicy.standard({ throttle: {}, bulkhead: {}, adaptiveConcurrency: {}, rateLimit: { limit: 1e9 } })
+/** As a test of the file that asks for it. */
+export const holdsNoIdleOrigins = (count: number): void => {
+  describe("the heap", () => {
+    const title = `is where it was once ${count} origins that were called once are idle`
+    it(title, { timeout: 180_000 }, async () => {
+      const program = fileURLToPath(new URL("program.ts", import.meta.url))
+      const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", program, String(count)])
+      // what the program prints
+      const { before, burst, full, idle, idleAgain, most, origins } = JSON.parse(stdout) as Figures
+      const kilobytes = ((full - before) * 1024) / burst
+      console.log(
+        `heap: ${before} MB before; ${full} MB with ${burst} origins at once (${kilobytes.toFixed(1)} KB each), ${idle} MB once idle; ` +
+          `at most ${most} MB while ${origins} came and went, ${idleAgain} MB once idle`
+      )
+      assert.isAbove(full, before + 20, "the program measures what it should")
+      assert.isBelow(kilobytes, 18, "an endpoint that was called once has no latencies to keep")
+      assert.isBelow(idle, before + 10)
+      assert.isBelow(most, before + 60)
+      assert.isBelow(idleAgain, before + 10)
     })
-  )
-  const call = (number: number) => client.get(`https://tenant-${number}.internal/`)
-  for (let warm = 0; warm < 2000; warm++) yield* call(0)
-  const before = yield* megabytes
-
-  for (let number = 0; number < burst; number++) yield* call(number)
-  const full = yield* megabytes
-
-  // each generation is forgotten when the next but one begins
-  aheadMillis += 20 * 60_000
-  yield* call(0)
-  const idle = yield* megabytes
-
-  // spread over time, 2 a second: what lives is what was used of late
-  let most = 0
-  for (let number = burst; number < burst + origins; number++) {
-    aheadMillis += 500
-    yield* call(number)
-    if (number % 50_000 === 49_999) most = Math.max(most, yield* megabytes)
-  }
-  aheadMillis += 20 * 60_000
-  yield* call(0)
-  const idleAgain = yield* megabytes
-  return { burst, origins, before, full, idle, most, idleAgain }
-})
-
-const figures = await Effect.runPromise(
-  Effect.flatMap(Clock.Clock, (clock) => Effect.provideService(program, Clock.Clock, ahead(clock)))
-)
-console.log(JSON.stringify(figures))
+  })
+}

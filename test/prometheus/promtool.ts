@@ -1,7 +1,7 @@
 /** Prometheus' own judge of pages and rules. */
 import { spawnSync } from "node:child_process"
 
-const waitMillis = 15_000
+const waitMillis = 40_000
 
 export const isInstalled = (): boolean => spawnSync("promtool", ["--version"]).status === 0
 

@@ -177,7 +177,7 @@ const start = async (options: ProxyOptions) => {
     asked,
     open: () => clients.size,
     idle: Effect.promise(async () => {
-      const late = Date.now() + 3_000
+      const late = Date.now() + 20_000
       while (clients.size > 0) {
         if (Date.now() > late) throw new Error(`${clients.size} connections to the proxy are still open`)
         await new Promise((resolve) => setTimeout(resolve, 5))

@@ -18,7 +18,7 @@ export interface Reply {
   readonly value: unknown
 }
 
-const replyMillis = 10_000
+const replyMillis = 40_000
 
 export const isInstalled = (): boolean => isProgramInstalled("redis-server", "--version")
 

@@ -20,6 +20,20 @@ export interface CallingOptions {
   readonly name?: string
 }
 
+/**
+ * The limits of a transport, unless a test sets them: beyond what a test waits for at all. So what is on a busy machine later than it would
+ * be elsewhere runs into none of them, and what hangs until one of them ends it fails the test.
+ */
+export const outOfTheWay: NodeTransport.Options = {
+  maxWait: "2 minutes",
+  keepAlive: "2 minutes",
+  connectTimeout: "2 minutes",
+  sendTimeout: "2 minutes",
+  headersTimeout: "2 minutes",
+  bodyTimeout: "2 minutes",
+  drainTimeout: "2 minutes"
+}
+
 /** undici, trusting what the target's certificates lead to. */
 export const nodeTransport = (
   target: Target,
@@ -27,6 +41,7 @@ export const nodeTransport = (
 ): Layer.Layer<Transport.Transport> =>
   Layer.orDie(
     NodeTransport.layer({
+      ...outOfTheWay,
       ...options,
       ...(target.trustedRoot === undefined ? {} : { tls: { ca: target.trustedRoot, ...options.tls } })
     })
@@ -53,14 +68,15 @@ export const calling = (
 ): Effect.Effect<Upstream.Upstream, never, Scope.Scope> =>
   callingThrough(nodeTransport(target, options.transport), target, options)
 
-/** Dies when the effect takes longer, in real time: a test that would hang says where. */
-export const bounded =
-  (limit: Duration.Input) =>
-  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.timeoutOrElse(self, {
-      duration: limit,
-      orElse: () => Effect.die(new Error(`not finished within ${Duration.format(Duration.fromInputUnsafe(limit))}`))
-    })
+/** Long enough for anything on a machine that does five other things, and shorter than what vitest gives a test. */
+const hangsAfter = Duration.seconds(30)
+
+/** Dies when the effect hangs: a test that would hang says where. It is no judge of how long anything takes. */
+export const bounded = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.timeoutOrElse(self, {
+    duration: hangsAfter,
+    orElse: () => Effect.die(new Error(`not finished within ${Duration.format(hangsAfter)}`))
+  })
 
 export interface Timed<A> {
   readonly value: A
@@ -74,12 +90,33 @@ export const timed = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Time
     return Effect.map(self, (value) => ({ value, millis: performance.now() - start }))
   })
 
+/** In which what was due with a timer, or before it, has been told to whoever waits for it. */
+const turns = 20
+
+/**
+ * The result, and whether it was there before a plain timer of this length that was started with it. A machine that is busy holds both of
+ * them up: so this tells a wait that is too long from a machine that is slow, which a bound on the time cannot. Only of what this process
+ * does alone: another one may be held up by itself.
+ */
+export const racingTimer =
+  (millis: number) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<{ readonly value: A; readonly isFirst: boolean }, E, R> =>
+    Effect.suspend(() => {
+      let isOver = false
+      const later = (left: number): void => {
+        if (left === 0) isOver = true
+        else setImmediate(later, left - 1)
+      }
+      const timer = setTimeout(later, millis, turns)
+      return self.pipe(
+        Effect.map((value) => ({ value, isFirst: !isOver })),
+        Effect.ensuring(Effect.sync(() => clearTimeout(timer)))
+      )
+    })
+
 /** The error of a call that is meant to fail, within a bound; a success or a defect is a fault of the test. */
-export const failure = <A>(
-  call: Effect.Effect<A, CallError.CallError>,
-  limit: Duration.Input = "3 seconds"
-): Effect.Effect<CallError.CallError> =>
-  Effect.flatMap(Effect.exit(bounded(limit)(call)), (exit) => {
+export const failure = <A>(call: Effect.Effect<A, CallError.CallError>): Effect.Effect<CallError.CallError> =>
+  Effect.flatMap(Effect.exit(bounded(call)), (exit) => {
     if (Exit.isSuccess(exit)) return Effect.die(new Error("the call succeeded, and was to fail"))
     const reason = exit.cause.reasons.find(Cause.isFailReason)
     return reason === undefined ? Effect.die(Cause.squash(exit.cause)) : Effect.succeed(reason.error)
@@ -95,11 +132,8 @@ export interface Seen {
 }
 
 /** How a call ended, as a row of a table. */
-export const seen = <A>(
-  call: Effect.Effect<A, CallError.CallError>,
-  limit: Duration.Input = "3 seconds"
-): Effect.Effect<Seen> =>
-  Effect.map(timed(Effect.result(bounded(limit)(call))), ({ millis, value }) => {
+export const seen = <A>(call: Effect.Effect<A, CallError.CallError>): Effect.Effect<Seen> =>
+  Effect.map(timed(Effect.result(bounded(call))), ({ millis, value }) => {
     if (value._tag === "Success") return { tag: "Success", phase: undefined, code: undefined, millis }
     const { reason } = value.failure
     return {

@@ -9,6 +9,7 @@ import { Duration, Effect } from "effect"
 import type { Scope } from "effect"
 import type { Transport } from "holdfast"
 import { type ConnectionPools, NodeTransport } from "holdfast/node"
+import { outOfTheWay } from "./calling.ts"
 import { certificates } from "./certificates.ts"
 
 export type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
@@ -128,6 +129,7 @@ export const direct = (options: NodeTransport.Options = {}): Effect.Effect<Direc
   Effect.gen(function* () {
     const { trustedRoot } = yield* certificates
     const { pools, transport } = yield* NodeTransport.make({
+      ...outOfTheWay,
       drainTimeout: "50 millis",
       tls: { ca: trustedRoot },
       ...options

@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises"
 import { Effect } from "effect"
 import type { Scope } from "effect"
 
-const startMillis = 5_000
+const startMillis = 30_000
 const endMillis = 5_000
 /** Of what a program says, as much as an error repeats. */
 const saidCharacters = 4_000

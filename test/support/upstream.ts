@@ -80,7 +80,7 @@ export interface Upstream {
   readonly stop: (listener: Listener) => Effect.Effect<void>
   readonly facts: (listener: Listener) => Effect.Effect<Facts>
   /**
-   * Gives the facts as soon as the condition holds, or dies, after 5 seconds unless told otherwise, with what it waited
+   * Gives the facts as soon as the condition holds, or dies, after 20 seconds unless told otherwise, with what it waited
    * for and what it got.
    */
   readonly awaitFacts: (
@@ -100,9 +100,10 @@ export interface Upstream {
 }
 
 const host = "127.0.0.1"
-const startMillis = 10_000
-const replyMillis = 5_000
-const exitMillis = 5_000
+/** Far beyond what any of it takes on a machine that is busy: they are there so that nothing hangs. */
+const startMillis = 30_000
+const replyMillis = 20_000
+const exitMillis = 20_000
 
 /**
  * Real time, of purpose: the sockets on the other side know nothing of a TestClock, and a bound that a test's clock

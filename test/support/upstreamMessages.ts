@@ -125,4 +125,4 @@ export type ReplyMessage =
   | { readonly _tag: "Failed"; readonly id: number; readonly message: string }
 
 /** How long a condition on facts may take to hold, unless said otherwise. */
-export const awaitFactsMillis = 5_000
+export const awaitFactsMillis = 20_000

@@ -1,5 +1,8 @@
-import { describe, expect, it } from "vitest"
-import { expectedOf, fencesOf, fencesOfSource, judge } from "../../scripts/checks/docs.ts"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, expect, it, onTestFinished } from "vitest"
+import { expectedOf, fencesOf, fencesOfSource, judge, wrongOf } from "../../scripts/checks/docs.ts"
 
 const ended = { code: 0, stdout: "", stderr: "", output: "", timedOut: false }
 
@@ -79,5 +82,37 @@ describe("documentation examples", () => {
     ["and never end", "// => 1", { stdout: "1\n", code: null, timedOut: true }, "still running after 20 s"]
   ])("fail when they print %s", (_, code, result, said) => {
     expect(judge(code, { ...ended, ...result })).toContain(said)
+  })
+
+  it("share a process, and are judged as if each had its own, whatever the others do", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "holdfast-examples-"))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const codes: Readonly<Record<string, string>> = {
+      right: "console.log(1) // => 1",
+      late: "setTimeout(() => console.log(2), 20) // => 2",
+      wrong: "console.log(3) // => 4",
+      leaves: "process.exit(console.log(5)) // => 5",
+      "leaves something": "globalThis.left = true",
+      "finds nothing": "console.log(globalThis.left) // => undefined",
+      throws: "setTimeout(() => { throw new Error('thrown') })",
+      "waits for ever": "await new Promise(() => {})",
+      "runs for ever": "setInterval(() => {}, 1000)",
+      "says that it failed": "process.exitCode = 3",
+      last: "console.log(6) // => 6"
+    }
+    const programs = Object.entries(codes).map(([name, code]) => {
+      const file = join(folder, `${name}.mjs`)
+      writeFileSync(file, code)
+      return { name, code, file }
+    })
+    const wrong = await wrongOf(programs, 3000)
+    const said = Object.fromEntries([...wrong].map(([{ name }, why]) => [name, why.split("\n")[0]]))
+    expect(said).toEqual({
+      wrong: "it prints something else (- what it says, + what it prints):",
+      throws: "exit code 1",
+      "waits for ever": "exit code 13",
+      "runs for ever": "still running after 20 s",
+      "says that it failed": "exit code 3"
+    })
   })
 })

@@ -1,6 +1,6 @@
 /**
  * What the programs of this folder measure and print with: load that comes whatever becomes of it, and a table that a person
- * reads. `npx vitest run --project=integration test/worth.test.ts` shows it.
+ * reads. `npm run drill -- worth` shows it.
  */
 import { Effect } from "effect"
 

@@ -6,8 +6,8 @@ import { ScriptedTransport } from "holdfast/testing"
 import { callingThrough } from "../support/calling.ts"
 import { openLoop, print } from "./figures.ts"
 
-const perSecond = 100
-const capacityPerSecond = 20
+const perSecond = 50
+const capacityPerSecond = 10
 /** The window of the throttle: what is sent before it is full is not yet what it settles at. */
 const settleSeconds = 120
 const measuredSeconds = 60

@@ -3,7 +3,7 @@ import { Duration } from "effect"
 import * as ErrorCatalog from "../src/ErrorCatalog.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Reason from "../src/Reason.ts"
-import { arbitraryOf, reasonClasses } from "./support/reasonArbitrary.ts"
+import { arbitraryOf, reasonClasses, reasonSized } from "./support/reasonArbitrary.ts"
 
 const entries = Object.entries(ErrorCatalog.table)
 
@@ -78,7 +78,8 @@ describe("ErrorCatalog", () => {
           return
         }
         assert.deepStrictEqual(ErrorCatalog.of(reason), early ? { ...row, applied: "no" } : row)
-      }
+      },
+      reasonSized
     )
   }
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Equal, Schema } from "effect"
 import * as Reason from "../src/Reason.ts"
-import { arbitraryOf, reasonClasses } from "./support/reasonArbitrary.ts"
+import { arbitraryOf, reasonClasses, reasonSized } from "./support/reasonArbitrary.ts"
 
 const encode = Schema.encodeSync(Reason.Reason)
 const decode = Schema.decodeUnknownSync(Reason.Reason)
@@ -19,7 +19,8 @@ describe("Reason", () => {
         assert.strictEqual(arrived.constructor, reasonClass)
         assert.isTrue(Equal.equals(arrived, reason), JSON.stringify(arrived))
         assert.strictEqual(arrived.message, reason.message)
-      }
+      },
+      reasonSized
     )
 
     it.prop(
@@ -28,7 +29,8 @@ describe("Reason", () => {
       ([reason]) => {
         assert.notMatch(reason.message, lineBreak)
         assert.isNotEmpty(reason.message)
-      }
+      },
+      reasonSized
     )
   }
 

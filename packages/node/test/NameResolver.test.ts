@@ -1,9 +1,10 @@
 import dns from "node:dns"
 import { syncBuiltinESMExports } from "node:module"
-import { Clock, Deferred, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { NameResolver } from "@holdfast/node"
+import { bounded } from "../../../test/support/calling.ts"
 import { nameServer } from "./support/nameServer.ts"
 
 const four = (address: string): NameResolver.Address => ({ address, family: 4 })
@@ -429,13 +430,12 @@ describe("name servers", () => {
   it.live("one family may fail, and nobody waits long for it", () =>
     Effect.gen(function* () {
       const server = yield* nameServer((type) => (type === "A" ? { ttl: 60, addresses: ["10.0.0.1"] } : "SERVFAIL"))
-      const resolver = yield* NameResolver.make({ source: { servers: [server.address] }, timeout: "8 seconds" })
+      const resolver = yield* NameResolver.make({ source: { servers: [server.address] }, timeout: "2 minutes" })
       assert.deepStrictEqual(yield* resolver.resolve("a.test"), [four("10.0.0.1")])
 
       server.reply = (type) => (type === "A" ? { ttl: 60, addresses: ["10.0.0.1"] } : "silence")
-      const before = yield* Clock.currentTimeMillis
-      assert.deepStrictEqual(yield* resolver.resolve("b.test"), [four("10.0.0.1")])
-      assert.isBelow((yield* Clock.currentTimeMillis) - before, 2000)
+      // a silence would take a third of the timeout
+      assert.deepStrictEqual(yield* bounded(resolver.resolve("b.test")), [four("10.0.0.1")])
       // half of the answer is not to last
       const entry = (yield* resolver.snapshot).entries.find(({ host }) => host === "b.test")
       assert.isAtMost(Duration.toMillis(entry?.expiresIn ?? Duration.infinity), 1000)

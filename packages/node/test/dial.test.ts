@@ -307,7 +307,7 @@ describe("dial", () => {
         // what fills the queue connects; then nobody does any more
         let isFull = false
         for (let filler = 0; filler < 10 && !isFull; filler++) {
-          const filling = yield* Effect.timeoutOption(dial([four("127.0.0.1")], port), "300 millis")
+          const filling = yield* Effect.timeoutOption(dial([four("127.0.0.1")], port), "1 second")
           isFull = filling._tag === "None"
           if (filling._tag === "Some") yield* Effect.addFinalizer(() => Effect.sync(() => filling.value.destroy()))
         }

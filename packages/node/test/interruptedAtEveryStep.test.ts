@@ -40,7 +40,7 @@ const serving = (make: () => Server) =>
 
 const isSo = (holds: () => boolean, otherwise: string) =>
   eventually(Effect.sync(holds), (value) => value).pipe(
-    Effect.timeoutOrElse({ duration: "2 seconds", orElse: () => Effect.sync(() => assert.fail(otherwise)) })
+    Effect.timeoutOrElse({ duration: "30 seconds", orElse: () => Effect.sync(() => assert.fail(otherwise)) })
   )
 
 const routes = [
@@ -86,7 +86,7 @@ describe("interrupted, at whichever of its steps,", { timeout: 60_000 }, () => {
         yield* atEveryStep(({ fork, name, running }) =>
           Effect.gen(function* () {
             const making = yield* fork(connect(means, route), undefined, { uninterruptible: true })
-            const exit = yield* bounded("5 seconds")(Fiber.await(making))
+            const exit = yield* bounded(Fiber.await(making))
             if (Exit.hasInterrupts(exit)) interrupted++
             else assert.isTrue(Exit.isSuccess(exit), name)
             if (Exit.isSuccess(exit)) exit.value.socket.destroy()
@@ -148,7 +148,7 @@ describe("interrupted, at whichever of its steps,", { timeout: 60_000 }, () => {
             Effect.gen(function* () {
               const scope = yield* Scope.make()
               const call = yield* fork(Scope.provide(scope)(use(transport, request(server.port, given))))
-              const exit = yield* bounded("5 seconds")(Fiber.await(call))
+              const exit = yield* bounded(Fiber.await(call))
               if (Exit.hasInterrupts(exit)) interrupted++
               else assert.isTrue(Exit.isSuccess(exit), name)
               yield* Scope.close(scope, Exit.void)

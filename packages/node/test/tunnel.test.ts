@@ -41,7 +41,7 @@ const open = (proxy: TestProxy, target: string, trusted?: Certificates) =>
 const failureOf = Effect.fnUntraced(function* (options: ProxyOptions, target = "payments.test:443") {
   const proxy = yield* testProxy(options)
   const trusted = options.tls === undefined ? undefined : yield* certificates
-  const error = yield* Effect.flip(open(proxy, target, trusted)).pipe(Effect.timeout("3 seconds"))
+  const error = yield* Effect.flip(open(proxy, target, trusted)).pipe(Effect.timeout("30 seconds"))
   if (!(error instanceof ProxyError)) throw error
   yield* proxy.idle
   const reason = proxyReason(error, target)
@@ -96,7 +96,7 @@ describe.each([{ security: "plain" }, { security: "TLS" }])("a tunnel through a 
           text += String(chunk)
           if (text.length >= 7) resume(Effect.succeed(text))
         })
-      }).pipe(Effect.timeout("3 seconds"))
+      }).pipe(Effect.timeout("30 seconds"))
       assert.strictEqual(read, "first, ")
     })
   )
@@ -165,7 +165,7 @@ describe.each([{ security: "plain" }, { security: "TLS" }])("a tunnel through a 
         const error = yield* open(proxy, "payments.test:443", trusted).pipe(
           Effect.flatMap(({ tunnelled }) => secured(tunnelled, made)),
           Effect.flip,
-          Effect.timeout("3 seconds")
+          Effect.timeout("30 seconds")
         )
         assert.notInstanceOf(error, ProxyError)
         assert.include(
@@ -260,7 +260,7 @@ describe("a socket that has ended", () => {
         yield* Effect.promise(async () => end(socket))
         const error = yield* tunnel(socket, { proxy: targetOf(proxy.port), target: "payments.test:443" }).pipe(
           Effect.flip,
-          Effect.timeout("3 seconds")
+          Effect.timeout("30 seconds")
         )
         assert.strictEqual(error.message, `127.0.0.1:${proxy.port} closed the connection before it answered`)
       }

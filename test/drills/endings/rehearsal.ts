@@ -144,7 +144,7 @@ export const rehearse = Effect.fnUntraced(function* (given: Case, certificates: 
         Effect.provide(observer)
       )
       const exit = yield* Effect.exit(
-        bounded("15 seconds")(Effect.catch(callOf(given, api), (error) => Effect.succeed(ofError(error))))
+        bounded(Effect.catch(callOf(given, api), (error) => Effect.succeed(ofError(error))))
       )
       const told: Told = Exit.isSuccess(exit)
         ? exit.value
@@ -158,7 +158,7 @@ export const rehearse = Effect.fnUntraced(function* (given: Case, certificates: 
         const after = yield* settled(pools.snapshot, ([pool]) => pool?.open === 0)
         if (after[0]?.open !== 0) wrong.push(`a connection that its peer closed is kept: ${JSON.stringify(after)}`)
       }
-      const again = yield* Effect.exit(bounded("15 seconds")(api.get("/next")))
+      const again = yield* Effect.exit(bounded(api.get("/next")))
       const next = Exit.isSuccess(again) ? again.value.text : String(again.cause)
       if (next !== "good") wrong.push(`the next call: ${next}`)
       const left = yield* settled(pools.snapshot, isIdle)

@@ -3,6 +3,12 @@ import { CallError } from "../../src/CallError.ts"
 import * as ProblemDetails from "../../src/ProblemDetails.ts"
 import * as Reason from "../../src/Reason.ts"
 
+/**
+ * Options of a property over reasons. Their headers and problem details are maps of whatever there is: at the size that state machines are
+ * tried with, one of them alone has thousands of values, which find nothing that ten do not.
+ */
+export const reasonSized = { arbitrary: { size: 10 } } as const
+
 /** Every class of the union, as the union lists them. */
 export const reasonClasses = Reason.Reason.members
 

@@ -5,7 +5,7 @@
 import { Effect, Layer, Schema } from "effect"
 import { HttpPolicy, Upstream } from "holdfast"
 import { NodeTransport } from "holdfast/node"
-import { heldResources, leftBehind } from "../support/resources.ts"
+import { heldResources, leftBehind } from "../../support/resources.ts"
 
 const calls = 10_000
 const atOnce = 64

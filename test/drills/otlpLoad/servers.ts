@@ -8,7 +8,7 @@ import * as http from "node:http"
 import { createInterface } from "node:readline"
 import { Effect } from "effect"
 import { OtlpReceiver } from "holdfast/testing"
-import { startFront } from "../support/otlpFront.ts"
+import { startFront } from "../../support/otlpFront.ts"
 
 const upstream = http.createServer((request, response) => {
   request.resume()

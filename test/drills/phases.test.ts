@@ -13,10 +13,10 @@ import { Effect, Stream } from "effect"
 import type { Duration } from "effect"
 import type { CallError, HttpPolicy, Upstream } from "holdfast"
 import type { NodeTransport } from "holdfast/node"
-import type { Seen, Target } from "./support/calling.ts"
-import { calling, median, pause, seen } from "./support/calling.ts"
-import { Behaviour, TestUpstream } from "./support/upstream.ts"
-import { print } from "./worth/figures.ts"
+import type { Seen, Target } from "../support/calling.ts"
+import { calling, median, pause, seen } from "../support/calling.ts"
+import { Behaviour, TestUpstream } from "../support/upstream.ts"
+import { print } from "../worth/figures.ts"
 
 const limits = [50, 200, 500, 1000, 1500]
 const callsEach = 7
@@ -136,10 +136,7 @@ interface Round {
 const measure = (phase: Phase, upstreams: ReadonlyArray<Upstream.Upstream>, limit: number): Effect.Effect<Round> =>
   Effect.all(
     upstreams.map((upstream) =>
-      Effect.all(
-        { outcome: seen(phase.call(upstream), "10 seconds"), timerLate: timerLateness(limit) },
-        { concurrency: "unbounded" }
-      )
+      Effect.all({ outcome: seen(phase.call(upstream)), timerLate: timerLateness(limit) }, { concurrency: "unbounded" })
     ),
     { concurrency: phase.heavy === true ? 1 : "unbounded" }
   ).pipe(

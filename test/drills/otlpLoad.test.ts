@@ -33,7 +33,7 @@ const queueBytes = 524_288
 describe("the OTLP exporter under a thousand calls a second", () => {
   const title = `holds up none of them, takes no more memory than its queue and counts every span that it loses, while a receiver hangs for ${seconds} s`
   it(title, { timeout: 60_000 + seconds * 4_000 }, async () => {
-    const program = fileURLToPath(new URL("load.ts", import.meta.url))
+    const program = fileURLToPath(new URL("otlpLoad/load.ts", import.meta.url))
     const { stdout } = await promisify(execFile)(process.execPath, [
       "--expose-gc",
       program,

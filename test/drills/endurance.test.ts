@@ -12,8 +12,8 @@ import { setTimeout as delay } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { assert, describe, it } from "vitest"
-import { median } from "./support/calling.ts"
-import { freePort } from "./support/program.ts"
+import { median } from "../support/calling.ts"
+import { freePort } from "../support/program.ts"
 
 interface Figures {
   readonly calls: number

@@ -1,0 +1,3 @@
+import { holdsNoIdleOrigins } from "../heap/endpoints.ts"
+
+holdsNoIdleOrigins(200_000)
