@@ -173,6 +173,18 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "It has to end a little before the instant; one microsecond or two."
   },
   {
+    file: "packages/core/src/internal/timer.ts",
+    line: "if (clock === liveClock && millis <= longestMillis) return new PlatformTimer(run, millis, subject)",
+    mutants: [["millis <= longestMillis", "(millis < longestMillis)"]],
+    why: "The sleep of Effect's own clock is that same timer of the platform, up to the same bound."
+  },
+  {
+    file: "packages/core/src/internal/tokenBucket.ts",
+    line: "const found = missing > 0 ? [{ atMillis: state.latestMillis, cost: missing }] : []",
+    mutants: [["missing > 0", "(missing >= 0)"]],
+    why: "Whoever follows a limit from which nothing is taken has nothing taken from it."
+  },
+  {
     file: "packages/core/src/internal/tokenBucket.ts",
     line: "if (first === undefined || first.atMillis >= untilMillis) return",
     mutants: [["first.atMillis >= untilMillis", "(first.atMillis > untilMillis)"]],
