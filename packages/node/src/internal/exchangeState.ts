@@ -178,9 +178,8 @@ const cutShort = (state: ExchangeState): Acts => {
   return settle(state)
 }
 
-/** Tells the caller, if there is nothing left to wait for. */
-const settle = (state: ExchangeState): Acts =>
-  state.wire === "off" && state.body === "ended" ? finish(state, act.succeed) : 0
+/** No more of the body comes: tells the caller, if the wire is off too. */
+const settle = (state: ExchangeState): Acts => (state.wire === "off" ? finish(state, act.succeed) : 0)
 
 const finish = (state: ExchangeState, how: Acts): Acts => {
   if (state.caller === "gone") return 0

@@ -203,7 +203,7 @@ class Stream implements WireControl {
 
   #head(stream: http2.ClientHttp2Stream, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
     if (this.#isOver) return
-    this.#hasHead ||= status >= 200
+    this.#hasHead = true
     this.#listener.onResponseStart(this, status, fields)
     if (this.#isOver) return
     stream.on("data", (chunk: Buffer) => {
