@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, Metric, References } from "effect"
+import { Duration, Effect, Layer, Logger, Metric, Redacted, References } from "effect"
 import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Otlp } from "@holdfast/telemetry"
@@ -157,6 +157,46 @@ describe("the OTLP exporter", () => {
       [1000, 2000, 4000, 16_000, 30_000, 30_000]
     )
     assert.strictEqual(backoffOf(3, 1), 2000)
+  })
+
+  it.effect("sends the headers that it is given, those that are secret too", () => {
+    const heads: Array<Readonly<Record<string, string>>> = []
+    const client = HttpClient.make((request) =>
+      Effect.sync(() => {
+        heads.push(request.headers)
+        return HttpClientResponse.fromWeb(request, new Response(null, { status: 200 }))
+      })
+    )
+    return Effect.gen(function* () {
+      yield* span
+      yield* Otlp.flush
+      assert.deepInclude(heads[0], { "x-api-key": "s3cret", "x-tenant": "shop" })
+    }).pipe(
+      Effect.provide(
+        Layer.provide(
+          Otlp.layer({
+            url: "http://collector.internal",
+            signals: ["traces"],
+            headers: { "X-Api-Key": Redacted.make("s3cret"), "x-tenant": "shop" }
+          }),
+          Layer.succeed(HttpClient.HttpClient, client)
+        )
+      )
+    )
+  })
+
+  it.live("an interval longer than any timer is not one that is over at once", () => {
+    const receiver = scripted([200])
+    return Effect.gen(function* () {
+      yield* span
+      yield* Effect.sleep("50 millis")
+      assert.deepStrictEqual(receiver.asked, [])
+    }).pipe(Effect.provide(exporting(receiver, [], { exportIntervals: { traces: "100 days" } })))
+  })
+
+  it("takes the least of each bound", () => {
+    const least = { maxBatchItems: 1, maxQueueBytes: 1, maxQueueBatches: 1, timeout: 1, giveUpAfter: 1 }
+    assert.isDefined(Otlp.layerFetch({ url: "http://127.0.0.1:4318", ...least, shutdownTimeout: 0 }))
   })
 
   it.each([
