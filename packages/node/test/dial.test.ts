@@ -105,6 +105,26 @@ describe("dial", () => {
     })
   )
 
+  it.live("an address that follows one that failed has as long for itself as any other", () =>
+    Effect.gen(function* () {
+      const started = vi.spyOn(globalThis, "setTimeout")
+      const cleared = vi.spyOn(globalThis, "clearTimeout")
+      yield* Effect.addFinalizer(() => Effect.sync(() => vi.restoreAllMocks()))
+      const { connect, opened } = scripted({
+        "10.0.0.1": { code: "ECONNREFUSED", afterMillis: 5 },
+        "10.0.0.2": "black hole",
+        "10.0.0.3": "black hole"
+      })
+      const given = [four("10.0.0.1"), four("10.0.0.2"), four("10.0.0.3")]
+      const dialling = yield* Effect.forkChild(dial(given, 1, { connect, attemptDelayMillis: 61_009 }))
+      while (opened.length < 2) yield* Effect.sleep("2 millis")
+      const waits = started.mock.results.filter((_, index) => started.mock.calls[index]?.[1] === 61_009)
+      const running = waits.filter(({ value }) => !cleared.mock.calls.some(([handle]) => handle === value))
+      assert.deepStrictEqual([waits.length, running.length], [2, 1])
+      yield* Fiber.interrupt(dialling)
+    })
+  )
+
   it.live("dials no further address once it is connected, or has been left", () =>
     Effect.gen(function* () {
       const port = yield* listening("127.0.0.1")
