@@ -270,7 +270,6 @@ describe("the retry budget's state machine", () => {
     })
   })
 
-
   describe("that gets another time to live", () => {
     const startMillis = 1_000_500
     const made = (): State.BudgetState => {

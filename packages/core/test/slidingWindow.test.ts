@@ -188,7 +188,6 @@ describe("the sliding window", () => {
     assert.strictEqual(SlidingWindow.waitFor(state, 50, 1, 0), 6950, "never to an earlier time")
   })
 
-
   it.prop(
     "a window that follows another lets through what the other would have let through",
     [limit, happenings],

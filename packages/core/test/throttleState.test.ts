@@ -279,7 +279,6 @@ describe("the throttle's state machine", () => {
     }
   })
 
-
   describe("that gets another window", () => {
     const startMillis = 1_000_000
     const filled = (): State.ThrottleState => {
@@ -292,17 +291,20 @@ describe("the throttle's state machine", () => {
       return [requests, accepts]
     }
 
-    it.each([12_345, 70_000, 240_000])("of %i ms remembers what it has counted for that long, and no longer", (other) => {
-      const state = filled()
-      const before = State.peek(state, startMillis)
-      State.reshape(state, { ...state.shape, windowMillis: other })
-      assert.deepStrictEqual(State.peek(state, startMillis), before)
-      assert.deepStrictEqual(counted(state, startMillis + 0.9 * other), [10, 2])
-      // what was counted counts for the end of the slice in which the time was
-      const endMillis = startMillis + windowMillis / State.sliceCount
-      assert.deepStrictEqual(counted(state, endMillis + other), [0, 0])
-      assert.deepStrictEqual(State.peek(state, endMillis + other).probabilities, [0, 0, 0, 0])
-    })
+    it.each([12_345, 70_000, 240_000])(
+      "of %i ms remembers what it has counted for that long, and no longer",
+      (other) => {
+        const state = filled()
+        const before = State.peek(state, startMillis)
+        State.reshape(state, { ...state.shape, windowMillis: other })
+        assert.deepStrictEqual(State.peek(state, startMillis), before)
+        assert.deepStrictEqual(counted(state, startMillis + 0.9 * other), [10, 2])
+        // what was counted counts for the end of the slice in which the time was
+        const endMillis = startMillis + windowMillis / State.sliceCount
+        assert.deepStrictEqual(counted(state, endMillis + other), [0, 0])
+        assert.deepStrictEqual(State.peek(state, endMillis + other).probabilities, [0, 0, 0, 0])
+      }
+    )
 
     it("counts what comes then beside it", () => {
       const state = filled()

@@ -184,7 +184,6 @@ describe("the token bucket", () => {
     assert.strictEqual(TokenBucket.waitFor(state, 0, 1, 0), 1100)
   })
 
-
   it.prop(
     "a bucket that follows another, in which nobody gave a time back, gives what the other would have given",
     [shape, happenings],

@@ -70,7 +70,7 @@ describe("a gathering", () => {
     for (const piece of pieces) gathering.add(piece)
     const given = gathering.take()
     assert.deepStrictEqual(
-      given.map((piece) => pieces.indexOf(piece)),
+      given.map((piece) => pieces.findIndex((one) => one === piece)),
       [0, 1, -1, 3]
     )
     gathering.add(pieces[0] ?? new Uint8Array(0))

@@ -3,7 +3,13 @@ import * as net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { Http2Wire } from "../src/internal/http2Wire.ts"
-import { isOfStream, NotBegunError, StreamEndedError, UnprocessedError, type WireRequest } from "../src/internal/wire.ts"
+import {
+  isOfStream,
+  NotBegunError,
+  StreamEndedError,
+  UnprocessedError,
+  type WireRequest
+} from "../src/internal/wire.ts"
 import { connectedTo, type Hearing, hearing, holdingSockets, owning, requestTo } from "./support/wires.ts"
 
 type Handler = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, raw: ReadonlyArray<string>) => void
@@ -229,7 +235,6 @@ describe("HTTP/2 on one socket", () => {
       Effect.gen(function* () {
         const { send } = yield* wired((stream) => stream.resume())
         const failure = new Error("the disk is gone")
-        // eslint-disable-next-line require-yield
         async function* failing(): AsyncGenerator<Uint8Array> {
           throw failure
         }
@@ -271,10 +276,10 @@ describe("HTTP/2 on one socket", () => {
       Effect.gen(function* () {
         const { send } = yield* wired((stream) => {
           stream.additionalHeaders({ ":status": 103, link: "</a>" })
-          stream.respond(
-            { ":status": 201, "set-cookie": ["a=1", "b=2", "c=3"], constructor: "x", "x-a": "1" },
-            { waitForTrailers: true, sendDate: false } as http2.ServerStreamResponseOptions
-          )
+          stream.respond({ ":status": 201, "set-cookie": ["a=1", "b=2", "c=3"], constructor: "x", "x-a": "1" }, {
+            waitForTrailers: true,
+            sendDate: false
+          } as http2.ServerStreamResponseOptions)
           stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }))
           stream.end("body")
         })

@@ -153,10 +153,21 @@ describe("the length of an interim response", () => {
   it("is that of three digits, the first of them a one", () => {
     for (const version of ["0", "1", "9"]) {
       for (const status of ["100", "102", "199", "190", "109"]) {
-        assert.strictEqual(interimLength(Buffer.from(`HTTP/1.${version} ${status}\r\n\r\n`)), 16, `${version} ${status}`)
+        assert.strictEqual(
+          interimLength(Buffer.from(`HTTP/1.${version} ${status}\r\n\r\n`)),
+          16,
+          `${version} ${status}`
+        )
       }
     }
-    for (const wrong of ["HTTP/1./ 100", "HTTP/1.: 100", "HTTP/1.1 1/0", "HTTP/1.1 10:", "HTTP/1.1 200", "http/1.1 100"]) {
+    for (const wrong of [
+      "HTTP/1./ 100",
+      "HTTP/1.: 100",
+      "HTTP/1.1 1/0",
+      "HTTP/1.1 10:",
+      "HTTP/1.1 200",
+      "http/1.1 100"
+    ]) {
       assert.strictEqual(interimLength(Buffer.from(`${wrong}\r\n\r\n`)), 0, wrong)
     }
   })

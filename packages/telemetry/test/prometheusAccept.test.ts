@@ -15,7 +15,10 @@ describe("the format of the page", () => {
     ["text/plain;q=0.5,application/openmetrics-text;q=0.5", "openMetrics"],
     ["text/plain;q=0.6,application/openmetrics-text;q=0.5", "text"],
     ["text/plain;q=0.2,text/plain;version=0.0.4;q=0.6,application/openmetrics-text;q=0.5", "text"],
-    ["application/openmetrics-text;q=0.5,application/openmetrics-text;version=1.0.0;q=0.1,text/plain;q=0.4", "openMetrics"],
+    [
+      "application/openmetrics-text;q=0.5,application/openmetrics-text;version=1.0.0;q=0.1,text/plain;q=0.4",
+      "openMetrics"
+    ],
     ["application/openmetrics-text;q=0.001", "openMetrics"],
     // a weight that is none counts as none
     ["application/openmetrics-text;q=2", "text"],
