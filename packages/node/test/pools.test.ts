@@ -14,7 +14,6 @@ const figures: PoolFigures = {
   inFlight: 5,
   waiting: 6,
   opened: 30,
-  closed: 18,
   failed: 0,
   refused: 0
 }
