@@ -300,6 +300,36 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "In the key it is `null` then, and nothing that has a number is."
   },
   {
+    file: "packages/telemetry/src/internal/recordedSpan.ts",
+    line: 'if (typeof value === "string") return value',
+    mutants: [["return value", ";"]],
+    why: "A text is the text of itself."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheusPage.ts",
+    line: "const charactersPerTurn = 131_072",
+    mutants: [
+      ["131_072", "131073"],
+      ["131_072", "131071"]
+    ],
+    why: "Pieces of some such length; nobody waits for one character."
+  },
+  {
+    file: "packages/telemetry/src/internal/textTable.ts",
+    line: "const widths = columns.map((_, index) => Math.max(...lines.map((line) => line[index]?.length ?? 0)))",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "The title is in every column, and is not empty."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: 'const bucket = ending === "interrupted" || ending === "refused" ? -1 : bucketOf(durationMillis)',
+    mutants: [["1", "2"]],
+    why: "Any number below 0 is no bucket."
+  },
+  {
     file: "packages/telemetry/src/internal/durationBuckets.ts",
     line: "for (; bucket < bucketCount - 1; bucket++) {",
     mutants: [
