@@ -300,6 +300,15 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "In the key it is `null` then, and nothing that has a number is."
   },
   {
+    file: "packages/telemetry/src/Logging.ts",
+    line: "if (kept >= 1) return logger.log(options)",
+    mutants: [
+      ["kept >= 1", "(kept > 1)"],
+      ["return logger.log(options)", ";"]
+    ],
+    why: "The short way: what is kept at 1 is kept whatever its share is."
+  },
+  {
     file: "packages/telemetry/src/internal/recordedSpan.ts",
     line: 'if (typeof value === "string") return value',
     mutants: [["return value", ";"]],

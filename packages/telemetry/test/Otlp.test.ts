@@ -194,6 +194,17 @@ describe("the OTLP exporter", () => {
     }).pipe(Effect.provide(exporting(receiver, [], { exportIntervals: { traces: "100 days" } })))
   })
 
+  it.effect("what it has not begun to send counts as nothing, and a signal that is left out as nothing for good", () => {
+    const receiver = scripted([200])
+    return Effect.gen(function* () {
+      const { logs, metrics, traces } = yield* Otlp.stats
+      const dropped = { overflow: 0, oversized: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 }
+      const pending = { pending: 0, pendingBatches: 0, pendingBytes: 0 }
+      const none = { offered: 0, arrived: 0, dropped, ...pending, requests: 0, lastFailure: undefined }
+      assert.deepStrictEqual([logs, metrics, traces], [none, none, none])
+    }).pipe(Effect.provide(exporting(receiver, [])))
+  })
+
   it("takes the least of each bound", () => {
     const least = { maxBatchItems: 1, maxQueueBytes: 1, maxQueueBatches: 1, timeout: 1, giveUpAfter: 1 }
     assert.isDefined(Otlp.layerFetch({ url: "http://127.0.0.1:4318", ...least, shutdownTimeout: 0 }))
@@ -207,7 +218,10 @@ describe("the OTLP exporter", () => {
     [{ maxQueueBatches: -1 }, /maxQueueBatches must be/],
     [{ timeout: 0 }, /timeout must be longer than zero, got 0ms/],
     [{ giveUpAfter: Duration.zero }, /giveUpAfter must be longer than zero/],
-    [{ exportIntervals: { logs: 0 } }, /exportIntervals.logs must be longer than zero/]
+    [{ exportIntervals: { logs: 0 } }, /exportIntervals.logs must be longer than zero/],
+    [{ shutdownTimeout: -1 }, /shutdownTimeout must not be negative, got -1ms/],
+    // what no type lets through comes out of a file
+    [{ signals: ["traces", "profiles" as "logs"] }, /signals must be of traces, metrics, logs, got profiles/]
   ] as const)("refuses %o", (options, message) => {
     assert.throws(() => Otlp.layerFetch({ url: "http://127.0.0.1:4318", ...options }), RangeError, message)
   })
