@@ -13,14 +13,14 @@ const responding = (
   const state = { given: 0, isLeft: false }
   const body = new ReadableStream<Uint8Array>(
     {
-      pull: (controller) => {
+      pull: async (controller) => {
         const piece = pieces[state.given]
         if (piece !== undefined) {
           state.given++
           controller.enqueue(new TextEncoder().encode(piece))
         } else if (then === "ends") controller.close()
         else if (then === "fails") controller.error(new Error("cut"))
-        else return new Promise(() => {})
+        else await new Promise(() => {})
       },
       cancel: () => {
         state.isLeft = true

@@ -194,16 +194,19 @@ describe("the OTLP exporter", () => {
     }).pipe(Effect.provide(exporting(receiver, [], { exportIntervals: { traces: "100 days" } })))
   })
 
-  it.effect("what it has not begun to send counts as nothing, and a signal that is left out as nothing for good", () => {
-    const receiver = scripted([200])
-    return Effect.gen(function* () {
-      const { logs, metrics, traces } = yield* Otlp.stats
-      const dropped = { overflow: 0, oversized: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 }
-      const pending = { pending: 0, pendingBatches: 0, pendingBytes: 0 }
-      const none = { offered: 0, arrived: 0, dropped, ...pending, requests: 0, lastFailure: undefined }
-      assert.deepStrictEqual([logs, metrics, traces], [none, none, none])
-    }).pipe(Effect.provide(exporting(receiver, [])))
-  })
+  it.effect(
+    "what it has not begun to send counts as nothing, and a signal that is left out as nothing for good",
+    () => {
+      const receiver = scripted([200])
+      return Effect.gen(function* () {
+        const { logs, metrics, traces } = yield* Otlp.stats
+        const dropped = { overflow: 0, oversized: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 }
+        const pending = { pending: 0, pendingBatches: 0, pendingBytes: 0 }
+        const none = { offered: 0, arrived: 0, dropped, ...pending, requests: 0, lastFailure: undefined }
+        assert.deepStrictEqual([logs, metrics, traces], [none, none, none])
+      }).pipe(Effect.provide(exporting(receiver, [])))
+    }
+  )
 
   it("takes the least of each bound", () => {
     const least = { maxBatchItems: 1, maxQueueBytes: 1, maxQueueBatches: 1, timeout: 1, giveUpAfter: 1 }
