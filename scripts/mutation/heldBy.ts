@@ -10,10 +10,12 @@ interface Holding {
   readonly tests: ReadonlyArray<string>
 }
 
-const node = (names: string, ...tests: ReadonlyArray<string>): Holding => ({
-  modules: `packages/node/src/${names}.ts`,
-  tests
-})
+const of =
+  (owner: string) =>
+  (names: string, ...tests: ReadonlyArray<string>): Holding => ({ modules: `packages/${owner}/src/${names}.ts`, tests })
+
+const node = of("node")
+const telemetry = of("telemetry")
 
 const holdings: ReadonlyArray<Holding> = [
   node("internal/http2Wire", "connections", "pool", "wire", "answers"),
@@ -28,7 +30,8 @@ const holdings: ReadonlyArray<Holding> = [
   node("internal/tunnel", "proxy"),
   node("NodeTransport", "transport", "pool", "tls"),
   node("Proxy", "proxy"),
-  node("NameResolver", "names")
+  node("NameResolver", "names"),
+  telemetry("{Otlp,internal/otlpDelivery}", "otlp")
 ]
 
 /** The tests that hold a module from outside its package, from the root. */
