@@ -309,6 +309,22 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "The short way: what is kept at 1 is kept whatever its share is."
   },
   {
+    file: "packages/telemetry/src/internal/otlpProtobuf.ts",
+    line: "const itemBytes = 256",
+    mutants: [
+      ["256", "0"],
+      ["256", "255"],
+      ["256", "257"]
+    ],
+    why: "How much is set aside at first; what it does not hold makes it grow."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheusText.ts",
+    line: "const sorted = [...this.families.values()].sort((one, other) => (one.name < other.name ? -1 : 1))",
+    mutants: [["1", "2"]],
+    why: "A sort looks at the sign alone."
+  },
+  {
     file: "packages/telemetry/src/internal/recordedSpan.ts",
     line: 'if (typeof value === "string") return value',
     mutants: [["return value", ";"]],

@@ -356,7 +356,11 @@ steep_seconds_count 1
         const trace = new RegExp(` # \\{trace_id="${traceId}",span_id="${spanId}"\\} (0.04|600) [0-9.]+$`)
         assert.match(traced[0] ?? "", /le="0.05"\} 3 /)
         assert.match(traced[1] ?? "", /le="\+Inf"\} 4 /)
-        for (const line of traced) assert.match(line, trace)
+        for (const line of traced) {
+          assert.match(line, trace)
+          // in seconds, as OpenMetrics has it
+          assert.closeTo(Number(line.split(" ").at(-1)), Date.now() / 1000, 60)
+        }
         assert.notInclude((yield* fetched({})).body, traceId)
       }).pipe(Effect.provide(Metrics.layer()))
     )
