@@ -172,6 +172,23 @@ describe("answers", () => {
       )
     }
 
+    it.live.each(codings)(
+      "a %s error that is cut has its status, what came of its body, and says that it is cut",
+      (coding) =>
+        Effect.gen(function* () {
+          const body = Array.from({ length: 5000 }, (_, index) => `line ${index}`).join("\n")
+          const whole = packed[coding](body)
+          const { origin } = yield* serveBytes((socket) => {
+            socket.write(`HTTP/1.1 503 Busy\r\ncontent-encoding: ${coding}\r\ncontent-length: ${whole.length}\r\n\r\n`)
+            socket.end(whole.subarray(0, whole.length - 20))
+          })
+          const { send } = yield* direct()
+          const response = yield* bounded("5 seconds")(send(origin))
+          assert.deepStrictEqual([response.status, response.bodyComplete], [503, false])
+          assert.isTrue(body.startsWith(text(response.body)))
+        })
+    )
+
     it.live("of a bomb in an error's body no more is unpacked than is kept", () =>
       Effect.gen(function* () {
         const mebibyte = Buffer.alloc(1_048_576)

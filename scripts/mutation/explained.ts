@@ -173,6 +173,18 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "It has to end a little before the instant; one microsecond or two."
   },
   {
+    file: "packages/core/src/internal/timer.ts",
+    line: "if (clock === liveClock && millis <= longestMillis) return new PlatformTimer(run, millis, subject)",
+    mutants: [["millis <= longestMillis", "(millis < longestMillis)"]],
+    why: "The sleep of Effect's own clock is that same timer of the platform, up to the same bound."
+  },
+  {
+    file: "packages/core/src/internal/tokenBucket.ts",
+    line: "const found = missing > 0 ? [{ atMillis: state.latestMillis, cost: missing }] : []",
+    mutants: [["missing > 0", "(missing >= 0)"]],
+    why: "Whoever follows a limit from which nothing is taken has nothing taken from it."
+  },
+  {
     file: "packages/core/src/internal/tokenBucket.ts",
     line: "if (first === undefined || first.atMillis >= untilMillis) return",
     mutants: [["first.atMillis >= untilMillis", "(first.atMillis > untilMillis)"]],
@@ -286,6 +298,61 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "if (nameless === undefined) return 0",
     mutants: [["return 0", "return undefined"]],
     why: "In the key it is `null` then, and nothing that has a number is."
+  },
+  {
+    file: "packages/telemetry/src/Logging.ts",
+    line: "if (kept >= 1) return logger.log(options)",
+    mutants: [
+      ["kept >= 1", "(kept > 1)"],
+      ["return logger.log(options)", ";"]
+    ],
+    why: "The short way: what is kept at 1 is kept whatever its share is."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlpProtobuf.ts",
+    line: "const itemBytes = 256",
+    mutants: [
+      ["256", "0"],
+      ["256", "255"],
+      ["256", "257"]
+    ],
+    why: "How much is set aside at first; what it does not hold makes it grow."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheusText.ts",
+    line: "const sorted = [...this.families.values()].sort((one, other) => (one.name < other.name ? -1 : 1))",
+    mutants: [["1", "2"]],
+    why: "A sort looks at the sign alone."
+  },
+  {
+    file: "packages/telemetry/src/internal/recordedSpan.ts",
+    line: 'if (typeof value === "string") return value',
+    mutants: [["return value", ";"]],
+    why: "A text is the text of itself."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheusPage.ts",
+    line: "const charactersPerTurn = 131_072",
+    mutants: [
+      ["131_072", "131073"],
+      ["131_072", "131071"]
+    ],
+    why: "Pieces of some such length; nobody waits for one character."
+  },
+  {
+    file: "packages/telemetry/src/internal/textTable.ts",
+    line: "const widths = columns.map((_, index) => Math.max(...lines.map((line) => line[index]?.length ?? 0)))",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "The title is in every column, and is not empty."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: 'const bucket = ending === "interrupted" || ending === "refused" ? -1 : bucketOf(durationMillis)',
+    mutants: [["1", "2"]],
+    why: "Any number below 0 is no bucket."
   },
   {
     file: "packages/telemetry/src/internal/durationBuckets.ts",

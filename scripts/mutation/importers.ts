@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { basename, dirname, join, normalize } from "node:path"
 import { parseSync } from "vite"
 import { files, packages } from "../checks/workspace.ts"
+import { heldBy } from "./heldBy.ts"
 
 export interface Importers {
   /** Test files that exercise a module, the nearest first. */
@@ -32,6 +33,10 @@ export const importers = (root: string): Importers => {
         .toSorted(({ rank: [steps, size] }, { rank: [others, otherSize] }) => steps - others || size - otherSize)
         .map(({ test }) => test)
       const own = all.filter((test) => test.startsWith("packages/"))
+      const named = own.filter((test) => sharesName(test, module))
+      const held = heldBy(module)
+      // those that hold it from outside come after its own, and before what only comes upon it
+      if (held.length > 0) return [...new Set([...named, ...held, ...own])]
       return own.length > 0 ? own : all
     }
   }

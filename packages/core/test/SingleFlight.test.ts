@@ -49,6 +49,26 @@ describe("SingleFlight", () => {
     })
   )
 
+  it.effect.each([
+    { from: "enforce", to: "enforce", runs: 1 },
+    { from: "enforce", to: "observe", runs: 2 },
+    { from: "observe", to: "enforce", runs: 2 }
+  ] as const)("made of a living one, from $from to $to, a call that it has makes $runs", ({ from, runs, to }) =>
+    Effect.gen(function* () {
+      const living = make({ mode: from, maxCallers: 1 })
+      const { counts, effect } = counted()
+      const first = yield* Effect.forkChild(living.run("key", effect))
+      yield* TestClock.adjust("50 millis")
+      // the new one's bound counts
+      const next = SingleFlight.make<string, string, string>({ mode: to, maxCallers: 2 }, living)
+      const second = yield* Effect.forkChild(next.run("key", effect))
+      yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(yield* Fiber.joinAll([first, second]), ["answer", "answer"])
+      assert.strictEqual(counts.started, runs)
+      assert.deepInclude(yield* next.snapshot, nothing)
+    })
+  )
+
   it.effect("nothing is kept after the end: the next call runs anew, after a success and after a failure", () =>
     Effect.gen(function* () {
       const flights = make()

@@ -232,4 +232,9 @@ describe("hedgeState", () => {
     assert.isTrue(closed(outcomes.asked))
     assert.isFalse(closed(outcomes.transient))
   })
+
+  it("a learned delay lies above the quantile by all that a tracker cannot tell, 1/64 of it, and by no more", () => {
+    const latencies: State.Latencies = { record: () => {}, count: () => 100, quantileMillis: () => 6400 }
+    assert.strictEqual(State.callStarted(State.makeHedgeState(shape(), latencies), 0), 6500)
+  })
 })

@@ -269,4 +269,42 @@ describe("the retry budget's state machine", () => {
       assert.strictEqual(spend(state, 0), 20)
     })
   })
+
+  describe("that gets another time to live", () => {
+    const startMillis = 1_000_500
+    const made = (): State.BudgetState => {
+      const state = State.makeBudgetState({ ttlMillis, deposit: 1000, reserve: 0, ...unlimitedInFlight })
+      for (let call = 0; call < 3; call++) State.callStarted(state, startMillis)
+      return state
+    }
+
+    it.each([2500, 20_000, 33_333])("of %i ms keeps what is left of it for that long, and no longer", (other) => {
+      const state = made()
+      State.reshape(state, { ...state.shape, ttlMillis: other })
+      assert.strictEqual(State.balance(state, startMillis), 3000)
+      assert.strictEqual(State.balance(state, startMillis + 0.85 * other), 3000)
+      // what was saved counts for the end of the slice in which the time was
+      assert.strictEqual(State.balance(state, startMillis + ttlMillis / 10 + other), 0)
+    })
+
+    it("goes on with what comes then, and with who is in flight", () => {
+      const state = made()
+      State.reshape(state, { ...state.shape, ttlMillis: 20_000, minimumInFlight: 1, inFlightRatio: 0 })
+      State.callStarted(state, startMillis + 15_000)
+      assert.strictEqual(State.balance(state, startMillis + 15_000), 4000)
+      assert.strictEqual(State.balance(state, startMillis + 30_000), 1000)
+      State.retryStarted(state)
+      assert.isFalse(State.tryWithdraw(state, startMillis + 30_000, 1000), "one retry is in flight")
+      State.retryEnded(state)
+      assert.isTrue(State.tryWithdraw(state, startMillis + 30_000, 1000))
+      assert.strictEqual(state.callsInFlight, 4)
+    })
+
+    it("or only other shares, forgets nothing of when it was saved", () => {
+      const state = made()
+      State.reshape(state, { ...state.shape, reserve: 500 })
+      assert.strictEqual(State.balance(state, startMillis), 3500)
+      assert.strictEqual(State.balance(state, startMillis + ttlMillis), 500)
+    })
+  })
 })

@@ -187,4 +187,43 @@ describe("the sliding window", () => {
     SlidingWindow.postpone(state, 50, 100)
     assert.strictEqual(SlidingWindow.waitFor(state, 50, 1, 0), 6950, "never to an earlier time")
   })
+
+  it.prop(
+    "a window that follows another lets through what the other would have let through",
+    [limit, happenings],
+    ([limit, events]) => {
+      const before = makeWindow(limit)
+      const { latest } = play(before, events)
+      // whoever waits there has gone
+      const now = latest + 10 * windowMillis
+      for (const cost of [1, 1, limit]) {
+        SlidingWindow.take(before, now, cost, SlidingWindow.waitFor(before, now, cost, -Infinity))
+      }
+      const next = makeWindow(limit)
+      SlidingWindow.follow(next, SlidingWindow.used(before))
+      for (const later of [0, 1, 500, 999, 1000, 2500]) {
+        for (const cost of [0.25, 1, limit]) {
+          assert.strictEqual(
+            SlidingWindow.waitFor(next, now + later, cost, -Infinity),
+            SlidingWindow.waitFor(before, now + later, cost, -Infinity)
+          )
+        }
+        assert.strictEqual(SlidingWindow.remaining(next, now + later), SlidingWindow.remaining(before, now + later))
+        assert.strictEqual(SlidingWindow.waiting(next, now + later), SlidingWindow.waiting(before, now + later))
+      }
+    }
+  )
+
+  it("a window that follows another holds what comes to what went over the other, entry by entry", () => {
+    const before = makeWindow(3)
+    for (const nowMillis of [100, 200, 300]) SlidingWindow.take(before, nowMillis, 1, 0)
+    const next = makeWindow(3)
+    SlidingWindow.follow(next, SlidingWindow.used(before))
+    assert.deepStrictEqual(SlidingWindow.used(next), [
+      { atMillis: 100, cost: 1 },
+      { atMillis: 200, cost: 1 },
+      { atMillis: 300, cost: 1 }
+    ])
+    assert.deepStrictEqual(waits(next, 3, 300), [800, 900, 1000])
+  })
 })

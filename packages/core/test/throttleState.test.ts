@@ -278,4 +278,41 @@ describe("the throttle's state machine", () => {
       assert.strictEqual(State.peek(state, 5000).requests, 1)
     }
   })
+
+  describe("that gets another window", () => {
+    const startMillis = 1_000_000
+    const filled = (): State.ThrottleState => {
+      const state = make()
+      for (let call = 0; call < 10; call++) State.answered(state, startMillis, call % 4, call < 2)
+      return state
+    }
+    const counted = (state: State.ThrottleState, nowMillis: number) => {
+      const { accepts, requests } = State.peek(state, nowMillis)
+      return [requests, accepts]
+    }
+
+    it.each([12_345, 70_000, 240_000])(
+      "of %i ms remembers what it has counted for that long, and no longer",
+      (other) => {
+        const state = filled()
+        const before = State.peek(state, startMillis)
+        State.reshape(state, { ...state.shape, windowMillis: other })
+        assert.deepStrictEqual(State.peek(state, startMillis), before)
+        assert.deepStrictEqual(counted(state, startMillis + 0.9 * other), [10, 2])
+        // what was counted counts for the end of the slice in which the time was
+        const endMillis = startMillis + windowMillis / State.sliceCount
+        assert.deepStrictEqual(counted(state, endMillis + other), [0, 0])
+        assert.deepStrictEqual(State.peek(state, endMillis + other).probabilities, [0, 0, 0, 0])
+      }
+    )
+
+    it("counts what comes then beside it", () => {
+      const state = filled()
+      State.reshape(state, { ...state.shape, windowMillis: 240_000, multiplier: 3 })
+      State.answered(state, startMillis + 120_000, critical, true)
+      assert.deepStrictEqual(counted(state, startMillis + 120_000), [11, 3])
+      assert.deepStrictEqual(counted(state, startMillis + 250_000), [1, 1])
+      assert.strictEqual(state.shape.multiplier, 3)
+    })
+  })
 })

@@ -183,4 +183,43 @@ describe("the token bucket", () => {
     TokenBucket.postpone(state, 0, 1000)
     assert.strictEqual(TokenBucket.waitFor(state, 0, 1, 0), 1100)
   })
+
+  it.prop(
+    "a bucket that follows another, in which nobody gave a time back, gives what the other would have given",
+    [shape, happenings],
+    ([of, all]) => {
+      const before = TokenBucket.makeBucketState(of)
+      const events = all.filter(({ event }) => event !== "giveBack")
+      const { latest } = play(before, events)
+      const next = TokenBucket.makeBucketState(of)
+      TokenBucket.follow(next, TokenBucket.used(before))
+      // whoever waits there has his time; what comes after him is asked
+      const now = Math.max(latest, before.last?.atMillis ?? 0)
+      for (const later of [0, 1, 50, 10_000]) {
+        for (const tokens of [0.5, of.capacity]) {
+          assert.closeTo(
+            TokenBucket.waitFor(next, now + later, tokens, -Infinity),
+            TokenBucket.waitFor(before, now + later, tokens, -Infinity),
+            0.01
+          )
+        }
+      }
+    }
+  )
+
+  it("a bucket that follows a larger one is empty at most, and one that follows a smaller lacks what was taken", () => {
+    const large = bucket(5, 100)
+    for (let count = 0; count < 5; count++) TokenBucket.take(large, 1000, 1, 0)
+    const small = bucket(2, 100)
+    TokenBucket.follow(small, TokenBucket.used(large))
+    assert.strictEqual(TokenBucket.waitFor(small, 1000, 1, -Infinity), 100)
+    const larger = bucket(7, 100)
+    TokenBucket.follow(larger, TokenBucket.used(large))
+    assert.strictEqual(TokenBucket.remaining(larger, 1000), 2)
+    assert.deepStrictEqual(TokenBucket.used(bucket(5, 100)), [])
+    // half of what was taken has come back
+    TokenBucket.waitFor(large, 1250, 1, -Infinity)
+    TokenBucket.take(large, 1250, 0, 0)
+    assert.deepStrictEqual(TokenBucket.used(large), [{ atMillis: 1250, cost: 2.5 }])
+  })
 })

@@ -500,6 +500,31 @@ describe("what is not sent", () => {
   )
 })
 
+describe("a wait for the rate limit", () => {
+  it.effect("is told when its caller leaves, as long as it was, and none is told that was none", () =>
+    observed(
+      { "*": [ok] },
+      { rateLimit: { limit: 1, window: "1 second" } }
+    )((api, { heard }) =>
+      Effect.gen(function* () {
+        const waits = () => heard.filter(([event]) => event === "waited")
+        yield* TestClock.adjust("10 seconds")
+        yield* api.get("/a")
+        assert.deepStrictEqual(waits(), [])
+        const call = yield* fork(api.get("/b"))
+        yield* TestClock.adjust("400 millis")
+        yield* Fiber.interrupt(call)
+        assert.deepStrictEqual(waits(), [["waited", ["rateLimit", 400]]])
+        // its time is the next caller's
+        const next = yield* fork(api.get("/c"))
+        yield* TestClock.adjust("600 millis")
+        yield* Fiber.join(next)
+        assert.deepStrictEqual(waits().at(-1), ["waited", ["rateLimit", 600]])
+      })
+    )
+  )
+})
+
 describe("shared reads", () => {
   it.effect("a call that joins another is told so, and makes no attempt", () =>
     observed(

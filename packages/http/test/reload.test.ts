@@ -1,6 +1,7 @@
 import { Duration, Effect, Fiber } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
+import * as Bulkhead from "@holdfast/core/Bulkhead"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
@@ -182,6 +183,29 @@ describe("reload", () => {
         assert.deepInclude(yield* stage(api.stages.bulkhead).snapshot, { inFlight: 1, queued: 1 })
         yield* TestClock.adjust("2 seconds")
         yield* Effect.forEach([first, second], Fiber.join)
+      })
+    )
+  )
+
+  it.effect("a bulkhead of which no more is said than that it is there has the bounds of any such bulkhead", () =>
+    upstream(
+      { "*": [after("1 second", ok)] },
+      { bulkhead: { maxConcurrent: 1, maxQueue: 0 } }
+    )((api) =>
+      Effect.gen(function* () {
+        const living = api.stages.bulkhead
+        yield* api.reload(HttpPolicy.make({ bulkhead: {} }))
+        assert.strictEqual(api.stages.bulkhead, living)
+        const { maxConcurrent, maxQueue } = Bulkhead.defaults
+        const calls = yield* Effect.forEach(Array.from({ length: maxConcurrent + maxQueue }), () => fork(api.get("/a")))
+        assert.strictEqual((yield* Effect.flip(api.get("/a"))).reason._tag, "BulkheadFull")
+        assert.deepInclude(yield* stage(api.stages.bulkhead).snapshot, {
+          limit: maxConcurrent,
+          inFlight: maxConcurrent,
+          queued: maxQueue
+        })
+        yield* TestClock.adjust("1 minute")
+        yield* Effect.forEach(calls, Fiber.await)
       })
     )
   )

@@ -203,11 +203,8 @@ export const fromEnvironment = (
  * @category getters
  * @since 0.1.0
  */
-export const proxyFor = (settings: Settings, destination: Destination): ProxyTarget | undefined => {
-  const proxy = settings[destination.scheme]
-  if (proxy === undefined) return undefined
-  return isExempt(settings.exemptions, destination.host, destination.port) ? undefined : proxy
-}
+export const proxyFor = (settings: Settings, destination: Destination): ProxyTarget | undefined =>
+  isExempt(settings.exemptions, destination.host, destination.port) ? undefined : settings[destination.scheme]
 
 interface Variable {
   readonly name: string

@@ -51,6 +51,59 @@ describe("a peer that closes connections without a word", () => {
     }
   )
 
+  it("is shown by closes within 50 ms of an answer, at least 20 ms apart", () => {
+    const at = (unusedMillis: number, apartMillis: number): number => {
+      const peer = makeAbruptPeer()
+      for (let count = 0; count < 3; count++) closedUnused(peer, unusedMillis, 1000 + count * apartMillis)
+      return restMillis(peer)
+    }
+    assert.isAbove(at(50, 20), 0)
+    assert.strictEqual(at(50.1, 20), 0)
+    assert.strictEqual(at(50, 19.9), 0)
+    assert.isAbove(at(0, 20), 0)
+  })
+
+  it("has its connections rest for 2 ms and twice as long as it took at most, 50 ms in all", () => {
+    assert.deepStrictEqual(
+      [0, 0.3, 1, 10, 23, 24, 25, 50].map((millis) => restMillis(shown(3, millis))),
+      [2, 3, 4, 22, 48, 50, 50, 50]
+    )
+    const peer = shown(2, 9)
+    closedUnused(peer, 1, 9000)
+    assert.strictEqual(restMillis(peer), 20, "the longest time counts")
+  })
+
+  it("is cleared by sixteen connections in a row that are used again, or by four when it is only suspected", () => {
+    const cleared = (closes: number): number => {
+      const peer = shown(closes, 10)
+      let count = 0
+      for (; peer.closes > 0 && count < 100; count++) usedAgain(peer)
+      return count
+    }
+    assert.deepStrictEqual([1, 2, 3, 9].map(cleared), [4, 4, 16, 16])
+  })
+
+  it("is not cleared by connections that are used again, when one of them is closed in between", () => {
+    const peer = shown(3, 10)
+    for (let round = 1; round < 5; round++) {
+      for (let count = 0; count < 15; count++) usedAgain(peer)
+      // even at the very moment of the last one
+      closedUnused(peer, 1, 3000)
+    }
+    assert.strictEqual(restMillis(peer), 22)
+  })
+
+  it("that was cleared is shown by closes of its own time alone", () => {
+    const peer = shown(3, 20)
+    for (let count = 0; count < 16; count++) usedAgain(peer)
+    for (let count = 0; count < 3; count++) closedUnused(peer, 1, 10_000 + count * 1000)
+    assert.strictEqual(restMillis(peer), 4)
+    for (let count = 0; count < 15; count++) usedAgain(peer)
+    assert.strictEqual(restMillis(peer), 4)
+    usedAgain(peer)
+    assert.strictEqual(restMillis(peer), 0)
+  })
+
   it.prop(
     "whatever happens: a rest is no time, or one that is longer than none and bounded by what was seen",
     [Arbitrary.array(int(0, 99), { maxLength: 60 })],

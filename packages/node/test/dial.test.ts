@@ -7,7 +7,6 @@ import { Deferred, Effect, Exit, Fiber } from "effect"
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import type { Address } from "../src/internal/addressOrder.ts"
-import { aMoment } from "./support/tlsServer.ts"
 import { claim, type Connect, dial, type DialError, type DialOptions, dialUnix } from "../src/internal/dial.ts"
 
 const four = (address: string): Address => ({ address, family: 4 })
@@ -105,16 +104,37 @@ describe("dial", () => {
     })
   )
 
+  it.live("an address that follows one that failed has as long for itself as any other", () =>
+    Effect.gen(function* () {
+      const started = vi.spyOn(globalThis, "setTimeout")
+      const cleared = vi.spyOn(globalThis, "clearTimeout")
+      yield* Effect.addFinalizer(() => Effect.sync(() => vi.restoreAllMocks()))
+      const { connect, opened } = scripted({
+        "10.0.0.1": { code: "ECONNREFUSED", afterMillis: 5 },
+        "10.0.0.2": "black hole",
+        "10.0.0.3": "black hole"
+      })
+      const given = [four("10.0.0.1"), four("10.0.0.2"), four("10.0.0.3")]
+      const dialling = yield* Effect.forkChild(dial(given, 1, { connect, attemptDelayMillis: 61_009 }))
+      while (opened.length < 2) yield* Effect.sleep("2 millis")
+      const waits = started.mock.results.filter((_, index) => started.mock.calls[index]?.[1] === 61_009)
+      const running = waits.filter(({ value }) => !cleared.mock.calls.some(([handle]) => handle === value))
+      assert.deepStrictEqual([waits.length, running.length], [2, 1])
+      yield* Fiber.interrupt(dialling)
+    })
+  )
+
   it.live("dials no further address once it is connected, or has been left", () =>
     Effect.gen(function* () {
       const port = yield* listening("127.0.0.1")
       const won = scripted({ "10.0.0.1": 5, "10.0.0.2": "black hole" })
       const given = [four("10.0.0.1"), four("10.0.0.2")]
-      yield* dialled(given, port, { connect: won.connect, attemptDelayMillis: 30 })
+      yield* dialled(given, port, { connect: won.connect, attemptDelayMillis: 500 })
       const left = scripted({ "10.0.0.1": "black hole", "10.0.0.2": "black hole" })
-      const dialling = dial(given, port, { connect: left.connect, attemptDelayMillis: 30 })
+      const dialling = dial(given, port, { connect: left.connect, attemptDelayMillis: 500 })
       yield* Fiber.interrupt(yield* Effect.forkChild(dialling, { startImmediately: true }))
-      yield* aMoment
+      // a busy machine connects within the delay too
+      yield* Effect.sleep("600 millis")
       assert.deepStrictEqual([won.addresses(), left.addresses()], [["10.0.0.1"], ["10.0.0.1"]])
     })
   )

@@ -76,7 +76,10 @@ const run = (
   const state = State.makeExchangeState()
   for (const event of [...(beginnings[index] ?? []), ...then]) {
     const before = { ...state }
-    see(event, before, events[event](state), { ...state })
+    const acts = events[event](state)
+    // an assertion for each of millions would take minutes
+    if (typeof acts !== "number") assert.fail(`${event} says nothing`)
+    see(event, before, acts, { ...state })
   }
   return state
 }
@@ -198,6 +201,32 @@ describe("the state of an exchange", () => {
       assert.strictEqual(State.again(state), 0)
       assert.strictEqual(state.wire, "receiving")
     }
+  })
+
+  it("a request is sent once, after it was begun, and begun once, after it got a connection", () => {
+    const state = run(0, [])
+    assert.isFalse(State.begun(state))
+    assert.isFalse(State.sent(state))
+    State.granted(state)
+    assert.isFalse(State.sent(state))
+    assert.isTrue(State.begun(state))
+    assert.isFalse(State.begun(state))
+    assert.isTrue(State.sent(state))
+    assert.isFalse(State.sent(state))
+  })
+
+  it("an exchange says how far it has come, and whether it holds a connection", () => {
+    const said = beginnings.slice(0, 4).map((_, index) => {
+      const state = run(index, [])
+      return [State.phaseOf(state), State.isGranted(state)]
+    })
+    assert.deepStrictEqual(said, [
+      ["connect", false],
+      ["connect", true],
+      ["wait", true],
+      ["receive", true]
+    ])
+    assert.strictEqual(State.phaseOf(run(0, ["granted", "begun"])), "send")
   })
 
   it("whoever has left before its request is begun, never begins it", () => {

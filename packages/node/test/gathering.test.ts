@@ -63,4 +63,36 @@ describe("a gathering", () => {
     // the first one is kept as it came
     assert.isBelow(bytes, 65_536 + 3 * 10_000)
   })
+
+  it("a piece of a kilobyte or more is kept as it is, and a smaller one is copied, but for the first", () => {
+    const gathering = new Gathering()
+    const pieces = [new Uint8Array(10), new Uint8Array(1024), new Uint8Array(1023), new Uint8Array(5000)]
+    for (const piece of pieces) gathering.add(piece)
+    const given = gathering.take()
+    assert.deepStrictEqual(
+      given.map((piece) => pieces.findIndex((one) => one === piece)),
+      [0, 1, -1, 3]
+    )
+    gathering.add(pieces[0] ?? new Uint8Array(0))
+    assert.strictEqual(gathering.whole(), pieces[0], "one that is alone is given as it came")
+  })
+
+  it("small pieces are put together in blocks of 4 KB, and twice as large each time, up to 64 KB", () => {
+    const gathering = new Gathering()
+    for (let count = 0; count <= 400; count++) gathering.add(new Uint8Array(1000))
+    const sizes = gathering.take().map(({ buffer }) => buffer.byteLength)
+    assert.deepStrictEqual(sizes.slice(0, 8), [1000, 4096, 8192, 16_384, 32_768, 65_536, 65_536, 65_536])
+  })
+
+  it("a block that has room goes on being used after what was in it was taken", () => {
+    const gathering = new Gathering()
+    gathering.add(new Uint8Array(2000))
+    gathering.add(Uint8Array.of(1))
+    const [, first] = gathering.take()
+    gathering.add(new Uint8Array(2000))
+    gathering.add(Uint8Array.of(2))
+    const [, second] = gathering.take()
+    assert.strictEqual(second?.buffer, first?.buffer)
+    assert.deepStrictEqual([...(first ?? []), ...(second ?? [])], [1, 2])
+  })
 })

@@ -100,6 +100,29 @@ describe("a socket without interim responses", () => {
     assert.strictEqual(read(), `${answers[0]}more`)
   })
 
+  it("what was held of an answer that never came is no part of the next one", () => {
+    const { all: read, filter, give } = reading()
+    filter.expectHead()
+    give(Buffer.from("HTTP/1.1 1"))
+    filter.expectHead()
+    give(Buffer.from(answers[0] ?? ""))
+    assert.strictEqual(read(), answers[0])
+  })
+
+  it("takes thirty-two interim responses out of what comes before an answer, for each answer anew, and no more", () => {
+    const { all: read, filter, give } = reading()
+    const [interim = "", , early = ""] = interims
+    let wanted = ""
+    for (const extra of [0, 1]) {
+      filter.expectHead()
+      // in pieces, and at once
+      for (let count = 0; count < 16; count++) give(Buffer.from(interim))
+      give(Buffer.from(interim.repeat(16) + early.repeat(extra) + answers[0]))
+      wanted += early.repeat(extra) + answers[0]
+    }
+    assert.strictEqual(read(), wanted)
+  })
+
   it("a server that sends nothing else is not followed for ever", () => {
     const { all: read, filter, give } = reading()
     filter.expectHead()
@@ -123,5 +146,37 @@ describe("the length of an interim response", () => {
     assert.strictEqual(interimLength(Buffer.from("HTTP/1.1 2")), 0)
     assert.strictEqual(interimLength(Buffer.from("HTTP/1.1 101")), 0)
     assert.strictEqual(interimLength(Buffer.from("HTTP/2")), 0)
+    assert.strictEqual(interimLength(Buffer.alloc(0)), undefined)
+    assert.strictEqual(interimLength(Buffer.from("HTTP/1.1 10")), undefined)
+  })
+
+  it("is that of three digits, the first of them a one", () => {
+    for (const version of ["0", "1", "9"]) {
+      for (const status of ["100", "102", "199", "190", "109"]) {
+        assert.strictEqual(
+          interimLength(Buffer.from(`HTTP/1.${version} ${status}\r\n\r\n`)),
+          16,
+          `${version} ${status}`
+        )
+      }
+    }
+    for (const wrong of [
+      "HTTP/1./ 100",
+      "HTTP/1.: 100",
+      "HTTP/1.1 1/0",
+      "HTTP/1.1 10:",
+      "HTTP/1.1 200",
+      "http/1.1 100"
+    ]) {
+      assert.strictEqual(interimLength(Buffer.from(`${wrong}\r\n\r\n`)), 0, wrong)
+    }
+  })
+
+  it("is not waited for beyond 16 KB", () => {
+    const head = "HTTP/1.1 103 Early Hints\r\nlink: "
+    const ofLength = (length: number, end: string) => Buffer.from(head.padEnd(length - end.length, "x") + end)
+    assert.strictEqual(interimLength(ofLength(16_384, "")), undefined)
+    assert.strictEqual(interimLength(ofLength(16_385, "")), 0)
+    assert.strictEqual(interimLength(ofLength(16_384, "\r\n\r\n")), 16_384)
   })
 })

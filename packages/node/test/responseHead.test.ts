@@ -53,4 +53,18 @@ describe("the head of a response", () => {
     const bare = responseHead(200, {})
     assert.deepStrictEqual([bare.announcedBytes, bare.coding, bare.size], [0, undefined, 0])
   })
+
+  it("has a field that is called as what every object has, and no prototype of another's making", () => {
+    const fields: NodeJS.Dict<string | Array<string>> = Object.create(null)
+    fields["__proto__"] = "x"
+    const { headers, size } = responseHead(200, fields)
+    assert.deepStrictEqual(Object.keys(headers), ["__proto__"])
+    assert.strictEqual(Object.getOwnPropertyDescriptor(headers, "__proto__")?.value, "x")
+    assert.strictEqual(Object.getPrototypeOf(headers), Object.prototype)
+    assert.strictEqual(size, 9 + 1 + 32)
+  })
+
+  it("leaves out what a field does not say", () => {
+    assert.deepStrictEqual(responseHead(200, { etag: undefined }).headers, {})
+  })
 })

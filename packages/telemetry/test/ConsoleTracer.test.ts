@@ -210,4 +210,18 @@ describe("the console tracer", () => {
   ] as const)("refuses %o", (options, message) => {
     assert.throws(() => ConsoleTracer.layer(options), RangeError, message)
   })
+
+  it.effect("shows times from the beginning of a trace, whenever that was", () =>
+    Effect.gen(function* () {
+      const { blocks, write } = collecting()
+      yield* after(3_600_000)
+      yield* Effect.provide(
+        Effect.withSpan(Effect.andThen(after(10), Effect.withSpan(after(30), "child")), "root"),
+        ConsoleTracer.layer({ write })
+      )
+      const [, root = "", child = ""] = blocks[0]?.split("\n") ?? []
+      assert.match(root, /40 ms {2}ok$/)
+      assert.match(child, /30 ms {2}ok$/)
+    })
+  )
 })

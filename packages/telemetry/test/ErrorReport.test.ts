@@ -44,6 +44,12 @@ describe("ErrorReport", () => {
           ["stock", "GET /items/{sku}", "ERR_STATUS_SERVICE_UNAVAILABLE", 1]
         ]
       )
+      // of those that are as bad, in whatever order they came, by name
+      callEnded(call({ upstream: "accounts" }), failed(unavailable))
+      callEnded(call({ upstream: "zones" }), failed(unavailable))
+      callEnded(call({ upstream: "mail" }), failed(unavailable))
+      const alone = (yield* groups).filter(({ calls }) => calls === 1).map(({ upstream }) => upstream)
+      assert.deepStrictEqual(alone, ["accounts", "mail", "payments", "stock", "stock", "zones"])
       assert.strictEqual((yield* ErrorReport.read("payments")).groups.length, 1)
       assert.strictEqual((yield* ErrorReport.read("nobody")).groups.length, 0)
     }).pipe(Effect.provide(ErrorReport.layer()))

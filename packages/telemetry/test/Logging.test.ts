@@ -104,6 +104,25 @@ describe("Logging", () => {
       })
     )
 
+    it.effect("what is logged alone is the body as it is, and beside other things or a text one of a list", () =>
+      Effect.gen(function* () {
+        const program = Effect.gen(function* () {
+          yield* Effect.log([1, 2])
+          yield* Effect.log([1, 2], [3])
+          yield* Effect.log("sizes", [1, 2])
+        })
+        const lines = yield* written(program, {})
+        assert.deepStrictEqual(
+          lines.map((line) => JSON.parse(line).body),
+          [
+            [1, 2],
+            [[1, 2], [3]],
+            ["sizes", [1, 2]]
+          ]
+        )
+      })
+    )
+
     it.effect("every level has its number", () =>
       Effect.gen(function* () {
         const levels = ["Trace", "Debug", "Info", "Warn", "Error", "Fatal"] as const
@@ -402,7 +421,8 @@ describe("Logging", () => {
         assert.deepInclude(lines[0]?.attributes, {
           "holdfast.degraded": "retry",
           "error.type": "ERR_STATUS_SERVICE_UNAVAILABLE",
-          "holdfast.attempts": 2
+          "holdfast.attempts": 2,
+          "holdfast.duration": 1.24
         })
         assert.strictEqual(lines[0]?.span_id, spanId)
         assert.strictEqual(lines[1]?.attributes["holdfast.degraded"], "hedge")

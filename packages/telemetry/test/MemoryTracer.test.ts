@@ -109,7 +109,8 @@ describe("the memory tracer", () => {
     }).pipe(Effect.provide(MemoryTracer.layer()))
   )
 
-  it("refuses to keep nothing", () => {
+  it("keeps one span, and refuses to keep nothing", () => {
+    assert.isDefined(MemoryTracer.layer({ maxSpans: 1 }))
     assert.throws(
       () => MemoryTracer.layer({ maxSpans: 0 }),
       RangeError,

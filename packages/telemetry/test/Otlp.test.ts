@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, Metric, References } from "effect"
+import { Duration, Effect, Layer, Logger, Metric, Redacted, References } from "effect"
 import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Otlp } from "@holdfast/telemetry"
@@ -159,6 +159,60 @@ describe("the OTLP exporter", () => {
     assert.strictEqual(backoffOf(3, 1), 2000)
   })
 
+  it.effect("sends the headers that it is given, those that are secret too", () => {
+    const heads: Array<Readonly<Record<string, string>>> = []
+    const client = HttpClient.make((request) =>
+      Effect.sync(() => {
+        heads.push(request.headers)
+        return HttpClientResponse.fromWeb(request, new Response(null, { status: 200 }))
+      })
+    )
+    return Effect.gen(function* () {
+      yield* span
+      yield* Otlp.flush
+      assert.deepInclude(heads[0], { "x-api-key": "s3cret", "x-tenant": "shop" })
+    }).pipe(
+      Effect.provide(
+        Layer.provide(
+          Otlp.layer({
+            url: "http://collector.internal",
+            signals: ["traces"],
+            headers: { "X-Api-Key": Redacted.make("s3cret"), "x-tenant": "shop" }
+          }),
+          Layer.succeed(HttpClient.HttpClient, client)
+        )
+      )
+    )
+  })
+
+  it.live("an interval longer than any timer is not one that is over at once", () => {
+    const receiver = scripted([200])
+    return Effect.gen(function* () {
+      yield* span
+      yield* Effect.sleep("50 millis")
+      assert.deepStrictEqual(receiver.asked, [])
+    }).pipe(Effect.provide(exporting(receiver, [], { exportIntervals: { traces: "100 days" } })))
+  })
+
+  it.effect(
+    "what it has not begun to send counts as nothing, and a signal that is left out as nothing for good",
+    () => {
+      const receiver = scripted([200])
+      return Effect.gen(function* () {
+        const { logs, metrics, traces } = yield* Otlp.stats
+        const dropped = { overflow: 0, oversized: 0, refused: 0, exhausted: 0, partial: 0, unencodable: 0, shutdown: 0 }
+        const pending = { pending: 0, pendingBatches: 0, pendingBytes: 0 }
+        const none = { offered: 0, arrived: 0, dropped, ...pending, requests: 0, lastFailure: undefined }
+        assert.deepStrictEqual([logs, metrics, traces], [none, none, none])
+      }).pipe(Effect.provide(exporting(receiver, [])))
+    }
+  )
+
+  it("takes the least of each bound", () => {
+    const least = { maxBatchItems: 1, maxQueueBytes: 1, maxQueueBatches: 1, timeout: 1, giveUpAfter: 1 }
+    assert.isDefined(Otlp.layerFetch({ url: "http://127.0.0.1:4318", ...least, shutdownTimeout: 0 }))
+  })
+
   it.each([
     [{ url: "collector:4318" }, /url must be an http or https url/],
     [{ url: "" }, /url must be an http or https url, got none/],
@@ -167,7 +221,10 @@ describe("the OTLP exporter", () => {
     [{ maxQueueBatches: -1 }, /maxQueueBatches must be/],
     [{ timeout: 0 }, /timeout must be longer than zero, got 0ms/],
     [{ giveUpAfter: Duration.zero }, /giveUpAfter must be longer than zero/],
-    [{ exportIntervals: { logs: 0 } }, /exportIntervals.logs must be longer than zero/]
+    [{ exportIntervals: { logs: 0 } }, /exportIntervals.logs must be longer than zero/],
+    [{ shutdownTimeout: -1 }, /shutdownTimeout must not be negative, got -1ms/],
+    // what no type lets through comes out of a file
+    [{ signals: ["traces", "profiles" as "logs"] }, /signals must be of traces, metrics, logs, got profiles/]
   ] as const)("refuses %o", (options, message) => {
     assert.throws(() => Otlp.layerFetch({ url: "http://127.0.0.1:4318", ...options }), RangeError, message)
   })

@@ -186,4 +186,14 @@ describe("Windows", () => {
       )
     }
   })
+
+  it.effect("within its first second a window says how many there were, and not how many there would be", () =>
+    Effect.gen(function* () {
+      const { callEnded } = yield* observers
+      callEnded(call(), succeeded(1))
+      callEnded(call(), succeeded(1))
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual((yield* windows("stock")).calls.last10Seconds.ratePerSecond, 2)
+    }).pipe(Effect.provide(Windows.layer()))
+  )
 })

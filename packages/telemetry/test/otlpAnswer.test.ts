@@ -51,6 +51,14 @@ describe("a receiver's answer", () => {
     })
   })
 
+  it("in protobuf rejects nothing where it does not say how many, and says what it has to say", () => {
+    assert.deepStrictEqual(judge(200, protobuf, Uint8Array.from([0x0a, 5, 0x12, 3, 0x6f, 0x6c, 0x64])), {
+      _tag: "Arrived",
+      rejected: 0,
+      message: "old"
+    })
+  })
+
   it("that is empty, `{}` or nonsense is a full success", () => {
     const full = { _tag: "Arrived", rejected: 0, message: "" } as const
     for (const body of [

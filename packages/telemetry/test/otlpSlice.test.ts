@@ -94,6 +94,18 @@ describe.each(encodings)("an export in %s", (_, contentType, { encodeMetrics, en
   })
 })
 
+describe("an export in protobuf", () => {
+  it("keeps fields of every wire type that it does not know, and finds the items behind them", () => {
+    const bytes = Protobuf.encodeTraces(traces(["a", "b"], []), 2)
+    // of field 9: eight bytes, four bytes, and a number of two bytes
+    const unknown = [73, 1, 10, 2, 10, 3, 10, 4, 10, 77, 10, 1, 10, 2, 72, 150, 1]
+    const { sizes, slice } = sliceable("traces", "application/x-protobuf", Buffer.concat([Buffer.from(unknown), bytes]))
+    const plain = sliceable("traces", "application/x-protobuf", bytes)
+    assert.deepStrictEqual(sizes, plain.sizes)
+    assert.deepStrictEqual([...slice(1, 2)], [...unknown, ...plain.slice(1, 2)])
+  })
+})
+
 describe("cuts", () => {
   it.prop(
     "leave no piece that is too large and could be smaller, and no item out",

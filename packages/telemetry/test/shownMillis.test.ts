@@ -33,7 +33,8 @@ describe("a duration in a line", () => {
       [12, "12ms"],
       [999.4, "999ms"],
       [1000, "1.00s"],
-      [1240, "1.24s"]
+      [1240, "1.24s"],
+      [59_994, "59.99s"]
     ] as const) {
       assert.strictEqual(elapsedText(millis), text, String(millis))
     }

@@ -28,33 +28,54 @@ export const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): Uint8
 /** A response without any body (a 204, by `fetch`) has no stream to read, which is no failure of the wire. */
 export const hasNoBody = (error: HttpClientError): boolean => error.reason._tag === "EmptyBodyError"
 
+/** A body on its way in. */
+interface Reading {
+  readonly chunks: Array<Uint8Array>
+  kept: number
+  size: number
+}
+
+const makeReading = (): Reading => ({ chunks: [], kept: 0, size: 0 })
+
 /**
  * Reads a body, keeps `keep` bytes of it, and stops when more than `bound` have come. A body that is not read to its end is
  * aborted, because a stream of Effect's client aborts its request when it is left early.
  */
+const readInto = (
+  reading: Reading,
+  response: HttpClientResponse,
+  bound: number,
+  keep: number
+): Effect.Effect<void, HttpClientError> =>
+  response.stream.pipe(
+    Stream.runForEachWhile((chunk) =>
+      Effect.sync(() => {
+        reading.size += chunk.length
+        if (reading.kept < keep) {
+          reading.chunks.push(chunk)
+          reading.kept = Math.min(keep, reading.kept + chunk.length)
+        }
+        return reading.size <= bound
+      })
+    ),
+    Effect.catchIf(hasNoBody, () => Effect.void)
+  )
+
+const readOf = ({ chunks, kept, size }: Reading, isWhole: boolean): Read => ({
+  bytes: concat(chunks, kept),
+  complete: isWhole && kept === size,
+  size
+})
+
+/** Reads a body, keeps `keep` bytes of it, and aborts it when more than `bound` have come. */
 export const readBounded = (
   response: HttpClientResponse,
   bound: number,
   keep: number
 ): Effect.Effect<Read, HttpClientError> =>
   Effect.suspend(() => {
-    const chunks: Array<Uint8Array> = []
-    let kept = 0
-    let size = 0
-    return response.stream.pipe(
-      Stream.runForEachWhile((chunk) =>
-        Effect.sync(() => {
-          size += chunk.length
-          if (kept < keep) {
-            chunks.push(chunk)
-            kept = Math.min(keep, kept + chunk.length)
-          }
-          return size <= bound
-        })
-      ),
-      Effect.catchIf(hasNoBody, () => Effect.void),
-      Effect.map(() => ({ bytes: concat(chunks, kept), complete: size <= bound && kept === size, size }))
-    )
+    const reading = makeReading()
+    return Effect.map(readInto(reading, response, bound, keep), () => readOf(reading, reading.size <= bound))
   })
 
 /**
@@ -72,8 +93,13 @@ export const readErrorBody = (
   response: HttpClientResponse,
   limits: { readonly drainBytes: number; readonly errorBytes: number; readonly drainTime: Duration.Duration }
 ): Effect.Effect<Read> =>
-  readBounded(response, limits.drainBytes, limits.errorBytes).pipe(
-    Effect.timeoutOption(limits.drainTime),
-    Effect.orElseSucceed(Option.none<Read>),
-    Effect.map(Option.getOrElse((): Read => ({ bytes: new Uint8Array(0), complete: false, size: 0 })))
-  )
+  Effect.suspend(() => {
+    const reading = makeReading()
+    return readInto(reading, response, limits.drainBytes, limits.errorBytes).pipe(
+      Effect.timeoutOption(limits.drainTime),
+      Effect.match({
+        onFailure: () => readOf(reading, false),
+        onSuccess: (inTime) => readOf(reading, Option.isSome(inTime) && reading.size <= limits.drainBytes)
+      })
+    )
+  })

@@ -178,12 +178,11 @@ const cutShort = (state: ExchangeState): Acts => {
   return settle(state)
 }
 
-/** Tells the caller, if there is nothing left to wait for. */
-const settle = (state: ExchangeState): Acts =>
-  state.wire === "off" && state.body === "ended" ? finish(state, act.succeed) : 0
+/** No more of the body comes: tells the caller, if the wire is off too. */
+const settle = (state: ExchangeState): Acts => (state.wire === "off" ? finish(state, act.succeed) : 0)
 
+/** Of a caller that is not gone yet: once it is, the wire is off and the body ended, and nothing leads here. */
 const finish = (state: ExchangeState, how: Acts): Acts => {
-  if (state.caller === "gone") return 0
   state.caller = "gone"
   const isDecoding = state.body === "coded"
   state.body = "ended"

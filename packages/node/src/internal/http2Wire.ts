@@ -215,11 +215,10 @@ class Stream implements WireControl {
 
   #head(stream: http2.ClientHttp2Stream, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
     if (this.#isOver) return
-    this.#hasHead ||= status >= 200
+    this.#hasHead = true
     this.#listener.onResponseStart(this, status, fields)
-    if (this.#isOver) return
     stream.on("data", (chunk: Buffer) => {
-      // what is read here to be kept is told like everything else
+      // what is read here to be kept is told like everything else, and of one that was left nothing is told
       if (!this.#isOver && !this.#isKeeping) this.#listener.onResponseData(this, chunk)
     })
     if (this.paused) stream.pause()

@@ -59,11 +59,6 @@ export class OpenTraces {
     for (const trace of [...this.traces.values()]) this.remove(trace, "closed")
   }
 
-  /** Spans that are held. */
-  get size(): number {
-    return this.ofSpan.size
-  }
-
   private remove(trace: OpenTrace, why: Leaving): void {
     this.traces.delete(trace.root)
     for (const span of trace.spans) this.ofSpan.delete(span)
