@@ -65,6 +65,8 @@ const OtelTraceFlags = Context.Service<number>("@effect/opentelemetry/Tracer/Ote
 const sampledFlag = 1
 const randomFlag = 2
 
+const noAnnotations = Context.empty()
+
 /** What a span of the trace is found to have, from the span itself upwards. */
 const nearest = <A>(
   span: Tracer.Span,
@@ -72,7 +74,8 @@ const nearest = <A>(
 ): A | undefined => {
   let at: Tracer.AnySpan | undefined = span
   while (at !== undefined && at.traceId === span.traceId) {
-    const it = found(at.annotations)
+    // most spans have none, and each look costs
+    const it = at.annotations === noAnnotations ? undefined : found(at.annotations)
     if (it !== undefined) return it
     at = at._tag === "Span" ? Option.getOrUndefined(at.parent) : undefined
   }
