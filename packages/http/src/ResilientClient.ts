@@ -173,6 +173,8 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
         unreadMillis: Infinity,
         bodies,
         observer: undefined,
+        callLayers: undefined,
+        attemptLayers: undefined,
         live: { policy, stages, endpoint: endpointStages(policy, stages.budget) }
       }
     }

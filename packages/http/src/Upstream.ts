@@ -57,6 +57,8 @@ import type * as RetryBudget from "@holdfast/core/RetryBudget"
 import type * as SingleFlight from "@holdfast/core/SingleFlight"
 import type * as Throttle from "@holdfast/core/Throttle"
 import type * as Scope from "effect/Scope"
+import type * as AttemptLayer from "./AttemptLayer.ts"
+import type * as CallLayer from "./CallLayer.ts"
 import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { whoAsks } from "./internal/asking.ts"
@@ -112,10 +114,31 @@ export interface Options {
   /** Names of query parameters whose values spans may show. Default: none. */
   readonly visibleQuery?: ReadonlyArray<string> | undefined
   /**
+   * What stands around each call, the first outermost: a cache, a copy of the traffic, a gate. An effect makes the layer when the
+   * upstream is built. Default: nothing.
+   */
+  readonly call?: ReadonlyArray<CallLayer.Declared<never, never>> | undefined
+  /**
+   * What stands around each attempt, the first outermost: a token, a signature, an injected fault. An effect makes the layer when the
+   * upstream is built. Default: nothing.
+   */
+  readonly attempt?: ReadonlyArray<AttemptLayer.Declared<never, never>> | undefined
+  /**
    * After how long an open body that nobody has begun to read is reported: it holds a connection, and its caller has probably
    * forgotten it. `false` reports none. Default 30 s.
    */
   readonly unreadAfter?: Duration.Input | false | undefined
+}
+
+/**
+ * {@link Options}, with layers that may need services and may fail to be made: both are in the type of what is made with them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LayeredOptions extends Omit<Options, "attempt" | "call"> {
+  readonly call?: ReadonlyArray<CallLayer.Declared> | undefined
+  readonly attempt?: ReadonlyArray<AttemptLayer.Declared> | undefined
 }
 
 /**
@@ -256,16 +279,18 @@ const propagationOf = (given: boolean | PropagationOptions): Propagation =>
  * @category constructors
  * @since 0.1.0
  */
-export const make = (
+export const make = <const O extends LayeredOptions>(
   name: string,
-  options: Options
-): Effect.Effect<Upstream, never, Transport.Transport | Scope.Scope> => {
+  options: O
+): Effect.Effect<Upstream, LayerErrors<O>, Transport.Transport | Scope.Scope | LayerNeeds<O>> => {
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
   const url = parseBaseUrl(name, options.baseUrl)
   const headers = baseHeaders(name, options.headers)
   const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
   const propagateTags = tagNames(`Upstream ${name}`, "propagateTags", options.propagateTags ?? [])
-  return Effect.gen(function* () {
+  const made = Effect.gen(function* () {
+    const callLayers = yield* builtAll(options.call)
+    const attemptLayers = yield* builtAll(options.attempt)
     const runtime: Runtime = {
       name,
       transport: yield* Transport.Transport,
@@ -285,6 +310,8 @@ export const make = (
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },
       observer: combined(yield* CallObserver.all),
+      callLayers,
+      attemptLayers,
       live: startLive(options.policy ?? HttpPolicy.standard())
     }
     const upstream = makeUpstream(runtime, options.version)
@@ -292,7 +319,43 @@ export const make = (
     yield* (yield* UpstreamRegistry.Current).register(upstream)
     return upstream
   })
+  // what the layers need, and how they fail, is in the options' type
+  return made as Effect.Effect<Upstream, LayerErrors<O>, Transport.Transport | Scope.Scope | LayerNeeds<O>>
 }
+
+/** Layers, those that are made by an effect made. */
+const builtAll = <L extends { readonly name: string }>(
+  declared: ReadonlyArray<L | Effect.Effect<L, unknown, unknown>> | undefined
+): Effect.Effect<ReadonlyArray<L> | undefined, unknown, unknown> =>
+  declared === undefined || declared.length === 0
+    ? Effect.succeed(undefined)
+    : Effect.forEach(declared, (layer) => (Effect.isEffect(layer) ? layer : Effect.succeed(layer)))
+
+type LayersOf<O extends Pick<LayeredOptions, "attempt" | "call">> =
+  | NonNullable<O["attempt"]>[number]
+  | NonNullable<O["call"]>[number]
+
+/**
+ * How the layers of an upstream may fail to be made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LayerErrors<O extends Pick<LayeredOptions, "attempt" | "call">> =
+  LayersOf<O> extends infer L ? (L extends Effect.Effect<infer _A, infer E, infer _R> ? E : never) : never
+
+/**
+ * What the layers of an upstream need.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LayerNeeds<O extends Pick<LayeredOptions, "attempt" | "call">> =
+  LayersOf<O> extends infer L
+    ? L extends Effect.Effect<infer _A, infer _E, infer R>
+      ? Exclude<R, Scope.Scope>
+      : never
+    : never
 
 const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream => {
   const method = (verb: string): Method =>
@@ -349,7 +412,7 @@ const stagesOf = ({ endpoint, stages }: Live): Stages => {
  * @category models
  * @since 0.1.0
  */
-export type Declaration = Omit<Options, "baseUrl"> & Partial<Pick<Options, "baseUrl">>
+export type Declaration = Omit<LayeredOptions, "baseUrl"> & Partial<Pick<LayeredOptions, "baseUrl">>
 
 /**
  * What a layer must still give: everything may be replaced, and what the declaration left out must be there.
@@ -358,8 +421,8 @@ export type Declaration = Omit<Options, "baseUrl"> & Partial<Pick<Options, "base
  * @since 0.1.0
  */
 export type Remaining<D extends Declaration> = D extends { readonly baseUrl: string | URL }
-  ? Partial<Options>
-  : Partial<Options> & Pick<Options, "baseUrl">
+  ? Partial<LayeredOptions>
+  : Partial<LayeredOptions> & Pick<LayeredOptions, "baseUrl">
 
 /**
  * The class that {@link Service} gives to extend.
@@ -374,14 +437,16 @@ export interface ServiceClass<Self, Name extends string, D extends Declaration> 
 > {
   /** The upstream as declared. It needs a transport. Only for a declaration that has a base URL. */
   readonly layer: D extends { readonly baseUrl: string | URL }
-    ? Layer.Layer<Self, never, Transport.Transport>
+    ? Layer.Layer<Self, LayerErrors<D>, Transport.Transport | LayerNeeds<D>>
     : "declare a baseUrl, or use layerWith or layerEffect"
   /** The upstream with some options replaced: another base URL in a test, another policy in a batch job. */
-  readonly layerWith: (options: Remaining<D>) => Layer.Layer<Self, never, Transport.Transport>
+  readonly layerWith: <const O extends Remaining<D>>(
+    options: O
+  ) => Layer.Layer<Self, LayerErrors<D> | LayerErrors<O>, Transport.Transport | LayerNeeds<D> | LayerNeeds<O>>
   /** The upstream with options that an effect finds out: from `Config`, a file, a vault. */
-  readonly layerEffect: <E, R>(
-    options: Effect.Effect<Remaining<D>, E, R>
-  ) => Layer.Layer<Self, E, R | Transport.Transport>
+  readonly layerEffect: <const O extends Remaining<D>, E, R>(
+    options: Effect.Effect<O, E, R>
+  ) => Layer.Layer<Self, E | LayerErrors<D> | LayerErrors<O>, R | Transport.Transport | LayerNeeds<D> | LayerNeeds<O>>
 }
 
 /**
@@ -399,13 +464,13 @@ export const Service =
     declared: D & { readonly [K in Exclude<keyof D, keyof Declaration>]: never }
   ): ServiceClass<Self, Name, D> => {
     const tag = Context.Service<Self, Upstream>()(`@holdfast/http/Upstream/${name}` as const)
-    const made = (replaced: Partial<Options>) =>
+    const made = (replaced: Partial<LayeredOptions>) =>
       // an upstream without a base URL is refused by `make`, for those who come without types
       Effect.suspend(() => make(name, { baseUrl: "", ...declared, ...replaced }))
     const service = {
       layer: Layer.effect(tag, made({})),
-      layerWith: (replaced: Partial<Options>) => Layer.effect(tag, made(replaced)),
-      layerEffect: <E, R>(found: Effect.Effect<Partial<Options>, E, R>) =>
+      layerWith: (replaced: Partial<LayeredOptions>) => Layer.effect(tag, made(replaced)),
+      layerEffect: <E, R>(found: Effect.Effect<Partial<LayeredOptions>, E, R>) =>
         Layer.effect(tag, Effect.flatMap(found, made))
     }
     // whether `layer` is there depends on the declaration, which only the type says

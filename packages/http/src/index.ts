@@ -1,4 +1,6 @@
+export * as AttemptLayer from "./AttemptLayer.ts"
 export * as Baggage from "./Baggage.ts"
+export * as CallLayer from "./CallLayer.ts"
 export * as CallObserver from "./CallObserver.ts"
 export * as FailureClassifier from "./FailureClassifier.ts"
 export * as HttpClientTransport from "./HttpClientTransport.ts"

@@ -8,6 +8,7 @@ import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type * as Reason from "@holdfast/core/Reason"
 import type * as Transport from "../Transport.ts"
 import type { Arrived } from "./follow.ts"
+import { opening } from "./layers.ts"
 import type { Caller } from "./openBody.ts"
 import type { Call } from "./pipeline.ts"
 import type { WatchedAttempt } from "./watchedAttempt.ts"
@@ -30,7 +31,8 @@ export const arrival = (
   scope: Scope.Scope,
   attempt: WatchedAttempt | undefined
 ): Effect.Effect<Arrived<Step>, Reason.Reason> => {
-  const send = (request: Transport.Request) => step(open, request, scope)
+  const layered = opening(call, open)
+  const send = (request: Transport.Request) => step(layered, request, scope)
   return Effect.flatMap(send(request), (response) => {
     const first = { request, response, followed: 0 }
     const { redirects } = call.policy
@@ -42,10 +44,10 @@ export const arrival = (
 
 /** One request, and what it opened in a scope of its own: a redirect is released before the next one is made. */
 const step = (
-  open: Open,
+  open: ReturnType<typeof opening>,
   request: Transport.Request,
   ofAttempt: Scope.Scope
-): Effect.Effect<Step, Reason.TransportReason> =>
+): Effect.Effect<Step, Reason.Reason> =>
   Effect.suspend(() => {
     const scope = Scope.forkUnsafe(ofAttempt)
     return Effect.map(Scope.provide(open(request), scope), (response) => ({

@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import type * as CallLayer from "../CallLayer.ts"
 import * as Transport from "../Transport.ts"
 import { arrival, callerOf, left, type Step } from "./arrival.ts"
 import { concat } from "./boundedBody.ts"
@@ -26,6 +27,7 @@ import { type Attempt, Call, type Exchange } from "./pipeline.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
 import { statusReason } from "./statusReason.ts"
+import { asWhole } from "./wholeExchange.ts"
 import type { WatchedAttempt } from "./watchedAttempt.ts"
 
 /** A program's request, and how it is sent. */
@@ -123,15 +125,7 @@ class ClientExchange implements Exchange {
     attempt: WatchedAttempt | undefined
   ): Attempt {
     return Effect.suspend(() => {
-      const body = new OpenBody(
-        callerOf(call, {
-          maxBytes: call.policy.limits.responseBytes,
-          unreadMillis: Infinity,
-          asked: {},
-          ended: () => undefined
-        })
-      )
-      this.#bodies.add(body)
+      const body = this.#bodyOf(call)
       const request = call.wireRequest(resend, headers, call.policy.limits, attempt)
       return Effect.onExitPrimitive(
         Effect.flatMap(arrival(call, this.#executing.open, request, body.scope, attempt), (arrived) =>
@@ -140,6 +134,15 @@ class ClientExchange implements Exchange {
         (exit) => (Exit.isFailure(exit) && this.#failed?.answered.body !== body ? this.#discarded(body) : undefined)
       )
     })
+  }
+
+  #bodyOf(call: Call): OpenBody {
+    const { responseBytes } = call.policy.limits
+    const body = new OpenBody(
+      callerOf(call, { maxBytes: responseBytes, unreadMillis: Infinity, asked: {}, ended: () => undefined })
+    )
+    this.#bodies.add(body)
+    return body
   }
 
   #arrived(
@@ -179,6 +182,29 @@ class ClientExchange implements Exchange {
     const { bufferBytes, request } = this.#executing
     const hasBody = request.method !== "HEAD" && !bodiless.has(status)
     return hasBody && announced > 0 && announced <= bufferBytes
+  }
+
+  responseOf(given: unknown): CallLayer.Response {
+    // `attempt` gives nothing else
+    const { bytes, step } = given as Answered
+    return { status: step.status, headers: step.headers, setCookies: step.response.setCookies, body: bytes }
+  }
+
+  valueOf(given: unknown): unknown {
+    return given
+  }
+
+  dropped(given: unknown): Effect.Effect<void> {
+    return this.#discarded((given as Answered).body)
+  }
+
+  made(call: Call, made: CallLayer.Response): Attempt {
+    return Effect.sync((): Answered => {
+      const body = this.#bodyOf(call)
+      const response = asWhole(made)
+      const step = { status: made.status, headers: made.headers, response, scope: body.scope }
+      return { step, request: call.wireRequest(0, {}, call.policy.limits, undefined), bytes: response.body, body }
+    })
   }
 
   onRetry(call: Call, reason: Reason.Reason): Effect.Effect<void> {

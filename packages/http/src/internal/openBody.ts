@@ -107,6 +107,11 @@ export class OpenBody {
     this.#caller = caller
   }
 
+  /** What the transport opened; there is none before the headers have come. */
+  get opened(): Opened | undefined {
+    return this.#opened
+  }
+
   /** Whether somebody has begun to read it. */
   get isRead(): boolean {
     return this.#isPulled

@@ -21,6 +21,7 @@ import * as Tracer from "effect/Tracer"
 import type { ObservedCall } from "../CallObserver.ts"
 import { callPolicy, CurrentOverrides } from "../HttpPolicy.ts"
 import * as Redaction from "../Redaction.ts"
+import type * as CallLayer from "../CallLayer.ts"
 import type * as Transport from "../Transport.ts"
 import { annotated } from "./annotated.ts"
 import { appliedOf, type AttemptsMade, isUnsent, toldOf, withAttempt } from "./attemptsMade.ts"
@@ -28,6 +29,7 @@ import { type Encoded, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "./follow.ts"
 import { type Guarded, guarded, type Refusal } from "./guard.ts"
+import { aroundCall } from "./layers.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
@@ -84,6 +86,14 @@ export interface Exchange {
     headers: { readonly [name: string]: string },
     attempt: WatchedAttempt | undefined
   ) => Attempt
+  /** What a call layer sees of what the call gives. */
+  readonly responseOf: (given: unknown) => CallLayer.Response
+  /** What the caller gets of it, where a layer has let it through. */
+  readonly valueOf: (given: unknown) => unknown
+  /** Releases it, where a layer has put another response in its place. */
+  readonly dropped: (given: unknown) => Effect.Effect<void>
+  /** What the caller gets of a response that a layer has made. */
+  readonly made: (call: Call, response: CallLayer.Response) => Attempt
   /** What a call below came to that failed for this reason, after attempts of its own. */
   readonly beneath?: ((reason: Reason.Reason) => Pick<CallError, "applied" | "previous"> | undefined) | undefined
   /** Keeps the places of a success until it has ended. */
@@ -180,6 +190,7 @@ export class Call
 
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
     this.span = span
+    if (span !== undefined) tellLayers(span, this.runtime)
     const run = this.runtime.observer === undefined ? this.asked() : this.heard()
     return this.runtime.annotatesLogs ? annotated(this, run) : run
   }
@@ -228,6 +239,16 @@ export class Call
   // -------------------------------------------------------------------------------------------------------------------
 
   private throughCallStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
+    const { callLayers } = this.runtime
+    if (callLayers === undefined) return this.throughStages(request)
+    return aroundCall(this, callLayers, request, (request) => {
+      // a layer that asks again has another turn
+      this.rounds = 0
+      return this.throughStages(request)
+    })
+  }
+
+  private throughStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
     this.request = request
     return this.shared(request, () => this.rateLimited(Retry.run(this)))
   }
@@ -430,6 +451,11 @@ export class Call
     this.runtime.observer?.refused?.(this, reason)
   }
 
+  /** An attempt layer sends once more within its attempt. */
+  onTriedAgain(): void {
+    if (this.span !== undefined) SpanEvents.triedAgain(this.span, this.nowNanos())
+  }
+
   onCircuit(state: CircuitBreaker.Phase): void {
     if (this.span !== undefined) SpanEvents.circuit(this.span, this.nowNanos(), state)
   }
@@ -629,6 +655,14 @@ export class Call
 
 /** Who hears nothing. */
 const nobody: Partial<Observer> = {}
+
+/** Who stands around the call and its attempts. */
+const tellLayers = (span: Tracer.Span, { attemptLayers, callLayers }: Runtime): void => {
+  if (callLayers !== undefined) span.attribute("holdfast.call_layers", callLayers.map(({ name }) => name).join(", "))
+  if (attemptLayers !== undefined) {
+    span.attribute("holdfast.attempt_layers", attemptLayers.map(({ name }) => name).join(", "))
+  }
+}
 
 const noStatus: ReadonlyArray<number> = []
 

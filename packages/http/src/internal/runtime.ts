@@ -1,5 +1,7 @@
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
+import type { AttemptLayer } from "../AttemptLayer.ts"
+import type { CallLayer } from "../CallLayer.ts"
 import type { Rejection } from "../Rejection.ts"
 import type { Server, Transport } from "../Transport.ts"
 import type { Live } from "./live.ts"
@@ -35,6 +37,9 @@ export interface Runtime {
   readonly bodies: Bodies
   /** Who observes its calls; `undefined` for nobody. */
   readonly observer: Observer | undefined
+  /** What stands around each call, and around each attempt; `undefined` for nothing. */
+  readonly callLayers: ReadonlyArray<CallLayer> | undefined
+  readonly attemptLayers: ReadonlyArray<AttemptLayer> | undefined
   /** What a reload replaces, all at once: a call keeps the one that it began with. */
   live: Live
 }

@@ -45,6 +45,10 @@ const tell = (
   span.event(name, nowNanos, known)
 }
 
+/** A layer sends once more within its attempt. */
+export const triedAgain = (span: Tracer.Span | undefined, nowNanos: bigint): void =>
+  tell(span, nowNanos, "holdfast.tried_again", {})
+
 /** A further attempt is to follow. */
 export const retry = (
   span: Tracer.Span | undefined,

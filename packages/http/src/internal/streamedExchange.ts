@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
+import type * as CallLayer from "../CallLayer.ts"
 import type { StreamedAnswer } from "../Request.ts"
 import * as Transport from "../Transport.ts"
 import { isAnswer, unwantedPart } from "./answer.ts"
@@ -15,11 +16,12 @@ import { encodeRequest, type Given } from "./encodeRequest.ts"
 import type { Arrived } from "./follow.ts"
 import { type Caller, OpenBody, scopeClosed } from "./openBody.ts"
 import { askedOf, type Attempt, Call, type Exchange } from "./pipeline.ts"
+import { noHeaders } from "./noFields.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
 import { statusReason } from "./statusReason.ts"
 import type { WatchedAttempt } from "./watchedAttempt.ts"
-import { answered } from "./wholeExchange.ts"
+import { answered, asWhole } from "./wholeExchange.ts"
 
 /** A request whose answer is streamed, its types forgotten. */
 export type GivenStreamed = Omit<Given, "decode"> & { readonly maxBytes?: number | undefined }
@@ -113,6 +115,36 @@ class StreamedExchange implements Exchange {
         ),
         (exit) => (Exit.isFailure(exit) ? this.#discarded(body) : undefined)
       )
+    })
+  }
+
+  responseOf(given: unknown): CallLayer.Response {
+    // `attempt` gives nothing else
+    const { headers = noHeaders, setCookies, status = 0 } = (given as OpenBody).opened ?? {}
+    return { status, headers, setCookies, body: undefined }
+  }
+
+  valueOf(given: unknown): unknown {
+    return given
+  }
+
+  dropped(given: unknown): Effect.Effect<void> {
+    return this.#discarded(given as OpenBody)
+  }
+
+  made(call: Call, response: CallLayer.Response): Attempt {
+    return Effect.suspend(() => {
+      const { body: bytes = noBytes, headers, setCookies, status, trailers } = response
+      const { endpoint } = call.runtime
+      if (!isAnswer(status, call.given.expectedStatus)) {
+        const now = call.clock.currentTimeMillisUnsafe()
+        return Effect.fail(statusReason(endpoint, asWhole(response), now, 0))
+      }
+      const body = new OpenBody(this.#caller(call))
+      this.#bodies.add(body)
+      const stream = bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)
+      body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint }, undefined)
+      return Effect.succeed(body)
     })
   }
 

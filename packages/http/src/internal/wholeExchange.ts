@@ -2,10 +2,12 @@
 
 import type { CallError } from "@holdfast/core/CallError"
 import * as Effect from "effect/Effect"
+import type * as CallLayer from "../CallLayer.ts"
 import * as Transport from "../Transport.ts"
 import { answer } from "./answer.ts"
 import { encodeRequest, type Given } from "./encodeRequest.ts"
 import { askedOf, type Attempt, Call, type Exchange } from "./pipeline.ts"
+import { send } from "./layers.ts"
 import type { RedirectPolicy } from "./policyModel.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
@@ -32,9 +34,7 @@ const attempt: Exchange["attempt"] = (call, resend, headers, attempt) => {
   const { policy, runtime } = call
   if (policy.redirects !== undefined) return attemptOn(call, policy.redirects, resend, headers, attempt)
   const request = call.wireRequest(resend, headers, policy.limits, attempt)
-  return Effect.flatMap(runtime.transport.send(request), (response) =>
-    answered(call, response, attempt, runtime.endpoint, 0)
-  )
+  return Effect.flatMap(send(call, request), (response) => answered(call, response, attempt, runtime.endpoint, 0))
 }
 
 /** The same, wherever redirects lead. It is apart, so that a call that follows none keeps no request in flight for it. */
@@ -45,10 +45,10 @@ const attemptOn = (
   headers: { readonly [name: string]: string },
   attempt: WatchedAttempt | undefined
 ): Attempt => {
-  const send = (request: Transport.Request) => call.runtime.transport.send(request)
+  const hop = (request: Transport.Request) => send(call, request)
   const request = call.wireRequest(resend, headers, call.policy.limits, attempt)
-  return send(request).pipe(
-    Effect.flatMap((response) => call.followed(policy, { request, response, followed: 0 }, send, discard, attempt)),
+  return hop(request).pipe(
+    Effect.flatMap((response) => call.followed(policy, { request, response, followed: 0 }, hop, discard, attempt)),
     Effect.flatMap(({ followed, request, response }) =>
       answered(call, response, attempt, Transport.endpointOf(request.origin), followed)
     )
@@ -69,12 +69,44 @@ export const answered = (
   const { fiber, given, runtime } = call
   attempt?.answered(response.status, response.body.length)
   call.paced(endpoint, response)
-  return answer(runtime, endpoint, fiber, given, response, followed, call.asksForPart())
+  const value = answer(runtime, endpoint, fiber, given, response, followed, call.asksForPart())
+  // who stands around the call sees what it was made of
+  return runtime.callLayers === undefined ? value : Effect.map(value, (value) => new Seen(value, response))
 }
+
+/** An answer, with the response that it was made of. */
+class Seen {
+  readonly value: unknown
+  readonly response: Transport.Response
+  constructor(value: unknown, response: Transport.Response) {
+    this.value = value
+    this.response = response
+  }
+}
+
+/** A response of a layer, as a transport would have given it. */
+export const asWhole = ({ body, headers, setCookies, status, trailers }: CallLayer.Response): Transport.Response => ({
+  status,
+  headers,
+  setCookies,
+  body: body ?? noBytes,
+  bodyComplete: true,
+  trailers
+})
+
+const noBytes = new Uint8Array(0)
 
 const whole: Exchange = {
   isShareable: true,
   isOpen: false,
   encode: (call) => encodeRequest(call, call.given),
-  attempt
+  attempt,
+  // with layers, `answered` gives nothing else
+  responseOf: (given) => (given as Seen).response,
+  valueOf: (given) => (given as Seen).value,
+  dropped: () => Effect.void,
+  made: (call, response) => {
+    const { fiber, given, runtime } = call
+    return answer(runtime, runtime.endpoint, fiber, given, asWhole(response), 0, call.asksForPart())
+  }
 }

@@ -1,0 +1,128 @@
+/**
+ * What stands around each attempt of an upstream, between its stages and the wire: a token, a signature, an injected fault. It sees the
+ * request as it goes out and the head of what comes back, may change the one by an effect, and may fail or try once more for the other.
+ *
+ * **When to use**: for what belongs to an attempt and not to the call: whatever must be new, or newly right, when a request is sent again.
+ *
+ * **What it is not**: a place for what costs or answers a call as a whole (a cache, a copy of the traffic), which is `CallLayer`. It is
+ * no stage either: an attempt that a circuit or a limit refuses never gets to it, and what it takes counts as the attempt's time.
+ *
+ * **Gotchas**: layers run in the order in which they are written, the first outermost, so that the last one sees what is sent. A request
+ * that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. {@link Next} may be called
+ * again, for one more try within the attempt; what the call before opened is released then, and a body that can be sent once must not be
+ * sent twice ({@link Attempt.isReplayable}).
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { AttemptLayer, Upstream } from "holdfast"
+ * import { ScriptedTransport } from "holdfast/testing"
+ *
+ * let made = 0
+ * const nonce = AttemptLayer.headers("nonce", () => Effect.sync(() => ({ "x-nonce": `n-${++made}` })))
+ *
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal", attempt: [nonce] }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const stock = yield* Stock
+ *   yield* stock.get("/items")
+ *   const { requests } = yield* ScriptedTransport.seen
+ *   console.log(requests.map(({ headers }) => headers["x-nonce"]))
+ * })
+ *
+ * const transport = ScriptedTransport.layer({ "*": [ScriptedTransport.status(503), ScriptedTransport.json([])] })
+ * await Effect.runPromise(program.pipe(Effect.provide(Stock.layer.pipe(Layer.provideMerge(transport)))))
+ * // => [ 'n-1', 'n-2' ]
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Effect from "effect/Effect"
+import type { Reason } from "@holdfast/core/Reason"
+import type * as Transport from "./Transport.ts"
+
+/**
+ * An attempt, as a layer sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  /** The request as it would go out: with the headers of the layers around this one. */
+  readonly request: Transport.Request
+  /** Identifies the call among its attempts. */
+  readonly requestId: string
+  /** Whether the body can be sent once more. */
+  readonly isReplayable: () => boolean
+}
+
+/**
+ * What is seen of a response: its body is read, or left open, once the layers have let it through.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Head {
+  readonly status: number
+  /** Names in lower case. */
+  readonly headers: Transport.Headers
+}
+
+/**
+ * Sends a request through the layers within, and gives what came back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Next<A extends Head> = (request: Transport.Request) => Effect.Effect<A, Reason>
+
+/**
+ * What stands around each attempt. It gives on what it was given: no layer can make up a response. A failure is the attempt's, and is
+ * judged, counted and tried again by what the catalogue says of its reason.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AttemptLayer {
+  /** Shown on the spans of attempts. */
+  readonly name: string
+  readonly around: <A extends Head>(attempt: Attempt, next: Next<A>) => Effect.Effect<A, Reason>
+}
+
+/**
+ * What an upstream's declaration takes: a layer, or an effect that makes one when the upstream is built. What that needs and how it may
+ * fail is in the type of the upstream's layer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Declared<E = unknown, R = unknown> = AttemptLayer | Effect.Effect<AttemptLayer, E, R>
+
+/**
+ * A layer that changes the request of each attempt.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const mapRequest = (
+  name: string,
+  change: (attempt: Attempt) => Effect.Effect<Transport.Request, Reason>
+): AttemptLayer => ({
+  name,
+  around: (attempt, next) => Effect.flatMap(change(attempt), next)
+})
+
+/**
+ * A layer that adds headers to the request of each attempt, made by an effect. Names in lower case; one that is there already is
+ * replaced.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const headers = (
+  name: string,
+  made: (attempt: Attempt) => Effect.Effect<{ readonly [name: string]: string }, Reason>
+): AttemptLayer =>
+  mapRequest(name, (attempt) =>
+    Effect.map(made(attempt), (added) => ({ ...attempt.request, headers: { ...attempt.request.headers, ...added } }))
+  )
