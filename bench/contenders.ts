@@ -157,6 +157,18 @@ export const calls: ReadonlyArray<Entry<CallContender>> = [
     title: "Holdfast: HttpPolicy.standard(), spans and metrics recorded",
     floor: "fiber",
     load: async () => (await import("./call/holdfast.ts")).standardSpansMetrics
+  },
+  {
+    id: "holdfast-standard-attempt-layer",
+    title: "Holdfast: HttpPolicy.standard(), an empty layer around attempts",
+    floor: "fiber",
+    load: async () => (await import("./call/holdfast.ts")).standardAttemptLayer
+  },
+  {
+    id: "holdfast-standard-call-layer",
+    title: "Holdfast: HttpPolicy.standard(), an empty layer around calls",
+    floor: "fiber",
+    load: async () => (await import("./call/holdfast.ts")).standardCallLayer
   }
 ]
 

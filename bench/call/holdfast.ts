@@ -17,13 +17,15 @@ export const holdfast = (options: {
   readonly decode: boolean
   readonly spans: boolean
   readonly metrics?: boolean
+  /** Layers that change nothing. */
+  readonly layers?: Pick<Upstream.Options, "attempt" | "call">
 }): EffectContender => ({
   kind: "effect",
   around: async (operation) => {
     // open to the end of the process: what is recorded into must not be taken away
     const scope = Scope.makeUnsafe()
     const orders = await Effect.runPromise(
-      Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy }).pipe(
+      Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy, ...options.layers }).pipe(
         Effect.provideService(
           Transport.Transport,
           Transport.fromSend(() => operation)
@@ -55,4 +57,18 @@ export const standardSpansMetrics = holdfast({
   decode: false,
   spans: true,
   metrics: true
+})
+
+/** What one empty layer of each kind costs. */
+export const standardAttemptLayer = holdfast({
+  policy: HttpPolicy.standard(),
+  decode: false,
+  spans: false,
+  layers: { attempt: [{ name: "empty", around: ({ request }, next) => next(request) }] }
+})
+export const standardCallLayer = holdfast({
+  policy: HttpPolicy.standard(),
+  decode: false,
+  spans: false,
+  layers: { call: [{ name: "empty", around: ({ request }, next) => next(request) }] }
 })
