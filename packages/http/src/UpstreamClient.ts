@@ -11,7 +11,7 @@
  *
  * **Gotchas**: a URL is a path below the upstream's base URL, or an absolute one of its origin; another origin is refused. A body of an
  * announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded in size and
- * by the deadline. When retries end on an error status, the last response is given as it is; `failOnStatus` changes that. The policy's
+ * by the deadline, until which it holds its connection if nobody reads it. When retries end on an error status, the last response is given as it is; `failOnStatus` changes that. The policy's
  * `singleFlight` does not apply: a response can be read once.
  *
  * @since 0.1.0
@@ -161,7 +161,7 @@ export const makePlain = (upstream: Upstream, options: Options = {}): HttpClient
  * // a program that knows nothing of Holdfast
  * const program = Effect.gen(function*() {
  *   const response = yield* HttpClient.get("/items")
- *   console.log(response.status)
+ *   console.log(response.status, yield* response.json)
  * })
  *
  * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
@@ -171,7 +171,7 @@ export const makePlain = (upstream: Upstream, options: Options = {}): HttpClient
  *   Layer.provide(ScriptedTransport.layer({ "*": [ScriptedTransport.json([])] }))
  * )
  * await Effect.runPromise(program.pipe(Effect.provide(client)))
- * // => 200
+ * // => 200 []
  * ```
  *
  * @category layers
