@@ -103,6 +103,27 @@ export const within = (budget: Duration.Input): (<A, E, R>(self: Effect.Effect<A
 }
 
 /**
+ * Runs an effect without the deadline that is in force: for work that is begun by a request and outlives it on purpose, as a notice that is
+ * sent after the answer. Give it one of its own with {@link within}, or nothing ends its waits.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Deadline } from "holdfast"
+ *
+ * const left = Effect.map(Deadline.remaining, (left) => (left === undefined ? "no deadline" : "some time"))
+ *
+ * const request = Effect.all([left, Deadline.none(left)])
+ * console.log(await Effect.runPromise(request.pipe(Deadline.within("1 second"))))
+ * // => [ 'some time', 'no deadline' ]
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const none = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(self, Current, undefined)
+
+/**
  * The time that is left, never below zero; `undefined` when there is no deadline.
  *
  * @category getters

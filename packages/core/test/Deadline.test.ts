@@ -76,4 +76,12 @@ describe("Deadline", () => {
       )
     }
   })
+
+  it.effect("what outlives its request may leave its deadline behind, and have one of its own", () =>
+    Effect.gen(function* () {
+      const left = Effect.map(Deadline.remaining, (left) => left && Duration.toMillis(left))
+      const outlives = Effect.all([Deadline.none(left), Deadline.none(left.pipe(Deadline.within("5 seconds"))), left])
+      assert.deepStrictEqual(yield* outlives.pipe(Deadline.within("1 second")), [undefined, 5000, 1000])
+    })
+  )
 })
