@@ -449,6 +449,17 @@ export interface ServiceClass<Self, Name extends string, D extends Declaration> 
   ) => Layer.Layer<Self, E | LayerErrors<D> | LayerErrors<O>, R | Transport.Transport | LayerNeeds<D> | LayerNeeds<O>>
 }
 
+/** How many upstreams were declared by each name: a program may have two of one name, and they are two services. */
+const declaredNames = new Map<string, number>()
+
+const keyOf = <Name extends string>(name: Name): `@holdfast/http/Upstream/${Name}` => {
+  const nth = (declaredNames.get(name) ?? 0) + 1
+  declaredNames.set(name, nth)
+  const key = `@holdfast/http/Upstream/${name}` as const
+  // the type has one key for all of a name: their classes tell them apart
+  return nth === 1 ? key : (`${key}#${nth}` as typeof key)
+}
+
 /**
  * Declares an upstream as a service: `class Payments extends Upstream.Service<Payments>()("payments", { … }) {}`. The class
  * is the tag, and `Payments.layer` the upstream. Leave `baseUrl` out when only the layer knows it.
@@ -463,7 +474,7 @@ export const Service =
     // a type parameter takes any further property; this refuses the misspelt ones
     declared: D & { readonly [K in Exclude<keyof D, keyof Declaration>]: never }
   ): ServiceClass<Self, Name, D> => {
-    const tag = Context.Service<Self, Upstream>()(`@holdfast/http/Upstream/${name}` as const)
+    const tag = Context.Service<Self, Upstream>()(keyOf(name))
     const made = (replaced: Partial<LayeredOptions>) =>
       // an upstream without a base URL is refused by `make`, for those who come without types
       Effect.suspend(() => make(name, { baseUrl: "", ...declared, ...replaced }))
