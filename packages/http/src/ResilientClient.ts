@@ -39,7 +39,7 @@ import { blamed } from "./internal/callersStream.ts"
 import { clientBody, type ClientBody } from "./internal/clientBody.ts"
 import { openBody } from "./internal/clientBodies.ts"
 import { type Below, execute } from "./internal/clientExchange.ts"
-import { asDefect, carried, executed } from "./internal/clientExecution.ts"
+import { asDefect, carried, executed, ofAttempts } from "./internal/clientExecution.ts"
 import { clientError } from "./internal/clientResponse.ts"
 import { isHeaderName, malformedHeader } from "./internal/headerRules.ts"
 import { combined, type Observer } from "./internal/observing.ts"
@@ -152,7 +152,7 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
   const runtimes = KeyedState.make({
     create: (origin: string): Runtime => {
       const isKnown = origin !== unknownOrigin
-      const endpoint = isKnown ? endpointOf(origin) : unknownOrigin
+      const endpoint = endpointNamed(origin)
       return {
         name: name ?? endpoint,
         // what an exchange is made with is the client's own
@@ -192,13 +192,15 @@ const snapshotsOf = (
     const named = name === undefined ? endpoints.map((endpoint) => [endpoint]) : [endpoints]
     return Effect.forEach(named, (endpoints) => {
       const [first] = endpoints
-      const called = name ?? (first === undefined ? unknownOrigin : endpointOf(first.origin))
+      const called = name ?? endpointNamed(first?.origin ?? unknownOrigin)
       return upstreamSnapshot({ name: called, policy: described }, stages, bodies, endpoints)
     })
   })
 
 /** Of a URL that only the client can resolve, as a page's own relative ones. */
 const unknownOrigin = "unknown"
+
+const endpointNamed = (origin: string): string => (origin === unknownOrigin ? unknownOrigin : endpointOf(origin))
 
 const noNames: ReadonlySet<string> = new Set()
 const traceOnly: Runtime["propagation"] = { trace: true, b3: false, baggage: false }
@@ -218,7 +220,7 @@ const resilient = <E, R>(
   )
   const run = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<HttpClientResponse, E | CallError, R> =>
     Effect.withFiber((fiber) => {
-      const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
+      const url = httpUrl(request)
       const origin = url?.origin ?? unknownOrigin
       const known = origins.runtimes.get(origin, Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
       const body = clientBody(request)
@@ -245,7 +247,7 @@ const resilient = <E, R>(
           },
         // the client needs what its caller provides, in whose fiber it runs
         open: (wire) =>
-          opened(sender, request, body, path, wire, isFollowed) as ReturnType<Transport["Service"]["open"]>,
+          opened(untracedAsToldOf(sender, fiber, request), request, body, origin, path, wire, isFollowed) as ReturnType<Transport["Service"]["open"]>,
         below: (response) => belows.get(response),
         bufferBytes: options.bufferBytes ?? defaults.bufferBytes,
         failOnStatus: options.failOnStatus ?? defaults.failOnStatus,
@@ -258,6 +260,24 @@ const resilient = <E, R>(
   )
 }
 
+/** Where a request goes. What a scheme of its own leads to, only the client knows, if anybody. */
+const httpUrl = (request: HttpClientRequest.HttpClientRequest): URL | undefined => {
+  const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
+  return url?.protocol === "http:" || url?.protocol === "https:" ? url : undefined
+}
+
+/** Where the program wants no spans of a request, a policy below makes none either. */
+const untracedAsToldOf = <E, R>(
+  sender: HttpClient.HttpClient.With<E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  request: HttpClientRequest.HttpClientRequest
+): HttpClient.HttpClient.With<E, R> => {
+  const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
+  return isDisabled !== ofAttempts && isDisabled(request)
+    ? HttpClient.transformResponse(sender, Effect.provideService(HttpClient.TracerDisabledWhen, () => true))
+    : sender
+}
+
 /** The client's own response of each that was opened. */
 const belows = new WeakMap<object, Below>()
 
@@ -266,13 +286,14 @@ const opened = <E, R>(
   sender: HttpClient.HttpClient.With<E, R>,
   asked: HttpClientRequest.HttpClientRequest,
   body: ClientBody,
+  origin: string,
   path: string,
   wire: WireRequest,
   isFollowed: boolean
 ) => {
-  const endpoint = wire.origin === unknownOrigin ? unknownOrigin : endpointOf(wire.origin)
+  const endpoint = endpointNamed(wire.origin)
   // what its caller asked for, or where a redirect led
-  const isAsked = wire.path === path && wire.method === asked.method
+  const isAsked = wire.origin === origin && wire.path === path && wire.method === asked.method
   const { hash, urlParams } = asked
   // a request may have any method, and only this constructor's type says otherwise
   const make = HttpClientRequest.make(wire.method as HttpMethod)
@@ -280,9 +301,8 @@ const opened = <E, R>(
     ? make(asked.url, { urlParams, hash: Option.getOrUndefined(hash) })
     : make(wire.origin + wire.path)
   // a redirect that turns a POST into a GET leaves its body behind
-  const hasBody = wire.method === asked.method
   const request = HttpClientRequest.setHeaders(
-    hasBody ? HttpClientRequest.setBody(made, body.body) : made,
+    wire.body === undefined ? made : HttpClientRequest.setBody(made, body.body),
     wire.headers
   )
   const sent = Effect.mapError(executed(sender.execute(request), endpoint, !isFollowed, asDefect), blamed)

@@ -29,7 +29,7 @@ import { wireBody } from "./internal/clientBody.ts"
 import { execute } from "./internal/clientExchange.ts"
 import { clientError } from "./internal/clientResponse.ts"
 import { encodeMade } from "./internal/encodeRequest.ts"
-import type { Issue } from "./internal/pathTemplate.ts"
+import { hasDotSegment, type Issue } from "./internal/pathTemplate.ts"
 import type { Runtime } from "./internal/runtime.ts"
 import { runtimes } from "./internal/runtimes.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
@@ -100,8 +100,11 @@ const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, opt
   Effect.withFiber((fiber) => {
     const operation = options.operation?.(request) ?? request.method
     const policy = HttpPolicy.callPolicy(runtime.live.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
+    const { propagation } = runtime
     return execute<never, never>({
-      runtime,
+      runtime: fiber.getRef(HttpClient.TracerPropagationEnabled)
+        ? runtime
+        : { ...runtime, propagation: { ...propagation, trace: false, b3: false } },
       request,
       operation,
       encode: (call) => {
@@ -119,8 +122,10 @@ const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, opt
 /** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
 const pathOf = ({ basePath, origin }: Runtime, request: HttpClientRequest.HttpClientRequest): string | Issue => {
   const isAbsolute = /^[a-z][a-z0-9+.-]*:/i.test(request.url)
-  const slash = request.url.startsWith("/") || request.url === "" ? "" : "/"
+  const slash = /^(?:[/?#]|$)/.test(request.url) ? "" : "/"
   const absolute = isAbsolute ? request.url : origin + basePath + slash + request.url
+  const wrong = wrongTarget(absolute)
+  if (wrong !== undefined) return { path: "url", issue: wrong }
   const url = Option.getOrUndefined(
     HttpClientRequest.toUrl(HttpClientRequest.make("GET")(absolute, { urlParams: request.urlParams }))
   )
@@ -128,7 +133,18 @@ const pathOf = ({ basePath, origin }: Runtime, request: HttpClientRequest.HttpCl
   if (url.origin !== origin) {
     return { path: "url", issue: `must be a path, or a URL of ${origin}; what is elsewhere is another upstream` }
   }
+  if (url.username !== "" || url.password !== "") {
+    return { path: "url", issue: "holds credentials; send them as a header, as HttpClientRequest.basicAuth does" }
+  }
   return url.pathname + url.search
+}
+
+/** What of a URL is another place than the one that was written: an id that a program fills in may be any text. */
+const wrongTarget = (absolute: string): string | undefined => {
+  if (/[\\\p{Cc}]/u.test(absolute)) return "has a backslash or a control character, which URLs take for something else"
+  return hasDotSegment(absolute.replace(/^[^:]*:\/*[^/?#]*/, ""))
+    ? "has a segment . or .., with which it would leave its place; write the path that is meant"
+    : undefined
 }
 
 /**

@@ -107,9 +107,9 @@ export class OpenBody {
     this.#caller = caller
   }
 
-  /** Whether somebody has begun to read it. */
+  /** Whether somebody has begun with it, who ends it himself. */
   get isRead(): boolean {
-    return this.#isPulled
+    return this.#isRun
   }
 
   /** The headers have come. */
