@@ -247,7 +247,9 @@ const resilient = <E, R>(
           },
         // the client needs what its caller provides, in whose fiber it runs
         open: (wire) =>
-          opened(untracedAsToldOf(sender, fiber, request), request, body, origin, path, wire, isFollowed) as ReturnType<Transport["Service"]["open"]>,
+          opened(untracedAsToldOf(sender, fiber, request), request, body, origin, path, wire, isFollowed) as ReturnType<
+            Transport["Service"]["open"]
+          >,
         below: (response) => belows.get(response),
         bufferBytes: options.bufferBytes ?? defaults.bufferBytes,
         failOnStatus: options.failOnStatus ?? defaults.failOnStatus,
@@ -274,7 +276,10 @@ const untracedAsToldOf = <E, R>(
 ): HttpClient.HttpClient.With<E, R> => {
   const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
   return isDisabled !== ofAttempts && isDisabled(request)
-    ? HttpClient.transformResponse(sender, Effect.provideService(HttpClient.TracerDisabledWhen, () => true))
+    ? HttpClient.transformResponse(
+        sender,
+        Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+      )
     : sender
 }
 

@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -68,7 +69,13 @@ export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientRes
     Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
       const { operation, request, runtime } = executing
       const exchange = new ClientExchange(executing)
-      const given = { headers: request.headers, expectedStatus: executing.isFollowed ? errorStatus : everyStatus }
+      const given = executing.isFollowed
+        ? // what the program hides is a secret, which a redirect does not take elsewhere
+          {
+            headers: Headers.redact(request.headers, fiber.getRef(Headers.CurrentRedactedNames)),
+            expectedStatus: errorStatus
+          }
+        : { headers: request.headers, expectedStatus: everyStatus }
       const call = new Call(runtime, fiber, { method: request.method, template: "", operation, given }, exchange)
       const run = isTraced(fiber, request)
         ? Spans.withCallSpan(
@@ -87,10 +94,7 @@ export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientRes
   ).pipe(Effect.catchCause(foreignAgain<E>))
 
 /** Whether the program wants spans of this request: what it tells Effect's client of that is told to this one. */
-const isTraced = (
-  fiber: Fiber.Fiber<unknown, unknown>,
-  request: HttpClientRequest.HttpClientRequest
-): boolean => {
+const isTraced = (fiber: Fiber.Fiber<unknown, unknown>, request: HttpClientRequest.HttpClientRequest): boolean => {
   if (!Spans.isTracing(fiber)) return false
   const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
   return isDisabled === ofAttempts || !isDisabled(request)

@@ -75,7 +75,8 @@ export class ClientResponse extends Inspectable.Class implements HttpClientRespo
     if (body instanceof Uint8Array) return body.length === 0 ? Stream.empty : Stream.succeed(body)
     return Stream.suspend(() => {
       // the code above knows of clients that this is an error, and no defect
-      if (this.#isStreamed) return Stream.fail(this.#undecoded(new Error("the body can be read once, and was read before")))
+      if (this.#isStreamed)
+        return Stream.fail(this.#undecoded(new Error("the body can be read once, and was read before")))
       this.#isStreamed = true
       return Stream.mapError(body, (error) => clientError(this.request, error))
     })

@@ -107,9 +107,9 @@ export class OpenBody {
     this.#caller = caller
   }
 
-  /** Whether somebody has begun with it, who ends it himself. */
+  /** Whether somebody has begun to read it. */
   get isRead(): boolean {
-    return this.#isRun
+    return this.#isPulled
   }
 
   /** The headers have come. */
