@@ -4,16 +4,28 @@
  * **When to use**: {@link layer} under a program that uses `HttpClient.HttpClient`; {@link withPolicy} where a client is at
  * hand, and for `HttpApiClient.makeWith`; {@link transformClient} for `HttpApiClient.make`.
  *
- * **What it is not**: an `Upstream`, whose calls end with the decoded value and one error type. A client ends with a
- * response, so its body is read after the policy, unless it is short: a body of an announced length up to `bufferBytes` is
- * read within the attempt, and one that is cut off is retried.
+ * **What it is not**: an `Upstream`, whose calls end with the decoded value and one error type, nor a client of one, which is
+ * `UpstreamClient`. A client ends with a response, so its body is read after the policy, unless it is short: a body of an announced
+ * length up to `bufferBytes` is read within the attempt, and one that is cut off is retried. Any other is bounded by
+ * `limits.responseBytes` and by the deadline.
  *
- * **Gotchas**: what `HttpClient.mapRequest` adds above the policy runs once a call; put it below (on the inner client) to
- * have it run for every attempt. When retries end on an error status, the last response is given as it is, because that
- * is what the code above expects of a client; `failOnStatus` changes that, and so does a rate limit that leaves no room for the next
- * attempt, because the last response has been read by then. Effect's client sends its own trace headers
- * (`traceparent`, `b3`) even without a tracer; `HttpClient.TracerPropagationEnabled` turns them off. {@link layer} asks once who
- * observes its calls, like an upstream; a client from one of the combinators asks where a call is made.
+ * **Gotchas**
+ *
+ * - What `HttpClient.mapRequest` adds, above the policy or below, is made once a call, so that every attempt has the same: an idempotency
+ *   key. What is each attempt's own, as a signature is, comes from a client below:
+ *   `HttpClient.make((request) => client.execute(signed(request)))`.
+ * - When retries end on an error status, the last response is given as it is, because that is what the code above expects of a client;
+ *   `failOnStatus` changes that, and so does a rate limit that leaves no room for the next attempt, because the last response has been
+ *   read by then.
+ * - Hedges, redirects and the deadline header work as they do for an upstream. A policy with `singleFlight` is refused: one response
+ *   cannot be read twice. Without the policy's `redirects`, the client below does what it does: `fetch` follows by itself.
+ * - A place in the bulkhead is given back when the headers have come. Who leaves a longer body unread holds its connection until the
+ *   deadline, or until the response is forgotten: `HttpClient.withScope` above the policy does not end it.
+ * - The client's own spans are off: a call has a span, and each attempt one, which is what the trace headers tell. Without a tracer there
+ *   are none of both. `HttpClient.TracerDisabledWhen` and `HttpClient.TracerPropagationEnabled` hold as they do for any client.
+ * - The state is made with the client: by {@link layer} when it is built, and by a combinator for each client that it is put on.
+ *   {@link layer} asks once who observes its calls, and is in the `UpstreamRegistry`, like an upstream. A client from one of the combinators
+ *   asks where a call is made, and is in no registry, because nothing would say when it goes.
  *
  * @since 0.1.0
  */
@@ -87,8 +99,8 @@ export interface Options {
 export const defaults = { bufferBytes: 1024 * 1024, failOnStatus: false } as const satisfies Options
 
 /**
- * Puts a policy on a client. Its state (the retry budget, the rate limit, what is remembered of each origin) is made here,
- * once: use it once for each upstream.
+ * Puts a policy on a client. The state (the retry budget, the rate limit, what is remembered of each origin) is made with each client
+ * that comes of it: make one for each upstream, and keep it.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -9,10 +9,16 @@
  * is done with it afterwards, decoding above all, is outside of the policy. `ResilientClient` is the other way round: a policy over
  * the transport of a client that is there already.
  *
- * **Gotchas**: a URL is a path below the upstream's base URL, or an absolute one of its origin; another origin is refused. A body of an
- * announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded in size and
- * by the deadline. When retries end on an error status, the last response is given as it is; `failOnStatus` changes that. The policy's
- * `singleFlight` does not apply: a response can be read once.
+ * **Gotchas**
+ *
+ * - A URL is a path below the upstream's base URL, or an absolute one of its origin. Another origin is refused, and so are credentials and
+ *   the segments `.` and `..`, with which a path would leave its place.
+ * - A body of an announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded
+ *   by `limits.responseBytes` and by the deadline. Who leaves it unread holds its connection until then, or until the response is
+ *   forgotten: `HttpClient.withScope` above the client does not end it.
+ * - When retries end on an error status, the last response is given as it is; `failOnStatus` changes that.
+ * - The policy's `singleFlight` does not apply: a response can be read once.
+ * - `UpstreamVersions` has no client: what `current` gives is no upstream of its own.
  *
  * @since 0.1.0
  */
