@@ -102,9 +102,10 @@ export const make = (upstream: Upstream, options: Options = {}): HttpClient.Http
   )
 }
 
-const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, options: Options) =>
+const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, options: Options) =>
   Effect.withFiber((fiber) => {
-    const operation = options.operation?.(request) ?? request.method
+    const operation = options.operation?.(asked) ?? asked.method
+    const request = absolute(runtime, asked)
     const policy = HttpPolicy.callPolicy(runtime.live.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
     const { propagation } = runtime
     return execute<never, never>({
@@ -114,7 +115,7 @@ const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, opt
       request,
       operation,
       encode: (call) => {
-        const path = pathOf(runtime, request)
+        const path = pathOf(runtime.origin, request)
         return typeof path === "string" ? encodeMade(call, path, wireBody(request.body), call.given) : path
       },
       open: runtime.transport.open,
@@ -125,16 +126,22 @@ const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, opt
     })
   })
 
+/** The request with the whole of its URL, as its response shows it: whoever resolves a redirect or keeps cookies needs that. */
+const absolute = (
+  { basePath, origin }: Runtime,
+  request: HttpClientRequest.HttpClientRequest
+): HttpClientRequest.HttpClientRequest => {
+  const { body, hash, headers, method, url, urlParams } = request
+  if (/^[a-z][a-z0-9+.-]*:/i.test(url)) return request
+  const slash = /^(?:[/?#]|$)/.test(url) ? "" : "/"
+  return HttpClientRequest.makeWith(method, origin + basePath + slash + url, urlParams, hash, headers, body)
+}
+
 /** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
-const pathOf = ({ basePath, origin }: Runtime, request: HttpClientRequest.HttpClientRequest): string | Issue => {
-  const isAbsolute = /^[a-z][a-z0-9+.-]*:/i.test(request.url)
-  const slash = /^(?:[/?#]|$)/.test(request.url) ? "" : "/"
-  const absolute = isAbsolute ? request.url : origin + basePath + slash + request.url
-  const wrong = wrongTarget(absolute)
+const pathOf = (origin: string, request: HttpClientRequest.HttpClientRequest): string | Issue => {
+  const wrong = wrongTarget(request.url)
   if (wrong !== undefined) return { path: "url", issue: wrong }
-  const url = Option.getOrUndefined(
-    HttpClientRequest.toUrl(HttpClientRequest.make("GET")(absolute, { urlParams: request.urlParams }))
-  )
+  const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
   if (url === undefined) return { path: "url", issue: "must be a path, or an absolute http or https URL" }
   if (url.origin !== origin) {
     return { path: "url", issue: `must be a path, or a URL of ${origin}; what is elsewhere is another upstream` }

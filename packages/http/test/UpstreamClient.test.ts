@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { HttpClientRequest } from "effect/http"
+import { HttpClient, HttpClientRequest } from "effect/http"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
@@ -12,7 +12,8 @@ const client = Effect.gen(function* () {
   const transport = Transport.fromSend(({ path }) =>
     Effect.sync(() => {
       paths.push(path)
-      return { status: 200, headers: {}, body: new Uint8Array(0), bodyComplete: true }
+      const [status, headers] = path === "/v1/moved" ? [302, { location: "there?a=1" }] : [200, {}]
+      return { status, headers, body: new Uint8Array(0), bodyComplete: true }
     })
   )
   const stock = yield* Effect.provideService(
@@ -49,6 +50,18 @@ describe("UpstreamClient", () => {
         "/v1/a%20b",
         "/v1?left=3&sku=A+7"
       ])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a response shows the whole URL of its request, so that a redirect can be followed above", () =>
+    Effect.gen(function* () {
+      const { client: stock, paths } = yield* client
+      const response = yield* HttpClient.followRedirects(stock).get("moved")
+      assert.deepStrictEqual(paths, ["/v1/moved", "/v1/there?a=1"])
+      assert.deepStrictEqual(
+        [response.url, response.request.url],
+        ["https://stock.internal/v1/there?a=1", "https://stock.internal/v1/there?a=1"]
+      )
     }).pipe(Effect.scoped)
   )
 
