@@ -252,7 +252,8 @@ const resilient = <E, R>(
         encode: () =>
           wrongRequest(request) ?? {
             path,
-            shownPath: Redaction.path(path, []),
+            // of a URL that is not http nobody knows where its secrets are
+            shownPath: path.startsWith("/") ? Redaction.path(path, []) : `/${Redaction.redacted}`,
             headers: { ...request.headers },
             body: body.sent,
             repeatable: isIdempotent(request.method) || request.headers["idempotency-key"] !== undefined

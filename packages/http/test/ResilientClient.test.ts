@@ -468,14 +468,25 @@ describe("ResilientClient", () => {
         const policed = ResilientClient.layer({ policy: HttpPolicy.make({ breaker: {} }) }).pipe(
           Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
         )
+        const spans: Array<Tracer.Span> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            spans.push(span)
+            return span
+          }
+        })
         yield* Effect.gen(function* () {
-          assert.strictEqual((yield* HttpClient.get("app://stock/items")).status, 200)
+          const sent = HttpClient.get("app://key:secret@stock/items")
+          assert.strictEqual((yield* Effect.provideService(sent, Tracer.Tracer, tracer)).status, 200)
+          // where its secrets are, nobody knows
+          assert.strictEqual(spans[1]?.attributes.get("url.full"), "unknown/REDACTED")
           assert.deepStrictEqual(
             (yield* registry.list).map(({ endpoints, name }) => [name, endpoints.length]),
             [["unknown", 1]]
           )
         }).pipe(Effect.provide(policed), Effect.provideService(UpstreamRegistry.Current, registry))
-        assert.strictEqual(requests[0]?.url, "app://stock/items")
+        assert.strictEqual(requests[0]?.url, "app://key:secret@stock/items")
       })
     )
 
