@@ -6,10 +6,11 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import type { IncomingMessage } from "node:http"
 import * as zlib from "node:zlib"
-import { Cause, Effect, Exit, Fiber, Layer, Option, type Scope, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Option, type Scope, Stream, Tracer } from "effect"
 import {
   FetchHttpClient,
   Cookies,
+  Headers,
   HttpClient,
   HttpClientError,
   HttpClientRequest,
@@ -34,12 +35,14 @@ interface Answer {
   readonly status: number
   readonly cookies: ReadonlyArray<string>
   readonly body: Effect.Effect<string, unknown>
+  readonly stream: Stream.Stream<Uint8Array, unknown>
 }
 
 interface Ask {
   readonly method?: "GET" | "PUT" | "POST" | undefined
   readonly path?: string | undefined
   readonly stream?: Stream.Stream<Uint8Array, unknown> | undefined
+  readonly headers?: { readonly [name: string]: string } | undefined
 }
 
 type Send = (ask?: Ask) => Effect.Effect<Answer, unknown>
@@ -53,18 +56,19 @@ interface Door {
 
 const sendOf =
   <E>(client: HttpClient.HttpClient.With<E>, base: string): Send =>
-  ({ method = "GET", path = "/a", stream } = {}) => {
-    const request = HttpClientRequest.make(method)(base + path)
+  ({ headers = {}, method = "GET", path = "/a", stream } = {}) => {
+    const request = HttpClientRequest.make(method)(base + path, { headers })
     return Effect.map(
       client.execute(stream === undefined ? request : HttpClientRequest.bodyStream(request, stream)),
       answerOf
     )
   }
 
-const answerOf = ({ cookies, status, text }: HttpClientResponse.HttpClientResponse): Answer => ({
+const answerOf = ({ cookies, status, stream, text }: HttpClientResponse.HttpClientResponse): Answer => ({
   status,
   cookies: Cookies.toSetCookieHeaders(cookies),
-  body: text
+  body: text,
+  stream
 })
 
 const clients = {
@@ -136,6 +140,19 @@ const status =
   }
 
 const never: Handler = () => {}
+
+/** A tracer, and the spans that it has made, in their order. */
+const recording = () => {
+  const spans: Array<Tracer.Span> = []
+  const tracer = Tracer.make({
+    span: (options) => {
+      const span = new Tracer.NativeSpan(options)
+      spans.push(span)
+      return span
+    }
+  })
+  return { spans, tracer }
+}
 
 /** What failed a call, wherever the door put it. */
 const callError = (exit: Exit.Exit<unknown, unknown>): CallError.CallError | undefined => {
@@ -372,6 +389,153 @@ const promises: ReadonlyArray<Kept> = [
             (isGone) => isGone === true
           )
         )
+      })
+  },
+  {
+    promise: "a redirect to another origin goes there, though the path is the same, and takes no secrets along",
+    holds: (door) =>
+      Effect.gen(function* () {
+        const there = yield* answering([status(200, "there")])
+        const { origin, seen } = yield* answering([status(302, "", { location: `${there.origin}/a` })])
+        const send = yield* door.open(origin, HttpPolicy.make({ redirects: {} }))
+        const headers = { authorization: "secret", cookie: "sid=1", "x-hidden": "secret", "x-plain": "shown" }
+        const sent = Effect.provideService(send({ headers }), Headers.CurrentRedactedNames, ["x-hidden"])
+        assert.strictEqual(yield* within(Effect.flatMap(sent, ({ body }) => body)), "there")
+        assert.strictEqual(seen[0]?.headers["x-hidden"], "secret")
+        const got = there.seen.map((request) => Object.keys(headers).filter((name) => name in request.headers))
+        assert.deepStrictEqual([seen.length, got], [1, [["x-plain"]]])
+      })
+  },
+  {
+    promise: "a stream that was begun is not sent on to where a redirect leads, a body that is whole is",
+    holds: (door) =>
+      Effect.gen(function* () {
+        const moved = status(307, "", { location: "/b" })
+        const { origin, seen } = yield* answering([moved, moved, status(200, "there")])
+        const send = yield* door.open(origin, HttpPolicy.make({ redirects: {} }))
+        const stream = Stream.succeed(new TextEncoder().encode("payload"))
+        assert.strictEqual(reasonOf(yield* Effect.exit(within(send({ method: "POST", stream })))), "TooManyRedirects")
+        assert.strictEqual(seen.length, 1)
+        assert.strictEqual((yield* within(send({ method: "POST" }))).status, 200)
+      })
+  },
+  {
+    promise: "a 303 of a POST is asked for with a GET, and its body stays behind",
+    holds: (door) =>
+      Effect.gen(function* () {
+        const { origin, seen } = yield* answering([status(303, "", { location: "/a" }), status(200, "there")])
+        const send = yield* door.open(origin, HttpPolicy.make({ redirects: {} }))
+        const stream = Stream.succeed(new TextEncoder().encode("payload"))
+        assert.strictEqual((yield* within(send({ method: "POST", stream }))).status, 200)
+        assert.deepStrictEqual(
+          seen.map(({ headers, method, text }) => [method, text, headers["content-type"] === undefined]),
+          [
+            ["POST", "payload", false],
+            ["GET", "", true]
+          ]
+        )
+      })
+  },
+  {
+    promise: "an error response that is longer than the limit is judged by its status",
+    holds: (door) =>
+      Effect.gen(function* () {
+        const long = status(503, "x".repeat(50_000), { "content-length": "50000" })
+        const { origin, seen } = yield* answering([long, status(200, "ok"), long])
+        const policy = HttpPolicy.make({ retry: { ...retry, maxAttempts: 2 }, limits: { responseBytes: 1000 } })
+        const send = yield* door.open(origin, policy)
+        assert.strictEqual((yield* within(send())).status, 200)
+        const exit = yield* Effect.exit(within(send()))
+        assert.deepStrictEqual([statusOf(exit), seen.length], [503, 4])
+        if (Exit.isFailure(exit)) return
+        assert.strictEqual(reasonOf(yield* Effect.exit(within(exit.value.body))), "ResponseTooLarge")
+      })
+  },
+  {
+    promise: "where a call and its hedge both fail, a response is given",
+    holds: (door) =>
+      Effect.gen(function* () {
+        let first: (() => void) | undefined
+        const { origin, seen } = yield* answering([
+          (_, response) => {
+            first = () => void response.writeHead(500).end("first")
+          },
+          (_, response) => {
+            first?.()
+            setTimeout(() => response.writeHead(502).end("second"), 50)
+          }
+        ])
+        const hedge = { delay: "20 millis", maximumExtraLoad: 1 } as const
+        const send = yield* door.open(origin, HttpPolicy.make({ deadline: "15 seconds", hedge }))
+        const exit = yield* Effect.exit(within(send()))
+        const given = statusOf(exit)
+        assert.isTrue(given === 500 || given === 502, `${given}`)
+        assert.strictEqual(seen.length, 2)
+        if (Exit.isFailure(exit)) return
+        assert.strictEqual(yield* within(exit.value.body), given === 500 ? "first" : "second")
+      })
+  },
+  {
+    promise: "a body that was read is an error when it is read once more, and no defect",
+    holds: (door) =>
+      Effect.gen(function* () {
+        const { origin } = yield* answering([
+          (_, response) => {
+            response.write("of no ")
+            response.end("announced length")
+          }
+        ])
+        const send = yield* door.open(origin, HttpPolicy.make({}))
+        const { body, stream } = yield* within(send())
+        assert.strictEqual(
+          (yield* within(Stream.runCollect(Stream.decodeText(stream)))).join(""),
+          "of no announced length"
+        )
+        for (const read of [Stream.runDrain(stream), body]) {
+          const error = yield* Effect.flip(within(read))
+          assert.isTrue(HttpClientError.isHttpClientError(error) && error.reason._tag === "DecodeError")
+        }
+      })
+  },
+  {
+    promise: "a call has a span, and each attempt one of its own, which is the only one that the upstream is told",
+    holds: (door) =>
+      Effect.gen(function* () {
+        const { origin, seen } = yield* answering([status(503), status(200)])
+        const send = yield* door.open(origin, HttpPolicy.make({ retry }))
+        const { spans, tracer } = recording()
+        yield* within(Effect.provideService(send(), Tracer.Tracer, tracer))
+        assert.deepStrictEqual(
+          spans.map(({ kind, name }) => [kind, name]),
+          [
+            ["internal", "stock GET"],
+            ["client", "GET"],
+            ["client", "GET"]
+          ]
+        )
+        assert.deepStrictEqual(
+          seen.map(({ headersDistinct }) => headersDistinct["traceparent"]),
+          spans.slice(1).map(({ spanId, traceId }) => [`00-${traceId}-${spanId}-01`])
+        )
+        assert.isTrue(spans.every(({ status }) => status._tag === "Ended"))
+      })
+  },
+  {
+    promise: "a request that its program wants no spans of has none, nor trace headers where it wants those not sent",
+    holds: (door) =>
+      Effect.gen(function* () {
+        const { origin, seen } = yield* answering([status(200)])
+        const send = yield* door.open(origin, HttpPolicy.make({}))
+        const { spans, tracer } = recording()
+        const told = <A>(sent: Effect.Effect<A, unknown>) => within(Effect.provideService(sent, Tracer.Tracer, tracer))
+        yield* told(Effect.provideService(send(), HttpClient.TracerDisabledWhen, () => true))
+        assert.deepStrictEqual(spans, [])
+        yield* told(Effect.provideService(send(), HttpClient.TracerPropagationEnabled, false))
+        assert.strictEqual(spans.length, 2)
+        // without a tracer there is nothing to tell
+        yield* within(send())
+        for (const { headers } of seen)
+          assert.deepStrictEqual([headers["traceparent"], headers["b3"]], [undefined, undefined])
       })
   },
   {

@@ -32,7 +32,7 @@ export interface ObservedCall {
   /** Method and path template. */
   readonly operation: string
   readonly method: string
-  /** The path template, below the base URL; empty for the calls of a `ResilientClient`, which have none. */
+  /** The path template, below the base URL; empty for the calls of a client, which have none. */
   readonly template: string
   readonly requestId: string
   /** Scheme, host and port of the base URL. */
@@ -53,7 +53,7 @@ export interface ObservedCall {
  * @since 0.1.0
  */
 export interface CallEnd {
-  /** A response that a `ResilientClient` gives although its status is an error is a failure. */
+  /** A response that a client gives although its status is an error is a failure. */
   readonly outcome: "success" | "failure" | "interrupted"
   readonly durationMillis: number
   /** Attempts that were sent; none by a call that joined another one. */

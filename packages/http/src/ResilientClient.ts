@@ -4,16 +4,28 @@
  * **When to use**: {@link layer} under a program that uses `HttpClient.HttpClient`; {@link withPolicy} where a client is at
  * hand, and for `HttpApiClient.makeWith`; {@link transformClient} for `HttpApiClient.make`.
  *
- * **What it is not**: an `Upstream`, whose calls end with the decoded value and one error type. A client ends with a
- * response, so its body is read after the policy, unless it is short: a body of an announced length up to `bufferBytes` is
- * read within the attempt, and one that is cut off is retried.
+ * **What it is not**: an `Upstream`, whose calls end with the decoded value and one error type, nor a client of one, which is
+ * `UpstreamClient`. A client ends with a response, so its body is read after the policy, unless it is short: a body of an announced
+ * length up to `bufferBytes` is read within the attempt, and one that is cut off is retried. Any other is bounded by
+ * `limits.responseBytes` and by the deadline.
  *
- * **Gotchas**: what `HttpClient.mapRequest` adds above the policy runs once a call; put it below (on the inner client) to
- * have it run for every attempt. When retries end on an error status, the last response is given as it is, because that
- * is what the code above expects of a client; `failOnStatus` changes that, and so does a rate limit that leaves no room for the next
- * attempt, because the last response has been read by then. Effect's client sends its own trace headers
- * (`traceparent`, `b3`) even without a tracer; `HttpClient.TracerPropagationEnabled` turns them off. {@link layer} asks once who
- * observes its calls, like an upstream; a client from one of the combinators asks where a call is made.
+ * **Gotchas**
+ *
+ * - What `HttpClient.mapRequest` adds, above the policy or below, is made once a call, so that every attempt has the same: an idempotency
+ *   key. What is each attempt's own, as a signature is, comes from a client below:
+ *   `HttpClient.make((request) => client.execute(signed(request)))`.
+ * - When retries end on an error status, the last response is given as it is, because that is what the code above expects of a client;
+ *   `failOnStatus` changes that, and so does a rate limit that leaves no room for the next attempt, because the last response has been
+ *   read by then.
+ * - Hedges, redirects and the deadline header work as they do for an upstream. A policy with `singleFlight` is refused: one response
+ *   cannot be read twice. Without the policy's `redirects`, the client below does what it does: `fetch` follows by itself.
+ * - A place in the bulkhead is given back when the headers have come. Who leaves a longer body unread holds its connection until the
+ *   deadline, or until the response is forgotten: `HttpClient.withScope` above the policy does not end it.
+ * - The client's own spans are off: a call has a span, and each attempt one, which is what the trace headers tell. Without a tracer there
+ *   are none of both. `HttpClient.TracerDisabledWhen` and `HttpClient.TracerPropagationEnabled` hold as they do for any client.
+ * - The state is made with the client: by {@link layer} when it is built, and by a combinator for each client that it is put on.
+ *   {@link layer} asks once who observes its calls, and is in the `UpstreamRegistry`, like an upstream. A client from one of the combinators
+ *   asks where a call is made, and is in no registry, because nothing would say when it goes.
  *
  * @since 0.1.0
  */
@@ -39,7 +51,7 @@ import { blamed } from "./internal/callersStream.ts"
 import { clientBody, type ClientBody } from "./internal/clientBody.ts"
 import { openBody } from "./internal/clientBodies.ts"
 import { type Below, execute } from "./internal/clientExchange.ts"
-import { asDefect, carried, executed } from "./internal/clientExecution.ts"
+import { asDefect, carried, executed, ofAttempts } from "./internal/clientExecution.ts"
 import { clientError } from "./internal/clientResponse.ts"
 import { isHeaderName, malformedHeader } from "./internal/headerRules.ts"
 import { combined, type Observer } from "./internal/observing.ts"
@@ -87,8 +99,8 @@ export interface Options {
 export const defaults = { bufferBytes: 1024 * 1024, failOnStatus: false } as const satisfies Options
 
 /**
- * Puts a policy on a client. Its state (the retry budget, the rate limit, what is remembered of each origin) is made here,
- * once: use it once for each upstream.
+ * Puts a policy on a client. The state (the retry budget, the rate limit, what is remembered of each origin) is made with each client
+ * that comes of it: make one for each upstream, and keep it.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -152,7 +164,7 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
   const runtimes = KeyedState.make({
     create: (origin: string): Runtime => {
       const isKnown = origin !== unknownOrigin
-      const endpoint = isKnown ? endpointOf(origin) : unknownOrigin
+      const endpoint = endpointNamed(origin)
       return {
         name: name ?? endpoint,
         // what an exchange is made with is the client's own
@@ -194,13 +206,15 @@ const snapshotsOf = (
     const named = name === undefined ? endpoints.map((endpoint) => [endpoint]) : [endpoints]
     return Effect.forEach(named, (endpoints) => {
       const [first] = endpoints
-      const called = name ?? (first === undefined ? unknownOrigin : endpointOf(first.origin))
+      const called = name ?? endpointNamed(first?.origin ?? unknownOrigin)
       return upstreamSnapshot({ name: called, policy: described }, stages, bodies, endpoints)
     })
   })
 
 /** Of a URL that only the client can resolve, as a page's own relative ones. */
 const unknownOrigin = "unknown"
+
+const endpointNamed = (origin: string): string => (origin === unknownOrigin ? unknownOrigin : endpointOf(origin))
 
 const noNames: ReadonlySet<string> = new Set()
 const traceOnly: Runtime["propagation"] = { trace: true, b3: false, baggage: false }
@@ -220,7 +234,7 @@ const resilient = <E, R>(
   )
   const run = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<HttpClientResponse, E | CallError, R> =>
     Effect.withFiber((fiber) => {
-      const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
+      const url = httpUrl(request)
       const origin = url?.origin ?? unknownOrigin
       const known = origins.runtimes.get(origin, Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
       const body = clientBody(request)
@@ -240,14 +254,17 @@ const resilient = <E, R>(
         encode: () =>
           wrongRequest(request) ?? {
             path,
-            shownPath: Redaction.path(path, []),
+            // of a URL that is not http nobody knows where its secrets are
+            shownPath: path.startsWith("/") ? Redaction.path(path, []) : `/${Redaction.redacted}`,
             headers: { ...request.headers },
             body: body.sent,
             repeatable: isIdempotent(request.method) || request.headers["idempotency-key"] !== undefined
           },
         // the client needs what its caller provides, in whose fiber it runs
         open: (wire) =>
-          opened(sender, request, body, path, wire, isFollowed) as ReturnType<Transport["Service"]["open"]>,
+          opened(untracedAsToldOf(sender, fiber, request), request, body, origin, path, wire, isFollowed) as ReturnType<
+            Transport["Service"]["open"]
+          >,
         below: (response) => belows.get(response),
         bufferBytes: options.bufferBytes ?? defaults.bufferBytes,
         failOnStatus: options.failOnStatus ?? defaults.failOnStatus,
@@ -260,6 +277,27 @@ const resilient = <E, R>(
   )
 }
 
+/** Where a request goes. What a scheme of its own leads to, only the client knows, if anybody. */
+const httpUrl = (request: HttpClientRequest.HttpClientRequest): URL | undefined => {
+  const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
+  return url?.protocol === "http:" || url?.protocol === "https:" ? url : undefined
+}
+
+/** Where the program wants no spans of a request, a policy below makes none either. */
+const untracedAsToldOf = <E, R>(
+  sender: HttpClient.HttpClient.With<E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  request: HttpClientRequest.HttpClientRequest
+): HttpClient.HttpClient.With<E, R> => {
+  const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
+  return isDisabled !== ofAttempts && isDisabled(request)
+    ? HttpClient.transformResponse(
+        sender,
+        Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+      )
+    : sender
+}
+
 /** The client's own response of each that was opened. */
 const belows = new WeakMap<object, Below>()
 
@@ -268,13 +306,14 @@ const opened = <E, R>(
   sender: HttpClient.HttpClient.With<E, R>,
   asked: HttpClientRequest.HttpClientRequest,
   body: ClientBody,
+  origin: string,
   path: string,
   wire: WireRequest,
   isFollowed: boolean
 ) => {
-  const endpoint = wire.origin === unknownOrigin ? unknownOrigin : endpointOf(wire.origin)
+  const endpoint = endpointNamed(wire.origin)
   // what its caller asked for, or where a redirect led
-  const isAsked = wire.path === path && wire.method === asked.method
+  const isAsked = wire.origin === origin && wire.path === path && wire.method === asked.method
   const { hash, urlParams } = asked
   // a request may have any method, and only this constructor's type says otherwise
   const make = HttpClientRequest.make(wire.method as HttpMethod)
@@ -282,9 +321,8 @@ const opened = <E, R>(
     ? make(asked.url, { urlParams, hash: Option.getOrUndefined(hash) })
     : make(wire.origin + wire.path)
   // a redirect that turns a POST into a GET leaves its body behind
-  const hasBody = wire.method === asked.method
   const request = HttpClientRequest.setHeaders(
-    hasBody ? HttpClientRequest.setBody(made, body.body) : made,
+    wire.body === undefined ? made : HttpClientRequest.setBody(made, body.body),
     wire.headers
   )
   const sent = Effect.mapError(executed(sender.execute(request), endpoint, !isFollowed, asDefect), blamed)

@@ -9,10 +9,16 @@
  * is done with it afterwards, decoding above all, is outside of the policy. `ResilientClient` is the other way round: a policy over
  * the transport of a client that is there already.
  *
- * **Gotchas**: a URL is a path below the upstream's base URL, or an absolute one of its origin; another origin is refused. A body of an
- * announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded in size and
- * by the deadline, until which it holds its connection if nobody reads it. When retries end on an error status, the last response is given as it is; `failOnStatus` changes that. The policy's
- * `singleFlight` does not apply: a response can be read once.
+ * **Gotchas**
+ *
+ * - A URL is a path below the upstream's base URL, or an absolute one of its origin. Another origin is refused, and so are credentials and
+ *   the segments `.` and `..`, with which a path would leave its place.
+ * - A body of an announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded
+ *   by `limits.responseBytes` and by the deadline. Who leaves it unread holds its connection until then, or until the response is
+ *   forgotten: `HttpClient.withScope` above the client does not end it.
+ * - When retries end on an error status, the last response is given as it is; `failOnStatus` changes that.
+ * - The policy's `singleFlight` does not apply: a response can be read once.
+ * - `UpstreamVersions` has no client: what `current` gives is no upstream of its own.
  *
  * @since 0.1.0
  */
@@ -29,7 +35,7 @@ import { wireBody } from "./internal/clientBody.ts"
 import { execute } from "./internal/clientExchange.ts"
 import { clientError } from "./internal/clientResponse.ts"
 import { encodeMade } from "./internal/encodeRequest.ts"
-import type { Issue } from "./internal/pathTemplate.ts"
+import { hasDotSegment, type Issue } from "./internal/pathTemplate.ts"
 import type { Runtime } from "./internal/runtime.ts"
 import { runtimes } from "./internal/runtimes.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
@@ -96,16 +102,20 @@ export const make = (upstream: Upstream, options: Options = {}): HttpClient.Http
   )
 }
 
-const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, options: Options) =>
+const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, options: Options) =>
   Effect.withFiber((fiber) => {
-    const operation = options.operation?.(request) ?? request.method
+    const operation = options.operation?.(asked) ?? asked.method
+    const request = absolute(runtime, asked)
     const policy = HttpPolicy.callPolicy(runtime.live.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
+    const { propagation } = runtime
     return execute<never, never>({
-      runtime,
+      runtime: fiber.getRef(HttpClient.TracerPropagationEnabled)
+        ? runtime
+        : { ...runtime, propagation: { ...propagation, trace: false, b3: false } },
       request,
       operation,
       encode: (call) => {
-        const path = pathOf(runtime, request)
+        const path = pathOf(runtime.origin, request)
         return typeof path === "string" ? encodeMade(call, path, wireBody(request.body), call.given) : path
       },
       open: runtime.transport.open,
@@ -116,19 +126,38 @@ const run = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest, opt
     })
   })
 
+/** The request with the whole of its URL, as its response shows it: whoever resolves a redirect or keeps cookies needs that. */
+const absolute = (
+  { basePath, origin }: Runtime,
+  request: HttpClientRequest.HttpClientRequest
+): HttpClientRequest.HttpClientRequest => {
+  const { body, hash, headers, method, url, urlParams } = request
+  if (/^[a-z][a-z0-9+.-]*:/i.test(url)) return request
+  const slash = /^(?:[/?#]|$)/.test(url) ? "" : "/"
+  return HttpClientRequest.makeWith(method, origin + basePath + slash + url, urlParams, hash, headers, body)
+}
+
 /** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
-const pathOf = ({ basePath, origin }: Runtime, request: HttpClientRequest.HttpClientRequest): string | Issue => {
-  const isAbsolute = /^[a-z][a-z0-9+.-]*:/i.test(request.url)
-  const slash = request.url.startsWith("/") || request.url === "" ? "" : "/"
-  const absolute = isAbsolute ? request.url : origin + basePath + slash + request.url
-  const url = Option.getOrUndefined(
-    HttpClientRequest.toUrl(HttpClientRequest.make("GET")(absolute, { urlParams: request.urlParams }))
-  )
+const pathOf = (origin: string, request: HttpClientRequest.HttpClientRequest): string | Issue => {
+  const wrong = wrongTarget(request.url)
+  if (wrong !== undefined) return { path: "url", issue: wrong }
+  const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
   if (url === undefined) return { path: "url", issue: "must be a path, or an absolute http or https URL" }
   if (url.origin !== origin) {
     return { path: "url", issue: `must be a path, or a URL of ${origin}; what is elsewhere is another upstream` }
   }
+  if (url.username !== "" || url.password !== "") {
+    return { path: "url", issue: "holds credentials; send them as a header, as HttpClientRequest.basicAuth does" }
+  }
   return url.pathname + url.search
+}
+
+/** What of a URL is another place than the one that was written: an id that a program fills in may be any text. */
+const wrongTarget = (absolute: string): string | undefined => {
+  if (/[\\\p{Cc}]/u.test(absolute)) return "has a backslash or a control character, which URLs take for something else"
+  return hasDotSegment(absolute.replace(/^[^:]*:\/*[^/?#]*/, ""))
+    ? "has a segment . or .., with which it would leave its place; write the path that is meant"
+    : undefined
 }
 
 /**
@@ -161,7 +190,7 @@ export const makePlain = (upstream: Upstream, options: Options = {}): HttpClient
  * // a program that knows nothing of Holdfast
  * const program = Effect.gen(function*() {
  *   const response = yield* HttpClient.get("/items")
- *   console.log(response.status, yield* response.json)
+ *   console.log(response.status)
  * })
  *
  * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
@@ -171,7 +200,7 @@ export const makePlain = (upstream: Upstream, options: Options = {}): HttpClient
  *   Layer.provide(ScriptedTransport.layer({ "*": [ScriptedTransport.json([])] }))
  * )
  * await Effect.runPromise(program.pipe(Effect.provide(client)))
- * // => 200 []
+ * // => 200
  * ```
  *
  * @category layers

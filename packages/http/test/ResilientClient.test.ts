@@ -7,6 +7,7 @@ import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as ResilientClient from "../src/ResilientClient.ts"
+import * as UpstreamRegistry from "../src/UpstreamRegistry.ts"
 import { fork } from "./support/stock.ts"
 
 const everySecond: HttpPolicy.RetryOptions = { backoff: { shape: "constant", base: "1 second", jitter: "none" } }
@@ -455,6 +456,94 @@ describe("ResilientClient", () => {
         const exit = yield* Fiber.await(call)
         assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
         assert.strictEqual(interrupted(), 1)
+      })
+    )
+  })
+
+  describe("requests", () => {
+    it.effect("a URL that only the client knows goes to it, and has a name in the registry", () =>
+      Effect.gen(function* () {
+        const { client, requests } = fake([{ status: 200 }])
+        const registry = UpstreamRegistry.make()
+        const policed = ResilientClient.layer({ policy: HttpPolicy.make({ breaker: {} }) }).pipe(
+          Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+        )
+        const spans: Array<Tracer.Span> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            spans.push(span)
+            return span
+          }
+        })
+        yield* Effect.gen(function* () {
+          const sent = HttpClient.get("app://key:secret@stock/items")
+          assert.strictEqual((yield* Effect.provideService(sent, Tracer.Tracer, tracer)).status, 200)
+          // where its secrets are, nobody knows
+          assert.strictEqual(spans[1]?.attributes.get("url.full"), "unknown/REDACTED")
+          assert.deepStrictEqual(
+            (yield* registry.list).map(({ endpoints, name }) => [name, endpoints.length]),
+            [["unknown", 1]]
+          )
+        }).pipe(Effect.provide(policed), Effect.provideService(UpstreamRegistry.Current, registry))
+        assert.strictEqual(requests[0]?.url, "app://key:secret@stock/items")
+      })
+    )
+
+    it.effect(
+      "what `mapRequest` adds is made once a call, and what a client below does to its requests for every attempt",
+      () =>
+        Effect.gen(function* () {
+          const made = { key: 0, signature: 0 }
+          const { client: sender, requests } = fake([{ status: 503 }, { status: 200 }])
+          const signing = HttpClient.make((request) =>
+            sender.execute(HttpClientRequest.setHeader(request, "signature", `${++made.signature}`))
+          )
+          const keyed = (client: HttpClient.HttpClient) =>
+            HttpClient.mapRequest(client, (request) => {
+              made.key++
+              return HttpClientRequest.setHeader(request, "idempotency-key", `${made.key}`)
+            })
+          const policy = HttpPolicy.make({ retry: everySecond })
+          for (const client of [
+            signing.pipe(keyed, ResilientClient.transformClient({ policy })),
+            signing.pipe(ResilientClient.transformClient({ policy }), keyed)
+          ]) {
+            requests.length = 0
+            Object.assign(made, { key: 0, signature: 0 })
+            const fiber = yield* fork(client.post("https://a.internal/items"))
+            yield* TestClock.adjust("1 minute")
+            yield* Fiber.join(fiber)
+            assert.deepStrictEqual(
+              requests.map(({ headers }) => [headers["idempotency-key"], headers["signature"]]),
+              [
+                ["1", "1"],
+                ["1", "2"]
+              ]
+            )
+          }
+        })
+    )
+
+    it.effect("a policy over another has spans of its own, and its program's word on spans reaches both", () =>
+      Effect.gen(function* () {
+        const names: Array<string> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            names.push(options.name)
+            return new Tracer.NativeSpan(options)
+          }
+        })
+        const policy = HttpPolicy.make({})
+        const client = fake([{ status: 200 }]).client.pipe(
+          ResilientClient.transformClient({ name: "inner", policy }),
+          ResilientClient.transformClient({ name: "outer", policy })
+        )
+        const call = Effect.provideService(client.get("https://a.internal/"), Tracer.Tracer, tracer)
+        yield* call
+        assert.deepStrictEqual(names, ["outer GET", "GET", "inner GET", "GET"])
+        yield* Effect.provideService(call, HttpClient.TracerDisabledWhen, () => true)
+        assert.strictEqual(names.length, 4)
       })
     )
   })

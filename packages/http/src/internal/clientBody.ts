@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as HttpBody from "effect/http/HttpBody"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import type * as Transport from "../Transport.ts"
 import { CallersStream } from "./callersStream.ts"
 import type { Issue } from "./pathTemplate.ts"
 import { type RequestBody, streamBody } from "./requestBody.ts"
@@ -18,23 +19,24 @@ const always = (): boolean => true
 
 const never = (): boolean => false
 
+/** What stands in a request for a body that only the client below can write: it says that there is one. */
+const ofClient: Transport.Body = Stream.empty
+
 /** The body of a request, its stream watched: one that was begun is spent. */
 export const clientBody = ({ body, headers }: HttpClientRequest): ClientBody => {
   const contentType = undefined
   switch (body._tag) {
     case "Empty":
+      return { body, sent: { body: undefined, contentType, replayable: always, bytes: 0 } }
     case "Uint8Array":
-    case "FormData": {
-      const bytes = body._tag === "Empty" ? 0 : body.contentLength
-      return { body, sent: { body: undefined, contentType, replayable: always, bytes } }
-    }
+      return { body, sent: { body: body.body, contentType, replayable: always, bytes: body.contentLength } }
+    case "FormData":
+      return { body, sent: { body: ofClient, contentType, replayable: always, bytes: body.contentLength } }
     case "Raw": {
       // of anything else nobody knows when it was begun: it is sent once
-      const isWhole = typeof body.body === "string" || body.body instanceof Uint8Array
-      return {
-        body,
-        sent: { body: undefined, contentType, replayable: isWhole ? always : never, bytes: body.contentLength }
-      }
+      const whole = typeof body.body === "string" || body.body instanceof Uint8Array ? body.body : undefined
+      const replayable = whole === undefined ? never : always
+      return { body, sent: { body: whole ?? ofClient, contentType, replayable, bytes: body.contentLength } }
     }
     case "Stream": {
       const callers = new CallersStream(body.stream)
@@ -42,7 +44,13 @@ export const clientBody = ({ body, headers }: HttpClientRequest): ClientBody => 
       if (declared !== undefined && /^\d{1,15}$/.test(declared)) callers.holdTo(Number(declared))
       return {
         body: HttpBody.stream(callers.stream, body.contentType, body.contentLength),
-        sent: { body: undefined, contentType, replayable: () => !callers.isBegun, bytes: body.contentLength, callers }
+        sent: {
+          body: callers.stream,
+          contentType,
+          replayable: () => !callers.isBegun,
+          bytes: body.contentLength,
+          callers
+        }
       }
     }
   }

@@ -10,6 +10,8 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
@@ -17,7 +19,7 @@ import type * as CallLayer from "../CallLayer.ts"
 import * as Transport from "../Transport.ts"
 import { arrival, callerOf, left, type Step } from "./arrival.ts"
 import { concat } from "./boundedBody.ts"
-import { beneath, Foreign } from "./clientExecution.ts"
+import { beneath, Foreign, ofAttempts } from "./clientExecution.ts"
 import { ClientResponse } from "./clientResponse.ts"
 import type { Encoded } from "./encodeRequest.ts"
 import type { Arrived } from "./follow.ts"
@@ -69,9 +71,15 @@ export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientRes
     Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
       const { operation, request, runtime } = executing
       const exchange = new ClientExchange(executing)
-      const given = { headers: request.headers, expectedStatus: executing.isFollowed ? errorStatus : everyStatus }
+      const given = executing.isFollowed
+        ? // what the program hides is a secret, which a redirect does not take elsewhere
+          {
+            headers: Headers.redact(request.headers, fiber.getRef(Headers.CurrentRedactedNames)),
+            expectedStatus: errorStatus
+          }
+        : { headers: request.headers, expectedStatus: everyStatus }
       const call = new Call(runtime, fiber, { method: request.method, template: "", operation, given }, exchange)
-      const run = Spans.isTracing(fiber)
+      const run = isTraced(fiber, request)
         ? Spans.withCallSpan(
             { upstream: runtime.name, operation, requestId: call.requestId },
             (span) => call.run(span),
@@ -87,6 +95,13 @@ export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientRes
     })
   ).pipe(Effect.catchCause(foreignAgain<E>))
 
+/** Whether the program wants spans of this request: what it tells Effect's client of that is told to this one. */
+const isTraced = (fiber: Fiber.Fiber<unknown, unknown>, request: HttpClientRequest.HttpClientRequest): boolean => {
+  if (!Spans.isTracing(fiber)) return false
+  const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
+  return isDisabled === ofAttempts || !isDisabled(request)
+}
+
 /** An error of the program's own leaves as what it was. */
 const foreignAgain = <E>(cause: Cause.Cause<CallError | E>): Effect.Effect<never, CallError | E> => {
   for (const reason of cause.reasons) {
@@ -101,8 +116,8 @@ class ClientExchange implements Exchange {
   readonly isOpen = false
   readonly #executing: Executing
   readonly #bodies = new Set<OpenBody>()
-  /** The last response whose status was a failure. */
-  #failed: { readonly reason: Reason.Reason; readonly answered: Answered } | undefined
+  /** The responses whose status was a failure, by their reasons: of two attempts at once, either may be the call's. */
+  readonly #failed = new Map<Reason.Reason, Answered>()
   /** The error that an error response stands for which is given as it is. */
   #gaveUp: (() => CallError) | undefined
 
@@ -126,12 +141,14 @@ class ClientExchange implements Exchange {
   ): Attempt {
     return Effect.suspend(() => {
       const body = this.#bodyOf(call)
-      const request = call.wireRequest(resend, headers, call.policy.limits, attempt)
+      // what is too long is judged here: of an error response, its status is what counts
+      const limits = { ...call.policy.limits, responseBytes: Infinity }
+      const request = call.wireRequest(resend, headers, limits, attempt)
       return Effect.onExitPrimitive(
         Effect.flatMap(arrival(call, this.#executing.open, request, body.scope, attempt), (arrived) =>
           this.#arrived(call, body, arrived, attempt)
         ),
-        (exit) => (Exit.isFailure(exit) && this.#failed?.answered.body !== body ? this.#discarded(body) : undefined)
+        (exit) => (Exit.isFailure(exit) && !this.#isFailed(body) ? this.#discarded(body) : undefined)
       )
     })
   }
@@ -165,23 +182,32 @@ class ClientExchange implements Exchange {
     if (status >= 400) {
       const read = { status, headers, body: bytes ?? noBytes, bodyComplete: !isOpen && response.bodyComplete }
       const reason = statusReason(endpoint, read, call.clock.currentTimeMillisUnsafe(), followed)
-      this.#failed = { reason, answered }
+      this.#failed.set(reason, answered)
       return Effect.fail(reason)
     }
-    if (!isOpen || !this.#isShort(step)) return Effect.succeed(answered)
-    const { responseBytes } = call.policy.limits
-    return Effect.map(collected(response.stream, responseBytes, endpoint), (bytes) => {
+    if (!isOpen) return Effect.succeed(answered)
+    const { responseBytes: limit } = call.policy.limits
+    const announced = this.#announced(step)
+    if (announced > limit) {
+      return Effect.fail(stackless(() => new Reason.ResponseTooLarge({ endpoint, limit, size: announced })))
+    }
+    // a stream that comes for hours does not say how long it is
+    if (!(announced > 0 && announced <= this.#executing.bufferBytes)) return Effect.succeed(answered)
+    return Effect.map(collected(response.stream, limit, endpoint), (bytes) => {
       attempt?.answered(status, bytes.length)
       return { ...answered, bytes }
     })
   }
 
-  /** Whether a response is read within the attempt: by its own account, which a stream that comes for hours does not give. */
-  #isShort({ headers, status }: Step): boolean {
-    const announced = Number(headers["content-length"] ?? "NaN")
-    const { bufferBytes, request } = this.#executing
-    const hasBody = request.method !== "HEAD" && !bodiless.has(status)
-    return hasBody && announced > 0 && announced <= bufferBytes
+  /** How long a body is by its own account; `NaN` where it says nothing, or where there is none. */
+  #announced({ headers, status }: Step): number {
+    const hasBody = this.#executing.request.method !== "HEAD" && !bodiless.has(status)
+    return hasBody ? Number(headers["content-length"] ?? "NaN") : NaN
+  }
+
+  #isFailed(body: OpenBody): boolean {
+    for (const answered of this.#failed.values()) if (answered.body === body) return true
+    return false
   }
 
   responseOf(given: unknown): CallLayer.Response {
@@ -208,22 +234,25 @@ class ClientExchange implements Exchange {
   }
 
   onRetry(call: Call, reason: Reason.Reason): Effect.Effect<void> {
-    return this.#failed?.reason === reason ? this.#left(call, this.#failed.answered) : Effect.void
+    const answered = this.#failed.get(reason)
+    // what a hedge beside it was answered is no more wanted than this
+    const others = [...this.#failed.values()].filter(({ body }) => body !== answered?.body && this.#bodies.has(body))
+    const discarded = Effect.forEach(others, ({ body }) => this.#discarded(body), { discard: true })
+    return answered === undefined ? discarded : Effect.andThen(discarded, this.#left(call, answered))
   }
 
   onGiveUp(call: Call, reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<unknown, CallError> | undefined {
-    const failed = this.#failed
-    if (failed?.reason !== reason) return undefined
+    const answered = this.#failed.get(reason)
+    // read and gone, for an attempt that was then not made
+    if (answered === undefined || !this.#bodies.has(answered.body)) return undefined
     if (this.#executing.failOnStatus) {
       return Effect.andThen(
-        withinDeadline(call, this.#left(call, failed.answered)),
+        withinDeadline(call, this.#left(call, answered)),
         Effect.suspend(() => Effect.fail(call.failed(reason, stopped)))
       )
     }
-    // read and gone, for an attempt that was then not made
-    if (!this.#bodies.has(failed.answered.body)) return undefined
     this.#gaveUp = () => call.failed(reason, stopped)
-    return Effect.succeed(failed.answered)
+    return Effect.succeed(answered)
   }
 
   /** A response that is an error is none to the code above, but it is one of the upstream. */

@@ -38,6 +38,9 @@ export const carried = (error: HttpClientError.HttpClientError): CallError | und
 /** The call errors of policies below, by the reasons that they leave. */
 export const beneath = new WeakMap<Reason.Reason, CallError>()
 
+/** Tells a client to make no spans, which the attempts have. A policy below, whose attempts are others, has its own. */
+export const ofAttempts = (): boolean => true
+
 /** An error of the program's own is none of the upstream's. */
 export const asDefect = (error: unknown): Effect.Effect<never> => Effect.die(stackless(() => new Foreign(error)))
 
@@ -53,7 +56,7 @@ export const executed = <E, R>(
 ): Effect.Effect<Executed, Reason.TransportReason, R> =>
   Effect.withFiber((fiber) => {
     const init = Context.getOrUndefined(fiber.context, FetchHttpClient.RequestInit)
-    const sent = Effect.provideService(send, HttpClient.TracerDisabledWhen, () => true)
+    const sent = Effect.provideService(send, HttpClient.TracerDisabledWhen, ofAttempts)
     const within = followsByItself
       ? sent
       : // fetch would follow redirects by itself, and take the request's secrets along; other clients do not read this

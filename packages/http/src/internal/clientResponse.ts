@@ -48,6 +48,7 @@ export class ClientResponse extends Inspectable.Class implements HttpClientRespo
   readonly headers: Headers.Headers
   readonly remoteAddress: Option.Option<string>
   readonly #source: Source
+  #isStreamed = false
   #cookies: Cookies.Cookies | undefined
   #bytes: Effect.Effect<Uint8Array<ArrayBuffer>, HttpClientError.HttpClientError> | undefined
 
@@ -72,7 +73,13 @@ export class ClientResponse extends Inspectable.Class implements HttpClientRespo
   get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
     const { body } = this.#source
     if (body instanceof Uint8Array) return body.length === 0 ? Stream.empty : Stream.succeed(body)
-    return Stream.mapError(body, (error) => clientError(this.request, error))
+    return Stream.suspend(() => {
+      // the code above knows of clients that this is an error, and no defect
+      if (this.#isStreamed)
+        return Stream.fail(this.#undecoded(new Error("the body can be read once, and was read before")))
+      this.#isStreamed = true
+      return Stream.mapError(body, (error) => clientError(this.request, error))
+    })
   }
 
   get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.HttpClientError> {

@@ -49,6 +49,9 @@ const encodedText = (text: string): string => text.replace(/[^A-Za-z0-9\-._~!$&'
 /** A segment that URLs resolve away, even when it is encoded. What fills a place makes none: it is never a dot alone. */
 const dotSegment = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i
 
+/** Whether the path of a target has one. */
+export const hasDotSegment = (target: string): boolean => dotSegment.test(target.split(/[?#]/, 1)[0] ?? "")
+
 const parse = (template: string): Parts | Issue => {
   if (!template.startsWith("/")) {
     return { path: "path", issue: `a path begins with a slash, got ${JSON.stringify(shownRefused(template))}` }
@@ -60,7 +63,7 @@ const parse = (template: string): Parts | Issue => {
     const [wrong] = ambiguous.exec(text) ?? []
     if (wrong !== undefined) return { path: "path", issue: refused(wrong) }
   }
-  if (dotSegment.test(texts.join("_").split("?", 1)[0] ?? "")) {
+  if (hasDotSegment(texts.join("_"))) {
     return {
       path: "path",
       issue: "has a segment . or .., with which it would leave its place; write the path that is meant"
