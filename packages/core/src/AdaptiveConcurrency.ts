@@ -40,8 +40,10 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
 import * as Aimd from "./internal/aimdLimit.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as Gradient from "./internal/gradientLimit.ts"
 import type { Mode } from "./Mode.ts"
@@ -468,3 +470,38 @@ export const make = (options: Options = {}, living?: AdaptiveConcurrency): Adapt
   held.set(limiter, { limit, load })
   return limiter
 }
+
+/**
+ * Runs an effect if the limit has room, and fails with `ConcurrencyLimited` without running it if not.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AdaptiveConcurrency } from "holdfast"
+ *
+ * const limiter = AdaptiveConcurrency.make()
+ * const rows = Effect.succeed("rows").pipe(AdaptiveConcurrency.run(limiter))
+ *
+ * console.log(await Effect.runPromise(rows)) // => rows
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <A = unknown, E = unknown>(
+    limiter: AdaptiveConcurrency,
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | ConcurrencyLimited, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    limiter: AdaptiveConcurrency,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | ConcurrencyLimited, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    limiter: AdaptiveConcurrency,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | ConcurrencyLimited, R> => limiter.run(self, options)
+)

@@ -21,9 +21,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Criticality from "./Criticality.ts"
 import * as Deadline from "./Deadline.ts"
 import * as State from "./internal/bulkheadState.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
 import { startTimer } from "./internal/timer.ts"
 import type { Mode } from "./Mode.ts"
@@ -521,3 +523,39 @@ const waiting = (place: HeldPlace): Effect.Effect<void, BulkheadFull> =>
       })
     })
   })
+
+/**
+ * Runs an effect when it is its turn. Refused, it is not run, and fails with `BulkheadFull`.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Bulkhead } from "holdfast"
+ *
+ * const bulkhead = Bulkhead.make({ maxConcurrent: 5 })
+ * const rows = Effect.succeed("rows").pipe(Bulkhead.run(bulkhead))
+ *
+ * console.log(await Effect.runPromise(rows)) // => rows
+ * console.log((await Effect.runPromise(bulkhead.snapshot)).admitted) // => 1
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  (
+    bulkhead: Bulkhead,
+    options?: RunOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BulkheadFull, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    bulkhead: Bulkhead,
+    options?: RunOptions
+  ): Effect.Effect<A, E | BulkheadFull, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    bulkhead: Bulkhead,
+    options?: RunOptions
+  ): Effect.Effect<A, E | BulkheadFull, R> => bulkhead.run(self, options)
+)

@@ -30,6 +30,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as EffectResult from "effect/Result"
 import * as CallError from "./CallError.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
@@ -323,3 +324,57 @@ const annotateSpan = (fiber: Fiber.Fiber<unknown, unknown>): void => {
   const span = fiber.cache.span
   if (span?._tag === "Span") span.attribute("holdfast.degraded", true)
 }
+
+/**
+ * Runs an effect, and gives the value of whichever answered: see {@link Fallback.run}.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Fallback } from "holdfast"
+ *
+ * const empty = Fallback.make({ value: [] })
+ * const items = Effect.fail("down").pipe(Fallback.run(empty))
+ *
+ * console.log(await Effect.runPromise(items)) // => []
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <E, B, E2, R2>(
+    fallback: Fallback<E, B, E2, R2>
+  ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A | B, E1 | E2, R | R2>
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<A | B, E1 | E2, R | R2>
+} = dual(
+  2,
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<A | B, E1 | E2, R | R2> => fallback.run(self)
+)
+
+/**
+ * Runs an effect, and gives an answer that says whether it is the real one: see {@link Fallback.runResult}.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const runResult: {
+  <E, B, E2, R2>(
+    fallback: Fallback<E, B, E2, R2>
+  ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2>
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2>
+} = dual(
+  2,
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2> => fallback.runResult(self)
+)

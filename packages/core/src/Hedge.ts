@@ -37,7 +37,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as State from "./internal/hedgeState.ts"
 import { startTimer } from "./internal/timer.ts"
@@ -198,6 +200,15 @@ export interface Snapshot {
 }
 
 /**
+ * What is hedged: an effect, which may be run twice at the same time, or a function that makes each attempt from its ordinal, 0 for the
+ * first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Attempts<A, E, R> = Effect.Effect<A, E, R> | ((ordinal: number) => Effect.Effect<A, E, R>)
+
+/**
  * A way to hedge that the calls to one upstream share.
  *
  * @category models
@@ -206,15 +217,12 @@ export interface Snapshot {
 export interface Hedge {
   readonly mode: Mode
   /**
-   * Runs a call. `attempt` is told its ordinal: 0 for the first attempt, 1 for its hedge.
+   * Runs a call: an effect, or a function that makes each attempt of it from its ordinal, 0 for the first and 1 for its hedge.
    *
    * The first success wins. So does a failure that is final, for it would be final for every attempt; any other failure waits for
    * the attempts that still run, and when all have failed the first one's failure is the answer.
    */
-  readonly run: <A, E, R>(
-    attempt: (ordinal: number) => Effect.Effect<A, E, R>,
-    options?: RunOptions<A, E>
-  ) => Effect.Effect<A, E, R>
+  readonly run: <A, E, R>(self: Attempts<A, E, R>, options?: RunOptions<A, E>) => Effect.Effect<A, E, R>
   /** What the hedge holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
@@ -312,10 +320,12 @@ export const make = (options: Options = {}, living?: Hedge): Hedge => {
   }
   const hedge: Hedge = {
     mode,
-    run: (attempt, given = {}) =>
-      mode === "off" || given.repeatable === false
+    run: (self, given = {}) => {
+      const attempt = Effect.isEffect(self) ? () => self : self
+      return mode === "off" || given.repeatable === false
         ? Effect.suspend(() => attempt(0))
-        : Effect.withFiber((fiber) => runHedged(shared, fiber, attempt, given)),
+        : Effect.withFiber((fiber) => runHedged(shared, fiber, attempt, given))
+    },
     snapshot: Effect.map(latencies.snapshot, ({ count }): Snapshot => {
       const { delayMillis, tokens } = shared.state
       return {
@@ -558,3 +568,32 @@ const endRace = <A, E, R>(race: Race<A, E, R>, exit: Exit.Exit<A, E>): Effect.Ef
   const running = children.filter((child) => child.pollUnsafe() === undefined)
   return running.length === 0 ? undefined : Fiber.interruptAll(running)
 }
+
+/**
+ * Runs a call, and a second attempt of it when the first is slow: see {@link Hedge.run}.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Hedge } from "holdfast"
+ *
+ * const hedge = Hedge.make({ delay: "50 millis" })
+ * const search = Effect.succeed("found").pipe(Hedge.run(hedge))
+ *
+ * console.log(await Effect.runPromise(search)) // => found
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <A = unknown, E = unknown>(
+    hedge: Hedge,
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Attempts<A1, E1, R>) => Effect.Effect<A1, E1, R>
+  <A, E, R>(self: Attempts<A, E, R>, hedge: Hedge, options?: RunOptions<A, E>): Effect.Effect<A, E, R>
+} = dual(
+  // a service's class is an effect and a function; a hedge is neither
+  (given) => isDataFirst(given) || typeof given[0] === "function",
+  <A, E, R>(self: Attempts<A, E, R>, hedge: Hedge, options?: RunOptions<A, E>): Effect.Effect<A, E, R> =>
+    hedge.run(self, options)
+)

@@ -20,7 +20,9 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
 import * as Pace from "./internal/serverPace.ts"
 import * as SlidingWindow from "./internal/slidingWindow.ts"
@@ -604,3 +606,38 @@ class HeldSlot implements Permit {
     if (shared.emitter.isHeard()) shared.emitter.emit({ _tag: "RateLimitAbandoned", cost: this.cost })
   }
 }
+
+/**
+ * Runs an effect when its time has come. Refused, it is not run, and fails with `RateLimited`.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { RateLimit } from "holdfast"
+ *
+ * const limiter = RateLimit.make({ limit: 100 })
+ * const report = Effect.succeed("report").pipe(RateLimit.run(limiter, { cost: 10 }))
+ *
+ * console.log(await Effect.runPromise(report)) // => report
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  (
+    rateLimit: RateLimit,
+    options?: RunOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RateLimited, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: RateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: RateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R> => rateLimit.run(self, options)
+)

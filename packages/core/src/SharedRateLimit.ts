@@ -20,8 +20,10 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
 import { makeStoreAccess, type StoreAccess } from "./internal/storeAccess.ts"
 import type { Mode } from "./Mode.ts"
@@ -206,7 +208,7 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
     }
     return {
       mode,
-      run: mode === "off" ? (self) => self : (self, given) => run(shared, self, given),
+      run: mode === "off" ? (self) => self : (self, given) => runShared(shared, self, given),
       snapshot: Effect.sync(() => ({
         limit,
         window,
@@ -278,7 +280,7 @@ const asked = (
 const giveBack = (shared: Shared, tokens: number): Effect.Effect<unknown> =>
   Effect.forkDetach(asked(shared, -tokens, true, undefined), { startImmediately: true })
 
-const run = <A, E, R>(
+const runShared = <A, E, R>(
   shared: Shared,
   self: Effect.Effect<A, E, R>,
   given: RunOptions | undefined
@@ -365,3 +367,41 @@ const refusal = (shared: Shared, why: Denial | "store", cost: number, waitMillis
   const detail = shared.figures + reasons[why]
   return stackless(() => new RateLimited(retryAfter === undefined ? { detail } : { detail, retryAfter }))
 }
+
+/**
+ * Runs an effect when its time has come. Refused, it is not run, and fails with `RateLimited`.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { RateLimiter } from "effect/persistence"
+ * import { SharedRateLimit } from "holdfast"
+ *
+ * const program = Effect.gen(function*() {
+ *   const limiter = yield* SharedRateLimit.make({ key: "payments", limit: 100 })
+ *   return yield* Effect.succeed("report").pipe(SharedRateLimit.run(limiter, { cost: 10 }))
+ * })
+ *
+ * console.log(await Effect.runPromise(program.pipe(Effect.provide(RateLimiter.layerStoreMemory)))) // => report
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  (
+    rateLimit: SharedRateLimit,
+    options?: RunOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RateLimited, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: SharedRateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: SharedRateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R> => rateLimit.run(self, options)
+)

@@ -40,9 +40,11 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Criticality from "./Criticality.ts"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as State from "./internal/throttleState.ts"
 import type { Mode } from "./Mode.ts"
@@ -347,3 +349,38 @@ export const make = (options: Options = {}, living?: Throttle): Throttle => {
   held.set(throttle, state)
   return throttle
 }
+
+/**
+ * Runs an effect, or fails with `Throttled` without running it.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Throttle } from "holdfast"
+ *
+ * const throttle = Throttle.make()
+ * const prefetch = Effect.succeed("page 2").pipe(Throttle.run(throttle, { criticality: "sheddable" }))
+ *
+ * console.log(await Effect.runPromise(prefetch)) // => page 2
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <A = unknown, E = unknown>(
+    throttle: Throttle,
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | Throttled, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    throttle: Throttle,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | Throttled, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    throttle: Throttle,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | Throttled, R> => throttle.run(self, options)
+)

@@ -159,7 +159,7 @@ export interface Stages {
   readonly throttle: Throttle.Throttle | undefined
   readonly bulkhead: Bulkhead.Bulkhead | undefined
   readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
-  readonly attemptTimeout: AttemptTimeout.Adaptive | undefined
+  readonly attemptTimeout: AttemptTimeout.AttemptTimeout | undefined
 }
 
 /**

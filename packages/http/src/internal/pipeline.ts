@@ -265,7 +265,7 @@ export class Call
       }
       this.runtime.observer?.joined?.(this)
     }
-    const answered = Effect.mapError(flights.run(key, own, { onJoined, joinedDeadline: this.deadline }), (error) => {
+    const answered = Effect.mapError(flights.run(own, { key, onJoined, joinedDeadline: this.deadline }), (error) => {
       if (error instanceof CallError) return error
       if (!isUnderWay) this.onRefused(error, "singleFlight")
       return this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
@@ -483,7 +483,7 @@ export class Call
   private timed(
     limitMillis: number,
     startMillis: number,
-    learned: AttemptTimeout.Adaptive | undefined,
+    learned: AttemptTimeout.AttemptTimeout | undefined,
     attempt: Attempt
   ): Attempt {
     const callers = this.request?.body.callers
