@@ -32,11 +32,11 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as EffectResult from "effect/Result"
-import * as CallError from "./CallError.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
+import { reasonOf } from "./internal/failureOutcome.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
-import * as Reason from "./Reason.ts"
+import type * as Reason from "./Reason.ts"
 
 /**
  * When to fall back, whatever to.
@@ -187,14 +187,6 @@ export interface Fallback<in out E, out B, out E2, out R2> {
  * @since 0.1.0
  */
 export class Original extends Context.Service<Original, unknown>()("@holdfast/core/Fallback/Original") {}
-
-const isReason = (error: unknown): error is Reason.Reason =>
-  error instanceof Error && reasonClasses.has(error.constructor)
-
-const reasonClasses: ReadonlySet<unknown> = new Set(Reason.Reason.members)
-
-const reasonOf = (error: unknown): Reason.Reason | undefined =>
-  error instanceof CallError.CallError ? error.reason : isReason(error) ? error : undefined
 
 /**
  * Whether a failure is anything but the caller's own mistake. By the catalogue, when it is a `CallError` or a reason: a

@@ -84,7 +84,7 @@ export interface Options {
   readonly minimumDelay?: Duration.Input | undefined
   /**
    * The budget that hedges share with the retries of the same upstream. A hedge costs what a retry after a time-out does.
-   * Calls are counted in it by `Retry.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
+   * Calls are counted in it by `Retry` or `RetryBudget.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
    */
   readonly budget?: RetryBudget | undefined
   /**

@@ -221,7 +221,7 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
           const budget = RetryBudget.make()
           const { counts, work } = makeWork(0)
           const call = yield* fork(
-            Retry.run({
+            Retry.loop({
               retry: Retry.make({ maxAttempts: 3, schedule: Schedule.spaced(Duration.seconds(1)) }),
               budget,
               attempt: (resend) => (resend < 2 ? Effect.andThen(work, Effect.fail("down")) : work),

@@ -1,5 +1,5 @@
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
-import { CallError, type RetryStopped } from "@holdfast/core/CallError"
+import { CallError } from "@holdfast/core/CallError"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
@@ -94,7 +94,11 @@ export interface Exchange {
   readonly endedAs?: ((exit: Exit.Exit<unknown, CallError>) => Exit.Exit<unknown, CallError>) | undefined
   /** What a call gives that failed for good; `undefined` for its error. */
   readonly onGiveUp?:
-    | ((call: Call, reason: Reason.Reason, stopped: RetryStopped) => Effect.Effect<unknown, CallError> | undefined)
+    | ((
+        call: Call,
+        reason: Reason.Reason,
+        stopped: Retry.RetryStopped
+      ) => Effect.Effect<unknown, CallError> | undefined)
     | undefined
 }
 
@@ -229,7 +233,7 @@ export class Call
 
   private throughCallStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
     this.request = request
-    return this.shared(request, () => this.rateLimited(Retry.run(this)))
+    return this.shared(request, () => this.rateLimited(Retry.loop(this)))
   }
 
   /** Joins an equal read that is under way, where the policy says so. */
@@ -403,7 +407,7 @@ export class Call
     return this.gaveUp(reason, stopped)
   }
 
-  private gaveUp(reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<unknown, CallError> {
+  private gaveUp(reason: Reason.Reason, stopped: Retry.RetryStopped): Effect.Effect<unknown, CallError> {
     if (this.span !== undefined) SpanEvents.giveUp(this.span, this.nowNanos(), reason, stopped)
     return this.exchange.onGiveUp?.(this, reason, stopped) ?? Effect.fail(this.failed(reason, stopped))
   }
@@ -610,7 +614,7 @@ export class Call
     return Effect.fail(this.failed(reason, "not-retryable"))
   }
 
-  failed(reason: Reason.Reason, stopped: RetryStopped): CallError {
+  failed(reason: Reason.Reason, stopped: Retry.RetryStopped): CallError {
     return stackless(
       () =>
         new CallError({
