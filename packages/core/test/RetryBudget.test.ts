@@ -233,9 +233,9 @@ describe("RetryBudget.paidFrom", () => {
       yield* TestClock.adjust(0)
       assert.deepInclude(yield* outer.snapshot, { callsInFlight: 1, retriesInFlight: 1 })
       assert.deepInclude(yield* inner.snapshot, { callsInFlight: 1, retriesInFlight: 0 })
-      yield* TestClock.adjust("1 second")
-      yield* Fiber.join(fiber)
+      yield* Fiber.interrupt(fiber)
       assert.deepInclude(yield* outer.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
+      assert.deepInclude(yield* inner.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
     })
   )
 

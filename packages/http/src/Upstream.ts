@@ -349,7 +349,13 @@ const stagesOf = ({ endpoint, stages }: Live): Stages => {
  * @category models
  * @since 0.1.0
  */
-export type Declaration = Omit<Options, "baseUrl"> & Partial<Pick<Options, "baseUrl">>
+export interface Declaration<Base extends string | URL | undefined = string | URL | undefined> extends Omit<
+  Options,
+  "baseUrl"
+> {
+  /** As in {@link Options}; left out, the layer must say it. */
+  readonly baseUrl?: Base
+}
 
 /**
  * What a layer must still give: everything may be replaced, and what the declaration left out must be there.
@@ -357,7 +363,7 @@ export type Declaration = Omit<Options, "baseUrl"> & Partial<Pick<Options, "base
  * @category models
  * @since 0.1.0
  */
-export type Remaining<D extends Declaration> = D extends { readonly baseUrl: string | URL }
+export type Remaining<Base extends string | URL | undefined> = [Base] extends [string | URL]
   ? Partial<Options>
   : Partial<Options> & Pick<Options, "baseUrl">
 
@@ -367,20 +373,20 @@ export type Remaining<D extends Declaration> = D extends { readonly baseUrl: str
  * @category models
  * @since 0.1.0
  */
-export interface ServiceClass<Self, Name extends string, D extends Declaration> extends Context.ServiceClass<
+export interface ServiceClass<
   Self,
-  `@holdfast/http/Upstream/${Name}`,
-  Upstream
-> {
+  Name extends string,
+  Base extends string | URL | undefined
+> extends Context.ServiceClass<Self, `@holdfast/http/Upstream/${Name}`, Upstream> {
   /** The upstream as declared. It needs a transport. Only for a declaration that has a base URL. */
-  readonly layer: D extends { readonly baseUrl: string | URL }
+  readonly layer: [Base] extends [string | URL]
     ? Layer.Layer<Self, never, Transport.Transport>
     : "declare a baseUrl, or use layerWith or layerEffect"
   /** The upstream with some options replaced: another base URL in a test, another policy in a batch job. */
-  readonly layerWith: (options: Remaining<D>) => Layer.Layer<Self, never, Transport.Transport>
+  readonly layerWith: (options: Remaining<Base>) => Layer.Layer<Self, never, Transport.Transport>
   /** The upstream with options that an effect finds out: from `Config`, a file, a vault. */
   readonly layerEffect: <E, R>(
-    options: Effect.Effect<Remaining<D>, E, R>
+    options: Effect.Effect<Remaining<Base>, E, R>
   ) => Layer.Layer<Self, E, R | Transport.Transport>
 }
 
@@ -393,15 +399,15 @@ export interface ServiceClass<Self, Name extends string, D extends Declaration> 
  */
 export const Service =
   <Self>() =>
-  <const Name extends string, const D extends Declaration>(
+  <const Name extends string, Base extends string | URL | undefined = undefined>(
     name: Name,
-    // a type parameter takes any further property; this refuses the misspelt ones
-    declared: D & { readonly [K in Exclude<keyof D, keyof Declaration>]: never }
-  ): ServiceClass<Self, Name, D> => {
+    // only what decides the types is a parameter: where all of it were one, a misspelt option would be an option more
+    declared: Declaration<Base>
+  ): ServiceClass<Self, Name, Base> => {
     const tag = Context.Service<Self, Upstream>()(`@holdfast/http/Upstream/${name}` as const)
     const made = (replaced: Partial<Options>) =>
       // an upstream without a base URL is refused by `make`, for those who come without types
-      Effect.suspend(() => make(name, { baseUrl: "", ...declared, ...replaced }))
+      Effect.suspend(() => make(name, { ...declared, baseUrl: declared.baseUrl ?? "", ...replaced }))
     const service = {
       layer: Layer.effect(tag, made({})),
       layerWith: (replaced: Partial<Options>) => Layer.effect(tag, made(replaced)),
@@ -409,5 +415,5 @@ export const Service =
         Layer.effect(tag, Effect.flatMap(found, made))
     }
     // whether `layer` is there depends on the declaration, which only the type says
-    return Object.assign(tag, service) as ServiceClass<Self, Name, D>
+    return Object.assign(tag, service) as ServiceClass<Self, Name, Base>
   }
