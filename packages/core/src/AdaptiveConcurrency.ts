@@ -46,6 +46,7 @@ import * as Aimd from "./internal/aimdLimit.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as Gradient from "./internal/gradientLimit.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import type { Mode } from "./Mode.ts"
 import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
@@ -217,21 +218,7 @@ export interface AdaptiveConcurrency {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const whole = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(Number.isInteger(value) && value >= minimum && value <= maximum)) {
-    throw new RangeError(
-      `AdaptiveConcurrency: ${name} must be a whole number between ${minimum} and ${maximum}, got ${value}`
-    )
-  }
-  return value
-}
-
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`AdaptiveConcurrency: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
+const { timeWithin, whole, within } = rangesOf("AdaptiveConcurrency")
 
 /** What the two algorithms have in common. */
 interface Limit {
@@ -295,12 +282,7 @@ const limitOf = (options: Options, found?: number): Limit => {
   if (!(slowAfterMillis > 0)) {
     throw new RangeError(`AdaptiveConcurrency: slowAfter must be longer than zero, got ${String(options.slowAfter)}`)
   }
-  const longestWindowMillis = within(
-    "longestWindow (milliseconds)",
-    Time.millis("AdaptiveConcurrency: longestWindow", options.longestWindow ?? defaults.longestWindow),
-    1,
-    600_000
-  )
+  const longestWindowMillis = timeWithin("longestWindow", options.longestWindow ?? defaults.longestWindow, 1, 600_000)
   const gradient: Gradient.GradientShape = {
     initialLimit,
     minimumLimit,
@@ -308,12 +290,9 @@ const limitOf = (options: Options, found?: number): Limit => {
     backoffRatio,
     quantile: within("quantile", options.quantile ?? defaults.quantile, 0.5, 1),
     minimumSamples: whole("minimumSamples", options.minimumSamples ?? defaults.minimumSamples, 10, 100_000),
-    shortestWindowMillis: within(
-      "shortestWindow (milliseconds)",
-      Time.millis(
-        "AdaptiveConcurrency: shortestWindow",
-        options.shortestWindow ?? Math.min(Duration.toMillis(defaults.shortestWindow), longestWindowMillis)
-      ),
+    shortestWindowMillis: timeWithin(
+      "shortestWindow",
+      options.shortestWindow ?? Math.min(Duration.toMillis(defaults.shortestWindow), longestWindowMillis),
       1,
       longestWindowMillis
     ),

@@ -27,6 +27,7 @@ import { stackless } from "./Stackless.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { exitOutcome, outcomeOf } from "./internal/exitOutcome.ts"
 import * as Share from "./internal/fairShare.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { arm, disarm } from "./internal/timer.ts"
 import * as LatencyTracker from "./LatencyTracker.ts"
 import type { Mode } from "./Mode.ts"
@@ -325,12 +326,7 @@ const isTimeoutReason = (reason: Cause.Reason<unknown>): boolean =>
   Cause.isFailReason(reason) &&
   (reason.error instanceof Reason.AttemptTimeout || reason.error instanceof Reason.DeadlineExceeded)
 
-const inRange = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`AttemptTimeout: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
+const { longerThanZero, within } = rangesOf("AttemptTimeout")
 
 /**
  * Makes a limit that is learned: a quantile of the upstream's own latency times a factor, between a floor and a ceiling.
@@ -353,11 +349,8 @@ const inRange = (name: string, value: number, minimum: number, maximum: number):
  * @since 0.1.0
  */
 export const adaptive = (options: AdaptiveOptions): AttemptTimeout => {
-  const fixedMillis = Time.millis("AttemptTimeout: limit", options.limit)
-  if (!(fixedMillis > 0 && Number.isFinite(fixedMillis))) {
-    throw new RangeError(`AttemptTimeout: limit must be longer than zero and finite, got ${String(options.limit)}`)
-  }
-  const quantile = inRange("quantile", options.quantile ?? adaptiveDefaults.quantile, 0.5, 1)
+  const fixedMillis = longerThanZero("limit", options.limit)
+  const quantile = within("quantile", options.quantile ?? adaptiveDefaults.quantile, 0.5, 1)
   const factor = options.factor ?? adaptiveDefaults.factor
   // at 1 and below, attempts that were cut off would never teach it to be longer
   if (!(factor > 1 && factor <= 100)) {
@@ -373,7 +366,7 @@ export const adaptive = (options: AdaptiveOptions): AttemptTimeout => {
       `AttemptTimeout: floor and ceiling must be longer than zero, finite and in order, got ${floorMillis} and ${ceilingMillis} milliseconds`
     )
   }
-  const minimumSamples = inRange(
+  const minimumSamples = within(
     "minimumSamples",
     options.minimumSamples ?? adaptiveDefaults.minimumSamples,
     10,

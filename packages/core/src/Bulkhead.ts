@@ -27,12 +27,12 @@ import * as Deadline from "./Deadline.ts"
 import * as State from "./internal/bulkheadState.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { startTimer } from "./internal/timer.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { BulkheadFull } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
-import * as Time from "./Time.ts"
 
 /**
  * What a bulkhead allows.
@@ -190,12 +190,7 @@ export interface Bulkhead {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const whole = (name: string, value: number, minimum: number): number => {
-  if (!(Number.isInteger(value) && value >= minimum)) {
-    throw new RangeError(`Bulkhead: ${name} must be a whole number of at least ${minimum}, got ${value}`)
-  }
-  return value
-}
+const { notNegative, whole } = rangesOf("Bulkhead")
 
 const priorityOf = (priority: Priority | undefined): number => {
   if (priority === undefined) return levels.critical
@@ -233,10 +228,7 @@ const held = new WeakMap<Bulkhead, Shared>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: Bulkhead): Bulkhead => {
-  const maxWaitMillis = Time.millis("Bulkhead: maxWait", options.maxWait ?? defaults.maxWait)
-  if (!(maxWaitMillis >= 0)) {
-    throw new RangeError(`Bulkhead: maxWait must not be negative, got ${String(options.maxWait)}`)
-  }
+  const maxWaitMillis = notNegative("maxWait", options.maxWait ?? defaults.maxWait)
   const mode = options.mode ?? defaults.mode
   const limit = whole("maxConcurrent", options.maxConcurrent ?? defaults.maxConcurrent, 1)
   const maxQueue = whole("maxQueue", options.maxQueue ?? defaults.maxQueue, 0)

@@ -53,6 +53,7 @@ import * as State from "./internal/circuitState.ts"
 import { defaultVerdicts, verdictOf } from "./internal/circuitVerdict.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import * as Windows from "./internal/window.ts"
 import type { Mode } from "./Mode.ts"
 import { type FailureCause, ignored, type Outcome } from "./Outcome.ts"
@@ -382,28 +383,13 @@ export interface CircuitBreaker {
   readonly reset: Effect.Effect<void>
 }
 
-const whole = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(Number.isInteger(value) && value >= minimum && value <= maximum)) {
-    throw new RangeError(
-      `CircuitBreaker: ${name} must be a whole number between ${minimum} and ${maximum}, got ${value}`
-    )
-  }
-  return value
-}
+const { longerThanZero, whole } = rangesOf("CircuitBreaker")
 
 const rate = (name: string, value: number): number => {
   if (!(value > 0 && value <= 1)) {
     throw new RangeError(`CircuitBreaker: ${name} must be above 0 and at most 1, got ${value}`)
   }
   return value
-}
-
-const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = Time.millis(`CircuitBreaker: ${name}`, input)
-  if (!(millis > 0 && millis < Infinity)) {
-    throw new RangeError(`CircuitBreaker: ${name} must be longer than zero and finite, got ${millis}ms`)
-  }
-  return millis
 }
 
 const usualMinimumCalls = 20

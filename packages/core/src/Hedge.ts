@@ -42,13 +42,13 @@ import * as Deadline from "./Deadline.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as State from "./internal/hedgeState.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { startTimer } from "./internal/timer.ts"
 import * as LatencyTracker from "./LatencyTracker.ts"
 import type { Mode } from "./Mode.ts"
 import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
-import * as Time from "./Time.ts"
 
 /**
  * When to hedge, and how much.
@@ -228,30 +228,12 @@ export interface Hedge {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`Hedge: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
-
-const wholeWithin = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!Number.isInteger(value)) throw new RangeError(`Hedge: ${name} must be a whole number, got ${value}`)
-  return within(name, value, minimum, maximum)
-}
-
-const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = Time.millis(`Hedge: ${name}`, input)
-  if (!(millis > 0 && Number.isFinite(millis))) {
-    throw new RangeError(`Hedge: ${name} must be longer than zero and finite, got ${String(input)}`)
-  }
-  return millis
-}
+const { longerThanZero, timeWithin, whole, within } = rangesOf("Hedge")
 
 const shapeOf = (options: Options): State.HedgeShape => {
   const extraLoad = within("maximumExtraLoad", options.maximumExtraLoad ?? defaults.maximumExtraLoad, 0.001, 1)
   const needed = Math.ceil(1 / extraLoad)
-  const minimumSamples = wholeWithin(
+  const minimumSamples = whole(
     "minimumSamples",
     options.minimumSamples ?? Math.max(defaults.minimumSamples, 2 * needed),
     1,
@@ -268,12 +250,7 @@ const shapeOf = (options: Options): State.HedgeShape => {
     quantile: 1 - extraLoad,
     minimumSamples,
     refreshMillis: longerThanZero("refresh", options.refresh ?? defaults.refresh),
-    minimumMillis: within(
-      "minimumDelay (milliseconds)",
-      Time.millis("Hedge: minimumDelay", options.minimumDelay ?? defaults.minimumDelay),
-      1,
-      60_000
-    ),
+    minimumMillis: timeWithin("minimumDelay", options.minimumDelay ?? defaults.minimumDelay, 1, 60_000),
     deposit: Math.round(extraLoad * State.oneHedge),
     capacity: Math.round(within("burst", options.burst ?? defaults.burst, 1, 1e6) * State.oneHedge)
   }
@@ -295,8 +272,7 @@ const held = new WeakMap<
 export const make = (options: Options = {}, living?: Hedge): Hedge => {
   const shape = shapeOf(options)
   const mode = options.mode ?? defaults.mode
-  const windowMillis = Time.millis("Hedge: window", options.window ?? defaults.window)
-  const window = within("window (milliseconds)", windowMillis, 1000, 3_600_000)
+  const window = timeWithin("window", options.window ?? defaults.window, 1000, 3_600_000)
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   const before = living && held.get(living)
   const latencies = before?.windowMillis === window ? before.latencies : LatencyTracker.make({ window })
@@ -305,7 +281,7 @@ export const make = (options: Options = {}, living?: Hedge): Hedge => {
   if (before !== undefined) state.tokens = Math.min(shape.capacity, before.state.tokens)
   const shared: Shared = {
     state,
-    maxHedges: wholeWithin("maxHedges", options.maxHedges ?? defaults.maxHedges, 1, 10),
+    maxHedges: whole("maxHedges", options.maxHedges ?? defaults.maxHedges, 1, 10),
     isObserving: mode === "observe",
     // what is only watched must not take from the retries that are real
     budget: mode === "observe" ? undefined : options.budget,

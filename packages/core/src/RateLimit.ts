@@ -24,6 +24,7 @@ import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import * as Pace from "./internal/serverPace.ts"
 import * as SlidingWindow from "./internal/slidingWindow.ts"
 import { startTimer } from "./internal/timer.ts"
@@ -214,17 +215,13 @@ export interface RateLimit {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
+const { notNegative } = rangesOf("RateLimit")
+
 const positive = (name: string, value: number): number => {
   if (!(value > 0 && Number.isFinite(value))) {
     throw new RangeError(`RateLimit: ${name} must be a finite number above 0, got ${value}`)
   }
   return value
-}
-
-const notNegative = (name: string, input: Duration.Input): number => {
-  const millis = Time.millis(`RateLimit: ${name}`, input)
-  if (!(millis >= 0)) throw new RangeError(`RateLimit: ${name} must not be negative, got ${String(input)}`)
-  return millis
 }
 
 const costOf = (given: RunOptions | undefined): number => {

@@ -32,6 +32,7 @@ import * as Backoff from "./Backoff.ts"
 import * as Deadline from "./Deadline.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { failureOutcome } from "./internal/failureOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { isSentAgainAtOnce, stopBeforeWait, waitOrStop } from "./internal/retryDecision.ts"
 import { checkedFailure, type Failure, onFreshConnection } from "./Outcome.ts"
 import { DeadlineExceeded } from "./Reason.ts"
@@ -110,6 +111,8 @@ export interface Retry {
   readonly serverWaitJitter: number
 }
 
+const { whole, within } = rangesOf("Retry")
+
 /**
  * Checks the options. Throws a `RangeError` that says what was wrong and what was got.
  *
@@ -117,14 +120,8 @@ export interface Retry {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Retry => {
-  const maxAttempts = options.maxAttempts ?? defaults.maxAttempts
-  if (!(Number.isInteger(maxAttempts) && maxAttempts >= 1)) {
-    throw new RangeError(`Retry: maxAttempts must be a whole number of at least 1, got ${maxAttempts}`)
-  }
-  const serverWaitJitter = options.serverWaitJitter ?? defaults.serverWaitJitter
-  if (!(serverWaitJitter >= 0 && serverWaitJitter <= 1)) {
-    throw new RangeError(`Retry: serverWaitJitter must be between 0 and 1, got ${serverWaitJitter}`)
-  }
+  const maxAttempts = whole("maxAttempts", options.maxAttempts ?? defaults.maxAttempts, 1)
+  const serverWaitJitter = within("serverWaitJitter", options.serverWaitJitter ?? defaults.serverWaitJitter, 0, 1)
   const retry: Retry = {
     run: (self, given = {}) => {
       const { budget, classify, deadline, onGiveUp, onRetry, replayable } = given

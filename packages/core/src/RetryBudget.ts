@@ -28,11 +28,11 @@ import type * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import * as Deadline from "./Deadline.ts"
 import { failureOutcome } from "./internal/failureOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import * as State from "./internal/retryBudgetState.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
-import * as Time from "./Time.ts"
 
 /**
  * What a budget allows.
@@ -135,12 +135,7 @@ export interface RetryBudget {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`RetryBudget: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
+const { timeWithin, within } = rangesOf("RetryBudget")
 
 /** A call that {@link run} has counted, and those around it. */
 interface PayingCall {
@@ -182,12 +177,7 @@ const held = new WeakMap<RetryBudget, State.BudgetState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: RetryBudget): RetryBudget => {
-  const ttlMillis = within(
-    "ttl (milliseconds)",
-    Time.millis("RetryBudget: ttl", options.ttl ?? defaults.ttl),
-    1000,
-    60_000
-  )
+  const ttlMillis = timeWithin("ttl", options.ttl ?? defaults.ttl, 1000, 60_000)
   const minimumPerSecond = within("minimumPerSecond", options.minimumPerSecond ?? defaults.minimumPerSecond, 0, 1e6)
   const costs: Record<FailureCause, number> = { ...defaults.costs }
   for (const [cause, cost] of Object.entries(options.costs ?? {})) {

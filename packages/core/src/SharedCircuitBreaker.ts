@@ -54,6 +54,7 @@ import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { type Verdicts, verdictOf } from "./internal/circuitVerdict.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { makeStoreAccess, StoreUnavailable } from "./internal/storeAccess.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause, Outcome } from "./Outcome.ts"
@@ -221,13 +222,7 @@ const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.Trip
       })
 }
 
-const millisOf = (storeTimeout: Duration.Input): number => {
-  const duration = Time.of("SharedCircuitBreaker: storeTimeout", storeTimeout)
-  if (Duration.isNegative(duration)) {
-    throw new RangeError(`SharedCircuitBreaker: storeTimeout must not be negative, got ${String(storeTimeout)}`)
-  }
-  return Duration.toMillis(duration)
-}
+const { notNegative } = rangesOf("SharedCircuitBreaker")
 
 /**
  * Makes a shared circuit breaker on the `CircuitBreakerStore` in the context. Dies with a `RangeError` that says which option
@@ -246,7 +241,7 @@ export const make = Effect.fnUntraced(function* (
   checked({ openTime, maxOpenTime })
   const access = makeStoreAccess<Store.CircuitBreakerError>({
     name: "SharedCircuitBreaker",
-    storeTimeoutMillis: millisOf(options.storeTimeout ?? defaults.storeTimeout),
+    storeTimeoutMillis: notNegative("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
     // that it is open is an answer
     failure: ({ reason }) => (reason._tag === "CircuitBreakerStoreError" ? reason.message : undefined)
   })

@@ -25,6 +25,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Deadline from "./Deadline.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { makeStoreAccess, type StoreAccess } from "./internal/storeAccess.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
@@ -138,11 +139,7 @@ export interface SharedRateLimit {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const millisOf = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Time.of(`SharedRateLimit: ${name}`, input))
-  if (!(millis >= 0)) throw new RangeError(`SharedRateLimit: ${name} must not be negative, got ${String(input)}`)
-  return millis
-}
+const { notNegative, whole } = rangesOf("SharedRateLimit")
 
 /**
  * Makes a rate limit over the `RateLimiterStore` that is provided. Dies with a `RangeError` that names the option which is out
@@ -167,10 +164,8 @@ const millisOf = (name: string, input: Duration.Input): number => {
  */
 export const make = (options: Options): Effect.Effect<SharedRateLimit, never, RateLimiter.RateLimiterStore> =>
   Effect.map(RateLimiter.RateLimiterStore, (store) => {
-    const { key, limit } = options
-    if (!(Number.isInteger(limit) && limit >= 1)) {
-      throw new RangeError(`SharedRateLimit: limit must be a whole number of at least 1, got ${limit}`)
-    }
+    const { key } = options
+    const limit = whole("limit", options.limit, 1)
     if (key === "") throw new RangeError("SharedRateLimit: key must not be empty")
     const window = Time.of("SharedRateLimit: window", options.window ?? defaults.window)
     const intervalMillis = Duration.toMillis(window) / limit
@@ -185,11 +180,11 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
       figures: `limit of ${limit} in ${elapsed(window)} for all processes together`,
       maxWaitMillis:
         (options.onLimit ?? defaults.onLimit) === "wait"
-          ? millisOf("maxWait", options.maxWait ?? defaults.maxWait)
+          ? notNegative("maxWait", options.maxWait ?? defaults.maxWait)
           : undefined,
       access: makeStoreAccess<RateLimiter.RateLimiterError>({
         name: `SharedRateLimit ${key}`,
-        storeTimeoutMillis: millisOf("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
+        storeTimeoutMillis: notNegative("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
         failure: ({ message }) => message
       }),
       isRefusingOnStoreError: (options.onStoreError ?? defaults.onStoreError) === "refuse",

@@ -46,13 +46,13 @@ import * as Criticality from "./Criticality.ts"
 import * as Deadline from "./Deadline.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import * as State from "./internal/throttleState.ts"
 import type { Mode } from "./Mode.ts"
 import type * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { Throttled } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
-import * as Time from "./Time.ts"
 
 /**
  * A cause of failure that can mean that the upstream did not take the call.
@@ -199,12 +199,7 @@ export interface Throttle {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`Throttle: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
+const { timeWithin, within } = rangesOf("Throttle")
 
 const levelOf = {
   "critical-plus": 0,
@@ -226,12 +221,7 @@ const held = new WeakMap<Throttle, State.ThrottleState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: Throttle): Throttle => {
-  const windowMillis = within(
-    "window (milliseconds)",
-    Time.millis("Throttle: window", options.window ?? defaults.window),
-    1000,
-    3_600_000
-  )
+  const windowMillis = timeWithin("window", options.window ?? defaults.window, 1000, 3_600_000)
   const shape: State.ThrottleShape = {
     windowMillis,
     multiplier: within("multiplier", options.multiplier ?? defaults.multiplier, 1, 100),
