@@ -54,6 +54,7 @@ import { defaultVerdicts, verdictOf } from "./internal/circuitVerdict.ts"
 import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import { rangesOf } from "./internal/inRange.ts"
+import { usualRates } from "./internal/usualRates.ts"
 import * as Windows from "./internal/window.ts"
 import type { Mode } from "./Mode.ts"
 import { type FailureCause, ignored, type Outcome } from "./Outcome.ts"
@@ -392,8 +393,6 @@ const rate = (name: string, value: number): number => {
   return value
 }
 
-const usualMinimumCalls = 20
-
 const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
   if (rule._tag === "ConsecutiveFailures") {
     return { _tag: rule._tag, failures: whole("consecutiveFailures", rule.failures, 1, 1e6) }
@@ -403,8 +402,13 @@ const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
   }
   const size = rule._tag === "CountWindow" ? whole("countWindow.size", rule.size, 1, 100_000) : Infinity
   const rates = {
-    minimumCalls: whole("minimumCalls", rule.minimumCalls ?? Math.min(usualMinimumCalls, size), 1, Math.min(size, 1e6)),
-    failureRate: rate("failureRate", rule.failureRate ?? 0.5),
+    minimumCalls: whole(
+      "minimumCalls",
+      rule.minimumCalls ?? Math.min(usualRates.minimumCalls, size),
+      1,
+      Math.min(size, 1e6)
+    ),
+    failureRate: rate("failureRate", rule.failureRate ?? usualRates.failureRate),
     slowCallRate: rule.slowCallRate === undefined ? Infinity : rate("slowCallRate", rule.slowCallRate)
   }
   if (rule._tag === "CountWindow") return { _tag: rule._tag, size, ...rates }

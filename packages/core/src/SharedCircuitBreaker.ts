@@ -56,6 +56,7 @@ import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import { rangesOf } from "./internal/inRange.ts"
 import { makeStoreAccess, StoreUnavailable } from "./internal/storeAccess.ts"
+import { usualRates } from "./internal/usualRates.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause, Outcome } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
@@ -216,9 +217,9 @@ const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.Trip
   return rule._tag === "ConsecutiveFailures"
     ? Store.consecutive(rule.failures)
     : Store.rate({
-        threshold: rule.failureRate ?? 0.5,
+        threshold: rule.failureRate ?? usualRates.failureRate,
         size: rule.size,
-        minimumCalls: rule.minimumCalls ?? Math.min(20, rule.size)
+        minimumCalls: rule.minimumCalls ?? Math.min(usualRates.minimumCalls, rule.size)
       })
 }
 
