@@ -40,10 +40,13 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
 import * as Aimd from "./internal/aimdLimit.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as Gradient from "./internal/gradientLimit.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import type { Mode } from "./Mode.ts"
 import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
@@ -215,21 +218,7 @@ export interface AdaptiveConcurrency {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const whole = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(Number.isInteger(value) && value >= minimum && value <= maximum)) {
-    throw new RangeError(
-      `AdaptiveConcurrency: ${name} must be a whole number between ${minimum} and ${maximum}, got ${value}`
-    )
-  }
-  return value
-}
-
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`AdaptiveConcurrency: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
+const { timeWithin, whole, within } = rangesOf("AdaptiveConcurrency")
 
 /** What the two algorithms have in common. */
 interface Limit {
@@ -293,12 +282,7 @@ const limitOf = (options: Options, found?: number): Limit => {
   if (!(slowAfterMillis > 0)) {
     throw new RangeError(`AdaptiveConcurrency: slowAfter must be longer than zero, got ${String(options.slowAfter)}`)
   }
-  const longestWindowMillis = within(
-    "longestWindow (milliseconds)",
-    Time.millis("AdaptiveConcurrency: longestWindow", options.longestWindow ?? defaults.longestWindow),
-    1,
-    600_000
-  )
+  const longestWindowMillis = timeWithin("longestWindow", options.longestWindow ?? defaults.longestWindow, 1, 600_000)
   const gradient: Gradient.GradientShape = {
     initialLimit,
     minimumLimit,
@@ -306,12 +290,9 @@ const limitOf = (options: Options, found?: number): Limit => {
     backoffRatio,
     quantile: within("quantile", options.quantile ?? defaults.quantile, 0.5, 1),
     minimumSamples: whole("minimumSamples", options.minimumSamples ?? defaults.minimumSamples, 10, 100_000),
-    shortestWindowMillis: within(
-      "shortestWindow (milliseconds)",
-      Time.millis(
-        "AdaptiveConcurrency: shortestWindow",
-        options.shortestWindow ?? Math.min(Duration.toMillis(defaults.shortestWindow), longestWindowMillis)
-      ),
+    shortestWindowMillis: timeWithin(
+      "shortestWindow",
+      options.shortestWindow ?? Math.min(Duration.toMillis(defaults.shortestWindow), longestWindowMillis),
       1,
       longestWindowMillis
     ),
@@ -468,3 +449,38 @@ export const make = (options: Options = {}, living?: AdaptiveConcurrency): Adapt
   held.set(limiter, { limit, load })
   return limiter
 }
+
+/**
+ * Runs an effect if the limit has room, and fails with `ConcurrencyLimited` without running it if not.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AdaptiveConcurrency } from "holdfast"
+ *
+ * const limiter = AdaptiveConcurrency.make()
+ * const rows = Effect.succeed("rows").pipe(AdaptiveConcurrency.run(limiter))
+ *
+ * console.log(await Effect.runPromise(rows)) // => rows
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <A = unknown, E = unknown>(
+    limiter: AdaptiveConcurrency,
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | ConcurrencyLimited, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    limiter: AdaptiveConcurrency,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | ConcurrencyLimited, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    limiter: AdaptiveConcurrency,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | ConcurrencyLimited, R> => limiter.run(self, options)
+)

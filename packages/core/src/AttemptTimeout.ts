@@ -5,7 +5,7 @@
  *
  * **What it is not**: a bound on the whole call with its retries and waits; that is `Deadline`.
  *
- * The limit is fixed ({@link within}), or learned from the upstream's own latency ({@link adaptive}): a fixed one that fits
+ * The limit is fixed ({@link make}), or learned from the upstream's own latency ({@link adaptive}): a fixed one that fits
  * the slowest operation on the worst day leaves every other attempt hanging for seconds after all hope is gone.
  *
  * **Gotchas**: what is timed out is interrupted, and its finalizers are waited for. A limit that is due while the program was busy
@@ -21,51 +21,47 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
 import { stackless } from "./Stackless.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { exitOutcome, outcomeOf } from "./internal/exitOutcome.ts"
 import * as Share from "./internal/fairShare.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { arm, disarm } from "./internal/timer.ts"
 import * as LatencyTracker from "./LatencyTracker.ts"
 import type { Mode } from "./Mode.ts"
 import type * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
-import { AttemptTimeout, DeadlineExceeded } from "./Reason.ts"
+import * as Reason from "./Reason.ts"
 import * as Time from "./Time.ts"
 
 /**
- * Interrupts an effect that takes too long.
+ * How long an attempt may take.
  *
- * - `limit`: the longest that the attempt may take; left out, only the deadline bounds it
- * - `deadline`: when the caller no longer wants the answer; default: the ambient `Deadline.Current`
- *
- * Fails with `AttemptTimeout` when the limit passed, with `DeadlineExceeded` when the deadline did; at once, without
- * running the effect, when no time is left.
- *
- * ```ts
- * import { Effect } from "effect"
- * import { AttemptTimeout } from "holdfast"
- *
- * const program = Effect.never.pipe(AttemptTimeout.within({ limit: "10 millis" }), Effect.flip)
- * console.log((await Effect.runPromise(program)).message) // => the attempt was not finished within 10ms
- * ```
- *
- * @category combinators
+ * @category models
  * @since 0.1.0
  */
-export const within = (options: {
+export interface Options {
+  /** The longest that an attempt may take. Longer than zero; default: only the deadline bounds it. */
   readonly limit?: Duration.Input | undefined
-  readonly deadline?: Deadline.Deadline | undefined
-}): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | AttemptTimeout | DeadlineExceeded, R>) => {
-  const limitMillis = options.limit === undefined ? Infinity : Time.millis("AttemptTimeout: limit", options.limit)
-  if (!(limitMillis > 0)) {
-    throw new RangeError(`AttemptTimeout: limit must be longer than zero, got ${String(options.limit)}`)
-  }
-  return (self) => bounded(self, limitMillis, options.deadline)
+  /** `observe` counts and reports what it would have cut, and leaves it to the deadline, as `off` does. Default `enforce`. */
+  readonly mode?: Mode | undefined
 }
 
 /**
- * {@link within}, for a limit that was checked before: in milliseconds, `Infinity` for none. Whoever has just read the
+ * What an option left out means.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults = {
+  limit: Duration.infinity,
+  mode: "enforce"
+} as const satisfies Options
+
+/**
+ * {@link run} without a policy object, for a hot path: the limit is in milliseconds, `Infinity` for none. Whoever has just read the
  * monotonic time gives it as `nowMillis`.
  *
  * `fairMillis` is how long the attempt may take before it says something of the upstream that its caller gave up on it: see
@@ -80,7 +76,7 @@ export const bounded = <A, E, R>(
   given: Deadline.Deadline | undefined,
   nowMillis?: number,
   fairMillis: number = fairShareDefaults.unknownMillis
-): Effect.Effect<A, E | AttemptTimeout | DeadlineExceeded, R> =>
+): Effect.Effect<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded, R> =>
   Effect.withFiber((parent) => {
     const deadline = given ?? parent.getRef(Deadline.Current)
     const remainingMillis =
@@ -91,7 +87,7 @@ export const bounded = <A, E, R>(
     if (remainingMillis <= 0) return failed()
     const millis = Math.min(limitMillis, remainingMillis)
     if (millis === Infinity) return self
-    return Effect.callback<A, E | AttemptTimeout | DeadlineExceeded, R>((resume) => {
+    return Effect.callback<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded, R>((resume) => {
       // one fork and one timer; a race would fork both sides
       const child = Effect.runForkWith(
         // the parent holds what `self` requires, or `self` could not have been run in its place
@@ -132,15 +128,15 @@ const exceeded = (
   remainingMillis: number,
   limitMillis: number,
   fairMillis: number
-): AttemptTimeout | DeadlineExceeded =>
+): Reason.AttemptTimeout | Reason.DeadlineExceeded =>
   stackless(() => {
     if (deadline === undefined || remainingMillis > limitMillis) {
-      return new AttemptTimeout({ limit: Duration.millis(limitMillis) })
+      return new Reason.AttemptTimeout({ limit: Duration.millis(limitMillis) })
     }
     const budget = Duration.millis(deadline.budgetMillis)
     return remainingMillis < Math.min(limitMillis, fairMillis)
-      ? new DeadlineExceeded({ budget, cutShort: true })
-      : new DeadlineExceeded({ budget })
+      ? new Reason.DeadlineExceeded({ budget, cutShort: true })
+      : new Reason.DeadlineExceeded({ budget })
   })
 
 /**
@@ -237,14 +233,14 @@ export const adaptiveDefaults = {
 } as const
 
 /**
- * What a learned limit tells whoever listens.
+ * What an attempt timeout tells whoever listens.
  *
- * - `TimedOut`: an attempt was cut by the limit; `observed` when it took longer than the learned limit, which is not in force
+ * - `TimedOut`: an attempt was cut by the limit; `observed` when it took longer than a limit that is not in force
  *
  * @category models
  * @since 0.1.0
  */
-export interface AdaptiveEvent {
+export interface Event {
   readonly _tag: "TimedOut"
   readonly limit: Duration.Duration
   readonly elapsed: Duration.Duration
@@ -252,40 +248,54 @@ export interface AdaptiveEvent {
 }
 
 /**
- * What a learned limit holds at one instant.
+ * What an attempt timeout holds at one instant.
  *
  * @category models
  * @since 0.1.0
  */
-export interface AdaptiveSnapshot {
-  /** The limit that an attempt gets now. */
+export interface Snapshot {
+  /** The limit that an attempt gets now; infinity for none. */
   readonly limit: Duration.Duration
-  /** The limit that was learned; in `observe` it is not in force. `undefined` with too few samples. */
+  /** The limit that was learned; in `observe` it is not in force. `undefined` with too few samples, and for a fixed limit. */
   readonly learned: Duration.Duration | undefined
-  /** Samples in the tracker's window. */
+  /** Samples in the tracker's window; 0 for a fixed limit. */
   readonly samples: number
-  /** Attempts cut by the limit; in `observe`, those that took longer than the learned one. */
+  /** Attempts cut by the limit; in `observe`, those that took longer than the one that is not in force. */
   readonly timedOut: number
 }
 
 /**
- * A limit that the attempts to one upstream learn together.
+ * What is known of one attempt.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Adaptive {
+export interface RunOptions<in A, in E> {
+  /**
+   * What to think of the attempt's own exits; a learned limit learns from a success. Default: what succeeds is a success. An interruption
+   * is ignored, a limit of time is a timeout, and nobody is asked of either.
+   */
+  readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
+  /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
+  readonly deadline?: Deadline.Deadline | undefined
+}
+
+/**
+ * A limit of time for attempts: a fixed one holds no state, a learned one belongs to an upstream.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AttemptTimeout {
   readonly mode: Mode
-  /** {@link within}, with the limit of the moment; learns from what becomes of the attempt. */
+  /**
+   * Interrupts an effect that takes too long: fails with `AttemptTimeout` when the limit passed, with `DeadlineExceeded` when the deadline
+   * did; at once, without running the effect, when no time is left.
+   */
   readonly run: <A, E, R>(
     self: Effect.Effect<A, E, R>,
-    options?: {
-      /** What to think of the attempt's own exits; a success is learned from. Default: what succeeds is a success. */
-      readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
-      /** Default: the ambient `Deadline.Current`. */
-      readonly deadline?: Deadline.Deadline | undefined
-    }
-  ) => Effect.Effect<A, E | AttemptTimeout | DeadlineExceeded, R>
+    options?: RunOptions<A, E>
+  ) => Effect.Effect<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded, R>
   /** The limit for an attempt that begins now, in milliseconds; for {@link bounded}. */
   readonly limitMillis: (nowMillis: number) => number
   /**
@@ -295,8 +305,8 @@ export interface Adaptive {
    */
   readonly settle: (nowMillis: number, limitMillis: number, durationMillis: number, outcome: Outcome.Outcome) => void
   /** What is known now. Reading it changes nothing. */
-  readonly snapshot: Effect.Effect<AdaptiveSnapshot>
-  readonly events: PolicyEvents.PolicyEvents<AdaptiveEvent>
+  readonly snapshot: Effect.Effect<Snapshot>
+  readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
 /** A platform's timer may fire so much before its time, by the monotonic clock. */
@@ -304,7 +314,7 @@ const earlyMillis = 1
 
 /** What is thought of an attempt: a timeout is ours to judge, the rest the classifier's. */
 const judge = <A, E>(
-  exit: Exit.Exit<A, E | AttemptTimeout | DeadlineExceeded>,
+  exit: Exit.Exit<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded>,
   classify: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
 ): Outcome.Outcome =>
   exit._tag === "Failure" && exit.cause.reasons.some(isTimeoutReason)
@@ -313,14 +323,10 @@ const judge = <A, E>(
       outcomeOf("AttemptTimeout", exit as Exit.Exit<A, E>, classify)
 
 const isTimeoutReason = (reason: Cause.Reason<unknown>): boolean =>
-  Cause.isFailReason(reason) && (reason.error instanceof AttemptTimeout || reason.error instanceof DeadlineExceeded)
+  Cause.isFailReason(reason) &&
+  (reason.error instanceof Reason.AttemptTimeout || reason.error instanceof Reason.DeadlineExceeded)
 
-const inRange = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`AttemptTimeout: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
+const { longerThanZero, within } = rangesOf("AttemptTimeout")
 
 /**
  * Makes a limit that is learned: a quantile of the upstream's own latency times a factor, between a floor and a ceiling.
@@ -342,12 +348,9 @@ const inRange = (name: string, value: number, minimum: number, maximum: number):
  * @category constructors
  * @since 0.1.0
  */
-export const adaptive = (options: AdaptiveOptions): Adaptive => {
-  const fixedMillis = Time.millis("AttemptTimeout: limit", options.limit)
-  if (!(fixedMillis > 0 && Number.isFinite(fixedMillis))) {
-    throw new RangeError(`AttemptTimeout: limit must be longer than zero and finite, got ${String(options.limit)}`)
-  }
-  const quantile = inRange("quantile", options.quantile ?? adaptiveDefaults.quantile, 0.5, 1)
+export const adaptive = (options: AdaptiveOptions): AttemptTimeout => {
+  const fixedMillis = longerThanZero("limit", options.limit)
+  const quantile = within("quantile", options.quantile ?? adaptiveDefaults.quantile, 0.5, 1)
   const factor = options.factor ?? adaptiveDefaults.factor
   // at 1 and below, attempts that were cut off would never teach it to be longer
   if (!(factor > 1 && factor <= 100)) {
@@ -363,27 +366,59 @@ export const adaptive = (options: AdaptiveOptions): Adaptive => {
       `AttemptTimeout: floor and ceiling must be longer than zero, finite and in order, got ${floorMillis} and ${ceilingMillis} milliseconds`
     )
   }
-  const minimumSamples = inRange(
+  const minimumSamples = within(
     "minimumSamples",
     options.minimumSamples ?? adaptiveDefaults.minimumSamples,
     10,
     1_000_000
   )
   const tracker = options.tracker ?? LatencyTracker.make({ window: adaptiveDefaults.window })
-  const mode = options.mode ?? adaptiveDefaults.mode
-  const { emit, events, isHeard } = PolicyEvents.make<AdaptiveEvent>()
-  let timedOut = 0
-
   const learnedFrom = (samples: number, quantileMillis: number | undefined): number | undefined =>
     samples < minimumSamples || quantileMillis === undefined
       ? undefined
       : Math.min(ceilingMillis, Math.max(floorMillis, quantileMillis * factor))
+  return limited(options.mode ?? adaptiveDefaults.mode, fixedMillis, {
+    millis: (nowMillis) => learnedFrom(tracker.count(nowMillis), tracker.quantileMillis(nowMillis, quantile)),
+    // an attempt that was cut off would have taken longer than it had. Left out, the slow ones would never be seen, and the
+    // limit would cut them for ever; counted when it was still fast, it would make the upstream look fast
+    settle: (nowMillis, durationMillis, outcome) => {
+      const isSample =
+        outcome._tag === "Success" ||
+        (isCut(outcome) && durationMillis >= (tracker.quantileMillis(nowMillis, quantile) ?? Infinity))
+      if (isSample) tracker.record(nowMillis, durationMillis)
+    },
+    at: (nowMillis) => {
+      const view = tracker.at(nowMillis)
+      return { learned: learnedFrom(view.count, view.quantileMillis(quantile)), samples: view.count }
+    }
+  })
+}
 
-  const learnedMillis = (nowMillis: number): number | undefined =>
-    learnedFrom(tracker.count(nowMillis), tracker.quantileMillis(nowMillis, quantile))
+/** What is learned of an upstream's latency. */
+interface Learning {
+  /** The limit by what is known at a time, if that is enough. */
+  readonly millis: (nowMillis: number) => number | undefined
+  readonly settle: (nowMillis: number, durationMillis: number, outcome: Outcome.Outcome) => void
+  /** For a snapshot. */
+  readonly at: (nowMillis: number) => { readonly learned: number | undefined; readonly samples: number }
+}
 
+const isCut = (outcome: Outcome.Outcome): boolean =>
+  outcome._tag === "Ignored" || (outcome._tag === "Failure" && outcome.cause === "timeout")
+
+/** A limit in force, fixed or learned. */
+const limited = (mode: Mode, fixedMillis: number, learning: Learning | undefined): AttemptTimeout => {
+  const { emit, events, isHeard } = PolicyEvents.make<Event>()
+  let timedOut = 0
+
+  /** The limit that is only watched in `observe`: what is learned, or the fixed one where nothing is. */
+  const watchedMillis = (nowMillis: number): number | undefined =>
+    learning === undefined ? fixedMillis : learning.millis(nowMillis)
+
+  // what is learned bounds nothing unless it is in force, but the limit that it began with does
+  const otherwiseMillis = learning === undefined ? Infinity : fixedMillis
   const limitMillis = (nowMillis: number): number =>
-    mode === "enforce" ? (learnedMillis(nowMillis) ?? fixedMillis) : fixedMillis
+    mode === "enforce" ? (learning?.millis(nowMillis) ?? fixedMillis) : otherwiseMillis
 
   const countTimeout = (givenMillis: number, durationMillis: number): void => {
     timedOut++
@@ -396,30 +431,24 @@ export const adaptive = (options: AdaptiveOptions): Adaptive => {
     })
   }
 
-  const settle: Adaptive["settle"] = (nowMillis, givenMillis, durationMillis, outcome) => {
+  const settle: AttemptTimeout["settle"] = (nowMillis, givenMillis, durationMillis, outcome) => {
     if (mode === "off") return
-    const isCut = outcome._tag === "Ignored" || (outcome._tag === "Failure" && outcome.cause === "timeout")
     if (mode === "observe") {
-      const learned = learnedMillis(nowMillis)
+      const watched = watchedMillis(nowMillis)
       const isStale = outcome._tag === "Failure" && outcome.cause === "stale"
-      if (learned !== undefined && durationMillis > learned && !isStale) countTimeout(learned, durationMillis)
-    } else if (isCut && outcome._tag === "Failure" && durationMillis >= givenMillis - earlyMillis) {
+      if (watched !== undefined && durationMillis > watched && !isStale) countTimeout(watched, durationMillis)
+    } else if (outcome._tag === "Failure" && isCut(outcome) && durationMillis >= givenMillis - earlyMillis) {
       countTimeout(givenMillis, durationMillis)
     }
-    // an attempt that was cut off would have taken longer than it had. Left out, the slow ones would never be seen, and the
-    // limit would cut them for ever; counted when it was still fast, it would make the upstream look fast
-    const isSample =
-      outcome._tag === "Success" ||
-      (isCut && durationMillis >= (tracker.quantileMillis(nowMillis, quantile) ?? Infinity))
-    if (isSample) tracker.record(nowMillis, durationMillis)
+    learning?.settle(nowMillis, durationMillis, outcome)
   }
 
-  const run: Adaptive["run"] = (self, given = {}) =>
+  const run: AttemptTimeout["run"] = (self, given = {}) =>
     Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
       const startMillis = Deadline.nowMillisUnsafe(clock)
       const millis = limitMillis(startMillis)
-      const attempt = bounded(self, millis, given.deadline, startMillis, learnedMillis(startMillis))
+      const attempt = bounded(self, millis, given.deadline, startMillis, learning?.millis(startMillis))
       if (mode === "off") return attempt
       return Effect.onExitPrimitive(attempt, (exit) => {
         const nowMillis = Deadline.nowMillisUnsafe(clock)
@@ -433,16 +462,66 @@ export const adaptive = (options: AdaptiveOptions): Adaptive => {
     run,
     limitMillis,
     settle,
-    snapshot: Effect.map(Clock.Clock, (clock): AdaptiveSnapshot => {
-      const view = tracker.at(Deadline.nowMillisUnsafe(clock))
-      const learned = learnedFrom(view.count, view.quantileMillis(quantile))
+    snapshot: Effect.map(Clock.Clock, (clock): Snapshot => {
+      const { learned, samples } = learning?.at(Deadline.nowMillisUnsafe(clock)) ?? { learned: undefined, samples: 0 }
       return {
-        limit: Duration.millis(mode === "enforce" ? (learned ?? fixedMillis) : fixedMillis),
+        limit: Duration.millis(mode === "enforce" ? (learned ?? fixedMillis) : otherwiseMillis),
         learned: learned === undefined ? undefined : Duration.millis(learned),
-        samples: view.count,
+        samples,
         timedOut
       }
     }),
     events
   }
 }
+
+/**
+ * Makes a fixed limit. Throws a `RangeError` for a limit that is not longer than zero.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AttemptTimeout } from "holdfast"
+ *
+ * const timeout = AttemptTimeout.make({ limit: "10 millis" })
+ * const program = Effect.never.pipe(AttemptTimeout.run(timeout), Effect.flip)
+ * console.log((await Effect.runPromise(program)).message) // => the attempt was not finished within 10ms
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): AttemptTimeout => {
+  const millis = Time.millis("AttemptTimeout: limit", options.limit ?? defaults.limit)
+  if (!(millis > 0)) {
+    throw new RangeError(`AttemptTimeout: limit must be longer than zero, got ${String(options.limit)}`)
+  }
+  return limited(options.mode ?? defaults.mode, millis, undefined)
+}
+
+/**
+ * Interrupts an effect that takes too long: fails with `AttemptTimeout` when the limit passed, with `DeadlineExceeded` when the deadline
+ * did; at once, without running the effect, when no time is left.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <A = unknown, E = unknown>(
+    timeout: AttemptTimeout,
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(
+    self: Effect.Effect<A1, E1, R>
+  ) => Effect.Effect<A1, E1 | Reason.AttemptTimeout | Reason.DeadlineExceeded, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    timeout: AttemptTimeout,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    timeout: AttemptTimeout,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded, R> => timeout.run(self, options)
+)

@@ -21,16 +21,18 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Criticality from "./Criticality.ts"
 import * as Deadline from "./Deadline.ts"
 import * as State from "./internal/bulkheadState.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { startTimer } from "./internal/timer.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { BulkheadFull } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
-import * as Time from "./Time.ts"
 
 /**
  * What a bulkhead allows.
@@ -188,12 +190,7 @@ export interface Bulkhead {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const whole = (name: string, value: number, minimum: number): number => {
-  if (!(Number.isInteger(value) && value >= minimum)) {
-    throw new RangeError(`Bulkhead: ${name} must be a whole number of at least ${minimum}, got ${value}`)
-  }
-  return value
-}
+const { notNegative, whole } = rangesOf("Bulkhead")
 
 const priorityOf = (priority: Priority | undefined): number => {
   if (priority === undefined) return levels.critical
@@ -231,10 +228,7 @@ const held = new WeakMap<Bulkhead, Shared>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: Bulkhead): Bulkhead => {
-  const maxWaitMillis = Time.millis("Bulkhead: maxWait", options.maxWait ?? defaults.maxWait)
-  if (!(maxWaitMillis >= 0)) {
-    throw new RangeError(`Bulkhead: maxWait must not be negative, got ${String(options.maxWait)}`)
-  }
+  const maxWaitMillis = notNegative("maxWait", options.maxWait ?? defaults.maxWait)
   const mode = options.mode ?? defaults.mode
   const limit = whole("maxConcurrent", options.maxConcurrent ?? defaults.maxConcurrent, 1)
   const maxQueue = whole("maxQueue", options.maxQueue ?? defaults.maxQueue, 0)
@@ -521,3 +515,39 @@ const waiting = (place: HeldPlace): Effect.Effect<void, BulkheadFull> =>
       })
     })
   })
+
+/**
+ * Runs an effect when it is its turn. Refused, it is not run, and fails with `BulkheadFull`.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Bulkhead } from "holdfast"
+ *
+ * const bulkhead = Bulkhead.make({ maxConcurrent: 5 })
+ * const rows = Effect.succeed("rows").pipe(Bulkhead.run(bulkhead))
+ *
+ * console.log(await Effect.runPromise(rows)) // => rows
+ * console.log((await Effect.runPromise(bulkhead.snapshot)).admitted) // => 1
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  (
+    bulkhead: Bulkhead,
+    options?: RunOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BulkheadFull, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    bulkhead: Bulkhead,
+    options?: RunOptions
+  ): Effect.Effect<A, E | BulkheadFull, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    bulkhead: Bulkhead,
+    options?: RunOptions
+  ): Effect.Effect<A, E | BulkheadFull, R> => bulkhead.run(self, options)
+)

@@ -39,40 +39,7 @@ import { elapsed } from "./internal/elapsed.ts"
 import { nothingSent } from "./internal/nothingSent.ts"
 import { oneLine } from "./OneLine.ts"
 import { Reason } from "./Reason.ts"
-
-/**
- * Why no further attempt was made.
- *
- * - `attempts`: the policy allows no more
- * - `deadline`: the next one would have begun, or ended its wait, after the caller's deadline
- * - `budget`: the upstream's retry budget was spent
- * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
- *   its body is used up
- * - `not-retryable`: another try cannot help, or the policy does not try such a failure again, as it does not wait for what this side
- *   refused; whether a later call may succeed is another question, which the catalogue's `retryable` answers
- * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
- * - `rate-limit`: this side's own rate limit, which counts every request, left no room for one
- *
- * @category schemas
- * @since 0.1.0
- */
-export const RetryStopped = Schema.Literals([
-  "attempts",
-  "deadline",
-  "budget",
-  "not-replayable",
-  "not-retryable",
-  "server-wait",
-  "rate-limit"
-])
-
-/**
- * Why no further attempt was made.
- *
- * @category models
- * @since 0.1.0
- */
-export type RetryStopped = typeof RetryStopped.Type
+import { RetryStopped } from "./Retry.ts"
 
 /** In the words of the catalogue: what is not tried again now may succeed later all the same. */
 const notRetryableInWords = (reason: Reason): string => {

@@ -44,13 +44,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Deadline from "./Deadline.ts"
 import * as Detail from "./internal/circuitDetail.ts"
 import type { Permit, Phase, Verdict } from "./internal/circuitState.ts"
 import * as State from "./internal/circuitState.ts"
 import { defaultVerdicts, verdictOf } from "./internal/circuitVerdict.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
+import { usualRates } from "./internal/usualRates.ts"
 import * as Windows from "./internal/window.ts"
 import type { Mode } from "./Mode.ts"
 import { type FailureCause, ignored, type Outcome } from "./Outcome.ts"
@@ -334,14 +338,34 @@ export type Event =
   | { readonly _tag: "Refused"; readonly reason: CircuitOpen; readonly enforced: boolean }
 
 /**
+ * What is known of one call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<in A, in E> {
+  /**
+   * What to think of the call's exit. Default: what succeeds is a success; a typed failure or a defect is a failure that is
+   * `transient`, or `refused` if another policy refused, or `timeout` if a limit of time passed. An interruption is ignored,
+   * and nobody is asked.
+   */
+  readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined
+}
+
+/**
  * A circuit breaker. `admit` and `settle` are for hot paths: they are synchronous and take the monotonic time in milliseconds
- * (`Deadline.nowMillisUnsafe`). {@link run} does the same around an effect.
+ * (`Deadline.nowMillisUnsafe`). {@link CircuitBreaker.run} does the same around an effect.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CircuitBreaker {
   readonly mode: Mode
+  /** Runs an effect, or fails with `CircuitOpen` without running it. */
+  readonly run: <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    options?: RunOptions<A, E>
+  ) => Effect.Effect<A, E | CircuitOpen, R>
   /** Gives a permit, or the refusal. The fiber's `Random` decides during the ramp. */
   readonly admit: (nowMillis: number, fiber: Fiber.Fiber<unknown, unknown>) => Permit | CircuitOpen
   /**
@@ -360,14 +384,7 @@ export interface CircuitBreaker {
   readonly reset: Effect.Effect<void>
 }
 
-const whole = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(Number.isInteger(value) && value >= minimum && value <= maximum)) {
-    throw new RangeError(
-      `CircuitBreaker: ${name} must be a whole number between ${minimum} and ${maximum}, got ${value}`
-    )
-  }
-  return value
-}
+const { longerThanZero, whole } = rangesOf("CircuitBreaker")
 
 const rate = (name: string, value: number): number => {
   if (!(value > 0 && value <= 1)) {
@@ -375,16 +392,6 @@ const rate = (name: string, value: number): number => {
   }
   return value
 }
-
-const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = Time.millis(`CircuitBreaker: ${name}`, input)
-  if (!(millis > 0 && millis < Infinity)) {
-    throw new RangeError(`CircuitBreaker: ${name} must be longer than zero and finite, got ${millis}ms`)
-  }
-  return millis
-}
-
-const usualMinimumCalls = 20
 
 const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
   if (rule._tag === "ConsecutiveFailures") {
@@ -395,8 +402,13 @@ const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
   }
   const size = rule._tag === "CountWindow" ? whole("countWindow.size", rule.size, 1, 100_000) : Infinity
   const rates = {
-    minimumCalls: whole("minimumCalls", rule.minimumCalls ?? Math.min(usualMinimumCalls, size), 1, Math.min(size, 1e6)),
-    failureRate: rate("failureRate", rule.failureRate ?? 0.5),
+    minimumCalls: whole(
+      "minimumCalls",
+      rule.minimumCalls ?? Math.min(usualRates.minimumCalls, size),
+      1,
+      Math.min(size, 1e6)
+    ),
+    failureRate: rate("failureRate", rule.failureRate ?? usualRates.failureRate),
     slowCallRate: rule.slowCallRate === undefined ? Infinity : rate("slowCallRate", rule.slowCallRate)
   }
   if (rule._tag === "CountWindow") return { _tag: rule._tag, size, ...rates }
@@ -569,6 +581,7 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
 
   const breaker: CircuitBreaker = {
     mode,
+    run: (self, given) => (mode === "off" ? self : guarded(breaker, self, given?.classify)),
     admit,
     settle,
     events,
@@ -642,13 +655,24 @@ const windowSnapshot = (rule: State.Rule, counts: Windows.Counts): WindowSnapsho
  * @category combinators
  * @since 0.1.0
  */
-export const run =
+export const run: {
   <A = unknown, E = unknown>(
     breaker: CircuitBreaker,
-    options?: { readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined }
-  ): (<A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | CircuitOpen, R>) =>
-  <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>): Effect.Effect<A1, E1 | CircuitOpen, R> =>
-    breaker.mode === "off" ? self : guarded(breaker, self, options?.classify)
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | CircuitOpen, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    breaker: CircuitBreaker,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | CircuitOpen, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    breaker: CircuitBreaker,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | CircuitOpen, R> => breaker.run(self, options)
+)
 
 const guarded = <A, E, R>(
   breaker: CircuitBreaker,

@@ -25,6 +25,7 @@
 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 
 /**
@@ -73,5 +74,9 @@ export const Current: Context.Reference<Criticality> = Context.Reference<Critica
  * @category combinators
  * @since 0.1.0
  */
-export const withLevel = (level: Criticality): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
-  Effect.provideService(Current, level)
+export const withLevel: {
+  (level: Criticality): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, level: Criticality): Effect.Effect<A, E, R>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, level: Criticality): Effect.Effect<A, E, R> =>
+  Effect.provideService(self, Current, level)
+)

@@ -31,6 +31,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Time from "./Time.ts"
 
 /**
@@ -87,20 +88,22 @@ export const tighten = (
  * @category combinators
  * @since 0.1.0
  */
-export const within = (budget: Duration.Input): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) => {
+export const within: {
+  (budget: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, budget: Duration.Input): Effect.Effect<A, E, R>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, budget: Duration.Input): Effect.Effect<A, E, R> => {
   const budgetMillis = Time.millis("Deadline.within: the budget", budget)
   if (!(budgetMillis > 0)) {
     throw new RangeError(`Deadline.within: the budget must be longer than zero, got ${String(budget)}`)
   }
-  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.withFiber((fiber) =>
-      Effect.provideService(
-        self,
-        Current,
-        tighten(fiber.getRef(Current), nowMillisUnsafe(fiber.getRef(Clock.Clock)), budgetMillis)
-      )
+  return Effect.withFiber((fiber) =>
+    Effect.provideService(
+      self,
+      Current,
+      tighten(fiber.getRef(Current), nowMillisUnsafe(fiber.getRef(Clock.Clock)), budgetMillis)
     )
-}
+  )
+})
 
 /**
  * Runs an effect without the deadline that is in force: for work that is begun by a request and outlives it on purpose, as a notice that is

@@ -30,12 +30,13 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as EffectResult from "effect/Result"
-import * as CallError from "./CallError.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
+import { reasonOf } from "./internal/failureOutcome.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
-import * as Reason from "./Reason.ts"
+import type * as Reason from "./Reason.ts"
 
 /**
  * When to fall back, whatever to.
@@ -187,14 +188,6 @@ export interface Fallback<in out E, out B, out E2, out R2> {
  */
 export class Original extends Context.Service<Original, unknown>()("@holdfast/core/Fallback/Original") {}
 
-const isReason = (error: unknown): error is Reason.Reason =>
-  error instanceof Error && reasonClasses.has(error.constructor)
-
-const reasonClasses: ReadonlySet<unknown> = new Set(Reason.Reason.members)
-
-const reasonOf = (error: unknown): Reason.Reason | undefined =>
-  error instanceof CallError.CallError ? error.reason : isReason(error) ? error : undefined
-
 /**
  * Whether a failure is anything but the caller's own mistake. By the catalogue, when it is a `CallError` or a reason: a
  * `404` or a rejected order is an answer, and to replace it would be to lie. Any other error is taken for the upstream's fault.
@@ -323,3 +316,57 @@ const annotateSpan = (fiber: Fiber.Fiber<unknown, unknown>): void => {
   const span = fiber.cache.span
   if (span?._tag === "Span") span.attribute("holdfast.degraded", true)
 }
+
+/**
+ * Runs an effect, and gives the value of whichever answered: see {@link Fallback.run}.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Fallback } from "holdfast"
+ *
+ * const empty = Fallback.make({ value: [] })
+ * const items = Effect.fail("down").pipe(Fallback.run(empty))
+ *
+ * console.log(await Effect.runPromise(items)) // => []
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <E, B, E2, R2>(
+    fallback: Fallback<E, B, E2, R2>
+  ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A | B, E1 | E2, R | R2>
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<A | B, E1 | E2, R | R2>
+} = dual(
+  2,
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<A | B, E1 | E2, R | R2> => fallback.run(self)
+)
+
+/**
+ * Runs an effect, and gives an answer that says whether it is the real one: see {@link Fallback.runResult}.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const runResult: {
+  <E, B, E2, R2>(
+    fallback: Fallback<E, B, E2, R2>
+  ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2>
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2>
+} = dual(
+  2,
+  <A, E1 extends E, R, E, B, E2, R2>(
+    self: Effect.Effect<A, E1, R>,
+    fallback: Fallback<E, B, E2, R2>
+  ): Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2> => fallback.runResult(self)
+)

@@ -37,16 +37,18 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
 import * as State from "./internal/hedgeState.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { startTimer } from "./internal/timer.ts"
 import * as LatencyTracker from "./LatencyTracker.ts"
 import type { Mode } from "./Mode.ts"
 import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
-import * as Time from "./Time.ts"
 
 /**
  * When to hedge, and how much.
@@ -82,7 +84,7 @@ export interface Options {
   readonly minimumDelay?: Duration.Input | undefined
   /**
    * The budget that hedges share with the retries of the same upstream. A hedge costs what a retry after a time-out does.
-   * Calls are counted in it by `Retry.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
+   * Calls are counted in it by `Retry` or `RetryBudget.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
    */
   readonly budget?: RetryBudget | undefined
   /**
@@ -198,6 +200,15 @@ export interface Snapshot {
 }
 
 /**
+ * What is hedged: an effect, which may be run twice at the same time, or a function that makes each attempt from its ordinal, 0 for the
+ * first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Attempts<A, E, R> = Effect.Effect<A, E, R> | ((ordinal: number) => Effect.Effect<A, E, R>)
+
+/**
  * A way to hedge that the calls to one upstream share.
  *
  * @category models
@@ -206,44 +217,23 @@ export interface Snapshot {
 export interface Hedge {
   readonly mode: Mode
   /**
-   * Runs a call. `attempt` is told its ordinal: 0 for the first attempt, 1 for its hedge.
+   * Runs a call: an effect, or a function that makes each attempt of it from its ordinal, 0 for the first and 1 for its hedge.
    *
    * The first success wins. So does a failure that is final, for it would be final for every attempt; any other failure waits for
    * the attempts that still run, and when all have failed the first one's failure is the answer.
    */
-  readonly run: <A, E, R>(
-    attempt: (ordinal: number) => Effect.Effect<A, E, R>,
-    options?: RunOptions<A, E>
-  ) => Effect.Effect<A, E, R>
+  readonly run: <A, E, R>(self: Attempts<A, E, R>, options?: RunOptions<A, E>) => Effect.Effect<A, E, R>
   /** What the hedge holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`Hedge: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
-
-const wholeWithin = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!Number.isInteger(value)) throw new RangeError(`Hedge: ${name} must be a whole number, got ${value}`)
-  return within(name, value, minimum, maximum)
-}
-
-const longerThanZero = (name: string, input: Duration.Input): number => {
-  const millis = Time.millis(`Hedge: ${name}`, input)
-  if (!(millis > 0 && Number.isFinite(millis))) {
-    throw new RangeError(`Hedge: ${name} must be longer than zero and finite, got ${String(input)}`)
-  }
-  return millis
-}
+const { longerThanZero, timeWithin, whole, within } = rangesOf("Hedge")
 
 const shapeOf = (options: Options): State.HedgeShape => {
   const extraLoad = within("maximumExtraLoad", options.maximumExtraLoad ?? defaults.maximumExtraLoad, 0.001, 1)
   const needed = Math.ceil(1 / extraLoad)
-  const minimumSamples = wholeWithin(
+  const minimumSamples = whole(
     "minimumSamples",
     options.minimumSamples ?? Math.max(defaults.minimumSamples, 2 * needed),
     1,
@@ -260,12 +250,7 @@ const shapeOf = (options: Options): State.HedgeShape => {
     quantile: 1 - extraLoad,
     minimumSamples,
     refreshMillis: longerThanZero("refresh", options.refresh ?? defaults.refresh),
-    minimumMillis: within(
-      "minimumDelay (milliseconds)",
-      Time.millis("Hedge: minimumDelay", options.minimumDelay ?? defaults.minimumDelay),
-      1,
-      60_000
-    ),
+    minimumMillis: timeWithin("minimumDelay", options.minimumDelay ?? defaults.minimumDelay, 1, 60_000),
     deposit: Math.round(extraLoad * State.oneHedge),
     capacity: Math.round(within("burst", options.burst ?? defaults.burst, 1, 1e6) * State.oneHedge)
   }
@@ -287,8 +272,7 @@ const held = new WeakMap<
 export const make = (options: Options = {}, living?: Hedge): Hedge => {
   const shape = shapeOf(options)
   const mode = options.mode ?? defaults.mode
-  const windowMillis = Time.millis("Hedge: window", options.window ?? defaults.window)
-  const window = within("window (milliseconds)", windowMillis, 1000, 3_600_000)
+  const window = timeWithin("window", options.window ?? defaults.window, 1000, 3_600_000)
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   const before = living && held.get(living)
   const latencies = before?.windowMillis === window ? before.latencies : LatencyTracker.make({ window })
@@ -297,7 +281,7 @@ export const make = (options: Options = {}, living?: Hedge): Hedge => {
   if (before !== undefined) state.tokens = Math.min(shape.capacity, before.state.tokens)
   const shared: Shared = {
     state,
-    maxHedges: wholeWithin("maxHedges", options.maxHedges ?? defaults.maxHedges, 1, 10),
+    maxHedges: whole("maxHedges", options.maxHedges ?? defaults.maxHedges, 1, 10),
     isObserving: mode === "observe",
     // what is only watched must not take from the retries that are real
     budget: mode === "observe" ? undefined : options.budget,
@@ -312,10 +296,12 @@ export const make = (options: Options = {}, living?: Hedge): Hedge => {
   }
   const hedge: Hedge = {
     mode,
-    run: (attempt, given = {}) =>
-      mode === "off" || given.repeatable === false
+    run: (self, given = {}) => {
+      const attempt = Effect.isEffect(self) ? () => self : self
+      return mode === "off" || given.repeatable === false
         ? Effect.suspend(() => attempt(0))
-        : Effect.withFiber((fiber) => runHedged(shared, fiber, attempt, given)),
+        : Effect.withFiber((fiber) => runHedged(shared, fiber, attempt, given))
+    },
     snapshot: Effect.map(latencies.snapshot, ({ count }): Snapshot => {
       const { delayMillis, tokens } = shared.state
       return {
@@ -558,3 +544,32 @@ const endRace = <A, E, R>(race: Race<A, E, R>, exit: Exit.Exit<A, E>): Effect.Ef
   const running = children.filter((child) => child.pollUnsafe() === undefined)
   return running.length === 0 ? undefined : Fiber.interruptAll(running)
 }
+
+/**
+ * Runs a call, and a second attempt of it when the first is slow: see {@link Hedge.run}.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Hedge } from "holdfast"
+ *
+ * const hedge = Hedge.make({ delay: "50 millis" })
+ * const search = Effect.succeed("found").pipe(Hedge.run(hedge))
+ *
+ * console.log(await Effect.runPromise(search)) // => found
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <A = unknown, E = unknown>(
+    hedge: Hedge,
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Attempts<A1, E1, R>) => Effect.Effect<A1, E1, R>
+  <A, E, R>(self: Attempts<A, E, R>, hedge: Hedge, options?: RunOptions<A, E>): Effect.Effect<A, E, R>
+} = dual(
+  // a service's class is an effect and a function; a hedge is neither
+  (given) => isDataFirst(given) || typeof given[0] === "function",
+  <A, E, R>(self: Attempts<A, E, R>, hedge: Hedge, options?: RunOptions<A, E>): Effect.Effect<A, E, R> =>
+    hedge.run(self, options)
+)

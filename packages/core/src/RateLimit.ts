@@ -20,8 +20,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import * as Pace from "./internal/serverPace.ts"
 import * as SlidingWindow from "./internal/slidingWindow.ts"
 import { startTimer } from "./internal/timer.ts"
@@ -212,17 +215,13 @@ export interface RateLimit {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
+const { notNegative } = rangesOf("RateLimit")
+
 const positive = (name: string, value: number): number => {
   if (!(value > 0 && Number.isFinite(value))) {
     throw new RangeError(`RateLimit: ${name} must be a finite number above 0, got ${value}`)
   }
   return value
-}
-
-const notNegative = (name: string, input: Duration.Input): number => {
-  const millis = Time.millis(`RateLimit: ${name}`, input)
-  if (!(millis >= 0)) throw new RangeError(`RateLimit: ${name} must not be negative, got ${String(input)}`)
-  return millis
 }
 
 const costOf = (given: RunOptions | undefined): number => {
@@ -604,3 +603,38 @@ class HeldSlot implements Permit {
     if (shared.emitter.isHeard()) shared.emitter.emit({ _tag: "RateLimitAbandoned", cost: this.cost })
   }
 }
+
+/**
+ * Runs an effect when its time has come. Refused, it is not run, and fails with `RateLimited`.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { RateLimit } from "holdfast"
+ *
+ * const limiter = RateLimit.make({ limit: 100 })
+ * const report = Effect.succeed("report").pipe(RateLimit.run(limiter, { cost: 10 }))
+ *
+ * console.log(await Effect.runPromise(report)) // => report
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  (
+    rateLimit: RateLimit,
+    options?: RunOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RateLimited, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: RateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: RateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R> => rateLimit.run(self, options)
+)

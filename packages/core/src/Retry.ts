@@ -2,7 +2,7 @@
  * One retry loop over one outcome. It counts attempts once, whatever way they failed, waits by any `Schedule`, never less
  * than the server asked and never past the deadline, and asks the budget before it sleeps.
  *
- * **When to use**: {@link run} around an effect of your own; calls through an upstream have it built in.
+ * **When to use**: {@link retry} around an effect of your own; calls through an upstream have it built in.
  *
  * **What it is not**: `Effect.retry`, which asks neither what may be repeated nor what the retries add up to.
  *
@@ -21,14 +21,18 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as AttemptTimeout from "./AttemptTimeout.ts"
 import * as Backoff from "./Backoff.ts"
-import type { RetryStopped } from "./CallError.ts"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
+import { failureOutcome } from "./internal/failureOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { isSentAgainAtOnce, stopBeforeWait, waitOrStop } from "./internal/retryDecision.ts"
 import { checkedFailure, type Failure, onFreshConnection } from "./Outcome.ts"
 import { DeadlineExceeded } from "./Reason.ts"
@@ -69,17 +73,45 @@ export const defaults = {
 } as const satisfies Options
 
 /**
+ * What is known of one effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<in E> {
+  /** The budget that every retry is paid from. Default: none, so that retries are free, which is rarely right. */
+  readonly budget?: RetryBudget | undefined
+  /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
+  readonly deadline?: Deadline.Deadline | undefined
+  /**
+   * What to think of a failure. Default: what the catalogue says of a reason, or of the reason of a `CallError`; any other is
+   * `transient`.
+   */
+  readonly classify?: ((error: E) => Failure) | undefined
+  /** Whether the effect may be run once more, given what became of it, and why. Default: always. */
+  readonly replayable?: ((outcome: Failure, error: E) => boolean) | undefined
+  /** Runs before the sleep, and within the deadline as all else: to tell observers. */
+  readonly onRetry?: ((error: E, scheduled: Scheduled) => Effect.Effect<unknown>) | undefined
+  /** Runs when no further attempt is made, before the last failure is given. */
+  readonly onGiveUp?: ((error: E, givenUp: GivenUp) => Effect.Effect<unknown>) | undefined
+}
+
+/**
  * A checked way to retry. It holds no state and may be shared.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Retry {
+  /** Runs an effect until it succeeds or no further attempt is made, and then fails with its last failure. */
+  readonly run: <A, E, R>(self: Effect.Effect<A, E, R>, options?: RunOptions<E>) => Effect.Effect<A, E, R>
   readonly maxAttempts: number
   readonly schedule: Schedule.Schedule<unknown, Failure>
   readonly maxServerWait: Duration.Duration
   readonly serverWaitJitter: number
 }
+
+const { whole, within } = rangesOf("Retry")
 
 /**
  * Checks the options. Throws a `RangeError` that says what was wrong and what was got.
@@ -88,20 +120,31 @@ export interface Retry {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Retry => {
-  const maxAttempts = options.maxAttempts ?? defaults.maxAttempts
-  if (!(Number.isInteger(maxAttempts) && maxAttempts >= 1)) {
-    throw new RangeError(`Retry: maxAttempts must be a whole number of at least 1, got ${maxAttempts}`)
-  }
-  const serverWaitJitter = options.serverWaitJitter ?? defaults.serverWaitJitter
-  if (!(serverWaitJitter >= 0 && serverWaitJitter <= 1)) {
-    throw new RangeError(`Retry: serverWaitJitter must be between 0 and 1, got ${serverWaitJitter}`)
-  }
-  return {
+  const maxAttempts = whole("maxAttempts", options.maxAttempts ?? defaults.maxAttempts, 1)
+  const serverWaitJitter = within("serverWaitJitter", options.serverWaitJitter ?? defaults.serverWaitJitter, 0, 1)
+  const retry: Retry = {
+    run: (self, given = {}) => {
+      const { budget, classify, deadline, onGiveUp, onRetry, replayable } = given
+      return loop({
+        retry,
+        budget,
+        deadline,
+        attempt: () => self,
+        classify: classify ?? failureOutcome,
+        replayable,
+        onRetry,
+        onGiveUp: (error, givenUp) => {
+          const failure = Effect.fail(error)
+          return onGiveUp === undefined ? failure : Effect.andThen(onGiveUp(error, givenUp), failure)
+        }
+      })
+    },
     maxAttempts,
     schedule: options.schedule ?? defaults.schedule,
     maxServerWait: Time.of("Retry: maxServerWait", options.maxServerWait ?? defaults.maxServerWait),
     serverWaitJitter
   }
+  return retry
 }
 
 /**
@@ -120,6 +163,40 @@ export interface Scheduled {
   /** Whether the next attempt is to replace one that was stale: at once, and outside of the budget. */
   readonly isFresh: boolean
 }
+
+/**
+ * Why no further attempt was made.
+ *
+ * - `attempts`: the policy allows no more
+ * - `deadline`: the next one would have begun, or ended its wait, after the caller's deadline
+ * - `budget`: the upstream's retry budget was spent
+ * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
+ *   its body is used up
+ * - `not-retryable`: another try cannot help, or the policy does not try such a failure again, as it does not wait for what this side
+ *   refused; whether a later call may succeed is another question, which the catalogue's `retryable` answers
+ * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
+ * - `rate-limit`: this side's own rate limit, which counts every request, left no room for one
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RetryStopped = Schema.Literals([
+  "attempts",
+  "deadline",
+  "budget",
+  "not-replayable",
+  "not-retryable",
+  "server-wait",
+  "rate-limit"
+])
+
+/**
+ * Why no further attempt was made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RetryStopped = typeof RetryStopped.Type
 
 /**
  * How a loop that failed went.
@@ -166,7 +243,8 @@ export interface Loop<A, E, R, A2, E2, R2> {
 }
 
 /**
- * Runs the loop. A call that succeeds at once pays for nothing but the budget's bookkeeping.
+ * Runs a loop whose attempts differ, or whose last failure becomes another: what {@link run} is made of. A call that succeeds at once
+ * pays for nothing but the budget's bookkeeping.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -174,7 +252,7 @@ export interface Loop<A, E, R, A2, E2, R2> {
  *
  * const flaky = (resend: number) => resend < 2 ? Effect.fail("busy") : Effect.succeed(`done at resend ${resend}`)
  *
- * const program = Retry.run({
+ * const program = Retry.loop({
  *   retry: Retry.make({ maxAttempts: 3 }),
  *   attempt: flaky,
  *   classify: () => Outcome.failure({ cause: "transient" }),
@@ -187,7 +265,7 @@ export interface Loop<A, E, R, A2, E2, R2> {
  * @category combinators
  * @since 0.1.0
  */
-export const run = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effect.Effect<A | A2, E2, R | R2> =>
+export const loop = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effect.Effect<A | A2, E2, R | R2> =>
   Effect.withFiber((fiber) => {
     const call: Running = { started: false, retrying: false, step: undefined, replaced: 0 }
     return Effect.onExitPrimitive(
@@ -358,3 +436,62 @@ const retryAfter = <A, E, R, A2, E2, R2>(
     onFailure: () => loop.onGiveUp(error, { attempts, stopped: "deadline", outcome })
   })
 }
+
+/**
+ * Runs an effect until it succeeds or no further attempt is made, and then fails with its last failure. {@link retry} makes the policy,
+ * too.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Retry, RetryBudget } from "holdfast"
+ *
+ * const often = Retry.make({ maxAttempts: 5 })
+ * const budget = RetryBudget.make()
+ * const rows = Effect.succeed("rows").pipe(Retry.run(often, { budget }))
+ *
+ * console.log(await Effect.runPromise(rows)) // => rows
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <E = unknown>(
+    retry: Retry,
+    options?: RunOptions<E>
+  ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, retry: Retry, options?: RunOptions<E>): Effect.Effect<A, E, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(self: Effect.Effect<A, E, R>, retry: Retry, options?: RunOptions<E>): Effect.Effect<A, E, R> =>
+    retry.run(self, options)
+)
+
+/**
+ * Runs an effect until it succeeds or no further attempt is made. Say no more than what differs from the {@link defaults}. Throws a
+ * `RangeError` as {@link make} does.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Backoff, Retry } from "holdfast"
+ *
+ * let asked = 0
+ * const flaky = Effect.suspend(() => (++asked < 3 ? Effect.fail("busy") : Effect.succeed("rows")))
+ *
+ * const rows = flaky.pipe(Retry.retry({ schedule: Backoff.exponential({ base: "1 millis" }) }))
+ * console.log(await Effect.runPromise(rows), asked) // => rows 3
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const retry: {
+  <E = unknown>(
+    options?: Options & RunOptions<E>
+  ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, options?: Options & RunOptions<E>): Effect.Effect<A, E, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(self: Effect.Effect<A, E, R>, options?: Options & RunOptions<E>): Effect.Effect<A, E, R> =>
+    make(options).run(self, options)
+)

@@ -3,7 +3,8 @@
  * retried; when most fail, retries stop adding to the outage.
  *
  * **When to use**: always, beside every retry; a count of attempts alone turns one outage into three. One budget serves
- * everything that sends a request again: retries, hedges, failovers.
+ * everything that sends a request again: retries, hedges, failovers. `Retry` takes one; the retries of `Effect.retry` are paid by
+ * {@link paidFrom}, and {@link run} counts the calls that pay for them.
  *
  * **What it is not**: a circuit breaker. First attempts are never refused.
  *
@@ -17,15 +18,21 @@
  * @since 0.1.0
  */
 
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import type * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
 import * as Deadline from "./Deadline.ts"
+import { failureOutcome } from "./internal/failureOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import * as State from "./internal/retryBudgetState.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
-import * as Time from "./Time.ts"
 
 /**
  * What a budget allows.
@@ -111,6 +118,11 @@ export type Event =
  */
 export interface RetryBudget {
   readonly mode: Mode
+  /**
+   * Runs an effect as a call that pays into the budget, for the retries that {@link paidFrom} takes from it. `Retry` counts its calls
+   * itself.
+   */
+  readonly run: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly callStarted: (nowMillis: number) => void
   readonly callEnded: () => void
   /** Whether one more retry may be made; takes it from the budget if so. Asked before the back-off. */
@@ -123,11 +135,24 @@ export interface RetryBudget {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`RetryBudget: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
+const { timeWithin, within } = rangesOf("RetryBudget")
+
+/** A call that {@link run} has counted, and those around it. */
+interface PayingCall {
+  readonly budget: RetryBudget
+  /** Retries of it that count as in flight. */
+  retries: number
+  readonly outer: PayingCall | undefined
+}
+
+const CurrentCall = Context.Reference<PayingCall | undefined>("@holdfast/core/RetryBudget/CurrentCall", {
+  defaultValue: () => undefined
+})
+
+const callOf = (budget: RetryBudget, innermost: PayingCall | undefined): PayingCall | undefined => {
+  let call = innermost
+  while (call !== undefined && call.budget !== budget) call = call.outer
+  return call
 }
 
 /** What budgets hold, for one that follows another. */
@@ -152,12 +177,7 @@ const held = new WeakMap<RetryBudget, State.BudgetState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: RetryBudget): RetryBudget => {
-  const ttlMillis = within(
-    "ttl (milliseconds)",
-    Time.millis("RetryBudget: ttl", options.ttl ?? defaults.ttl),
-    1000,
-    60_000
-  )
+  const ttlMillis = timeWithin("ttl", options.ttl ?? defaults.ttl, 1000, 60_000)
   const minimumPerSecond = within("minimumPerSecond", options.minimumPerSecond ?? defaults.minimumPerSecond, 0, 1e6)
   const costs: Record<FailureCause, number> = { ...defaults.costs }
   for (const [cause, cost] of Object.entries(options.costs ?? {})) {
@@ -180,6 +200,23 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
   let refused = 0
   const budget: RetryBudget = {
     mode,
+    run: (self) =>
+      Effect.withFiber((fiber) => {
+        let isStarted = false
+        const call: PayingCall = { budget, retries: 0, outer: fiber.getRef(CurrentCall) }
+        return Effect.onExitPrimitive(
+          Effect.suspend(() => {
+            budget.callStarted(Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
+            isStarted = true
+            return Effect.provideService(self, CurrentCall, call)
+          }),
+          () => {
+            for (; call.retries > 0; call.retries--) budget.retryEnded()
+            if (isStarted) budget.callEnded()
+            return undefined
+          }
+        )
+      }),
     events,
     callStarted: (nowMillis) => State.callStarted(state, nowMillis),
     callEnded: () => State.callEnded(state),
@@ -211,3 +248,105 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
   held.set(budget, state)
   return budget
 }
+
+/**
+ * Runs an effect as a call that pays into a budget: see {@link paidFrom}.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  (budget: RetryBudget): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, budget: RetryBudget): Effect.Effect<A, E, R>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, budget: RetryBudget): Effect.Effect<A, E, R> => budget.run(self))
+
+/**
+ * What is known of the retries that a schedule makes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PaidFromOptions<in Input> {
+  /**
+   * What the failure before a retry was, which decides what the retry costs. Default: what the catalogue says of a reason, or of the reason
+   * of a `CallError`; any other is `transient`.
+   */
+  readonly causeOf?: ((input: Input) => FailureCause) | undefined
+}
+
+/**
+ * A schedule whose recurrences are paid from a budget, for `Effect.retry`: it ends when the budget grants no more, so that the retrying
+ * effect fails with its last failure. Put {@link run} around the retrying effect, or no call pays for its retries but
+ * `minimumPerSecond`.
+ *
+ * Effect does not tell a schedule when a back-off is over, nor how a retry went. So here a retry counts as in flight from its back-off
+ * on, until the next failure or the end of the call.
+ *
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { RetryBudget } from "holdfast"
+ *
+ * // three calls pay for one retry
+ * const budget = RetryBudget.make({ ratio: 0.34, minimumPerSecond: 0 })
+ * let requests = 0
+ * const request = Effect.suspend(() => Effect.fail(`request ${++requests} failed`))
+ * const call = request.pipe(
+ *   Effect.retry(Schedule.exponential("1 millis").pipe(RetryBudget.paidFrom(budget))),
+ *   RetryBudget.run(budget),
+ *   Effect.flip
+ * )
+ *
+ * console.log(await Effect.runPromise(Effect.all([call, call, call])))
+ * // => [ 'request 1 failed', 'request 2 failed', 'request 4 failed' ]
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const paidFrom: {
+  <In = unknown>(
+    budget: RetryBudget,
+    options?: PaidFromOptions<In>
+  ): <Output, Input extends In, Error, Env>(
+    schedule: Schedule.Schedule<Output, Input, Error, Env>
+  ) => Schedule.Schedule<Output, Input, Error, Env>
+  <Output, Input, Error, Env>(
+    schedule: Schedule.Schedule<Output, Input, Error, Env>,
+    budget: RetryBudget,
+    options?: PaidFromOptions<Input>
+  ): Schedule.Schedule<Output, Input, Error, Env>
+} = dual(
+  (given) => Schedule.isSchedule(given[0]),
+  <Output, Input, Error, Env>(
+    schedule: Schedule.Schedule<Output, Input, Error, Env>,
+    budget: RetryBudget,
+    options?: PaidFromOptions<Input>
+  ): Schedule.Schedule<Output, Input, Error, Env> =>
+    Schedule.fromStep(
+      Effect.map(Schedule.toStep(schedule), (step) => {
+        /** The call that the last retry belongs to, as long as that is in flight. */
+        let paying: PayingCall | undefined
+        const paid = (input: Input, recurrence: [Output, Duration.Duration]) =>
+          Effect.withFiber((fiber): Pull.Pull<[Output, Duration.Duration], never, Output> => {
+            const nowMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
+            const cause = options?.causeOf === undefined ? failureOutcome(input).cause : options.causeOf(input)
+            if (!budget.tryRetry(nowMillis, cause)) return Cause.done(recurrence[0])
+            paying = callOf(budget, fiber.getRef(CurrentCall))
+            if (paying !== undefined) {
+              paying.retries++
+              budget.retryStarted()
+            }
+            return Effect.succeed(recurrence)
+          })
+        return (now: number, input: Input) =>
+          Effect.suspend(() => {
+            if (paying !== undefined) {
+              paying.retries--
+              budget.retryEnded()
+              paying = undefined
+            }
+            return Effect.flatMap(step(now, input), (recurrence) => paid(input, recurrence))
+          })
+      })
+    )
+)

@@ -45,14 +45,18 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 // the one module that touches its circuit breaker: nothing of `effect/persistence` is stable yet
 import * as Store from "effect/persistence/CircuitBreaker"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { type Verdicts, verdictOf } from "./internal/circuitVerdict.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { makeStoreAccess, StoreUnavailable } from "./internal/storeAccess.ts"
+import { usualRates } from "./internal/usualRates.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause, Outcome } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
@@ -155,6 +159,17 @@ export type Event =
     }
 
 /**
+ * What is known of one call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<in A, in E> extends CircuitBreaker.RunOptions<A, E> {
+  /** Whose circuit it is. */
+  readonly key: string
+}
+
+/**
  * A circuit breaker whose state is in a store, one circuit a key.
  *
  * @category models
@@ -162,11 +177,10 @@ export type Event =
  */
 export interface SharedCircuitBreaker {
   readonly mode: Mode
-  /** What {@link run} does. */
-  readonly execute: <A, E, R>(
+  /** Runs an effect through the circuit of a key, or fails with `CircuitOpen` without running it. */
+  readonly run: <A, E, R>(
     self: Effect.Effect<A, E, R>,
-    key: string,
-    classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined
+    options: RunOptions<A, E>
   ) => Effect.Effect<A, E | CircuitOpen, R>
   /** What the store holds for a key. Reading it changes nothing. */
   readonly snapshot: (key: string) => Effect.Effect<Snapshot, Store.CircuitBreakerError>
@@ -203,19 +217,13 @@ const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.Trip
   return rule._tag === "ConsecutiveFailures"
     ? Store.consecutive(rule.failures)
     : Store.rate({
-        threshold: rule.failureRate ?? 0.5,
+        threshold: rule.failureRate ?? usualRates.failureRate,
         size: rule.size,
-        minimumCalls: rule.minimumCalls ?? Math.min(20, rule.size)
+        minimumCalls: rule.minimumCalls ?? Math.min(usualRates.minimumCalls, rule.size)
       })
 }
 
-const millisOf = (storeTimeout: Duration.Input): number => {
-  const duration = Time.of("SharedCircuitBreaker: storeTimeout", storeTimeout)
-  if (Duration.isNegative(duration)) {
-    throw new RangeError(`SharedCircuitBreaker: storeTimeout must not be negative, got ${String(storeTimeout)}`)
-  }
-  return Duration.toMillis(duration)
-}
+const { notNegative } = rangesOf("SharedCircuitBreaker")
 
 /**
  * Makes a shared circuit breaker on the `CircuitBreakerStore` in the context. Dies with a `RangeError` that says which option
@@ -234,7 +242,7 @@ export const make = Effect.fnUntraced(function* (
   checked({ openTime, maxOpenTime })
   const access = makeStoreAccess<Store.CircuitBreakerError>({
     name: "SharedCircuitBreaker",
-    storeTimeoutMillis: millisOf(options.storeTimeout ?? defaults.storeTimeout),
+    storeTimeoutMillis: notNegative("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
     // that it is open is an answer
     failure: ({ reason }) => (reason._tag === "CircuitBreakerStoreError" ? reason.message : undefined)
   })
@@ -302,7 +310,7 @@ export const make = Effect.fnUntraced(function* (
   const isAllowed = (options.onStoreError ?? defaults.onStoreError) === "allow"
   const mode = options.mode ?? defaults.mode
   const counts: Verdicts = { ...defaults.counts, ...options.counts }
-  const execute: SharedCircuitBreaker["execute"] = (self, key, classify) =>
+  const guarded: SharedCircuitBreaker["run"] = (self, { classify, key }) =>
     Effect.suspend(() => {
       let started = false
       const call = Effect.suspend(() => {
@@ -319,7 +327,8 @@ export const make = Effect.fnUntraced(function* (
         .execute(call, { key, classify: (exit) => toStore(counts, outcomeOf("SharedCircuitBreaker", exit, classify)) })
         .pipe(refusedBefore(() => started, refused))
     })
-  return { mode, execute, snapshot: (key) => Effect.map(breaker.state(key), snapshotOf), events }
+  const run: SharedCircuitBreaker["run"] = mode === "off" ? (self) => self : guarded
+  return { mode, run, snapshot: (key) => Effect.map(breaker.state(key), snapshotOf), events }
 })
 
 /**
@@ -395,13 +404,24 @@ const refusalOf = (key: string, reason: Store.CircuitBreakerErrorReason): Circui
  * @category combinators
  * @since 0.1.0
  */
-export const run =
+export const run: {
   <A = unknown, E = unknown>(
-    shared: SharedCircuitBreaker,
-    options: { readonly key: string; readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined }
-  ): (<A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | CircuitOpen, R>) =>
-  <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>): Effect.Effect<A1, E1 | CircuitOpen, R> =>
-    shared.mode === "off" ? self : shared.execute(self, options.key, options.classify)
+    breaker: SharedCircuitBreaker,
+    options: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | CircuitOpen, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    breaker: SharedCircuitBreaker,
+    options: RunOptions<A, E>
+  ): Effect.Effect<A, E | CircuitOpen, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    breaker: SharedCircuitBreaker,
+    options: RunOptions<A, E>
+  ): Effect.Effect<A, E | CircuitOpen, R> => breaker.run(self, options)
+)
 
 const toStore = (counts: Verdicts, outcome: Outcome): Store.Outcome => {
   switch (verdictOf(counts, outcome)) {

@@ -20,9 +20,12 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { elapsed } from "./internal/elapsed.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import { makeStoreAccess, type StoreAccess } from "./internal/storeAccess.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
@@ -136,11 +139,7 @@ export interface SharedRateLimit {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const millisOf = (name: string, input: Duration.Input): number => {
-  const millis = Duration.toMillis(Time.of(`SharedRateLimit: ${name}`, input))
-  if (!(millis >= 0)) throw new RangeError(`SharedRateLimit: ${name} must not be negative, got ${String(input)}`)
-  return millis
-}
+const { notNegative, whole } = rangesOf("SharedRateLimit")
 
 /**
  * Makes a rate limit over the `RateLimiterStore` that is provided. Dies with a `RangeError` that names the option which is out
@@ -165,10 +164,8 @@ const millisOf = (name: string, input: Duration.Input): number => {
  */
 export const make = (options: Options): Effect.Effect<SharedRateLimit, never, RateLimiter.RateLimiterStore> =>
   Effect.map(RateLimiter.RateLimiterStore, (store) => {
-    const { key, limit } = options
-    if (!(Number.isInteger(limit) && limit >= 1)) {
-      throw new RangeError(`SharedRateLimit: limit must be a whole number of at least 1, got ${limit}`)
-    }
+    const { key } = options
+    const limit = whole("limit", options.limit, 1)
     if (key === "") throw new RangeError("SharedRateLimit: key must not be empty")
     const window = Time.of("SharedRateLimit: window", options.window ?? defaults.window)
     const intervalMillis = Duration.toMillis(window) / limit
@@ -183,11 +180,11 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
       figures: `limit of ${limit} in ${elapsed(window)} for all processes together`,
       maxWaitMillis:
         (options.onLimit ?? defaults.onLimit) === "wait"
-          ? millisOf("maxWait", options.maxWait ?? defaults.maxWait)
+          ? notNegative("maxWait", options.maxWait ?? defaults.maxWait)
           : undefined,
       access: makeStoreAccess<RateLimiter.RateLimiterError>({
         name: `SharedRateLimit ${key}`,
-        storeTimeoutMillis: millisOf("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
+        storeTimeoutMillis: notNegative("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
         failure: ({ message }) => message
       }),
       isRefusingOnStoreError: (options.onStoreError ?? defaults.onStoreError) === "refuse",
@@ -206,7 +203,7 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
     }
     return {
       mode,
-      run: mode === "off" ? (self) => self : (self, given) => run(shared, self, given),
+      run: mode === "off" ? (self) => self : (self, given) => runShared(shared, self, given),
       snapshot: Effect.sync(() => ({
         limit,
         window,
@@ -278,7 +275,7 @@ const asked = (
 const giveBack = (shared: Shared, tokens: number): Effect.Effect<unknown> =>
   Effect.forkDetach(asked(shared, -tokens, true, undefined), { startImmediately: true })
 
-const run = <A, E, R>(
+const runShared = <A, E, R>(
   shared: Shared,
   self: Effect.Effect<A, E, R>,
   given: RunOptions | undefined
@@ -365,3 +362,41 @@ const refusal = (shared: Shared, why: Denial | "store", cost: number, waitMillis
   const detail = shared.figures + reasons[why]
   return stackless(() => new RateLimited(retryAfter === undefined ? { detail } : { detail, retryAfter }))
 }
+
+/**
+ * Runs an effect when its time has come. Refused, it is not run, and fails with `RateLimited`.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { RateLimiter } from "effect/persistence"
+ * import { SharedRateLimit } from "holdfast"
+ *
+ * const program = Effect.gen(function*() {
+ *   const limiter = yield* SharedRateLimit.make({ key: "payments", limit: 100 })
+ *   return yield* Effect.succeed("report").pipe(SharedRateLimit.run(limiter, { cost: 10 }))
+ * })
+ *
+ * console.log(await Effect.runPromise(program.pipe(Effect.provide(RateLimiter.layerStoreMemory)))) // => report
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  (
+    rateLimit: SharedRateLimit,
+    options?: RunOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RateLimited, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: SharedRateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    rateLimit: SharedRateLimit,
+    options?: RunOptions
+  ): Effect.Effect<A, E | RateLimited, R> => rateLimit.run(self, options)
+)

@@ -20,7 +20,7 @@
  *
  * let runs = 0
  * const flights = SingleFlight.make<string, number>()
- * const answer = flights.run("the answer", Effect.delay(Effect.sync(() => ++runs && 42), "5 millis"))
+ * const answer = Effect.delay(Effect.sync(() => ++runs && 42), "5 millis").pipe(SingleFlight.run(flights, { key: "the answer" }))
  *
  * console.log(await Effect.runPromise(Effect.all([answer, answer, answer], { concurrency: "unbounded" }))) // => [ 42, 42, 42 ]
  * console.log(runs) // => 1
@@ -36,9 +36,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Result from "effect/Result"
 import { CallError } from "./CallError.ts"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import * as State from "./internal/singleFlightState.ts"
 import { startTimer } from "./internal/timer.ts"
 import type { Mode } from "./Mode.ts"
@@ -76,7 +78,9 @@ export const defaults = {
  * @category models
  * @since 0.1.0
  */
-export interface RunOptions {
+export interface RunOptions<out K> {
+  /** Calls with the same key share a run. */
+  readonly key: K
   /**
    * Hears that the call waits for the run of another, and gets the services which that run has: its span, for one. It is called
    * on the spot, and must not throw.
@@ -154,9 +158,8 @@ export interface SingleFlight<in out K, in out A, in out E> {
    * A call from inside the run with the same key would wait for itself; it is run by itself instead.
    */
   readonly run: <R>(
-    key: K,
     self: Effect.Effect<A, E, R>,
-    options?: RunOptions
+    options: RunOptions<K>
   ) => Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
   /** What is in flight now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
@@ -303,13 +306,13 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
     caller: Fiber.Fiber<unknown, unknown>,
     key: K,
     self: Effect.Effect<A, E, R>,
-    options: RunOptions | undefined
+    options: RunOptions<K>
   ): Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R> => {
     const running = state.flights.get(key)
     if (running !== undefined && isInside(running, caller.getRef(InsideRun))) return self
     const nowMillis = Deadline.nowMillisUnsafe(caller.getRef(Clock.Clock))
     const ambient = caller.getRef(Deadline.Current)
-    const deadline = running === undefined ? ambient : tighter(ambient, options?.joinedDeadline)
+    const deadline = running === undefined ? ambient : tighter(ambient, options.joinedDeadline)
     const remainingMillis = deadline === undefined ? Infinity : deadline.atMillis - nowMillis
     const exceeded = () =>
       stackless(() => new DeadlineExceeded({ budget: Duration.millis(deadline?.budgetMillis ?? 0) }))
@@ -335,7 +338,7 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
         if (isFirst) start(caller, key, flight, self)
         else {
           tellJoined(key, flight)
-          options?.onJoined?.(flight.context)
+          options.onJoined?.(flight.context)
         }
         if (remainingMillis !== Infinity && !flight.isOver) {
           cancel = startTimer(caller, remainingMillis, () => resume(Effect.fail(exceeded())))
@@ -373,15 +376,50 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
 
   const flights: SingleFlight<K, A, E> = {
     mode,
-    run: (key, self, options) =>
+    run: (self, given) =>
       mode === "off"
         ? self
         : mode === "observe"
-          ? Effect.suspend(() => observed(key, self))
-          : Effect.withFiber((caller) => shared(caller, key, self, options)),
+          ? Effect.suspend(() => observed(given.key, self))
+          : Effect.withFiber((caller) => shared(caller, given.key, self, given)),
     snapshot: Effect.sync(() => ({ inFlight: state.flights.size, waiting: State.waiting(state), ...counts })),
     events
   }
   held.set(flights, state)
   return flights
 }
+
+/**
+ * Waits for the run with this key, and starts it when there is none: see {@link SingleFlight.run}.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { SingleFlight } from "holdfast"
+ *
+ * const flights = SingleFlight.make<string, string>()
+ * const user = (id: string) => Effect.succeed(`user ${id}`).pipe(SingleFlight.run(flights, { key: id }))
+ *
+ * console.log(await Effect.runPromise(user("1"))) // => user 1
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <K, A, E>(
+    flights: SingleFlight<K, A, E>,
+    options: RunOptions<K>
+  ): <R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
+  <K, A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    flights: SingleFlight<K, A, E>,
+    options: RunOptions<K>
+  ): Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
+} = dual(
+  isDataFirst,
+  <K, A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    flights: SingleFlight<K, A, E>,
+    options: RunOptions<K>
+  ): Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R> => flights.run(self, options)
+)

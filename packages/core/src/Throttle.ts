@@ -40,17 +40,19 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Criticality from "./Criticality.ts"
 import * as Deadline from "./Deadline.ts"
+import { isDataFirst } from "./internal/dataFirst.ts"
 import { outcomeOf } from "./internal/exitOutcome.ts"
+import { rangesOf } from "./internal/inRange.ts"
 import * as State from "./internal/throttleState.ts"
 import type { Mode } from "./Mode.ts"
 import type * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { Throttled } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
-import * as Time from "./Time.ts"
 
 /**
  * A cause of failure that can mean that the upstream did not take the call.
@@ -197,12 +199,7 @@ export interface Throttle {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-const within = (name: string, value: number, minimum: number, maximum: number): number => {
-  if (!(value >= minimum && value <= maximum)) {
-    throw new RangeError(`Throttle: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
-  }
-  return value
-}
+const { timeWithin, within } = rangesOf("Throttle")
 
 const levelOf = {
   "critical-plus": 0,
@@ -224,12 +221,7 @@ const held = new WeakMap<Throttle, State.ThrottleState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: Throttle): Throttle => {
-  const windowMillis = within(
-    "window (milliseconds)",
-    Time.millis("Throttle: window", options.window ?? defaults.window),
-    1000,
-    3_600_000
-  )
+  const windowMillis = timeWithin("window", options.window ?? defaults.window, 1000, 3_600_000)
   const shape: State.ThrottleShape = {
     windowMillis,
     multiplier: within("multiplier", options.multiplier ?? defaults.multiplier, 1, 100),
@@ -347,3 +339,38 @@ export const make = (options: Options = {}, living?: Throttle): Throttle => {
   held.set(throttle, state)
   return throttle
 }
+
+/**
+ * Runs an effect, or fails with `Throttled` without running it.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Throttle } from "holdfast"
+ *
+ * const throttle = Throttle.make()
+ * const prefetch = Effect.succeed("page 2").pipe(Throttle.run(throttle, { criticality: "sheddable" }))
+ *
+ * console.log(await Effect.runPromise(prefetch)) // => page 2
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: {
+  <A = unknown, E = unknown>(
+    throttle: Throttle,
+    options?: RunOptions<A, E>
+  ): <A1 extends A, E1 extends E, R>(self: Effect.Effect<A1, E1, R>) => Effect.Effect<A1, E1 | Throttled, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    throttle: Throttle,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | Throttled, R>
+} = dual(
+  isDataFirst,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    throttle: Throttle,
+    options?: RunOptions<A, E>
+  ): Effect.Effect<A, E | Throttled, R> => throttle.run(self, options)
+)

@@ -12,7 +12,7 @@ describe("AttemptTimeout", () => {
   it.effect("an attempt that takes longer than its limit fails at the limit, and names it", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.never.pipe(
-        AttemptTimeout.within({ limit: "2 seconds" }),
+        AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" })),
         Effect.flip,
         Effect.forkChild
       )
@@ -26,7 +26,7 @@ describe("AttemptTimeout", () => {
   it.effect("a deadline that comes before the limit is what is named, with the time that there was", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.delay(
-        Effect.flip(AttemptTimeout.within({ limit: "4 seconds" })(Effect.never)),
+        Effect.flip(AttemptTimeout.run(AttemptTimeout.make({ limit: "4 seconds" }))(Effect.never)),
         "1 second"
       ).pipe(Deadline.within("3 seconds"), Effect.forkChild)
       yield* TestClock.adjust("2999 millis")
@@ -39,7 +39,7 @@ describe("AttemptTimeout", () => {
   it.effect("when limit and deadline come together it is the deadline: another try would not help", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.never.pipe(
-        AttemptTimeout.within({ limit: "2 seconds" }),
+        AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" })),
         Deadline.within("2 seconds"),
         Effect.flip,
         Effect.forkChild
@@ -52,7 +52,7 @@ describe("AttemptTimeout", () => {
   it.effect("a limit before the deadline is the attempt's timeout", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.never.pipe(
-        AttemptTimeout.within({ limit: "2 seconds" }),
+        AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" })),
         Deadline.within("2001 millis"),
         Effect.flip,
         Effect.forkChild
@@ -65,7 +65,7 @@ describe("AttemptTimeout", () => {
   it.effect("a deadline that is given goes before the ambient one", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.never.pipe(
-        AttemptTimeout.within({ deadline: { atMillis: 5000, budgetMillis: 5000 } }),
+        AttemptTimeout.run(AttemptTimeout.make(), { deadline: { atMillis: 5000, budgetMillis: 5000 } }),
         Deadline.within("1 second"),
         Effect.flip,
         Effect.forkChild
@@ -80,7 +80,7 @@ describe("AttemptTimeout", () => {
   it.effect("with no time left the effect is not run", () =>
     Effect.gen(function* () {
       let runs = 0
-      const attempt = AttemptTimeout.within({ limit: "2 seconds" })(Effect.sync(() => ++runs))
+      const attempt = AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" }))(Effect.sync(() => ++runs))
       const late = Effect.andThen(Effect.sleep("1 second"), Effect.flip(attempt))
       const fiber = yield* Effect.forkChild(late.pipe(Deadline.within("1 second")))
       yield* TestClock.adjust("1 second")
@@ -91,7 +91,9 @@ describe("AttemptTimeout", () => {
 
   it.effect("without a limit and a deadline the effect is run as it is", () =>
     Effect.gen(function* () {
-      const fiber = yield* Effect.forkChild(AttemptTimeout.within({})(Effect.delay(Effect.succeed("done"), "100 days")))
+      const fiber = yield* Effect.forkChild(
+        AttemptTimeout.run(AttemptTimeout.make())(Effect.delay(Effect.succeed("done"), "100 days"))
+      )
       yield* TestClock.adjust("100 days")
       assert.strictEqual(yield* Fiber.join(fiber), "done")
     })
@@ -108,7 +110,9 @@ describe("AttemptTimeout", () => {
           )
         )
       )
-      const fiber = yield* Effect.forkChild(Effect.flip(AttemptTimeout.within({ limit: "1 second" })(attempt)))
+      const fiber = yield* Effect.forkChild(
+        Effect.flip(AttemptTimeout.run(AttemptTimeout.make({ limit: "1 second" }))(attempt))
+      )
       yield* TestClock.adjust("3999 millis")
       assert.deepStrictEqual(events, [])
       assert.isUndefined(fiber.pollUnsafe())
@@ -132,7 +136,7 @@ describe("AttemptTimeout", () => {
             )
           )
         )
-        const fiber = yield* Effect.forkChild(AttemptTimeout.within({ limit: "1 second" })(attempt))
+        const fiber = yield* Effect.forkChild(AttemptTimeout.run(AttemptTimeout.make({ limit: "1 second" }))(attempt))
         yield* TestClock.adjust(0)
         const interruption = yield* Effect.forkChild(Fiber.interrupt(fiber))
         yield* TestClock.adjust(0)
@@ -149,7 +153,7 @@ describe("AttemptTimeout", () => {
     Effect.gen(function* () {
       sleepers.now = 0
       const attempt = Effect.delay(Effect.succeed("done"), "1999 millis")
-      const fiber = yield* Effect.forkChild(AttemptTimeout.within({ limit: "2 seconds" })(attempt))
+      const fiber = yield* Effect.forkChild(AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" }))(attempt))
       yield* TestClock.adjust("1 second")
       assert.strictEqual(sleepers.now, 2, "the attempt and its limit")
       yield* TestClock.adjust("999 millis")
@@ -161,7 +165,7 @@ describe("AttemptTimeout", () => {
   it.effect("no timer is left by a failure, an immediate success, an interruption, nor by a timeout", () =>
     Effect.gen(function* () {
       sleepers.now = 0
-      const within = AttemptTimeout.within({ limit: "2 seconds" })
+      const within = AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" }))
       yield* within(Effect.succeed("done"))
       assert.strictEqual(sleepers.now, 0)
       yield* Effect.flip(within(Effect.fail("no")))
@@ -183,7 +187,7 @@ describe("AttemptTimeout", () => {
       sleepers.now = 0
       const closing = yield* Deferred.make<void>()
       const attempt = Effect.onInterrupt(Effect.never, () => Deferred.await(closing))
-      const fiber = yield* Effect.forkChild(AttemptTimeout.within({ limit: "2 seconds" })(attempt))
+      const fiber = yield* Effect.forkChild(AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" }))(attempt))
       yield* TestClock.adjust(0)
       const interruption = yield* Effect.forkChild(Fiber.interrupt(fiber))
       yield* TestClock.adjust(0)
@@ -195,7 +199,7 @@ describe("AttemptTimeout", () => {
 
   it.effect("a failure and a defect of the effect pass through unchanged", () =>
     Effect.gen(function* () {
-      const within = AttemptTimeout.within({ limit: "2 seconds" })
+      const within = AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" }))
       const failure = { reason: "mine" }
       assert.strictEqual(yield* Effect.flip(within(Effect.fail(failure))), failure)
       assert.deepStrictEqual(yield* Effect.exit(within(Effect.die("bug"))), Exit.die("bug"))
@@ -206,7 +210,7 @@ describe("AttemptTimeout", () => {
     Effect.gen(function* () {
       const inside = Effect.all({ greeting: Greeting, left: Deadline.remaining })
       const { greeting, left } = yield* inside.pipe(
-        AttemptTimeout.within({ limit: "2 seconds" }),
+        AttemptTimeout.run(AttemptTimeout.make({ limit: "2 seconds" })),
         Effect.provideService(Greeting, "hello"),
         Deadline.within("7 seconds")
       )
@@ -217,7 +221,7 @@ describe("AttemptTimeout", () => {
 
   it.live("under the platform's clock the limit is kept too", () =>
     Effect.gen(function* () {
-      const reason = yield* Effect.flip(AttemptTimeout.within({ limit: "5 millis" })(Effect.never))
+      const reason = yield* Effect.flip(AttemptTimeout.run(AttemptTimeout.make({ limit: "5 millis" }))(Effect.never))
       assert.strictEqual(reason.message, "the attempt was not finished within 5ms")
     })
   )
@@ -225,7 +229,7 @@ describe("AttemptTimeout", () => {
   it.live("under the platform's clock a limit is a bare timer, and no fiber that sleeps", () =>
     Effect.gen(function* () {
       const sleep = vi.spyOn(yield* Clock.Clock, "sleep")
-      yield* Effect.flip(AttemptTimeout.within({ limit: "5 millis" })(Effect.never))
+      yield* Effect.flip(AttemptTimeout.run(AttemptTimeout.make({ limit: "5 millis" }))(Effect.never))
       const sleeps = sleep.mock.calls.length
       sleep.mockRestore()
       assert.strictEqual(sleeps, 0)
@@ -234,19 +238,51 @@ describe("AttemptTimeout", () => {
 
   it.live("a limit longer than a platform timer can wait does not fire at once", () =>
     Effect.gen(function* () {
-      const within = AttemptTimeout.within({ limit: "30 days" })
+      const within = AttemptTimeout.run(AttemptTimeout.make({ limit: "30 days" }))
       assert.strictEqual(yield* within(Effect.delay(Effect.succeed("done"), "5 millis")), "done")
+    })
+  )
+
+  it.effect("a fixed limit tells what it cut; in observe, what it would have, and it cuts nothing", () =>
+    Effect.gen(function* () {
+      const limit = Duration.seconds(2)
+      for (const mode of ["enforce", "observe", "off"] as const) {
+        const timeout = AttemptTimeout.make({ limit, mode })
+        const events: Array<AttemptTimeout.Event> = []
+        timeout.events.subscribe((event) => events.push(event))
+        const fast = yield* Effect.forkChild(Effect.sleep("1 second").pipe(AttemptTimeout.run(timeout)))
+        const slow = yield* Effect.forkChild(Effect.exit(Effect.sleep("3 seconds").pipe(AttemptTimeout.run(timeout))))
+        yield* TestClock.adjust("3 seconds")
+        yield* Fiber.join(fast)
+        assert.strictEqual((yield* Fiber.join(slow))._tag, mode === "enforce" ? "Failure" : "Success")
+        assert.deepStrictEqual(
+          events,
+          mode === "off"
+            ? []
+            : [
+                mode === "enforce"
+                  ? { _tag: "TimedOut", limit, elapsed: limit, observed: false }
+                  : { _tag: "TimedOut", limit, elapsed: Duration.seconds(3), observed: true }
+              ]
+        )
+        assert.deepStrictEqual(yield* timeout.snapshot, {
+          limit: mode === "enforce" ? limit : Duration.infinity,
+          learned: undefined,
+          samples: 0,
+          timedOut: events.length
+        })
+      }
     })
   )
 
   it("a limit that is not longer than zero is refused", () => {
     assert.throws(
-      () => AttemptTimeout.within({ limit: 0 }),
+      () => AttemptTimeout.make({ limit: 0 }),
       RangeError,
       "AttemptTimeout: limit must be longer than zero, got 0"
     )
     assert.throws(
-      () => AttemptTimeout.within({ limit: Number.NaN }),
+      () => AttemptTimeout.make({ limit: Number.NaN }),
       RangeError,
       'AttemptTimeout: limit must be a time, such as "2 seconds", got NaN'
     )
@@ -258,7 +294,7 @@ describe("AttemptTimeout", () => {
         const waits = [(round * 0.713) % 97, (round * 1.377) % 197, (round * 0.0931) % 7]
         const call = Effect.andThen(
           Effect.forEach(waits, (wait) => Effect.sleep(wait)),
-          Effect.never.pipe(AttemptTimeout.within({}))
+          Effect.never.pipe(AttemptTimeout.run(AttemptTimeout.make()))
         ).pipe(Deadline.within("1 second"))
         const fiber = yield* Effect.forkChild(Effect.exit(call))
         yield* TestClock.adjust("1 second")

@@ -10,7 +10,7 @@ import * as Reason from "../src/Reason.ts"
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
 
 /** Successes that took so long. */
-const teach = (timeout: AttemptTimeout.Adaptive, count: number, durationMillis: number): void => {
+const teach = (timeout: AttemptTimeout.AttemptTimeout, count: number, durationMillis: number): void => {
   for (let attempt = 0; attempt < count; attempt++) timeout.settle(0, 5000, durationMillis, Outcome.success)
 }
 
@@ -108,7 +108,7 @@ describe("AttemptTimeout.adaptive", () => {
   it.effect("an attempt that is cut off fails with the limit that was in force", () =>
     Effect.gen(function* () {
       const timeout = AttemptTimeout.adaptive({ limit: "2 seconds" })
-      const events: Array<AttemptTimeout.AdaptiveEvent> = []
+      const events: Array<AttemptTimeout.Event> = []
       timeout.events.subscribe((event) => events.push(event))
       teach(timeout, 100, 3)
       const fiber = yield* Effect.forkChild(Effect.flip(timeout.run(Effect.never)))
@@ -154,7 +154,7 @@ describe("AttemptTimeout.adaptive", () => {
   it.effect("observe keeps to the fixed limit, and reports what the learned one would have cut", () =>
     Effect.gen(function* () {
       const timeout = AttemptTimeout.adaptive({ limit: "2 seconds", mode: "observe" })
-      const events: Array<AttemptTimeout.AdaptiveEvent> = []
+      const events: Array<AttemptTimeout.Event> = []
       timeout.events.subscribe((event) => events.push(event))
       teach(timeout, 100, 3)
       const fiber = yield* Effect.forkChild(timeout.run(Effect.sleep("251 millis")))

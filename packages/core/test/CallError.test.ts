@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Equal, Schema } from "effect"
-import { CallError, RetryStopped } from "../src/CallError.ts"
+import { CallError } from "../src/CallError.ts"
 import * as ErrorCatalog from "../src/ErrorCatalog.ts"
 import * as Reason from "../src/Reason.ts"
+import { RetryStopped } from "../src/Retry.ts"
 import { arbitraryCallError } from "./support/reasonArbitrary.ts"
 
 const refused = new Reason.ConnectionRefused({

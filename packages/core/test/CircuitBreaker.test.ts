@@ -673,15 +673,15 @@ describe("CircuitBreaker", () => {
       { trip: [countWindow({ size: 10, slowCallRate: 0.5 })] },
       "slowCallRate needs slowCallDuration, which says what a slow call is"
     )
-    refused({ slowCallDuration: 0 }, "slowCallDuration must be longer than zero and finite, got 0ms")
-    refused({ openTime: 0 }, "openTime must be longer than zero and finite, got 0ms")
+    refused({ slowCallDuration: 0 }, "slowCallDuration must be longer than zero and finite, got 0")
+    refused({ openTime: 0 }, "openTime must be longer than zero and finite, got 0")
     refused({ openTime: () => Number.NaN }, 'openTime must be a time, such as "2 seconds", got NaN')
-    refused({ maxOpenTime: "Infinity" }, "maxOpenTime must be longer than zero and finite, got Infinityms")
+    refused({ maxOpenTime: "Infinity" }, "maxOpenTime must be longer than zero and finite, got Infinity")
     refused({ openTime: "6 minutes" }, "openTime must be at most maxOpenTime, 300000ms, got 360000ms")
     refused({ probes: 0 }, "probes must be a whole number between 1 and 1000, got 0")
     refused({ probes: 1.5 }, "probes must be a whole number between 1 and 1000, got 1.5")
     refused({ successThreshold: 0 }, "successThreshold must be a whole number between 1 and 1000000, got 0")
-    refused({ probeLease: 0 }, "probeLease must be longer than zero and finite, got 0ms")
+    refused({ probeLease: 0 }, "probeLease must be longer than zero and finite, got 0")
     refused({ rampTime: -1 }, "rampTime must be at least zero and finite, got -1ms")
     assert.doesNotThrow(() =>
       CircuitBreaker.make({ trip: [countWindow({ size: 1 })], openTime: 1, maxOpenTime: 1, rampTime: 0, probes: 1000 })

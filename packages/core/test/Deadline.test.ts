@@ -69,11 +69,9 @@ describe("Deadline", () => {
 
   it("a budget that is not longer than zero is refused", () => {
     for (const budget of [0, -1]) {
-      assert.throws(
-        () => Deadline.within(budget),
-        RangeError,
-        `Deadline.within: the budget must be longer than zero, got ${budget}`
-      )
+      const message = `Deadline.within: the budget must be longer than zero, got ${budget}`
+      assert.throws(() => Deadline.within(Effect.void, budget), RangeError, message)
+      assert.throws(() => Effect.void.pipe(Deadline.within(budget)), RangeError, message)
     }
   })
 

@@ -40,7 +40,7 @@ describe("Mode", () => {
     RateLimit: (mode) => RateLimit.make({ mode, limit: 1, window: "1 hour", onLimit: "refuse" }),
     SingleFlight: (mode) => {
       const flights = SingleFlight.make<string, string, string>({ mode, maxCallers: 1 })
-      return { mode: flights.mode, run: (self) => flights.run("key", self), snapshot: flights.snapshot }
+      return { mode: flights.mode, run: (self) => flights.run(self, { key: "key" }), snapshot: flights.snapshot }
     },
     Throttle: (mode) => Throttle.make({ mode, multiplier: 1, minimumPerSecond: 0, minimumRequests: 1 })
   }

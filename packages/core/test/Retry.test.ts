@@ -1,8 +1,9 @@
 import { Arbitrary, Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Random, Schedule, Schema } from "effect"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Deadline from "../src/Deadline.ts"
 import * as Outcome from "../src/Outcome.ts"
+import * as Reason from "../src/Reason.ts"
 import * as Retry from "../src/Retry.ts"
 import * as RetryBudget from "../src/RetryBudget.ts"
 
@@ -27,7 +28,7 @@ interface Given extends Retry.Options {
 const playing = (steps: ReadonlyArray<Effect.Effect<string, Trouble>>, given: Given = {}) => {
   const madeAt: Array<number> = []
   const { budget, onRetry, replayable, ...options } = given
-  const run = Retry.run({
+  const run = Retry.loop({
     retry: Retry.make({ schedule: Schedule.spaced("1 second"), ...options }),
     budget,
     replayable,
@@ -60,7 +61,7 @@ const finished = <A, E>(effect: Effect.Effect<A, E>) =>
 const constantly = (value: number) =>
   Effect.provideService(Random.Random, { nextIntUnsafe: () => 0, nextDoubleUnsafe: () => value })
 
-describe("Retry.run", () => {
+describe("Retry.loop", () => {
   it.effect("a success at first try is made once, and waits for nothing", () =>
     Effect.gen(function* () {
       const { madeAt, run } = playing([Effect.succeed("done")])
@@ -104,7 +105,7 @@ describe("Retry.run", () => {
       const budget = RetryBudget.make({ ratio: 0, minimumPerSecond: 0 })
       const told: Array<unknown> = []
       const asked: Array<boolean> = []
-      const run = Retry.run({
+      const run = Retry.loop({
         retry: Retry.make({ maxAttempts: 1, schedule: Schedule.spaced("1 hour") }),
         budget,
         attempt: (resend, isFresh) => {
@@ -130,7 +131,7 @@ describe("Retry.run", () => {
         Schedule.setInputType<Outcome.Failure>(),
         Schedule.tap(({ input }) => Effect.sync(() => seen.push(input.cause)))
       )
-      const run = Retry.run({
+      const run = Retry.loop({
         retry: Retry.make({ maxAttempts: 2, schedule }),
         attempt: () => failing("ended", stale),
         classify: (error) => error.outcome,
@@ -183,7 +184,7 @@ describe("Retry.run", () => {
       ]
       for (const [given, said] of flawed) {
         const budget = RetryBudget.make()
-        const run = Retry.run({
+        const run = Retry.loop({
           retry: Retry.make(),
           budget,
           attempt: () => Effect.fail("down"),
@@ -379,7 +380,7 @@ describe("Retry.run", () => {
 
   it.effect("a deadline of the loop's own goes before the ambient one", () =>
     Effect.gen(function* () {
-      const run = Retry.run({
+      const run = Retry.loop({
         retry: Retry.make({ schedule: Schedule.spaced("1 second") }),
         deadline: { atMillis: 500, budgetMillis: 500 },
         attempt: () => failing("down"),
@@ -493,7 +494,7 @@ describe("Retry.run", () => {
           Effect.gen(function* () {
             const attempt = (resend: number) =>
               Effect.delay(resend < failures ? failing("down") : Effect.succeed("done"), Duration.millis(attemptMillis))
-            const run = Retry.run({
+            const run = Retry.loop({
               retry: Retry.make({ schedule: Schedule.spaced("700 millis") }),
               budget,
               attempt,
@@ -533,6 +534,115 @@ describe("Retry.run", () => {
       assert.deepInclude(yield* budget.snapshot, { callsInFlight: 0 })
     })
   )
+})
+
+describe("Retry.run", () => {
+  /** An effect that fails with these one after another, and then succeeds; and how often it was run. */
+  const failingWith = <E>(...failures: ReadonlyArray<E>) => {
+    const seen = { runs: 0 }
+    const effect = Effect.suspend((): Effect.Effect<string, E> => {
+      const failure = failures[seen.runs++]
+      return failure === undefined ? Effect.succeed("done") : Effect.fail(failure)
+    })
+    return { effect, seen }
+  }
+
+  it.effect("an effect is retried with nothing said but the effect itself, and fails with its last failure", () =>
+    Effect.gen(function* () {
+      const twice = failingWith("first", "second")
+      assert.strictEqual(yield* finished(twice.effect.pipe(Retry.retry())), "done")
+      const often = failingWith("first", "second", "third", "fourth")
+      assert.strictEqual(yield* finished(Effect.flip(Retry.retry(often.effect))), "third")
+      assert.strictEqual(often.seen.runs, 3)
+    })
+  )
+
+  it.effect("what is said replaces its default and nothing else, first or in a pipe", () =>
+    Effect.gen(function* () {
+      const failures = ["first", "second", "third"]
+      const policy = Retry.make({ maxAttempts: 2 })
+      for (const retried of [
+        Retry.retry({ maxAttempts: 2 }),
+        (self: Effect.Effect<string, string>) => Retry.retry(self, { maxAttempts: 2 }),
+        Retry.run(policy),
+        (self: Effect.Effect<string, string>) => Retry.run(self, policy),
+        policy.run
+      ]) {
+        const { effect, seen } = failingWith(...failures)
+        assert.strictEqual(yield* finished(Effect.flip(retried(effect))), "second")
+        assert.strictEqual(seen.runs, 2)
+      }
+    })
+  )
+
+  it.effect("a reason is judged by the catalogue, in the error of a call too; any other failure may pass", () =>
+    Effect.gen(function* () {
+      const runs = <E>(error: E) =>
+        Effect.gen(function* () {
+          const { effect, seen } = failingWith(error, error, error)
+          yield* finished(Effect.exit(Retry.retry(effect)))
+          return seen.runs
+        })
+      const encoding = new Reason.RequestEncodeFailed({ path: "json", issue: "not a number" })
+      assert.strictEqual(yield* runs(encoding), 1)
+      assert.strictEqual(yield* runs({ reason: encoding }), 1)
+      assert.strictEqual(yield* runs(new Reason.CircuitOpen({})), 3)
+      assert.strictEqual(yield* runs({ reason: "busy" }), 3)
+    })
+  )
+
+  it.effect(
+    "a stale connection under an effect is an attempt like any other: the effect cannot be told to take a new one",
+    () =>
+      Effect.gen(function* () {
+        const stale = new Reason.ConnectionClosed({ endpoint: "a:443", phase: "wait", code: "CLOSED", stale: true })
+        const { effect, seen } = failingWith(stale, stale, stale, stale)
+        yield* finished(Effect.exit(Retry.retry(effect)))
+        assert.strictEqual(seen.runs, 3)
+      })
+  )
+
+  it.effect("its options are asked and told: the judge, the budget, whether it may be repeated, and who listens", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const listeners = {
+        onRetry: (error: string, { attempts }: Retry.Scheduled) =>
+          Effect.sync(() => told.push(`${error}, ${attempts}`)),
+        onGiveUp: (error: string, { stopped }: Retry.GivenUp) => Effect.sync(() => told.push(`${error}: ${stopped}`))
+      }
+      const { effect } = failingWith("busy", "wrong")
+      const classify = (error: string) => Outcome.failure({ cause: error === "busy" ? "transient" : "permanent" })
+      yield* finished(Effect.flip(Retry.retry(effect, { classify, ...listeners })))
+      const empty = RetryBudget.make({ ratio: 0, minimumPerSecond: 0 })
+      yield* finished(Effect.flip(Retry.retry(failingWith("unpaid").effect, { budget: empty, ...listeners })))
+      const once = { replayable: () => false, ...listeners }
+      yield* finished(Effect.flip(failingWith("sent").effect.pipe(Retry.retry(once))))
+      const deadline = { atMillis: 0, budgetMillis: 1 }
+      yield* finished(Effect.flip(failingWith("late").effect.pipe(Retry.retry({ deadline, ...listeners }))))
+      assert.deepStrictEqual(told, [
+        "busy, 1",
+        "wrong: not-retryable",
+        "unpaid: budget",
+        "sent: not-replayable",
+        "late: deadline"
+      ])
+    })
+  )
+
+  it("the failures stay what they were, and a judge knows those of the effect in front of it", () => {
+    const { effect } = failingWith("busy")
+    expectTypeOf(effect.pipe(Retry.retry())).toEqualTypeOf<Effect.Effect<string, string>>()
+    expectTypeOf(effect.pipe(Retry.retry({ maxAttempts: 5 }))).toEqualTypeOf<Effect.Effect<string, string>>()
+    const judged = Retry.retry(effect, {
+      classify: (error) => {
+        expectTypeOf(error).toEqualTypeOf<string>()
+        return transient
+      }
+    })
+    expectTypeOf(judged).toEqualTypeOf<Effect.Effect<string, string>>()
+    // @ts-expect-error a misspelt option
+    assert.isDefined(Retry.retry(effect, { maxAttempt: 5 }))
+  })
 })
 
 describe("Retry.make", () => {

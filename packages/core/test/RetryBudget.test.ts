@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 import type { FailureCause } from "../src/Outcome.ts"
+import * as Reason from "../src/Reason.ts"
 import * as RetryBudget from "../src/RetryBudget.ts"
 
 const exactly = (message: string) => new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
@@ -145,6 +146,105 @@ describe("RetryBudget", () => {
       const budget = RetryBudget.make({ ratio: 0, minimumPerSecond: 0, mode: "off" })
       assert.isTrue(budget.tryRetry(0, "transient"))
       assert.deepInclude(yield* budget.snapshot, { granted: 0, refused: 0 })
+    })
+  )
+})
+
+describe("RetryBudget.paidFrom", () => {
+  const everySecond = Schedule.spaced("1 second")
+
+  /** A call of Effect's own retry that never succeeds, and how often it was tried. */
+  const failingCall = (budget: RetryBudget.RetryBudget, options?: RetryBudget.PaidFromOptions<string>) => {
+    const seen = { tries: 0 }
+    const call = Effect.suspend(() => Effect.fail(`try ${++seen.tries}`)).pipe(
+      Effect.retry(RetryBudget.paidFrom(everySecond, budget, options)),
+      RetryBudget.run(budget)
+    )
+    return { call, seen }
+  }
+
+  it.effect("retries of Effect's own retry end when the budget is spent, with the last failure", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make({ ratio: 2, minimumPerSecond: 0, ttl: "1 minute" })
+      const { call, seen } = failingCall(budget)
+      const fiber = yield* Effect.forkChild(Effect.flip(call))
+      yield* TestClock.adjust("1999 millis")
+      assert.strictEqual(seen.tries, 2)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(yield* Fiber.join(fiber), "try 3")
+      assert.deepInclude(yield* budget.snapshot, { granted: 2, refused: 1, callsInFlight: 0, retriesInFlight: 0 })
+    })
+  )
+
+  it.effect("a retry counts as in flight until the next failure or the end of its call, an interruption included", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make({ ratio: 10, minimumInFlight: 1, inFlightRatio: 0 })
+      const first = yield* Effect.forkChild(failingCall(budget).call)
+      yield* TestClock.adjust(0)
+      assert.deepInclude(yield* budget.snapshot, { callsInFlight: 1, retriesInFlight: 1 })
+      // the one that may be in flight is
+      assert.strictEqual(yield* Effect.flip(failingCall(budget).call), "try 1")
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* budget.snapshot, { callsInFlight: 1, retriesInFlight: 1, granted: 11, refused: 1 })
+      yield* Fiber.interrupt(first)
+      assert.deepInclude(yield* budget.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
+    })
+  )
+
+  it.effect("a call that succeeds pays for the retries of others, and gives its own places back", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make({ ratio: 0.5, minimumPerSecond: 0 })
+      yield* RetryBudget.run(Effect.void, budget)
+      let tries = 0
+      const call = Effect.suspend(() => (++tries < 2 ? Effect.fail("no") : Effect.succeed("done"))).pipe(
+        Effect.retry(everySecond.pipe(RetryBudget.paidFrom(budget))),
+        RetryBudget.run(budget)
+      )
+      const fiber = yield* Effect.forkChild(call)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(fiber), "done")
+      assert.deepInclude(yield* budget.snapshot, { balance: 0, callsInFlight: 0, retriesInFlight: 0, granted: 1 })
+    })
+  )
+
+  it.effect("what a retry costs goes by the failure before it", () =>
+    Effect.gen(function* () {
+      const causes: Array<FailureCause> = []
+      const budget = RetryBudget.make({ ratio: 0, minimumPerSecond: 0 })
+      budget.events.subscribe(({ cause }) => causes.push(cause))
+      yield* Effect.flip(failingCall(budget).call)
+      yield* Effect.flip(failingCall(budget, { causeOf: (error) => (error === "try 1" ? "throttle" : "timeout") }).call)
+      const timeout = new Reason.AttemptTimeout({ limit: Duration.seconds(1) })
+      yield* Effect.fail(timeout).pipe(Effect.retry(everySecond.pipe(RetryBudget.paidFrom(budget))), Effect.flip)
+      assert.deepStrictEqual(causes, ["transient", "throttle", "timeout"])
+    })
+  )
+
+  it.effect("of nested calls with budgets of their own, each pays its own", () =>
+    Effect.gen(function* () {
+      const outer = RetryBudget.make({ ratio: 1, minimumPerSecond: 0 })
+      const inner = RetryBudget.make({ ratio: 0, minimumPerSecond: 0 })
+      const call = Effect.fail("no").pipe(
+        Effect.retry(everySecond.pipe(RetryBudget.paidFrom(outer))),
+        RetryBudget.run(inner),
+        RetryBudget.run(outer)
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(call))
+      yield* TestClock.adjust(0)
+      assert.deepInclude(yield* outer.snapshot, { callsInFlight: 1, retriesInFlight: 1 })
+      assert.deepInclude(yield* inner.snapshot, { callsInFlight: 1, retriesInFlight: 0 })
+      yield* Fiber.interrupt(fiber)
+      assert.deepInclude(yield* outer.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
+      assert.deepInclude(yield* inner.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
+    })
+  )
+
+  it.effect("a schedule that ends by itself ends as it did, and takes nothing more", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make()
+      const twice = Schedule.recurs(2).pipe(RetryBudget.paidFrom(budget))
+      yield* Effect.fail("no").pipe(Effect.retry(twice), Effect.flip)
+      assert.deepInclude(yield* budget.snapshot, { granted: 2, refused: 0 })
     })
   )
 })

@@ -39,7 +39,9 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = make()
       const { counts, effect } = counted()
-      const fibers = yield* Effect.forEach(["a", "a", "b", "a"], (key) => Effect.forkChild(flights.run(key, effect)))
+      const fibers = yield* Effect.forEach(["a", "a", "b", "a"], (key) =>
+        Effect.forkChild(flights.run(effect, { key }))
+      )
       yield* TestClock.adjust("50 millis")
       assert.deepInclude(yield* flights.snapshot, { inFlight: 2, waiting: 4, runs: 2, joined: 2 })
       yield* TestClock.adjust("50 millis")
@@ -57,11 +59,11 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const living = make({ mode: from, maxCallers: 1 })
       const { counts, effect } = counted()
-      const first = yield* Effect.forkChild(living.run("key", effect))
+      const first = yield* Effect.forkChild(living.run(effect, { key: "key" }))
       yield* TestClock.adjust("50 millis")
       // the new one's bound counts
       const next = SingleFlight.make<string, string, string>({ mode: to, maxCallers: 2 }, living)
-      const second = yield* Effect.forkChild(next.run("key", effect))
+      const second = yield* Effect.forkChild(next.run(effect, { key: "key" }))
       yield* TestClock.adjust("100 millis")
       assert.deepStrictEqual(yield* Fiber.joinAll([first, second]), ["answer", "answer"])
       assert.strictEqual(counts.started, runs)
@@ -75,7 +77,7 @@ describe("SingleFlight", () => {
       for (const result of [Effect.succeed("answer"), Effect.fail("down")]) {
         const { counts, effect } = counted(result)
         for (let call = 0; call < 2; call++) {
-          const fiber = yield* Effect.forkChild(Effect.exit(flights.run("key", effect)))
+          const fiber = yield* Effect.forkChild(Effect.exit(flights.run(effect, { key: "key" })))
           yield* TestClock.adjust("100 millis")
           yield* Fiber.join(fiber)
         }
@@ -90,7 +92,7 @@ describe("SingleFlight", () => {
       const flights = make()
       for (const result of [Effect.fail("down"), Effect.die("bug"), Effect.interrupt]) {
         const { effect } = counted(result)
-        const fibers = yield* Effect.forEach([1, 2], () => Effect.forkChild(flights.run("key", effect)))
+        const fibers = yield* Effect.forEach([1, 2], () => Effect.forkChild(flights.run(effect, { key: "key" })))
         yield* TestClock.adjust("100 millis")
         const expected = yield* Effect.exit(result)
         for (const fiber of fibers) {
@@ -117,7 +119,9 @@ describe("SingleFlight", () => {
           Effect.delay(++runs <= 2 ? Effect.fail(refusal) : Effect.succeed("answer"), "1 second")
         )
         const fibers = yield* Effect.forEach([1, 2, 3, 4], () =>
-          Effect.forkChild(Effect.match(flights.run("key", run), { onFailure: ({ _tag }) => _tag, onSuccess: String }))
+          Effect.forkChild(
+            Effect.match(flights.run(run, { key: "key" }), { onFailure: ({ _tag }) => _tag, onSuccess: String })
+          )
         )
         yield* TestClock.adjust("3 seconds")
         assert.deepStrictEqual(yield* Fiber.joinAll(fibers), [refusal._tag, refusal._tag, "answer", "answer"])
@@ -131,7 +135,7 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = SingleFlight.make<string, string>()
       const joinedDeadline = { atMillis: Deadline.nowMillisUnsafe(yield* Clock.Clock) + 50, budgetMillis: 50 }
-      const call = Effect.exit(flights.run("key", Effect.delay(Effect.succeed("answer"), 100), { joinedDeadline }))
+      const call = Effect.exit(flights.run(Effect.delay(Effect.succeed("answer"), 100), { key: "key", joinedDeadline }))
       const first = yield* Effect.forkChild(call)
       const second = yield* Effect.forkChild(call)
       yield* TestClock.adjust("100 millis")
@@ -144,9 +148,9 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = make()
       const { counts, effect } = counted()
-      const first = yield* Effect.forkChild(flights.run("key", effect))
+      const first = yield* Effect.forkChild(flights.run(effect, { key: "key" }))
       yield* TestClock.adjust("10 millis")
-      const second = yield* Effect.forkChild(flights.run("key", effect))
+      const second = yield* Effect.forkChild(flights.run(effect, { key: "key" }))
       yield* TestClock.adjust("10 millis")
       yield* Fiber.interrupt(first)
       assert.deepInclude(yield* flights.snapshot, { inFlight: 1, waiting: 1 })
@@ -161,8 +165,8 @@ describe("SingleFlight", () => {
       const flights = make()
       const closing = yield* Deferred.make<void>()
       const effect = Effect.onInterrupt(Effect.never, () => Deferred.await(closing))
-      const first = yield* Effect.forkChild(flights.run("key", effect))
-      const second = yield* Effect.forkChild(flights.run("key", effect))
+      const first = yield* Effect.forkChild(flights.run(effect, { key: "key" }))
+      const second = yield* Effect.forkChild(flights.run(effect, { key: "key" }))
       yield* TestClock.adjust(0)
       yield* Fiber.interrupt(second)
       const interruption = yield* Effect.forkChild(Fiber.interrupt(first))
@@ -180,14 +184,14 @@ describe("SingleFlight", () => {
       const closing = yield* Deferred.make<void>()
       const first = yield* Effect.forkChild(
         flights.run(
-          "key",
-          Effect.onInterrupt(Effect.never, () => Deferred.await(closing))
+          Effect.onInterrupt(Effect.never, () => Deferred.await(closing)),
+          { key: "key" }
         )
       )
       yield* TestClock.adjust(0)
       const interruption = yield* Effect.forkChild(Fiber.interrupt(first))
       yield* TestClock.adjust(0)
-      const next = yield* Effect.forkChild(flights.run("key", counted().effect))
+      const next = yield* Effect.forkChild(flights.run(counted().effect, { key: "key" }))
       yield* TestClock.adjust("50 millis")
       yield* Deferred.succeed(closing, undefined)
       yield* Fiber.join(interruption)
@@ -211,7 +215,7 @@ describe("SingleFlight", () => {
         sleepers.now = 0
         const flights = make()
         const { counts, effect } = counted()
-        const bounded = flights.run("key", effect).pipe(Deadline.within("1 second"))
+        const bounded = flights.run(effect, { key: "key" }).pipe(Deadline.within("1 second"))
         const leaving = (at: number) => Effect.forkChild(Effect.timeoutOption(bounded, at))
         const first = yield* leaving(firstAt)
         const second = yield* leaving(secondAt)
@@ -234,9 +238,9 @@ describe("SingleFlight", () => {
         return yield* Effect.delay(Effect.succeed("answer"), 100)
       })
       const hurried = yield* Effect.forkChild(
-        Effect.flip(flights.run("key", effect)).pipe(Deadline.within("30 millis"))
+        Effect.flip(flights.run(effect, { key: "key" })).pipe(Deadline.within("30 millis"))
       )
-      const patient = yield* Effect.forkChild(flights.run("key", effect).pipe(Deadline.within("1 second")))
+      const patient = yield* Effect.forkChild(flights.run(effect, { key: "key" }).pipe(Deadline.within("1 second")))
       yield* TestClock.adjust("30 millis")
       assert.deepStrictEqual(yield* Fiber.join(hurried), new Reason.DeadlineExceeded({ budget: Duration.millis(30) }))
       yield* TestClock.adjust("70 millis")
@@ -249,7 +253,9 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = make()
       const { counts, effect } = counted()
-      const fiber = yield* Effect.forkChild(Effect.flip(flights.run("key", effect)).pipe(Deadline.within("30 millis")))
+      const fiber = yield* Effect.forkChild(
+        Effect.flip(flights.run(effect, { key: "key" })).pipe(Deadline.within("30 millis"))
+      )
       yield* TestClock.adjust("30 millis")
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(counts, { started: 1, ended: 0, interrupted: 1 })
@@ -261,7 +267,7 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = make()
       const { counts, effect } = counted()
-      const late = Effect.andThen(Effect.sleep("1 second"), Effect.flip(flights.run("key", effect)))
+      const late = Effect.andThen(Effect.sleep("1 second"), Effect.flip(flights.run(effect, { key: "key" })))
       const fiber = yield* Effect.forkChild(late.pipe(Deadline.within("1 second")))
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(yield* Fiber.join(fiber), new Reason.DeadlineExceeded({ budget: Duration.seconds(1) }))
@@ -274,8 +280,12 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = make()
       const effect = Effect.delay(Greeting, 100)
-      const first = yield* Effect.forkChild(Effect.provideService(flights.run("key", effect), Greeting, "first"))
-      const second = yield* Effect.forkChild(Effect.provideService(flights.run("key", effect), Greeting, "second"))
+      const first = yield* Effect.forkChild(
+        Effect.provideService(flights.run(effect, { key: "key" }), Greeting, "first")
+      )
+      const second = yield* Effect.forkChild(
+        Effect.provideService(flights.run(effect, { key: "key" }), Greeting, "second")
+      )
       yield* TestClock.adjust("100 millis")
       assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], ["first", "first"])
     })
@@ -285,9 +295,9 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = make({ maxCallers: 2 })
       const { counts, effect } = counted()
-      const fibers = yield* Effect.forEach([1, 2], () => Effect.forkChild(flights.run("key", effect)))
+      const fibers = yield* Effect.forEach([1, 2], () => Effect.forkChild(flights.run(effect, { key: "key" })))
       yield* TestClock.adjust("10 millis")
-      const refusal = yield* Effect.flip(flights.run("key", effect))
+      const refusal = yield* Effect.flip(flights.run(effect, { key: "key" }))
       assert.deepStrictEqual(refusal, new Reason.BulkheadFull({ detail: "2 callers wait for the same run already" }))
       yield* TestClock.adjust("90 millis")
       yield* Fiber.joinAll(fibers)
@@ -299,12 +309,12 @@ describe("SingleFlight", () => {
   it.effect("a call from inside the run, also from a fiber of it, does not wait for itself", () =>
     Effect.gen(function* () {
       const flights = SingleFlight.make<string, string, Reason.DeadlineExceeded | Reason.BulkheadFull>()
-      const inner = flights.run("key", Effect.succeed("inner"))
-      assert.strictEqual(yield* flights.run("key", inner), "inner")
+      const inner = flights.run(Effect.succeed("inner"), { key: "key" })
+      assert.strictEqual(yield* flights.run(inner, { key: "key" }), "inner")
       const forked = Effect.flatMap(Effect.forkChild(inner), Fiber.join)
-      assert.strictEqual(yield* flights.run("key", forked), "inner")
-      const between = flights.run("other", inner)
-      assert.strictEqual(yield* flights.run("key", between), "inner")
+      assert.strictEqual(yield* flights.run(forked, { key: "key" }), "inner")
+      const between = flights.run(inner, { key: "other" })
+      assert.strictEqual(yield* flights.run(between, { key: "key" }), "inner")
       assert.deepInclude(yield* flights.snapshot, nothing)
     })
   )
@@ -312,13 +322,13 @@ describe("SingleFlight", () => {
   it.effect("a run that ends at once leaves nothing, and a thrown error is its defect", () =>
     Effect.gen(function* () {
       const flights = make()
-      assert.strictEqual(yield* flights.run("key", Effect.succeed("now")), "now")
+      assert.strictEqual(yield* flights.run(Effect.succeed("now"), { key: "key" }), "now")
       const exit = yield* Effect.exit(
         flights.run(
-          "key",
           Effect.suspend((): Effect.Effect<string> => {
             throw new Error("bug")
-          })
+          }),
+          { key: "key" }
         )
       )
       assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
@@ -331,14 +341,14 @@ describe("SingleFlight", () => {
       const flights = make({ maxCallers: 2 })
       const events = listening(flights)
       const { effect } = counted()
-      const first = yield* Effect.forkChild(flights.run("key", effect))
-      const second = yield* Effect.forkChild(flights.run("key", effect))
+      const first = yield* Effect.forkChild(flights.run(effect, { key: "key" }))
+      const second = yield* Effect.forkChild(flights.run(effect, { key: "key" }))
       yield* TestClock.adjust(0)
-      yield* Effect.flip(flights.run("key", effect))
+      yield* Effect.flip(flights.run(effect, { key: "key" }))
       yield* TestClock.adjust("100 millis")
       yield* Fiber.joinAll([first, second])
-      yield* Effect.flip(flights.run("key", Effect.fail("down")))
-      const left = yield* Effect.forkChild(flights.run("key", Effect.never))
+      yield* Effect.flip(flights.run(Effect.fail("down"), { key: "key" }))
+      const left = yield* Effect.forkChild(flights.run(Effect.never, { key: "key" }))
       yield* TestClock.adjust(0)
       yield* Fiber.interrupt(left)
       assert.deepStrictEqual(events, [
@@ -359,7 +369,7 @@ describe("SingleFlight", () => {
       const flights = make({ mode: "observe", maxCallers: 1 })
       const events = listening(flights)
       const { counts, effect } = counted()
-      const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(flights.run("key", effect)))
+      const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(flights.run(effect, { key: "key" })))
       yield* TestClock.adjust("50 millis")
       assert.deepInclude(yield* flights.snapshot, { inFlight: 1, waiting: 3, runs: 1, joined: 2, refused: 0 })
       yield* TestClock.adjust("50 millis")
@@ -367,7 +377,7 @@ describe("SingleFlight", () => {
       assert.strictEqual(counts.started, 3)
       assert.deepInclude(yield* flights.snapshot, nothing)
       assert.strictEqual(events.at(-1)?._tag, "RunEnded")
-      const left = yield* Effect.forkChild(flights.run("key", effect))
+      const left = yield* Effect.forkChild(flights.run(effect, { key: "key" }))
       yield* TestClock.adjust("50 millis")
       yield* Fiber.interrupt(left)
       assert.deepInclude(yield* flights.snapshot, { ...nothing, abandoned: 1 })
@@ -378,7 +388,7 @@ describe("SingleFlight", () => {
     Effect.gen(function* () {
       const flights = make({ mode: "off" })
       const { counts, effect } = counted()
-      const fibers = yield* Effect.forEach([1, 2], () => Effect.forkChild(flights.run("key", effect)))
+      const fibers = yield* Effect.forEach([1, 2], () => Effect.forkChild(flights.run(effect, { key: "key" })))
       yield* TestClock.adjust("100 millis")
       yield* Fiber.joinAll(fibers)
       assert.strictEqual(counts.started, 2)

@@ -110,7 +110,7 @@ describe("a retry gives its places in the budget back", () => {
   ) =>
     Effect.gen(function* () {
       const budget = RetryBudget.make()
-      const run = Retry.run({
+      const run = Retry.loop({
         retry: Retry.make({ maxAttempts: 3, ...(schedule === undefined ? {} : { schedule }) }),
         budget,
         attempt: () => Effect.fail("down"),

@@ -140,7 +140,7 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
         Effect.gen(function* () {
           const flights = SingleFlight.make<string, string>()
           const { counts, work } = makeWork(100)
-          const call = yield* fork(flights.run("key", work))
+          const call = yield* fork(flights.run(work, { key: "key" }))
           const exit = yield* ended(call, name, 100)
           assert.strictEqual(counts.held, 0, name)
           assert.deepInclude(yield* flights.snapshot, { inFlight: 0, waiting: 0 }, name)
@@ -157,7 +157,7 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
           Effect.gen(function* () {
             const flights = SingleFlight.make<string, string>()
             const { counts, work } = makeWork(100)
-            const run = flights.run("key", work)
+            const run = flights.run(work, { key: "key" })
             const forked = isFirst ? yield* fork(run) : undefined
             const other = yield* Effect.forkChild(run)
             const call = forked ?? (yield* fork(run))
@@ -221,7 +221,7 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
           const budget = RetryBudget.make()
           const { counts, work } = makeWork(0)
           const call = yield* fork(
-            Retry.run({
+            Retry.loop({
               retry: Retry.make({ maxAttempts: 3, schedule: Schedule.spaced(Duration.seconds(1)) }),
               budget,
               attempt: (resend) => (resend < 2 ? Effect.andThen(work, Effect.fail("down")) : work),

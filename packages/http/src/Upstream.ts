@@ -182,7 +182,7 @@ export interface Stages {
   readonly throttle: Throttle.Throttle | undefined
   readonly bulkhead: Bulkhead.Bulkhead | undefined
   readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
-  readonly attemptTimeout: AttemptTimeout.Adaptive | undefined
+  readonly attemptTimeout: AttemptTimeout.AttemptTimeout | undefined
 }
 
 /**
@@ -412,7 +412,18 @@ const stagesOf = ({ endpoint, stages }: Live): Stages => {
  * @category models
  * @since 0.1.0
  */
-export type Declaration = Omit<LayeredOptions, "baseUrl"> & Partial<Pick<LayeredOptions, "baseUrl">>
+export interface Declaration<
+  Base extends string | URL | undefined = string | URL | undefined,
+  Calls extends ReadonlyArray<CallLayer.Declared> = ReadonlyArray<CallLayer.Declared>,
+  Attempts extends ReadonlyArray<AttemptLayer.Declared> = ReadonlyArray<AttemptLayer.Declared>
+> extends Omit<Options, "attempt" | "baseUrl" | "call"> {
+  /** As in {@link Options}; left out, the layer must say it. */
+  readonly baseUrl?: Base
+  /** What stands around each call, the first outermost. */
+  readonly call?: Calls
+  /** What stands around each attempt, the first outermost. */
+  readonly attempt?: Attempts
+}
 
 /**
  * What a layer must still give: everything may be replaced, and what the declaration left out must be there.
@@ -420,7 +431,7 @@ export type Declaration = Omit<LayeredOptions, "baseUrl"> & Partial<Pick<Layered
  * @category models
  * @since 0.1.0
  */
-export type Remaining<D extends Declaration> = D extends { readonly baseUrl: string | URL }
+export type Remaining<Base extends string | URL | undefined> = [Base] extends [string | URL]
   ? Partial<LayeredOptions>
   : Partial<LayeredOptions> & Pick<LayeredOptions, "baseUrl">
 
@@ -430,23 +441,24 @@ export type Remaining<D extends Declaration> = D extends { readonly baseUrl: str
  * @category models
  * @since 0.1.0
  */
-export interface ServiceClass<Self, Name extends string, D extends Declaration> extends Context.ServiceClass<
+export interface ServiceClass<
   Self,
-  `@holdfast/http/Upstream/${Name}`,
-  Upstream
-> {
+  Name extends string,
+  Base extends string | URL | undefined,
+  L extends Pick<LayeredOptions, "attempt" | "call">
+> extends Context.ServiceClass<Self, `@holdfast/http/Upstream/${Name}`, Upstream> {
   /** The upstream as declared. It needs a transport. Only for a declaration that has a base URL. */
-  readonly layer: D extends { readonly baseUrl: string | URL }
-    ? Layer.Layer<Self, LayerErrors<D>, Transport.Transport | LayerNeeds<D>>
+  readonly layer: [Base] extends [string | URL]
+    ? Layer.Layer<Self, LayerErrors<L>, Transport.Transport | LayerNeeds<L>>
     : "declare a baseUrl, or use layerWith or layerEffect"
   /** The upstream with some options replaced: another base URL in a test, another policy in a batch job. */
-  readonly layerWith: <const O extends Remaining<D>>(
+  readonly layerWith: <const O extends Remaining<Base>>(
     options: O
-  ) => Layer.Layer<Self, LayerErrors<D> | LayerErrors<O>, Transport.Transport | LayerNeeds<D> | LayerNeeds<O>>
+  ) => Layer.Layer<Self, LayerErrors<L> | LayerErrors<O>, Transport.Transport | LayerNeeds<L> | LayerNeeds<O>>
   /** The upstream with options that an effect finds out: from `Config`, a file, a vault. */
-  readonly layerEffect: <const O extends Remaining<D>, E, R>(
+  readonly layerEffect: <const O extends Remaining<Base>, E, R>(
     options: Effect.Effect<O, E, R>
-  ) => Layer.Layer<Self, E | LayerErrors<D> | LayerErrors<O>, R | Transport.Transport | LayerNeeds<D> | LayerNeeds<O>>
+  ) => Layer.Layer<Self, E | LayerErrors<L> | LayerErrors<O>, R | Transport.Transport | LayerNeeds<L> | LayerNeeds<O>>
 }
 
 /** How many upstreams were declared by each name: a program may have two of one name, and they are two services. */
@@ -469,15 +481,20 @@ const keyOf = <Name extends string>(name: Name): `@holdfast/http/Upstream/${Name
  */
 export const Service =
   <Self>() =>
-  <const Name extends string, const D extends Declaration>(
+  <
+    const Name extends string,
+    Base extends string | URL | undefined = undefined,
+    const Calls extends ReadonlyArray<CallLayer.Declared> = readonly [],
+    const Attempts extends ReadonlyArray<AttemptLayer.Declared> = readonly []
+  >(
     name: Name,
-    // a type parameter takes any further property; this refuses the misspelt ones
-    declared: D & { readonly [K in Exclude<keyof D, keyof Declaration>]: never }
-  ): ServiceClass<Self, Name, D> => {
+    // only what decides the types is a parameter: where all of it were one, a misspelt option would be an option more
+    declared: Declaration<Base, Calls, Attempts>
+  ): ServiceClass<Self, Name, Base, { readonly call: Calls; readonly attempt: Attempts }> => {
     const tag = Context.Service<Self, Upstream>()(keyOf(name))
     const made = (replaced: Partial<LayeredOptions>) =>
       // an upstream without a base URL is refused by `make`, for those who come without types
-      Effect.suspend(() => make(name, { baseUrl: "", ...declared, ...replaced }))
+      Effect.suspend(() => make(name, { ...declared, baseUrl: declared.baseUrl ?? "", ...replaced }))
     const service = {
       layer: Layer.effect(tag, made({})),
       layerWith: (replaced: Partial<LayeredOptions>) => Layer.effect(tag, made(replaced)),
@@ -485,5 +502,10 @@ export const Service =
         Layer.effect(tag, Effect.flatMap(found, made))
     }
     // whether `layer` is there depends on the declaration, which only the type says
-    return Object.assign(tag, service) as ServiceClass<Self, Name, D>
+    return Object.assign(tag, service) as ServiceClass<
+      Self,
+      Name,
+      Base,
+      { readonly call: Calls; readonly attempt: Attempts }
+    >
   }

@@ -56,7 +56,7 @@ export interface EndpointSnapshot {
   readonly throttle?: Throttle.Snapshot | undefined
   readonly bulkhead?: Bulkhead.Snapshot | undefined
   readonly adaptiveConcurrency?: AdaptiveConcurrency.Snapshot | undefined
-  readonly attemptTimeout?: AttemptTimeout.AdaptiveSnapshot | undefined
+  readonly attemptTimeout?: AttemptTimeout.Snapshot | undefined
 }
 
 /**

@@ -73,6 +73,10 @@ describe("what a user sees in the types", () => {
     class Nowhere extends Upstream.Service<Nowhere>()("b", {}) {}
     expectTypeOf(Misspelt.layer).toEqualTypeOf<Layer.Layer<Misspelt, never, Transport>>()
     expectTypeOf(Nowhere.layer).toBeString()
+    // a base URL that may be undefined is none until the layer says one
+    const environment: { readonly PAYMENTS?: string | undefined } = {}
+    class Perhaps extends Upstream.Service<Perhaps>()("c", { baseUrl: environment.PAYMENTS }) {}
+    expectTypeOf(Perhaps.layer).toBeString()
     expectTypeOf(Nowhere.layerWith({ baseUrl: "https://b" })).toEqualTypeOf<Layer.Layer<Nowhere, never, Transport>>()
   })
 })

@@ -205,7 +205,7 @@ describe("LeakCheck finds", () => {
           yield* Effect.forkIn(bulkhead.run(Effect.never), scope)
           yield* Effect.forkIn(bulkhead.run(Effect.never), scope)
           yield* Effect.forkIn(adaptive.run(Effect.never), scope)
-          yield* Effect.forkIn(flights.run("key", Effect.never), scope)
+          yield* Effect.forkIn(flights.run(Effect.never, { key: "key" }), scope)
           yield* Effect.yieldNow
         }),
         {

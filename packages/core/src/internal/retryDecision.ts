@@ -1,4 +1,3 @@
-import type { RetryStopped } from "../CallError.ts"
 import type { Failure } from "../Outcome.ts"
 
 /**
@@ -19,7 +18,7 @@ export interface AfterAttempt {
 }
 
 /** Why another attempt is out of the question, whatever the wait; `undefined` when it is not. */
-export const stopBeforeWait = (after: AfterAttempt): RetryStopped | undefined => {
+export const stopBeforeWait = (after: AfterAttempt): "not-retryable" | "not-replayable" | "attempts" | undefined => {
   if (!after.outcome.retryable) return "not-retryable"
   if (!after.replayable) return "not-replayable"
   if (after.attempts >= after.maxAttempts) return "attempts"
@@ -45,7 +44,7 @@ export interface Wait {
  * How long to wait before the next attempt, or why there is none. Never sooner than the server asked: its wait is spread
  * upwards only, as Envoy does, so that the clients it sent away do not all come back at once.
  */
-export const waitOrStop = (wait: Wait): number | RetryStopped => {
+export const waitOrStop = (wait: Wait): number | "server-wait" | "deadline" => {
   const asked = wait.askedMillis ?? 0
   // a server that asked for nothing is not to blame for a deadline that has passed
   if (asked > 0 && (asked > wait.maxServerWaitMillis || asked >= wait.remainingMillis)) return "server-wait"

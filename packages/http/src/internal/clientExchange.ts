@@ -1,7 +1,8 @@
 /** Calls of a program that speaks Effect's `HttpClient`: they begin with its request, and end with its response. */
 
-import type { CallError, RetryStopped } from "@holdfast/core/CallError"
+import type { CallError } from "@holdfast/core/CallError"
 import * as Reason from "@holdfast/core/Reason"
+import type { RetryStopped } from "@holdfast/core/Retry"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"

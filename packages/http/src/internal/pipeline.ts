@@ -1,5 +1,5 @@
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
-import { CallError, type RetryStopped } from "@holdfast/core/CallError"
+import { CallError } from "@holdfast/core/CallError"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Criticality from "@holdfast/core/Criticality"
 import * as Deadline from "@holdfast/core/Deadline"
@@ -104,7 +104,11 @@ export interface Exchange {
   readonly endedAs?: ((exit: Exit.Exit<unknown, CallError>) => Exit.Exit<unknown, CallError>) | undefined
   /** What a call gives that failed for good; `undefined` for its error. */
   readonly onGiveUp?:
-    | ((call: Call, reason: Reason.Reason, stopped: RetryStopped) => Effect.Effect<unknown, CallError> | undefined)
+    | ((
+        call: Call,
+        reason: Reason.Reason,
+        stopped: Retry.RetryStopped
+      ) => Effect.Effect<unknown, CallError> | undefined)
     | undefined
 }
 
@@ -250,7 +254,7 @@ export class Call
 
   private throughStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
     this.request = request
-    return this.shared(request, () => this.rateLimited(Retry.run(this)))
+    return this.shared(request, () => this.rateLimited(Retry.loop(this)))
   }
 
   /** Joins an equal read that is under way, where the policy says so. */
@@ -286,7 +290,7 @@ export class Call
       }
       this.runtime.observer?.joined?.(this)
     }
-    const answered = Effect.mapError(flights.run(key, own, { onJoined, joinedDeadline: this.deadline }), (error) => {
+    const answered = Effect.mapError(flights.run(own, { key, onJoined, joinedDeadline: this.deadline }), (error) => {
       if (error instanceof CallError) return error
       if (!isUnderWay) this.onRefused(error, "singleFlight")
       return this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
@@ -424,7 +428,7 @@ export class Call
     return this.gaveUp(reason, stopped)
   }
 
-  private gaveUp(reason: Reason.Reason, stopped: RetryStopped): Effect.Effect<unknown, CallError> {
+  private gaveUp(reason: Reason.Reason, stopped: Retry.RetryStopped): Effect.Effect<unknown, CallError> {
     if (this.span !== undefined) SpanEvents.giveUp(this.span, this.nowNanos(), reason, stopped)
     return this.exchange.onGiveUp?.(this, reason, stopped) ?? Effect.fail(this.failed(reason, stopped))
   }
@@ -509,7 +513,7 @@ export class Call
   private timed(
     limitMillis: number,
     startMillis: number,
-    learned: AttemptTimeout.Adaptive | undefined,
+    learned: AttemptTimeout.AttemptTimeout | undefined,
     attempt: Attempt
   ): Attempt {
     const callers = this.request?.body.callers
@@ -636,7 +640,7 @@ export class Call
     return Effect.fail(this.failed(reason, "not-retryable"))
   }
 
-  failed(reason: Reason.Reason, stopped: RetryStopped): CallError {
+  failed(reason: Reason.Reason, stopped: Retry.RetryStopped): CallError {
     return stackless(
       () =>
         new CallError({

@@ -1,4 +1,4 @@
-import type { RetryStopped } from "@holdfast/core/CallError"
+import type { RetryStopped } from "@holdfast/core/Retry"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type * as Hedge from "@holdfast/core/Hedge"

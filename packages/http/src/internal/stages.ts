@@ -28,7 +28,7 @@ export interface EndpointStages {
   readonly throttle: Throttle.Throttle | undefined
   readonly bulkhead: Bulkhead.Bulkhead | undefined
   readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
-  readonly adaptiveTimeout: AttemptTimeout.Adaptive | undefined
+  readonly adaptiveTimeout: AttemptTimeout.AttemptTimeout | undefined
   /** How long an attempt may take before a caller who gives up says something of the endpoint; it outlives every change of options. */
   readonly fairShare: AttemptTimeout.FairShare
   /**

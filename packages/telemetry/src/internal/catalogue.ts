@@ -16,7 +16,7 @@ export const attributes = {
   "holdfast.nature":
     "Of a failure, what kind of trouble it is by the error catalogue: `transient`, `throttle`, `timeout`, `refusal`, `caller` or `permanent`; `unknown` for what is not in it",
   "holdfast.attempt.kind": "`first`, `retry` or `hedge`",
-  "holdfast.retry_stopped": "Why no further attempt was made: see `CallError.RetryStopped`",
+  "holdfast.retry_stopped": "Why no further attempt was made: see `Retry.RetryStopped`",
   "holdfast.stage": "Stage of the policy: `breaker`, `rateLimit`, `bulkhead`, `deadline`, …",
   "holdfast.circuit.state": "State that the series stands for",
   "holdfast.criticality": "How much a call matters: `critical-plus` to `sheddable`",

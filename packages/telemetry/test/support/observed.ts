@@ -1,5 +1,6 @@
-import { CallError, type RetryStopped } from "@holdfast/core/CallError"
+import { CallError } from "@holdfast/core/CallError"
 import * as Reason from "@holdfast/core/Reason"
+import type { RetryStopped } from "@holdfast/core/Retry"
 import * as CallObserver from "@holdfast/http/CallObserver"
 import { Context, Duration, Effect, Metric } from "effect"
 
