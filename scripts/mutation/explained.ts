@@ -466,6 +466,27 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "stop()",
     mutants: [["stop()", ";"]],
     why: "Whoever waits is told of the end once more, when it is over already: nothing is left to drop or to take out, and its callback has been called."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: "uses: 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It only tells what was used earlier from what was used later."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: "if (operations.size === 0 && (oldest === undefined || total.used < oldest.used)) {",
+    mutants: [["total.used < oldest.used", "(total.used <= oldest.used)"]],
+    why: "No two of those that are compared were used at once: an upstream is one of them only when it has no operations any more."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: "if (oldest === undefined || used < oldest.used) oldest = { upstream, operation, used }",
+    mutants: [["used < oldest.used", "(used <= oldest.used)"]],
+    why: "No two of those that are compared were used at once: an upstream is one of them only when it has no operations any more."
   }
 ]
 
