@@ -83,7 +83,8 @@ describe("the figures of a client with a policy", () => {
     )
   )
 
-  const client = (options: ResilientClient.Options) => ResilientClient.layer(options).pipe(Layer.provide(failing))
+  const client = (options: ResilientClient.Options) =>
+    ResilientClient.layer(options).pipe(Layer.provide(failing), Layer.provideMerge(Metrics.layer()))
 
   const namesOfFigures = Object.entries(Metrics.catalogue).flatMap(([name, { source }]) =>
     source === "upstreams" ? [name] : []
@@ -140,7 +141,7 @@ describe("the figures of a client with a policy", () => {
       const ofClient = yield* Effect.gen(function* () {
         yield* failTwice("https://stock.internal/items")
         return yield* figures
-      }).pipe(Effect.provide(client({ name: "stock", policy })), Effect.provide(Metrics.layer()), isolated)
+      }).pipe(Effect.provide(client({ name: "stock", policy })), isolated)
       const ofUpstream = yield* Effect.gen(function* () {
         const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal", policy })
         yield* Effect.exit(stock.get("/items"))
@@ -148,8 +149,7 @@ describe("the figures of a client with a policy", () => {
         return yield* figures
       }).pipe(
         Effect.scoped,
-        Effect.provide(ScriptedTransport.layer({ "*": [ScriptedTransport.status(503)] })),
-        Effect.provide(Metrics.layer()),
+        Effect.provide(Layer.merge(ScriptedTransport.layer({ "*": [ScriptedTransport.status(503)] }), Metrics.layer())),
         isolated
       )
       assert.deepStrictEqual(ofClient, ofUpstream)
@@ -175,7 +175,7 @@ describe("the figures of a client with a policy", () => {
         ["stock", "one.internal:443", 1],
         ["stock", "two.internal:8080", 3]
       ])
-    }).pipe(Effect.provide(client({ name: "stock", policy })), Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(client({ name: "stock", policy })), isolated)
   )
 
   it.effect("are, where it has no name, of each origin by the origin's own, from its first call on", () =>
@@ -196,6 +196,6 @@ describe("the figures of a client with a policy", () => {
         ["one.internal:443", "one.internal:443", 1],
         ["two.internal:8080", "two.internal:8080", 0]
       ])
-    }).pipe(Effect.provide(client({ policy })), Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(client({ policy })), isolated)
   )
 })
