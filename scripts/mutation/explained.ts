@@ -368,6 +368,131 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "if (code > 127) return false",
     mutants: [["127", "0"]],
     why: "What is not copied by hand is encoded, and comes to the same bytes more slowly."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "rings: rings.map(({ places }) => Array.from({ length: places }, () => ({ number: -1, counters: undefined }))),",
+    mutants: [["1", "2"]],
+    why: "Any number below 0 is no slice."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "youngest: 0",
+    mutants: [["0", "(-1)"]],
+    why: "A clock that only goes forward begins at 0, so that its first slice is the youngest either way."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "const next = rings[ring + 1]?.sliceMillis ?? 0",
+    mutants: [
+      ["rings[ring + 1]?.sliceMillis ?? 0", "(rings[ring + 1]?.sliceMillis)"],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: what leaves the last ring goes nowhere, whatever its number there would be."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "return next / (rings[ring]?.sliceMillis ?? 1)",
+    mutants: [
+      ["rings[ring]?.sliceMillis ?? 1", "(rings[ring]?.sliceMillis)"],
+      ["1", "0"],
+      ["1", "2"]
+    ],
+    why: "For the type: the ring that something leaves is there."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "for (let index = 0; index < from.length; index++) into[index] = (into[index] ?? 0) + (from[index] ?? 0)",
+    mutants: [
+      ["0", "(-1)"],
+      ["index < from.length", "(index <= from.length)"]
+    ],
+    why: "A typed array takes nothing before its begin or beyond its end."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "if (place === undefined) return",
+    mutants: [["return", ";"]],
+    why: "For the type: a ring has a place for every number."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "if (place.number >= 0) {",
+    mutants: [["0", "(-1)"]],
+    why: "What was never used has nothing to hand on, and nowhere to."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "return place.number === number && place.counters !== undefined ? place.counters : takePlace(slices, 0, place, number)",
+    mutants: [["place.counters !== undefined", "(place.counters === undefined)"]],
+    why: "The short way: a place that belongs to the slice already is given as it is."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "for (let index = 0; index <= ring; index++) {",
+    mutants: [["0", "(-1)"]],
+    why: "There is no ring before the first."
+  },
+  {
+    file: "packages/telemetry/src/internal/timeSlices.ts",
+    line: "const perSlice = sliceMillis / (rings[index]?.sliceMillis ?? sliceMillis)",
+    mutants: [["rings[index]?.sliceMillis ?? sliceMillis", "(rings[index]?.sliceMillis)"]],
+    why: "For the type: every ring up to this one is there."
+  },
+  {
+    file: "packages/telemetry/src/internal/failureGroups.ts",
+    line: "slices: makeTimeSlices(2),",
+    mutants: [["2", "3"]],
+    why: "A counter more, that nobody counts with."
+  },
+  {
+    file: "packages/telemetry/src/internal/upstreamGauges.ts",
+    line: "let round = 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It only tells one round from another."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlpDelivery.ts",
+    line: "if (items === 0) return Effect.void",
+    mutants: [["return Effect.void", "return undefined"]],
+    why: "`andThen` gives what is no effect as it is, and nobody looks at it; the type checker refuses it."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlpDelivery.ts",
+    line: "stop()",
+    mutants: [["stop()", ";"]],
+    why: "Whoever waits is told of the end once more, when it is over already: nothing is left to drop or to take out, and its callback has been called."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: "uses: 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It only tells what was used earlier from what was used later."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: "if (operations.size === 0 && (oldest === undefined || total.used < oldest.used)) {",
+    mutants: [["total.used < oldest.used", "(total.used <= oldest.used)"]],
+    why: "No two of those that are compared were used at once: an upstream is one of them only when it has no operations any more."
+  },
+  {
+    file: "packages/telemetry/src/internal/callWindows.ts",
+    line: "if (oldest === undefined || used < oldest.used) oldest = { upstream, operation, used }",
+    mutants: [["used < oldest.used", "(used <= oldest.used)"]],
+    why: "No two of those that are compared were used at once: an upstream is one of them only when it has no operations any more."
+  },
+  {
+    file: "packages/telemetry/src/internal/recorder.ts",
+    line: "if (isOwn) known.set(id, series)",
+    mutants: [["known.set(id, series)", ";"]],
+    why: "The short way: the table finds the one series of these labels too."
   }
 ]
 

@@ -183,9 +183,9 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
     Effect.gen(function* () {
       const context = yield* Effect.context<never>()
       const clock = yield* Clock.Clock
-      const table = makeTable(context, maxSeries)
       const nowMillis = () => Deadline.nowMillisUnsafe(clock)
       const gauges = makeUpstreamGauges(context, { maxSeries, keepMillis, nowMillis })
+      const table = makeTable(context, maxSeries, gauges.look)
       const recorder = makeRecorder(table, {
         maxOperations: Math.min(maxOperations, maxSeries),
         maxUpstreams: maxSeries,

@@ -70,6 +70,8 @@ describe("the slices of time", () => {
     for (const number of [101, 220, 225, 226]) countAt(number)
     assert.deepStrictEqual([...totalAt(slices, "lastMinute", 226 * 2000).counters], [3])
     assert.deepStrictEqual([...totalAt(slices, "last5Minutes", 226 * 2000).counters], [4])
+    // 101 is of the fourth minute, which the window of the ninth has not
+    assert.deepStrictEqual([...totalAt(slices, "last5Minutes", 8 * 60_000).counters], [3])
     assert.deepStrictEqual([...totalAt(slices, "last5Minutes", 300 * 2000).counters], [3])
   })
 

@@ -172,7 +172,12 @@ class Family<S> {
  * They are registered with state of their own and not updated through the registry: an update there looks its key up in the
  * registry's map each time, and one that comes late would bring back a series that has left.
  */
-export const makeTable = (context: Context.Context<never>, maxSeries: number): Table => {
+export const makeTable = (
+  context: Context.Context<never>,
+  maxSeries: number,
+  /** Called when any series was read. */
+  wasRead: () => void = nothing
+): Table => {
   const sums = new Map<SumName, Family<Sum>>()
   const histograms = new Map<HistogramName, Family<Distribution>>()
   let isClosed = false
@@ -186,7 +191,10 @@ export const makeTable = (context: Context.Context<never>, maxSeries: number): T
       get: () => {
         // the last export comes when everything is closed, and is to have it
         if (isClosed) registration.remove()
-        else owner.wasRead()
+        else {
+          wasRead()
+          owner.wasRead()
+        }
         return series.state()
       },
       update: nothing,

@@ -39,7 +39,11 @@ export const makeTimeSlices = (width: number): TimeSlices => ({
   youngest: 0
 })
 
-const slicesPer = (ring: number): number => (rings[ring + 1]?.sliceMillis ?? 0) / (rings[ring]?.sliceMillis ?? 1)
+/** How many slices of a ring are one of the next. */
+const slicesPer = (ring: number): number => {
+  const next = rings[ring + 1]?.sliceMillis ?? 0
+  return next / (rings[ring]?.sliceMillis ?? 1)
+}
 
 const addAll = (into: Uint32Array, from: Uint32Array): void => {
   for (let index = 0; index < from.length; index++) into[index] = (into[index] ?? 0) + (from[index] ?? 0)

@@ -65,13 +65,7 @@ export const lineOf = (
   spans: ReadonlyArray<RecordedSpan>,
   shownAttributes: ReadonlyArray<string>
 ): Line => {
-  const below = new Map<RecordedSpan, Array<RecordedSpan>>()
-  for (const span of spans) {
-    if (span.above === undefined || span === root) continue
-    const siblings = below.get(span.above)
-    if (siblings === undefined) below.set(span.above, [span])
-    else siblings.push(span)
-  }
+  const below = Map.groupBy(spans, ({ above }) => above)
   const origin = root.status.startTime
   let latest = origin
   for (const span of [root, ...spans]) {

@@ -23,6 +23,11 @@ export interface UpstreamGauges {
   /** Adds an upstream; gives the names that it has now. One that cannot be read is not added. */
   readonly add: (upstream: Registered) => ReadonlyArray<string>
   readonly remove: (upstream: Registered) => void
+  /**
+   * Somebody exports. A client without a name has no figure before its first call, so that nobody would come to read one and
+   * find the others.
+   */
+  readonly look: () => void
   readonly close: () => void
 }
 
@@ -50,7 +55,7 @@ export const makeUpstreamGauges = (
   let round = 0
   let isFresh = false
 
-  const look = (upstream: Registered) => {
+  const snapshotsNow = (upstream: Registered) => {
     const exit = runSync(snapshotsOf(upstream))
     return Exit.isSuccess(exit) ? exit.value : undefined
   }
@@ -60,7 +65,7 @@ export const makeUpstreamGauges = (
     const noted = new Map<string, Set<Registered>>()
     const counts = new Map<string, number>()
     for (const upstream of living) {
-      for (const reading of look(upstream)?.flatMap(upstreamReadings) ?? []) {
+      for (const reading of snapshotsNow(upstream)?.flatMap(upstreamReadings) ?? []) {
         const key = JSON.stringify([reading.name, reading.labels])
         const isCounter = catalogue[reading.name].kind === "counter"
         const who = noted.get(key)
@@ -141,7 +146,7 @@ export const makeUpstreamGauges = (
 
   return {
     add: (upstream) => {
-      const snapshots = look(upstream)
+      const snapshots = snapshotsNow(upstream)
       if (snapshots === undefined) return []
       living.add(upstream)
       isFresh = false
@@ -154,6 +159,9 @@ export const makeUpstreamGauges = (
       refresh()
       living.delete(upstream)
       refresh()
+    },
+    look: () => {
+      if (!isFresh) refreshForRound()
     },
     close: () => {
       refresh()

@@ -1,0 +1,305 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Metric } from "effect"
+import * as Reason from "@holdfast/core/Reason"
+import { makeRecorder, type RecorderOptions } from "../src/internal/recorder.ts"
+import { makeTable } from "../src/internal/series.ts"
+import { attemptEnd, callEnd, callError, observed, serviceUnavailable, succeed } from "./support/observed.ts"
+
+/** A recorder, with a registry and clocks of its own. */
+const recorderOf = (options: Partial<RecorderOptions> & { readonly maxSeries?: number } = {}) => {
+  const { maxSeries = 1000, ...given } = options
+  const context = Context.make(Metric.MetricRegistry, new Map())
+  let nowMillis = 1_000_000
+  const recorder = makeRecorder(makeTable(context, maxSeries), {
+    maxOperations: 100,
+    maxUpstreams: 100,
+    bodySizes: false,
+    keepMillis: 1000,
+    nowMillis: () => nowMillis,
+    epochMillis: () => 77,
+    ...given
+  })
+  /** The series of a metric: the values of some attributes, and how much was counted. */
+  const read = (id: string, ...attributes: ReadonlyArray<string>) =>
+    Metric.snapshotUnsafe(context).flatMap(({ attributes: found = {}, id: name, state }) =>
+      name === id
+        ? [[...attributes.map((attribute) => found[attribute]), "count" in state ? state.count : undefined]]
+        : []
+    )
+  const { arrived, left, observer } = recorder
+  return { arrived, left, observer, read, context, pass: (millis: number) => void (nowMillis += millis) }
+}
+
+const codes = ["http.response.status_code", "network.protocol.version"] as const
+
+describe("what is recorded of attempts", () => {
+  it("has a series for each status and each version of the protocol, known or not", () => {
+    const { observer, read } = recorderOf()
+    const call = observed()
+    const protocols = [undefined, "http/1.1", "http/2"] as const
+    for (let round = 1; round <= 2; round++) {
+      for (const status of [200, 201, undefined]) {
+        for (const protocol of protocols) observer.attemptEnded?.(call, attemptEnd({ status, timings: { protocol } }))
+      }
+    }
+    assert.deepStrictEqual(read("http.client.request.duration", ...codes), [
+      ["200", undefined, 2],
+      ["200", "1.1", 2],
+      ["200", "2", 2],
+      ["201", undefined, 2],
+      ["201", "1.1", 2],
+      ["201", "2", 2],
+      [undefined, undefined, 2],
+      [undefined, "1.1", 2],
+      [undefined, "2", 2]
+    ])
+  })
+
+  it("has a series for each way to fail, and each status and version of it", () => {
+    const { observer, read } = recorderOf()
+    const call = observed()
+    const other = new Reason.InternalServerError({
+      endpoint: "stock.internal:443",
+      headers: {},
+      body: "",
+      bodyComplete: true,
+      status: 500
+    })
+    for (let round = 1; round <= 2; round++) {
+      for (const [status, reason] of [
+        [503, serviceUnavailable],
+        [500, other],
+        [undefined, undefined]
+      ] as const) {
+        for (const protocol of ["http/1.1", "http/2"] as const) {
+          observer.attemptEnded?.(call, attemptEnd({ outcome: "failure", status, reason, timings: { protocol } }))
+        }
+      }
+      observer.attemptEnded?.(call, attemptEnd({ outcome: "interrupted", status: 503 }))
+    }
+    assert.deepStrictEqual(read("http.client.request.duration", "error.type", ...codes), [
+      ["503", "503", "1.1", 2],
+      ["503", "503", "2", 2],
+      ["500", "500", "1.1", 2],
+      ["500", "500", "2", 2],
+      ["_OTHER", undefined, "1.1", 2],
+      ["_OTHER", undefined, "2", 2],
+      [undefined, "503", undefined, 2]
+    ])
+  })
+
+  it("is kept apart by what the attempt was: the first, a retry or a hedge", () => {
+    const { observer, read } = recorderOf()
+    const call = observed()
+    for (let round = 1; round <= 2; round++) {
+      observer.attemptEnded?.(call, attemptEnd())
+      observer.attemptEnded?.(call, attemptEnd({ resend: 1 }))
+      observer.attemptEnded?.(call, attemptEnd({ isHedge: true }))
+      observer.attemptEnded?.(call, attemptEnd({ resend: 1, isHedge: true }))
+      observer.attemptEnded?.(call, attemptEnd({ outcome: "interrupted" }))
+    }
+    assert.deepStrictEqual(read("holdfast.attempts", "holdfast.attempt.kind", "holdfast.outcome", "error.type"), [
+      ["first", "success", undefined, 2],
+      ["retry", "success", undefined, 2],
+      ["hedge", "success", undefined, 4],
+      ["first", "interrupted", undefined, 2]
+    ])
+  })
+
+  it("is the sizes of bodies where that is asked for, and where they are known, 0 too", () => {
+    const { observer, read } = recorderOf({ bodySizes: true })
+    const call = observed()
+    for (const [requestBytes, responseBytes] of [
+      [0, undefined],
+      [5, 0],
+      [undefined, 7]
+    ]) {
+      observer.attemptEnded?.(call, attemptEnd({ requestBytes, responseBytes }))
+    }
+    observer.attemptEnded?.(call, attemptEnd({ status: 404, responseBytes: 7 }))
+    assert.deepStrictEqual(read("http.client.request.body.size", ...codes), [["200", undefined, 2]])
+    assert.deepStrictEqual(read("http.client.response.body.size", ...codes), [
+      ["200", undefined, 2],
+      ["404", undefined, 1]
+    ])
+  })
+
+  it("shows the trace of an observation where it is kept, at the time of the calendar", () => {
+    const { context, observer } = recorderOf()
+    const span = {
+      _tag: "ExternalSpan" as const,
+      traceId: "t",
+      spanId: "s",
+      sampled: true,
+      annotations: Context.empty()
+    }
+    const [traced, unsampled, untraced] = [
+      observed({ span }),
+      observed({ span: { ...span, sampled: false } }),
+      observed()
+    ]
+    const exemplars = () =>
+      Metric.snapshotUnsafe(context).flatMap(({ id, state }) =>
+        id === "http.client.request.duration" && "exemplars" in state && Array.isArray(state.exemplars)
+          ? state.exemplars.filter((exemplar) => exemplar !== undefined)
+          : []
+      )
+    observer.attemptEnded?.(unsampled, attemptEnd())
+    observer.attemptEnded?.(untraced, attemptEnd())
+    observer.attemptEnded?.(traced, attemptEnd({ durationMillis: -1 }))
+    assert.deepStrictEqual(exemplars(), [])
+    observer.attemptEnded?.(traced, attemptEnd({ durationMillis: 30 }))
+    assert.deepStrictEqual(exemplars(), [{ value: 0.03, traceId: "t", spanId: "s", epochMillis: 77 }])
+  })
+
+  it("is one series of connection waits for each endpoint, whatever the operation", () => {
+    const { observer, read } = recorderOf()
+    for (const [template, origin] of [
+      ["/a", "https://one.internal"],
+      ["/b", "https://one.internal"],
+      ["/a", "https://one.internal:8443"],
+      ["/a", "https://two.internal"],
+      ["/a", "https://one.internal"]
+    ] as const) {
+      observer.attemptEnded?.(observed({ template, origin }), attemptEnd({ timings: { queueMillis: 3 } }))
+    }
+    assert.deepStrictEqual(read("holdfast.connection.wait", "server.address", "server.port"), [
+      ["one.internal", "443", 3],
+      ["one.internal", "8443", 1],
+      ["two.internal", "443", 1]
+    ])
+  })
+
+  it("is one series of requests under way for each endpoint and method, shared by operations", () => {
+    const { observer, read } = recorderOf()
+    const started = (given: Parameters<typeof observed>[0]) =>
+      observer.attemptStarted?.(observed(given), { resend: 0, isHedge: false })
+    started({ template: "/a" })
+    started({ template: "/b" })
+    started({ template: "/b", method: "POST" })
+    started({ template: "/a", origin: "http://stock.internal:443" })
+    started({ template: "/a", origin: "https://other.internal" })
+    started({ template: "/a", origin: "https://stock.internal:8443" })
+    assert.deepStrictEqual(
+      read("http.client.active_requests", "http.request.method", "url.scheme", "server.address", "server.port"),
+      [
+        ["GET", "https", "stock.internal", "443", 2],
+        ["POST", "https", "stock.internal", "443", 1],
+        ["GET", "http", "stock.internal", "443", 1],
+        ["GET", "https", "other.internal", "443", 1],
+        ["GET", "https", "stock.internal", "8443", 1]
+      ]
+    )
+  })
+})
+
+describe("what is recorded of calls", () => {
+  it("is when a deadline was missed, whether it is the failure or the end of retries, and only then", () => {
+    const { observer, read } = recorderOf()
+    observer.callEnded?.(observed(), callEnd({ outcome: "failure", error: callError(serviceUnavailable, "budget") }))
+    assert.deepStrictEqual(read("holdfast.deadline.misses"), [])
+    observer.callEnded?.(observed(), callEnd({ outcome: "failure", error: callError(serviceUnavailable, "deadline") }))
+    assert.deepStrictEqual(read("holdfast.deadline.misses"), [[1]])
+  })
+
+  it("is of its own endpoint for each origin of one operation", () => {
+    const { observer, read } = recorderOf()
+    succeed(observer, observed({ origin: "https://blue.internal" }))
+    succeed(observer, observed({ origin: "https://green.internal" }))
+    assert.deepStrictEqual(read("http.client.request.duration", "server.address"), [
+      ["blue.internal", 1],
+      ["green.internal", 1]
+    ])
+    assert.deepStrictEqual(read("holdfast.calls", "holdfast.operation"), [["GET /items/{id}", 2]])
+  })
+
+  it("has no template where the call had none", () => {
+    const { observer, read } = recorderOf()
+    succeed(observer, observed({ template: "", operation: "GET" }))
+    assert.deepStrictEqual(read("http.client.request.duration", "url.template"), [[undefined, 1]])
+  })
+
+  it("beyond the operations that have series of their own is by method, for each endpoint", () => {
+    const { observer, read } = recorderOf({ maxOperations: 1 })
+    for (const template of ["/a", "/b", "/c", "/a"]) succeed(observer, observed({ template }))
+    succeed(observer, observed({ template: "/d", method: "POST" }))
+    assert.deepStrictEqual(read("holdfast.calls", "holdfast.operation", "otel.metric.overflow"), [
+      ["GET /a", undefined, 2],
+      [undefined, "true", 3]
+    ])
+    assert.deepStrictEqual(
+      read("http.client.request.duration", "http.request.method", "url.template", "otel.metric.overflow"),
+      [
+        ["GET", "/a", undefined, 2],
+        ["GET", undefined, "true", 2],
+        ["POST", undefined, "true", 1]
+      ]
+    )
+  })
+})
+
+describe("the series of an upstream", () => {
+  const names = (read: ReturnType<typeof recorderOf>["read"]) =>
+    read("holdfast.call.in_flight", "holdfast.upstream").map(([name]) => name)
+
+  it("leave when it has been gone for as long as is asked, and not before", () => {
+    const { arrived, left, observer, pass, read } = recorderOf()
+    arrived("stock")
+    succeed(observer, observed())
+    left("stock")
+    pass(999)
+    names(read)
+    assert.deepStrictEqual(names(read), ["stock"])
+    pass(1)
+    names(read)
+    assert.deepStrictEqual(names(read), [])
+  })
+
+  it("stay while one of its name lives, and while a call or an attempt of it is under way", () => {
+    const { arrived, left, observer, pass, read } = recorderOf()
+    const call = observed()
+    arrived("stock")
+    arrived("stock")
+    observer.callStarted?.(call)
+    left("stock")
+    pass(5000)
+    names(read)
+    assert.deepStrictEqual(names(read), ["stock"], "another lives")
+    left("stock")
+    pass(5000)
+    names(read)
+    assert.deepStrictEqual(names(read), ["stock"], "a call is under way")
+    observer.attemptStarted?.(call, { resend: 0, isHedge: false })
+    observer.callEnded?.(call, callEnd())
+    names(read)
+    assert.deepStrictEqual(names(read), ["stock"], "an attempt is under way")
+    observer.attemptEnded?.(call, attemptEnd())
+    names(read)
+    assert.deepStrictEqual(names(read), [])
+  })
+
+  it("of one that left are looked at when another comes or leaves, though nobody reads", () => {
+    for (const event of ["arrived", "left"] as const) {
+      const recorder = recorderOf({ maxUpstreams: 2 })
+      recorder.arrived("stock")
+      recorder.arrived("orders")
+      succeed(recorder.observer, observed())
+      recorder.left("stock")
+      recorder.pass(1000)
+      recorder[event]("orders")
+      assert.deepStrictEqual(recorder.read("holdfast.calls"), [], event)
+    }
+  })
+
+  it("of one that has no room are the rest's, also where it says that it left", () => {
+    const { arrived, left, observer, read } = recorderOf({ maxUpstreams: 1, keepMillis: 0 })
+    arrived("stock")
+    arrived("orders")
+    succeed(observer, observed({ upstream: "orders" }))
+    left("orders")
+    left("stock")
+    assert.deepStrictEqual(read("holdfast.calls", "holdfast.upstream", "otel.metric.overflow"), [
+      [undefined, "true", 1]
+    ])
+  })
+})
