@@ -149,7 +149,7 @@ const millisOf = (name: string, input: Duration.Input): number => {
  * ```ts
  * import { Effect } from "effect"
  * import { RateLimiter } from "effect/persistence"
- * import { SharedRateLimit } from "holdfast"
+ * import { SharedRateLimit } from "holdfast/shared"
  *
  * const program = Effect.gen(function*() {
  *   const limiter = yield* SharedRateLimit.make({ key: "payments", limit: 100 })
