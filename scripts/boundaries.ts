@@ -1,7 +1,7 @@
 // Which module may import which. The layout is the architecture: an arrow says what a package may import, and nothing
 // points back. A type-only import is an import like any other, since it ties two modules together just the same.
 
-import { existsSync, readFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { isBuiltin } from "node:module"
 import { basename, dirname, extname, join, normalize, sep } from "node:path"
 import { parseSync } from "vite"
@@ -39,19 +39,27 @@ export interface Findings {
   readonly violations: ReadonlyArray<Violation>
 }
 
-interface Import {
+export interface Import {
   readonly specifier: string
   readonly line: number
+  /** The compiler leaves it out. */
+  readonly isType: boolean
 }
 
-interface Source {
+export interface Source {
   readonly file: string
   readonly owner: Package
   readonly imports: ReadonlyArray<Import>
 }
 
-/** Reads the sources of a repository and gives everything in them that the rules do not allow. */
-export const findViolations = (root: string): Findings => {
+/** The sources of a repository and what each of them imports, with what cannot be read. */
+export const readSources = (
+  root: string
+): {
+  readonly owners: ReadonlyArray<Package>
+  readonly sources: ReadonlyArray<Source>
+  readonly unreadable: ReadonlyArray<Violation>
+} => {
   const owners = packages(root)
   const unreadable: Array<Violation> = []
   const sources = owners.flatMap((owner) =>
@@ -63,6 +71,12 @@ export const findViolations = (root: string): Findings => {
         return { file, owner, imports }
       })
   )
+  return { owners, sources, unreadable }
+}
+
+/** Reads the sources of a repository and gives everything in them that the rules do not allow. */
+export const findViolations = (root: string): Findings => {
+  const { owners, sources, unreadable } = readSources(root)
   const violations = [
     ...unreadable,
     ...owners.flatMap(undeclaredArrows),
@@ -98,7 +112,8 @@ const importsOf = (
       const source = node["type"] === "TSImportType" ? (node["source"] ?? node["argument"]) : node["source"]
       const literal = isRecord(source) && isRecord(source["literal"]) ? source["literal"] : source
       if (isRecord(literal) && typeof literal["value"] === "string" && typeof literal["start"] === "number") {
-        imports.set(literal["start"], { specifier: literal["value"], line: lineAt(literal["start"]) })
+        const isType = [node["importKind"], node["exportKind"]].includes("type") || node["type"] === "TSImportType"
+        imports.set(literal["start"], { specifier: literal["value"], line: lineAt(literal["start"]), isType })
       }
       for (const child of Object.values(node)) if (typeof child === "object") visit(child)
     }
@@ -144,7 +159,7 @@ const forbidden = (source: Source, { specifier }: Import, owners: ReadonlyArray<
         }
       ]
     }
-    const isBarrel = owner.folder !== "." && target === join(owner.folder, "src", "index.ts")
+    const isBarrel = owner.folder !== "." && dirname(target) === join(owner.folder, "src") && isSubpath(target)
     return isBarrel
       ? [{ found: `imports its own barrel "${specifier}"`, instead: "import the module that you need: ./Module.ts" }]
       : []
@@ -231,7 +246,10 @@ const undeclaredArrows = (owner: Package): ReadonlyArray<Violation> =>
         }
       ]
 
-const resolveRelative = (file: string, specifier: string): string => {
+/** Entries of a package are lower-case files of its src: `index.ts` is the main one, `client.ts` that of the subpath `…/client`. */
+const isSubpath = (file: string): boolean => /^[a-z]+$/.test(basename(file, ".ts"))
+
+export const resolveRelative = (file: string, specifier: string): string => {
   const target = normalize(join(dirname(file), specifier))
   return extname(target) === "" ? `${target}.ts` : target
 }
@@ -270,7 +288,9 @@ const circles = (sources: ReadonlyArray<Source>): ReadonlyArray<Violation> => {
 
 const vague = (root: string): ReadonlyArray<Violation> =>
   files(root, "packages/*/{src,test}/**/*.ts", "{src,test,examples,scripts,bench}/**/*.{ts,mjs}").flatMap((file) => {
-    const bad = file
+    // an entry of a package is named by what its importers say: `@holdfast/core/shared`
+    const isEntry = /^packages\/[^/]+\/src\/[^/]+$|^src\/[^/]+$/.test(file) && isSubpath(file)
+    const bad = (isEntry ? dirname(file) : file)
       .split(sep)
       .map((part) => part.replace(/\..*$/, ""))
       .find(
@@ -290,13 +310,16 @@ const vague = (root: string): ReadonlyArray<Violation> =>
         ]
   })
 
-/** The files directly in a package's src/ are its public modules: named by concept, and all of them in the barrel. */
+/**
+ * The files directly in a package's src/ are its public modules: named by concept, and each of them in one entry. What is in an entry
+ * beside `index.ts` is there because it should not be loaded by everyone.
+ */
 const publicModules = (root: string, sources: ReadonlyArray<Source>): ReadonlyArray<Violation> =>
   sources
     .filter(({ file, owner }) => owner.folder !== "." && dirname(file) === join(owner.folder, "src"))
     .flatMap(({ file, owner }): ReadonlyArray<Violation> => {
       const name = basename(file, ".ts")
-      if (name === "index") return []
+      if (isSubpath(file)) return foreignLines(root, file)
       if (!/^[A-Z][A-Za-z0-9]*$/.test(name)) {
         return [
           {
@@ -309,11 +332,36 @@ const publicModules = (root: string, sources: ReadonlyArray<Source>): ReadonlyAr
       }
       const barrel = join(owner.folder, "src", "index.ts")
       const line = `export * as ${name} from "./${name}.ts"`
-      const text = existsSync(join(root, barrel)) ? readFileSync(join(root, barrel), "utf8") : ""
-      return text.includes(line)
-        ? []
-        : [{ file: barrel, line: 1, found: `the public module ${name} is missing`, instead: `add: ${line}` }]
+      const holding = files(root, join(owner.folder, "src/*.ts")).filter(
+        (entry) => isSubpath(entry) && readFileSync(join(root, entry), "utf8").includes(line)
+      )
+      if (holding.length === 0) {
+        return [{ file: barrel, line: 1, found: `the public module ${name} is missing`, instead: `add: ${line}` }]
+      }
+      return holding.slice(1).map((entry) => ({
+        file: entry,
+        line: 1,
+        found: `the public module ${name} is in ${holding.map((one) => basename(one)).join(" and ")}`,
+        instead: "leave it in one of them"
+      }))
     })
+
+/** An entry says what is in it, and nothing else: what it did on its own, no test would find. */
+const foreignLines = (root: string, file: string): ReadonlyArray<Violation> =>
+  readFileSync(join(root, file), "utf8")
+    .split("\n")
+    .flatMap((line, index) =>
+      line === "" || /^export \* as [A-Z]\w* from "\.\/[A-Z]\w*\.ts"$/.test(line)
+        ? []
+        : [
+            {
+              file,
+              line: index + 1,
+              found: "an entry holds more than exports of public modules",
+              instead: "one line a module: export * as Module from"
+            }
+          ]
+    )
 
 /**
  * A module comment that stands right above the first import goes with it when the compiler leaves that import out of the

@@ -25,6 +25,7 @@ import { alertRules } from "./alertRules.ts"
 import { checks } from "./checks/all.ts"
 import { dashboard } from "./dashboard.ts"
 import { table } from "./markdownTable.ts"
+import { mainEntries, toleratedModules, unstableImports, unstableLoaded } from "./unstable.ts"
 
 const errorRow = ([tag, entry]: readonly [string, ErrorCatalog.Entry]): ReadonlyArray<string> => [
   tag,
@@ -235,10 +236,48 @@ const checkTable = (): string =>
     checks.filter(({ isLong }) => isLong !== true).map(({ name, promise }) => [`\`${name}\``, promise])
   )
 
+const repository = join(import.meta.dirname, "..")
+
+const inCode = (names: ReadonlyArray<string>): string => names.map((name) => `\`${name}\``).join(", ")
+
+/** Each file that imports a module of Effect which is not stable. */
+const unstable = (): string => {
+  const byFile = [...Map.groupBy(unstableImports(repository), ({ file }) => file)]
+  const modules = (imports: ReturnType<typeof unstableImports>, isType: boolean): string =>
+    inCode([...new Set(imports.filter((each) => each.isType === isType).map(({ specifier }) => specifier))].toSorted())
+  return table(
+    ["file", "imports", "types only", "loaded by"],
+    byFile.map(([file, imports]) => [
+      `\`${file}\``,
+      modules(imports, false),
+      modules(imports, true),
+      inCode((imports[0]?.entries ?? []).filter((entry) => entry.startsWith("@")))
+    ])
+  )
+}
+
+/** What is loaded with `holdfast` all the same, and by which module. */
+const unstableInMain = (): string => {
+  const loaded = unstableLoaded(repository, ...mainEntries)
+  const byLoader = [...Map.groupBy(loaded, ({ by }) => by)].toSorted(([one], [other]) => (one < other ? -1 : 1))
+  return [
+    table(
+      ["module", "why it is imported"],
+      toleratedModules().map(([module, why]) => [`\`${module}\``, why])
+    ),
+    table(
+      ["loaded by", "not stable"],
+      byLoader.map(([by, modules]) => [`\`${by}\``, inCode(modules.map(({ module }) => module))])
+    )
+  ].join("\n\n")
+}
+
 const parts: { readonly [name: string]: () => string } = {
   errors,
   "error-sample": errorSample,
   checks: checkTable,
+  "unstable-imports": unstable,
+  "unstable-loaded": unstableInMain,
   "policy-defaults": () =>
     defaults([
       ["", { deadline, attemptTimeout }],

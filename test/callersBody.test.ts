@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient } from "effect/http"
-import { CallError, CircuitBreaker, HttpClientTransport, HttpPolicy, ResilientClient } from "holdfast"
+import { CallError, CircuitBreaker, HttpPolicy } from "holdfast"
+import { HttpClientTransport, ResilientClient } from "holdfast/client"
 import { bounded, calling, callingThrough, failure } from "./support/calling.ts"
 import { serve, serveStreams } from "./support/direct.ts"
 

@@ -16,16 +16,8 @@ import {
   HttpClientRequest,
   type HttpClientResponse
 } from "effect/http"
-import {
-  CallError,
-  CircuitBreaker,
-  HttpPolicy,
-  ResilientClient,
-  type Reason,
-  Upstream,
-  UpstreamClient,
-  UpstreamRegistry
-} from "holdfast"
+import { CallError, CircuitBreaker, HttpPolicy, type Reason, Upstream, UpstreamRegistry } from "holdfast"
+import { ResilientClient, UpstreamClient } from "holdfast/client"
 import { NodeTransport } from "holdfast/node"
 import { bounded } from "./support/calling.ts"
 import { eventually, type Handler, serve } from "./support/direct.ts"

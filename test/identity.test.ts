@@ -5,6 +5,7 @@ import { Console, Effect, Layer, Schema } from "effect"
 import { FetchHttpClient, HttpMiddleware, HttpServer, HttpServerResponse } from "effect/http"
 import { Otlp } from "effect/observability"
 import { Backoff, RequestIdentity } from "holdfast"
+import { RequestEdge } from "holdfast/server"
 import { Logging } from "holdfast/telemetry"
 import { OtlpReceiver } from "holdfast/testing"
 import { bounded, calling } from "./support/calling.ts"
@@ -41,7 +42,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("the identity of a requ
           return HttpServerResponse.jsonUnsafe(charge)
         })
         const server = yield* NodeHttpServer.make(() => createServer(), { host: "127.0.0.1", port: 0 })
-        yield* server.serve(checkout, (handler) => edge.middleware(HttpMiddleware.logger(handler)))
+        yield* server.serve(checkout, (handler) => RequestEdge.middleware(edge)(HttpMiddleware.logger(handler)))
         return yield* Effect.promise(async () => {
           const response = await fetch(HttpServer.formatAddress(server.address), {
             headers: { "x-request-id": "order-4711", "x-gray-tag": "canary", "x-other": "1" }

@@ -1,7 +1,7 @@
 /** Layers on real sockets: what they send again, and what becomes of the answer before. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Stream } from "effect"
-import { AttemptLayer, HttpPolicy, Transport, Upstream } from "holdfast"
+import { type AttemptLayer, HttpPolicy, Transport, Upstream } from "holdfast"
 import { NodeTransport } from "holdfast/node"
 import { bounded } from "./support/calling.ts"
 import { eventually, serve } from "./support/direct.ts"

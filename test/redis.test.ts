@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Logger } from "effect"
 import { Redis } from "effect/persistence"
-import { SharedCircuitBreaker, SharedRateLimit } from "holdfast"
+import { SharedCircuitBreaker, SharedRateLimit } from "holdfast/shared"
 import { key } from "./redis/member.ts"
 import * as Member from "./redis/member.ts"
 import { isInstalled, memberProcess, server } from "./redis/server.ts"

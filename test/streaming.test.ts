@@ -1,7 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
-import { HttpClientTransport } from "holdfast"
+import { HttpClientTransport } from "holdfast/client"
 import type { HttpPolicy, Upstream } from "holdfast"
 import { bounded, calling, callingThrough, pause, seen } from "./support/calling.ts"
 import type { Listener } from "./support/upstream.ts"

@@ -11,7 +11,8 @@
 import { Context, Effect, Layer } from "effect"
 import { FetchHttpClient, HttpClient, HttpServer } from "effect/http"
 import { HttpApiClient } from "effect/http-api"
-import { HttpPolicy, ResilientClient } from "holdfast"
+import { HttpPolicy } from "holdfast"
+import { ResilientClient } from "holdfast/client"
 import { Api } from "./api.ts"
 import { server } from "./server.ts"
 

@@ -5,7 +5,8 @@
  */
 import { Clock, Effect } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
-import { HttpPolicy, ResilientClient } from "holdfast"
+import { HttpPolicy } from "holdfast"
+import { ResilientClient } from "holdfast/client"
 
 const origins = Number(process.argv[2])
 const burst = origins / 10

@@ -6,7 +6,8 @@ import { Clock, Context, Effect, Layer, Logger } from "effect"
 import type { Scope } from "effect"
 import { CircuitBreaker as CircuitStore, RateLimiter } from "effect/persistence"
 import type { Redis } from "effect/persistence"
-import { CircuitBreaker, SharedCircuitBreaker, SharedRateLimit } from "holdfast"
+import { CircuitBreaker } from "holdfast"
+import { SharedCircuitBreaker, SharedRateLimit } from "holdfast/shared"
 
 export const key = "payments"
 

@@ -33,10 +33,8 @@ const sdkExporter: Exporter = (collectorUrl) =>
 export const exporters: ReadonlyArray<{
   readonly exporter: string
   readonly install: Exporter
-  /** The status of a span that was interrupted. Effect's bridge to the SDK says `ok`, and adds why. */
-  readonly interrupted: "unset" | "ok"
 }> = [
-  { exporter: "Effect, JSON", install: effectExporter(Otlp.layerJson), interrupted: "unset" },
-  { exporter: "Effect, protobuf", install: effectExporter(Otlp.layerProtobuf), interrupted: "unset" },
-  { exporter: "the OpenTelemetry SDK", install: sdkExporter, interrupted: "ok" }
+  { exporter: "Effect, JSON", install: effectExporter(Otlp.layerJson) },
+  { exporter: "Effect, protobuf", install: effectExporter(Otlp.layerProtobuf) },
+  { exporter: "the OpenTelemetry SDK", install: sdkExporter }
 ]

@@ -176,6 +176,23 @@ describe("boundaries", () => {
     ])
   })
 
+  it("takes an entry beside the main one, and asks that a module is in one of them, and nothing else in an entry", () => {
+    const line = `export * as Window from "./Window.ts"\n`
+    const changes = { "packages/core/src/Window.ts": "export const window = 1\n", "packages/core/src/shared.ts": line }
+    expect(found(changes)).toEqual([])
+    expect(
+      found({ ...changes, "packages/core/src/index.ts": `export * as Gate from "./Gate.ts"\n${line}` }).map((each) =>
+        each.replace(/^.*src\//, "")
+      )
+    ).toEqual(["shared.ts:1 the public module Window is in index.ts and shared.ts"])
+    expect(found({ ...changes, "packages/core/src/shared.ts": `${line}import "./Gate.ts"\n` })).toEqual([
+      "packages/core/src/shared.ts:2 an entry holds more than exports of public modules"
+    ])
+    expect(found({ ...changes, "packages/core/src/internal/send.ts": `import "../shared.ts"\n` })).toEqual([
+      `packages/core/src/internal/send.ts:1 imports its own barrel "../shared.ts"`
+    ])
+  })
+
   it("asks that a module comment is set apart from the first import", () => {
     const module = (between: string) =>
       `/**\n * A gate.\n */\n${between}import * as Effect from "effect/Effect"\nexport const open = Effect.void\n`

@@ -14,9 +14,9 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as EffectProblemDetails from "effect/http/ProblemDetails"
 import { CallError } from "./CallError.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
+import { contentType as mediaType, type Problem, type ProblemEncoded, problemSchema } from "./internal/problemSchema.ts"
 import * as Nesting from "./Nesting.ts"
 
 /**
@@ -25,7 +25,7 @@ import * as Nesting from "./Nesting.ts"
  * @category constants
  * @since 0.1.0
  */
-export const contentType = EffectProblemDetails.contentType
+export const contentType = mediaType
 
 /**
  * A problem details object: the five standard members, and extensions.
@@ -33,7 +33,7 @@ export const contentType = EffectProblemDetails.contentType
  * @category models
  * @since 0.1.0
  */
-export type ProblemDetails = EffectProblemDetails.ProblemDetails
+export type ProblemDetails = Problem
 
 /**
  * The lenient codec that RFC 9457 asks for: a member of the wrong type is ignored, an unknown one is kept.
@@ -41,14 +41,14 @@ export type ProblemDetails = EffectProblemDetails.ProblemDetails
  * @category schemas
  * @since 0.1.0
  */
-export const ProblemDetailsSchema = EffectProblemDetails.Schema
+export const ProblemDetailsSchema: Schema.Codec<ProblemDetails, ProblemEncoded> = problemSchema
 
 /** The extension member under which an internal problem carries the whole error. */
 const member = "callError"
 
 const encodeCallError = Schema.encodeSync(CallError)
 const decodeCallError = Schema.decodeUnknownExit(CallError)
-const decodeProblem = Schema.decodeUnknownExit(EffectProblemDetails.Schema)
+const decodeProblem = Schema.decodeUnknownExit(problemSchema)
 
 /**
  * Describes a failed call to the caller of the service in the middle. The status is the one of the catalogue: an upstream's

@@ -16,9 +16,9 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import * as ProblemDetails from "effect/http/ProblemDetails"
 import { Entry } from "./internal/errorEntry.ts"
 import { nothingSent } from "./internal/nothingSent.ts"
+import { type Problem, type ProblemEncoded, problemSchema } from "./internal/problemSchema.ts"
 import * as Nesting from "./Nesting.ts"
 import { oneLine } from "./OneLine.ts"
 
@@ -109,17 +109,16 @@ const Carried: Schema.Codec<unknown> = Schema.Unknown.pipe(
 )
 
 /** The members as {@link Carried}; those that the standard names have no depth. */
-const carriedProblem = <P extends ProblemDetails.ProblemDetails>(problem: P): P =>
+const carriedProblem = <P extends Problem>(problem: P): P =>
   // cutting changes extensions only, whose type is unknown
   Nesting.cut(problem) as P
 
-const CarriedProblem: Schema.Codec<ProblemDetails.ProblemDetails, ProblemDetails.ProblemDetailsEncoded> =
-  ProblemDetails.Schema.pipe(
-    Schema.decodeTo(
-      Schema.toType(ProblemDetails.Schema),
-      SchemaTransformation.transform({ decode: carriedProblem, encode: carriedProblem })
-    )
+const CarriedProblem: Schema.Codec<Problem, ProblemEncoded> = problemSchema.pipe(
+  Schema.decodeTo(
+    Schema.toType(problemSchema),
+    SchemaTransformation.transform({ decode: carriedProblem, encode: carriedProblem })
   )
+)
 
 const statusFields = {
   /** Host and port that answered. */
@@ -145,7 +144,7 @@ const statusLine = (reason: {
   readonly _tag: string
   readonly endpoint: string
   readonly status: number
-  readonly problem?: ProblemDetails.ProblemDetails
+  readonly problem?: Problem
   readonly retryAfter?: Duration.Duration
 }): string => {
   const said = reason.problem?.detail ?? reason.problem?.title

@@ -23,7 +23,8 @@
  * ```ts
  * import { Effect } from "effect"
  * import { CircuitBreaker as Store } from "effect/persistence"
- * import { CircuitBreaker, SharedCircuitBreaker } from "holdfast"
+ * import { CircuitBreaker } from "holdfast"
+ * import { SharedCircuitBreaker } from "holdfast/shared"
  *
  * const program = Effect.gen(function* () {
  *   const breaker = yield* SharedCircuitBreaker.make({

@@ -148,7 +148,7 @@ const { notNegative, whole } = rangesOf("SharedRateLimit")
  * ```ts
  * import { Effect } from "effect"
  * import { RateLimiter } from "effect/persistence"
- * import { SharedRateLimit } from "holdfast"
+ * import { SharedRateLimit } from "holdfast/shared"
  *
  * const program = Effect.gen(function*() {
  *   const limiter = yield* SharedRateLimit.make({ key: "payments", limit: 100 })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Equal, Option } from "effect"
+import { Arbitrary, Duration, Equal, Exit, Option, Schema } from "effect"
+import { ProblemDetails as EffectProblemDetails } from "effect/http"
 import { CallError } from "../src/CallError.ts"
 import * as ErrorCatalog from "../src/ErrorCatalog.ts"
 import * as ProblemDetails from "../src/ProblemDetails.ts"
@@ -100,6 +101,24 @@ describe("ProblemDetails", () => {
     const problem = Option.getOrThrow(ProblemDetails.decode({ title: "Out", status: "no", type: 7, sku: "A-7" }))
     assert.deepStrictEqual({ ...problem }, { title: "Out", type: "about:blank", sku: "A-7" })
     for (const body of ["text", 7, null, undefined]) assert.isTrue(Option.isNone(ProblemDetails.decode(body)))
+  })
+
+  const value = Schema.Union([Schema.String, Schema.Finite, Schema.Null, Schema.Array(Schema.Boolean)])
+  const member = Schema.optionalKey(value)
+  const bodies = Schema.Union([
+    Schema.Struct({ type: member, status: member, title: member, detail: member, instance: member, sku: member }),
+    value
+  ])
+
+  it.prop("Effect's own codec reads and writes every body alike", [Arbitrary.schema(bodies)], ([body]) => {
+    const ours = Schema.decodeUnknownExit(ProblemDetails.ProblemDetailsSchema)(body)
+    const theirs = Schema.decodeUnknownExit(EffectProblemDetails.Schema)(body)
+    assert.deepStrictEqual(Exit.getSuccess(ours), Exit.getSuccess(theirs))
+    if (Exit.isFailure(ours)) return
+    assert.deepStrictEqual(
+      Schema.encodeSync(ProblemDetails.ProblemDetailsSchema)(ours.value),
+      Schema.encodeSync(EffectProblemDetails.Schema)(ours.value)
+    )
   })
 
   it("an error that does not decode is none", () => {

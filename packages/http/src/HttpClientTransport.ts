@@ -81,7 +81,8 @@ export const make = (client: HttpClient.HttpClient): Transport.Transport["Servic
  * ```ts
  * import { Effect, Layer } from "effect"
  * import { HttpClient, HttpClientResponse } from "effect/http"
- * import { HttpClientTransport, Upstream } from "holdfast"
+ * import { Upstream } from "holdfast"
+ * import { HttpClientTransport } from "holdfast/client"
  *
  * class Greeter extends Upstream.Service<Greeter>()("greeter", { baseUrl: "https://greeter.internal" }) {}
  *

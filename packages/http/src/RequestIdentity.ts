@@ -3,8 +3,8 @@
  * taken over or made once, at the edge; from there every call that the request causes has the same identifier, in its header,
  * its spans, its errors and its log lines.
  *
- * **When to use**: in a service that answers requests and calls upstreams to do so: {@link edge}, with its middleware for
- * Effect's servers. For work that comes in another way (a message of a queue, a job) read its headers with
+ * **When to use**: in a service that answers requests and calls upstreams to do so: {@link edge}, and `RequestEdge` of
+ * `holdfast/server` for Effect's servers. For work that comes in another way (a message of a queue, a job) read its headers with
  * `edge(…).fromHeaders`, or make an identity with {@link make}, and run the work within {@link provide}.
  *
  * **What it is not**: trace context. A trace says what caused what, and is sampled; an identifier is what a person quotes in a
@@ -49,12 +49,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
-import * as HttpEffect from "effect/http/HttpEffect"
-import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import type * as Layer from "effect/Layer"
 import * as References from "effect/References"
+import { identityAttributes } from "./internal/identityAttributes.ts"
 import { randomHex } from "./internal/requestId.ts"
 import { tagNames } from "./internal/tagNames.ts"
 
@@ -157,15 +153,6 @@ export const defaults = {
 export interface Edge {
   /** The identity that headers tell of, made where they do not. Names of headers in lower case. */
   readonly fromHeaders: (headers: { readonly [name: string]: string | undefined }) => Effect.Effect<RequestIdentity>
-  /**
-   * Runs the handler of a server with the identity of its request, and answers with the identifier in `x-request-id`, errors
-   * included. For `HttpServer.serve`, and the `middleware` option of `HttpRouter.serve`, where it covers the access log too.
-   */
-  readonly middleware: <E, R>(
-    handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
-  /** The same for all routes of an `HttpRouter`. */
-  readonly layer: Layer.Layer<never, never, HttpRouter.HttpRouter>
 }
 
 const length = (option: string, given: number): number => {
@@ -178,17 +165,10 @@ const length = (option: string, given: number): number => {
 /** Enough for a UUID, a ULID, hexadecimal and both kinds of base64, and nothing that could forge a line or a header. */
 const isPlain = (value: string): boolean => /^[A-Za-z0-9\-._~:+/=@]+$/.test(value)
 
-/** What every log line says of the identity. Spans use the same names. */
-const shown = (identity: RequestIdentity): Record<string, string> => {
-  const attributes: Record<string, string> = { "holdfast.request_id": identity.id }
-  for (const name of Object.keys(identity.tags)) attributes[`holdfast.tag.${name}`] = identity.tags[name] ?? ""
-  return attributes
-}
-
 const within = (fiber: Fiber.Fiber<unknown, unknown>, identity: RequestIdentity): Context.Context<never> =>
   Context.add(Context.make(Current, identity), References.CurrentLogAnnotations, {
     ...fiber.getRef(References.CurrentLogAnnotations),
-    ...shown(identity)
+    ...identityAttributes(identity)
   })
 
 /**
@@ -249,18 +229,12 @@ const plain = (what: string, value: string): string => {
  * length that is out of range.
  *
  * ```ts
- * import { Effect, Layer } from "effect"
- * import { HttpRouter, HttpServerResponse } from "effect/http"
+ * import { Effect } from "effect"
  * import { RequestIdentity } from "holdfast"
  *
  * const identity = RequestIdentity.edge({ tags: ["x-gray-tag"] })
- * const hello = HttpRouter.add("GET", "/", Effect.map(RequestIdentity.tags, (tags) => HttpServerResponse.text(JSON.stringify(tags))))
- *
- * const { dispose, handler } = HttpRouter.toWebHandler(Layer.mergeAll(hello, identity.layer), { disableLogger: true })
  * const headers = { "x-request-id": "order-4711", "x-gray-tag": "canary" }
- * const response = await handler(new Request("http://localhost/", { headers }))
- * console.log(response.headers.get("x-request-id"), await response.text()) // => order-4711 {"x-gray-tag":"canary"}
- * await dispose()
+ * console.log(await Effect.runPromise(identity.fromHeaders(headers))) // => { id: 'order-4711', tags: { 'x-gray-tag': 'canary' } }
  * ```
  *
  * @category constructors
@@ -285,27 +259,5 @@ export const edge = (options: Options = {}): Edge => {
     return { id: id !== undefined && id.length <= maxIdLength && isPlain(id) ? id : randomHex(fiber), tags }
   }
 
-  const middleware = <E, R>(
-    handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest> =>
-    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-      Effect.withFiber((fiber) => {
-        const identity = identityOf(request.headers, fiber)
-        // what a handler fails with is made an answer above of any middleware; only this comes after that
-        HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_, response) =>
-          Effect.succeed(HttpServerResponse.setHeader(response, "x-request-id", identity.id))
-        )
-        const span = fiber.cache.span
-        if (span?._tag === "Span") {
-          for (const [name, value] of Object.entries(shown(identity))) span.attribute(name, value)
-        }
-        return Effect.provideContext(handler, within(fiber, identity))
-      })
-    )
-
-  return {
-    fromHeaders: (headers) => Effect.withFiber((fiber) => Effect.succeed(identityOf(headers, fiber))),
-    middleware,
-    layer: HttpRouter.middleware(middleware, { global: true })
-  }
+  return { fromHeaders: (headers) => Effect.withFiber((fiber) => Effect.succeed(identityOf(headers, fiber))) }
 }

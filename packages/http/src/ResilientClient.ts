@@ -105,7 +105,8 @@ export const defaults = { bufferBytes: 1024 * 1024, failOnStatus: false } as con
  * ```ts
  * import { Effect } from "effect"
  * import { HttpClient, HttpClientResponse } from "effect/http"
- * import { HttpPolicy, ResilientClient } from "holdfast"
+ * import { HttpPolicy } from "holdfast"
+ * import { ResilientClient } from "holdfast/client"
  *
  * let requests = 0
  * const flaky = HttpClient.make((request) =>
@@ -381,7 +382,7 @@ const asHttpClient = (
  * ```ts
  * import { Effect, Layer } from "effect"
  * import { HttpClient, HttpClientResponse } from "effect/http"
- * import { ResilientClient } from "holdfast"
+ * import { ResilientClient } from "holdfast/client"
  *
  * // a program that knows nothing of Holdfast
  * const program = Effect.gen(function*() {

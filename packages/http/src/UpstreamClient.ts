@@ -69,7 +69,8 @@ export const defaults = { bufferBytes: 1024 * 1024, failOnStatus: false } as con
  *
  * ```ts
  * import { Effect, Layer } from "effect"
- * import { Upstream, UpstreamClient } from "holdfast"
+ * import { Upstream } from "holdfast"
+ * import { UpstreamClient } from "holdfast/client"
  * import { ScriptedTransport } from "holdfast/testing"
  *
  * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal/v1" }) {}
@@ -184,7 +185,8 @@ export const makePlain = (upstream: Upstream, options: Options = {}): HttpClient
  * ```ts
  * import { Effect, Layer } from "effect"
  * import { HttpClient } from "effect/http"
- * import { Upstream, UpstreamClient } from "holdfast"
+ * import { Upstream } from "holdfast"
+ * import { UpstreamClient } from "holdfast/client"
  * import { ScriptedTransport } from "holdfast/testing"
  *
  * // a program that knows nothing of Holdfast

@@ -3,6 +3,7 @@ import { HttpEffect, HttpMiddleware, HttpRouter, HttpServerResponse } from "effe
 import { assert, describe, it } from "@effect/vitest"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
+import * as RequestEdge from "../src/RequestEdge.ts"
 import * as RequestIdentity from "../src/RequestIdentity.ts"
 import type * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
@@ -251,7 +252,7 @@ describe("RequestIdentity", () => {
 
     it.live("a handler works for the request's identity, and the answer names it", () =>
       Effect.gen(function* () {
-        const get = yield* answers(Layer.mergeAll(HttpRouter.add("GET", "/", show), edge.layer))
+        const get = yield* answers(Layer.mergeAll(HttpRouter.add("GET", "/", show), RequestEdge.layer(edge)))
         const response = yield* get("/", { "X-Request-Id": "order-4711", "x-gray-tag": "canary", "x-other": "1" })
         assert.strictEqual(response.headers.get("x-request-id"), "order-4711")
         assert.deepStrictEqual(yield* Effect.promise(() => response.json()), {
@@ -271,7 +272,7 @@ describe("RequestIdentity", () => {
           Layer.mergeAll(
             HttpRouter.add("GET", "/fails", Effect.fail("no")),
             HttpRouter.add("GET", "/dies", Effect.die("bug")),
-            edge.layer
+            RequestEdge.layer(edge)
           )
         )
         for (const [path, status] of [
@@ -302,7 +303,9 @@ describe("RequestIdentity", () => {
         const context = Context.make(References.CurrentLoggers, new Set([keeping])).pipe(
           Context.add(Tracer.Tracer, tracer)
         )
-        const handler = HttpEffect.toWebHandlerWith(context)(show, (app) => edge.middleware(HttpMiddleware.logger(app)))
+        const handler = HttpEffect.toWebHandlerWith(context)(show, (app) =>
+          RequestEdge.middleware(edge)(HttpMiddleware.logger(app))
+        )
         yield* Effect.promise(() =>
           handler(new Request("http://localhost/", { headers: { "x-request-id": "order-4711", "x-gray-tag": "b" } }))
         )

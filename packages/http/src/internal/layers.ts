@@ -4,6 +4,8 @@ import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError } from "@holdfast/core/CallError"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
+import type * as Deadline from "@holdfast/core/Deadline"
+import type { RetryStopped } from "@holdfast/core/Retry"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -12,10 +14,37 @@ import type * as CallLayer from "../CallLayer.ts"
 import type * as Transport from "../Transport.ts"
 import type { Encoded } from "./encodeRequest.ts"
 import { wrongHeader } from "./headerRules.ts"
-import type { Call } from "./pipeline.ts"
+import type { Issue } from "./pathTemplate.ts"
+import type { Runtime } from "./runtime.ts"
+
+/** The call that layers stand around. */
+export interface Layered {
+  readonly runtime: Runtime
+  readonly upstream: string
+  readonly origin: string
+  readonly operation: string
+  readonly method: string
+  readonly requestId: string
+  readonly startMillis: number
+  readonly deadline: Deadline.Deadline | undefined
+  readonly request: Encoded | undefined
+  /** Hears that a layer sends once more within its attempt. */
+  readonly onTriedAgain: () => void
+  readonly notEncoded: (issue: Issue) => Effect.Effect<never, CallError>
+  readonly failed: (reason: Reason.Reason, stopped: RetryStopped) => CallError
+}
+
+/** What a call gives, as layers see it. */
+export interface Given {
+  readonly responseOf: (given: unknown) => CallLayer.Response
+  /** What the caller gets of it, where a layer has let it through. */
+  readonly valueOf: (given: unknown) => unknown
+  /** Releases it, where a layer has put another response in its place. */
+  readonly dropped: (given: unknown) => Effect.Effect<void>
+}
 
 /** Sends a request of an attempt, and reads the response whole. */
-export const send = (call: Call, request: Transport.Request): Effect.Effect<Transport.Response, Reason.Reason> => {
+export const send = (call: Layered, request: Transport.Request): Effect.Effect<Transport.Response, Reason.Reason> => {
   const { attemptLayers, transport } = call.runtime
   return attemptLayers === undefined ? transport.send(request) : through(call, attemptLayers, request, transport.send)
 }
@@ -24,7 +53,7 @@ type Opened = Transport.Response | Transport.OpenResponse
 
 /** The same, for a response that is left open in a scope. */
 export const opening = (
-  call: Call,
+  call: Layered,
   open: Transport.Transport["Service"]["open"]
 ): ((request: Transport.Request) => Effect.Effect<Opened, Reason.Reason, Scope.Scope>) => {
   const { attemptLayers } = call.runtime
@@ -46,7 +75,7 @@ export const opening = (
 }
 
 const through = <A extends AttemptLayer.Head>(
-  call: Call,
+  call: Layered,
   layers: ReadonlyArray<AttemptLayer.AttemptLayer>,
   request: Transport.Request,
   send: AttemptLayer.Next<A>
@@ -89,9 +118,12 @@ interface Seen {
 
 /** Runs a call through the layers around it. */
 export const aroundCall = (
-  call: Call,
+  call: Layered,
   layers: ReadonlyArray<CallLayer.CallLayer>,
   encoded: Encoded,
+  exchange: Given,
+  /** What the caller gets of a response that a layer has made. */
+  made: (response: CallLayer.Response) => Effect.Effect<unknown, Reason.Reason, unknown>,
   run: (request: Encoded) => Effect.Effect<unknown, CallError, unknown>
 ): Effect.Effect<unknown, CallError, unknown> => {
   const { deadline, method, operation, requestId, upstream } = call
@@ -105,7 +137,7 @@ export const aroundCall = (
       }
       const given = run({ ...encoded, path: request.path, headers })
       return Effect.map(given, (value) => {
-        const response = call.exchange.responseOf(value)
+        const response = exchange.responseOf(value)
         seen = { value: value, response }
         return response
       })
@@ -126,11 +158,11 @@ export const aroundCall = (
     error instanceof CallError ? error : call.failed(error, "deadline")
   )
   return Effect.flatMap(within, (response): Effect.Effect<unknown, CallError, unknown> => {
-    if (seen !== undefined && response === seen.response) return Effect.succeed(call.exchange.valueOf(seen.value))
-    const dropped = seen === undefined ? Effect.void : call.exchange.dropped(seen.value)
+    if (seen !== undefined && response === seen.response) return Effect.succeed(exchange.valueOf(seen.value))
+    const dropped = seen === undefined ? Effect.void : exchange.dropped(seen.value)
     return Effect.andThen(
       dropped,
-      Effect.mapError(call.exchange.made(call, response), (reason) => call.failed(reason, "not-retryable"))
+      Effect.mapError(made(response), (reason) => call.failed(reason, "not-retryable"))
     )
   })
 }

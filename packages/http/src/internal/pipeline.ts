@@ -245,7 +245,8 @@ export class Call
   private throughCallStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
     const { callLayers } = this.runtime
     if (callLayers === undefined) return this.throughStages(request)
-    return aroundCall(this, callLayers, request, (request) => {
+    const made = (response: CallLayer.Response) => this.exchange.made(this, response)
+    return aroundCall(this, callLayers, request, this.exchange, made, (request) => {
       // a layer that asks again has another turn
       this.rounds = 0
       return this.throughStages(request)

@@ -1,0 +1,2 @@
+export * as SharedCircuitBreaker from "./SharedCircuitBreaker.ts"
+export * as SharedRateLimit from "./SharedRateLimit.ts"

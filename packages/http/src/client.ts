@@ -1,0 +1,3 @@
+export * as HttpClientTransport from "./HttpClientTransport.ts"
+export * as ResilientClient from "./ResilientClient.ts"
+export * as UpstreamClient from "./UpstreamClient.ts"

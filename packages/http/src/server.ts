@@ -1,0 +1,1 @@
+export * as RequestEdge from "./RequestEdge.ts"
