@@ -369,7 +369,7 @@ const refusal = (shared: Shared, why: Denial | "store", cost: number, waitMillis
  * ```ts
  * import { Effect } from "effect"
  * import { RateLimiter } from "effect/persistence"
- * import { SharedRateLimit } from "holdfast"
+ * import { SharedRateLimit } from "holdfast/shared"
  *
  * const program = Effect.gen(function*() {
  *   const limiter = yield* SharedRateLimit.make({ key: "payments", limit: 100 })
