@@ -625,23 +625,19 @@ describe("OTLP receiver", () => {
     {
       exporter: "Effect, JSON",
       contentType: "application/json",
-      make: effectExporter(Otlp.layerJson),
-      list: ["a", "b"]
+      make: effectExporter(Otlp.layerJson)
     },
     {
       exporter: "Effect, protobuf",
       contentType: "application/x-protobuf",
-      make: effectExporter(Otlp.layerProtobuf),
-      list: ["a", "b"]
+      make: effectExporter(Otlp.layerProtobuf)
     },
     {
       exporter: "the OpenTelemetry SDK",
       contentType: "application/json",
-      make: sdkExporter,
-      // Effect's bridge to the SDK writes a list as text.
-      list: `[\n  "a",\n  "b"\n]`
+      make: sdkExporter
     }
-  ])("decodes spans of $exporter", ({ contentType, list, make }) =>
+  ])("decodes spans of $exporter", ({ contentType, make }) =>
     Effect.gen(function* () {
       const receiver = yield* OtlpReceiver.start
       yield* Effect.provide(program, make(receiver))
@@ -661,7 +657,7 @@ describe("OTLP receiver", () => {
         negative: -7,
         broken: 0.5,
         yes: true,
-        list
+        list: ["a", "b"]
       })
       assert.isTrue(outer.startTimeUnixNano <= inner.startTimeUnixNano)
       assert.isTrue(inner.endTimeUnixNano <= outer.endTimeUnixNano)

@@ -441,7 +441,7 @@ layer(TestUpstream.layer, { excludeTestServices: true })("transport", (it) => {
         const payments = yield* calling(listener, { transport: { connections: 1 } })
         const stream = Stream.make(new Uint8Array(10)).pipe(Stream.concat(Stream.fail("the file is gone")))
         const error = yield* failure(payments.put("/", { stream }))
-        assert.deepStrictEqual([error.attempts, error.reason._tag], [1, "TransportFailed"])
+        assert.deepStrictEqual([error.attempts, error.reason._tag], [1, "RequestEncodeFailed"])
         const { requests } = yield* upstream.awaitNoOpenConnections(listener)
         assert.isTrue(requests.every(({ body }) => !body.complete))
       })
