@@ -287,7 +287,7 @@ describe("connections", () => {
       const reason = yield* failure(send(origin, post))
       assert.deepInclude(reason, { _tag: "ConnectionReset", unprocessed: true })
       assert.strictEqual(Outcome.fromReason(reason).retryable, true)
-      assert.strictEqual(streams, 21)
+      assert.strictEqual(streams, 257)
     })
   )
 

@@ -52,10 +52,11 @@ const policyOf = ({ how }: Case) =>
 
 const upload = new Uint8Array(200_000).fill(120)
 
-const requestOf = ({ asked }: Case): Request.RequestOptions => {
+const requestOf = ({ asked, coding }: Case): Request.RequestOptions => {
   switch (asked) {
     case "GET":
-      return {}
+      // a part of a body is given to those who ask for it
+      return coding === "gzip in 206" ? { headers: { range: "bytes=0-" } } : {}
     case "POST":
       return { text: "a small one" }
     case "POST of 200 KB":

@@ -721,12 +721,12 @@ const noHead: ResponseHead = responseHead(0, {})
 const unknown = (): Reason.TransportReason => new Reason.TransportFailed({ endpoint: "", phase: "connect" })
 
 /**
- * So often an exchange goes from a connection that did nothing with it to another, unasked and unpaid. A server that restarts, or a proxy
- * before several that do, costs two or three. One that refuses more in a row takes nothing, and whether to go on is for the policy to
- * say, which waits between attempts and has a budget for them. It is as many as it takes for the last of a burst at a server that answers
- * one call on each of its connections.
+ * So often an exchange goes from a connection that did nothing with it to another, unasked and unpaid. A server that restarts costs two or
+ * three; one that answers one call on each of its connections, as nginx with `keepalive_requests 1`, costs the last of a burst as many as
+ * there were before it. A server that refuses more than this takes nothing. Whether to go on is for the policy to say, which waits between
+ * attempts and has a budget for them.
  */
-const mostMoves = 20
+const mostMoves = 256
 
 /** After so many exchanges without an answer a connection that carries many counts as silent. */
 const silentAfter = 3
