@@ -152,7 +152,7 @@ describe("connections", () => {
         )
       )
       // the first few show what the server does; before, most failed
-      assert.isAtMost(failed, 20)
+      assert.isAtMost(failed, 60)
     })
   )
 
