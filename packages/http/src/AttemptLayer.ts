@@ -8,7 +8,8 @@
  * no stage either: an attempt that a circuit or a limit refuses never gets to it, and what it takes counts as the attempt's time.
  *
  * **Gotchas**: layers run in the order in which they are written, the first outermost, so that the last one sees what is sent. A request
- * that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. {@link Next} may be called
+ * that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. Headers, path and body may be
+ * changed; the origin and the method stay, because the stages and the retry have judged by them. {@link Next} may be called
  * again, for one more try within the attempt; what the call before opened is released then, and a body that can be sent once must not be
  * sent twice ({@link Attempt.isReplayable}).
  *

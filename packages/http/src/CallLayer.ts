@@ -7,8 +7,8 @@
  * **What it is not**: a place for what must be new at every attempt, which is `AttemptLayer`. Nor a stage: it has no mode and no snapshot.
  *
  * **Gotchas**: layers run in the order in which they are written, the first outermost. They are within the call's deadline. The body of an
- * answer that its caller streams is not in memory, and `body` is `undefined` then: such a layer can pass it on, or answer with a body of
- * its own.
+ * answer that its caller streams is not in memory, and `body` is `undefined` then: such a response is given on as it is, or another one
+ * with a body in its place. A copy of it without a body is a defect, because the stream would be lost.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -68,6 +68,14 @@ export interface Request {
 }
 
 /**
+ * What a layer may change of a request. The body stays as it is: it is encoded, and what may be sent again is known of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Onward = Pick<Request, "headers" | "path">
+
+/**
  * The call, as a layer sees it.
  *
  * @category models
@@ -101,8 +109,9 @@ export interface Response {
 }
 
 /**
- * What stands around each call. It may change the headers and the path of the request, give another response than `next` did, which is
- * then decoded as any other, call `next` not at all or again, or fail: with the error that `next` gave, or with a reason of its own.
+ * What stands around each call. It may change the headers and the path of the request, and call `next` once, again or not at all. What it
+ * gives is a response of `next`, or one of its own with a body, which is decoded like any other. It may fail with the error that
+ * `next` gave, or with a reason of its own.
  *
  * @category models
  * @since 0.1.0
@@ -112,7 +121,7 @@ export interface CallLayer {
   readonly name: string
   readonly around: (
     call: Call,
-    next: (request: Request) => Effect.Effect<Response, CallError>
+    next: (request: Onward) => Effect.Effect<Response, CallError>
   ) => Effect.Effect<Response, CallError | Reason>
 }
 

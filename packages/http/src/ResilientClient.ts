@@ -188,6 +188,7 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
         observer: undefined,
         callLayers: undefined,
         attemptLayers: undefined,
+        layersShown: [],
         live: { policy, stages, endpoint: endpointStages(policy, stages.budget) }
       }
     }

@@ -62,6 +62,7 @@ import type * as CallLayer from "./CallLayer.ts"
 import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { whoAsks } from "./internal/asking.ts"
+import { shownOf } from "./internal/layers.ts"
 import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/live.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/encodeRequest.ts"
@@ -312,6 +313,7 @@ export const make = <const O extends LayeredOptions>(
       observer: combined(yield* CallObserver.all),
       callLayers,
       attemptLayers,
+      layersShown: shownOf(callLayers, attemptLayers),
       live: startLive(options.policy ?? HttpPolicy.standard())
     }
     const upstream = makeUpstream(runtime, options.version)

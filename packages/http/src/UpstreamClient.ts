@@ -140,7 +140,7 @@ const absolute = (
 
 /** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
 const pathOf = (origin: string, request: HttpClientRequest.HttpClientRequest): string | Issue => {
-  const wrong = wrongTarget(request.url)
+  const wrong = wrongUrl(request.url)
   if (wrong !== undefined) return { path: "url", issue: wrong }
   const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
   if (url === undefined) return { path: "url", issue: "must be a path, or an absolute http or https URL" }
@@ -154,7 +154,7 @@ const pathOf = (origin: string, request: HttpClientRequest.HttpClientRequest): s
 }
 
 /** What of a URL is another place than the one that was written: an id that a program fills in may be any text. */
-const wrongTarget = (absolute: string): string | undefined => {
+const wrongUrl = (absolute: string): string | undefined => {
   if (/[\\\p{Cc}]/u.test(absolute)) return "has a backslash or a control character, which URLs take for something else"
   return hasDotSegment(absolute.replace(/^[^:]*:\/*[^/?#]*/, ""))
     ? "has a segment . or .., with which it would leave its place; write the path that is meant"

@@ -1,4 +1,4 @@
-import { Context, Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Schema, SchemaGetter, Stream } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
@@ -247,6 +247,43 @@ describe("a layer around attempts", () => {
   )
 })
 
+const changing = (change: Partial<Transport.Request>): Partial<Upstream.Options> => ({
+  attempt: [AttemptLayer.mapRequest("changing", ({ request }) => Effect.succeed({ ...request, ...change }))]
+})
+
+const elsewhere = (path: string): Partial<Upstream.Options> => ({
+  call: [{ name: "elsewhere", around: ({ request }, next) => next({ ...request, path }) }]
+})
+
+describe("what a layer makes of a request", () => {
+  it.effect.each([
+    ["path", changing({ path: "/a b" })],
+    ["path", changing({ path: "/a\r\nx: y" })],
+    ["path", changing({ path: "/na\u00efve" })],
+    ["path", changing({ path: "items" })],
+    ["path", changing({ path: "/v1/../admin" })],
+    ["path", elsewhere("/a b")],
+    ["path", elsewhere("items#1")],
+    ["origin", changing({ origin: "https://elsewhere.internal" })],
+    ["method", changing({ method: "POST" })],
+    ["headers.content-length", changing({ body: "four", headers: { "content-length": "5" } })]
+  ] as const)("is refused before anything is touched where it is no request of the upstream: %s", ([place, options]) =>
+    upstream(
+      { "*": [ok] },
+      { retry: {}, breaker: { trip: [CircuitBreaker.consecutiveFailures(1)] } },
+      options
+    )((api) =>
+      Effect.gen(function* () {
+        for (let call = 0; call < 2; call++) {
+          const error = yield* Effect.flip(api.get("/items"))
+          assert.deepInclude(error.reason, { _tag: "RequestEncodeFailed", path: place })
+        }
+        assert.strictEqual((yield* ScriptedTransport.seen).requests.length, 0)
+      })
+    )
+  )
+})
+
 const caching = (): CallLayer.CallLayer => {
   const known = new Map<string, CallLayer.Response>()
   return {
@@ -336,6 +373,72 @@ describe("a layer around a call", () => {
       )
     }
   )
+
+  it.effect.each(["whole", "streamed", "client"] as const)(
+    "may ask twice, and give either answer to a %s call",
+    (kind) =>
+      Effect.gen(function* () {
+        const answers = { "*": [status(200, { body: "first" }), status(200, { body: "second" })] }
+        for (const [given, text] of ["first", "second"].entries()) {
+          const twice: CallLayer.CallLayer = {
+            name: "twice",
+            around: ({ request }, next) =>
+              Effect.flatMap(next(request), (first) =>
+                Effect.map(next(request), (second) => (given === 0 ? first : second))
+              )
+          }
+          const asked = upstream(answers, { bulkhead: { maxConcurrent: 2, maxQueue: 0 } }, { call: [twice] })
+          yield* asked((api) => Effect.map(kinds[kind](api), (got) => assert.strictEqual(got, text)))
+        }
+      })
+  )
+
+  it.effect("cannot give a copy of a streamed answer, which would be without its body", () => {
+    const tagging: CallLayer.CallLayer = {
+      name: "tagging",
+      around: ({ request }, next) =>
+        Effect.map(next(request), (response) => ({ ...response, headers: { ...response.headers, "x-tag": "1" } }))
+    }
+    return upstream(
+      { "*": [ok] },
+      {},
+      { call: [tagging] }
+    )((api) =>
+      Effect.gen(function* () {
+        // what is in memory can be copied
+        assert.strictEqual((yield* api.get("/items")).headers["x-tag"], "1")
+        const exit = yield* Effect.exit(kinds.streamed(api))
+        assert.include(
+          Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+          "a layer around GET /items gave a response"
+        )
+      })
+    )
+  })
+
+  it.effect("is within the deadline with the decoding of its own answer, too", () => {
+    const own: CallLayer.CallLayer = {
+      name: "own",
+      around: () => Effect.succeed({ status: 200, headers: {}, body: new TextEncoder().encode("{}") })
+    }
+    const Endless = Schema.Unknown.pipe(
+      Schema.decodeTo(Schema.Unknown, {
+        decode: SchemaGetter.transformEffect(() => Effect.never),
+        encode: SchemaGetter.passthrough()
+      })
+    )
+    return upstream(
+      { "*": [ok] },
+      { deadline: "2 seconds" },
+      { call: [own] }
+    )((api) =>
+      Effect.gen(function* () {
+        const late = yield* fork(Effect.flip(api.get("/items", { decode: Endless })))
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual((yield* Fiber.join(late)).reason._tag, "DeadlineExceeded")
+      })
+    )
+  })
 
   it.effect("refuses with a reason of its own, before anything is touched", () => {
     const gate: CallLayer.CallLayer = {

@@ -217,14 +217,6 @@ class ClientExchange implements Exchange {
     return { status: step.status, headers: step.headers, setCookies: step.response.setCookies, body: bytes }
   }
 
-  valueOf(given: unknown): unknown {
-    return given
-  }
-
-  dropped(given: unknown): Effect.Effect<void> {
-    return this.#discarded((given as Answered).body)
-  }
-
   made(call: Call, made: CallLayer.Response): Attempt {
     return Effect.sync((): Answered => {
       const body = this.#bodyOf(call)

@@ -5,11 +5,10 @@ import type * as Schema from "effect/Schema"
 import * as Redaction from "../Redaction.ts"
 import * as RequestIdentity from "../RequestIdentity.ts"
 import type { ParamsOf, RequestOptions } from "../Request.ts"
-import type * as Transport from "../Transport.ts"
 import { putHeaders, wrongHeader, wrongLength } from "./headerRules.ts"
 import { fillPath, isIssue, type Issue, queryString, withQuery } from "./pathTemplate.ts"
 import { isIdempotent } from "./replay.ts"
-import { makeBody, type RequestBody } from "./requestBody.ts"
+import { bytesOf, makeBody, type RequestBody } from "./requestBody.ts"
 import { isTracing } from "./spans.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
@@ -172,10 +171,3 @@ export const plainHeaders = (
   Object.entries(given).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, Redacted.isRedacted(value) ? Redacted.value(value) : value] as const]
   )
-
-/** Bytes of a body; `undefined` for a stream, which nobody has counted. */
-const bytesOf = (body: Transport.Body | undefined): number | undefined => {
-  if (body === undefined) return 0
-  if (typeof body === "string") return new TextEncoder().encode(body).length
-  return body instanceof Uint8Array ? body.length : undefined
-}

@@ -13,8 +13,9 @@ import type * as AttemptLayer from "../AttemptLayer.ts"
 import type * as CallLayer from "../CallLayer.ts"
 import type * as Transport from "../Transport.ts"
 import type { Encoded } from "./encodeRequest.ts"
-import { wrongHeader } from "./headerRules.ts"
-import type { Issue } from "./pathTemplate.ts"
+import { wrongHeader, wrongLength } from "./headerRules.ts"
+import { type Issue, wrongTarget } from "./pathTemplate.ts"
+import { bytesOf } from "./requestBody.ts"
 import type { Runtime } from "./runtime.ts"
 
 /** The call that layers stand around. */
@@ -35,13 +36,20 @@ export interface Layered {
 }
 
 /** What a call gives, as layers see it. */
-export interface Given {
+export interface Seen {
   readonly responseOf: (given: unknown) => CallLayer.Response
-  /** What the caller gets of it, where a layer has let it through. */
-  readonly valueOf: (given: unknown) => unknown
-  /** Releases it, where a layer has put another response in its place. */
-  readonly dropped: (given: unknown) => Effect.Effect<void>
+  /** What the caller gets of it; what the call gives where it is left out. */
+  readonly answerOf?: ((given: unknown) => unknown) | undefined
 }
+
+/** What spans show of the layers: their names, put together once. */
+export const shownOf = (
+  calls: ReadonlyArray<CallLayer.CallLayer> | undefined,
+  attempts: ReadonlyArray<AttemptLayer.AttemptLayer> | undefined
+): Runtime["layersShown"] =>
+  Object.entries({ "holdfast.call_layers": calls, "holdfast.attempt_layers": attempts }).flatMap(([key, layers]) =>
+    layers === undefined ? [] : [[key, layers.map(({ name }) => name).join(", ")] as const]
+  )
 
 /** Sends a request of an attempt, and reads the response whole. */
 export const send = (call: Layered, request: Transport.Request): Effect.Effect<Transport.Response, Reason.Reason> => {
@@ -83,11 +91,11 @@ const through = <A extends AttemptLayer.Head>(
   // another origin has other credentials
   if (request.origin !== call.origin) return send(request)
   let tries = 0
-  const checked: AttemptLayer.Next<A> = (request) => {
-    const wrong = wrongRequest(request)
-    if (wrong !== undefined) return Effect.fail(wrong)
+  const checked: AttemptLayer.Next<A> = (changed) => {
+    const wrong = wrongAttempt(changed, request)
+    if (wrong !== undefined) return Effect.fail(stackless(() => new Reason.RequestEncodeFailed(wrong)))
     if (tries++ > 0) call.onTriedAgain()
-    return send(request)
+    return send(changed)
   }
   const from = (index: number): AttemptLayer.Next<A> => {
     const layer = layers[index]
@@ -101,19 +109,24 @@ const through = <A extends AttemptLayer.Head>(
   return Effect.suspend(() => from(0)(request))
 }
 
-/** What layers have made of a request may be none: it is looked at like the caller's own. */
-const wrongRequest = ({ headers }: Transport.Request): Reason.RequestEncodeFailed | undefined => {
-  for (const name of Object.keys(headers)) {
-    const wrong = wrongHeader(name, headers[name] ?? "")
-    if (wrong !== undefined) return stackless(() => new Reason.RequestEncodeFailed(wrong))
+/** What a layer has made of a request may be none: it is looked at like the caller's own, before anything is touched. */
+const wrongRequest = ({ headers, path }: CallLayer.Onward): Issue | undefined => {
+  for (const [name, value] of Object.entries(headers)) {
+    const wrong = wrongHeader(name, value)
+    if (wrong !== undefined) return wrong
   }
-  return undefined
+  return wrongTarget(path)
 }
 
-/** A value that a call gives, with the response that it was made of. */
-interface Seen {
-  readonly value: unknown
-  readonly response: CallLayer.Response
+const wrongAttempt = (changed: Transport.Request, request: Transport.Request): Issue | undefined => {
+  if (changed.origin !== request.origin) {
+    return { path: "origin", issue: `must stay ${request.origin}; what is elsewhere is another upstream` }
+  }
+  if (changed.method !== request.method) {
+    return { path: "method", issue: `must stay ${request.method}: whether a request may be sent again is judged by it` }
+  }
+  const declared = changed.headers["content-length"]
+  return wrongRequest(changed) ?? (declared === undefined ? undefined : wrongLength(declared, bytesOf(changed.body)))
 }
 
 /** Runs a call through the layers around it. */
@@ -121,24 +134,21 @@ export const aroundCall = (
   call: Layered,
   layers: ReadonlyArray<CallLayer.CallLayer>,
   encoded: Encoded,
-  exchange: Given,
+  exchange: Seen,
   /** What the caller gets of a response that a layer has made. */
   made: (response: CallLayer.Response) => Effect.Effect<unknown, Reason.Reason, unknown>,
   run: (request: Encoded) => Effect.Effect<unknown, CallError, unknown>
 ): Effect.Effect<unknown, CallError, unknown> => {
   const { deadline, method, operation, requestId, upstream } = call
-  let seen: Seen | undefined
-  const innermost = (request: CallLayer.Request): Effect.Effect<CallLayer.Response, CallError> =>
+  // a layer may ask more than once, and give any of the responses that it was given
+  const seen = new Map<CallLayer.Response, unknown>()
+  const innermost = ({ headers, path }: CallLayer.Onward): Effect.Effect<CallLayer.Response, CallError> =>
     Effect.suspend(() => {
-      const headers = { ...request.headers }
-      for (const [name, value] of Object.entries(headers)) {
-        const wrong = wrongHeader(name, value)
-        if (wrong !== undefined) return call.notEncoded(wrong)
-      }
-      const given = run({ ...encoded, path: request.path, headers })
-      return Effect.map(given, (value) => {
-        const response = exchange.responseOf(value)
-        seen = { value: value, response }
+      const wrong = wrongRequest({ headers, path })
+      if (wrong !== undefined) return call.notEncoded(wrong)
+      return Effect.map(run({ ...encoded, path, headers: { ...headers } }), (given) => {
+        const response = exchange.responseOf(given)
+        seen.set(response, given)
         return response
       })
       // what a call needs is in the context of its caller, in whose fiber the layers run
@@ -146,23 +156,31 @@ export const aroundCall = (
   const from = (index: number): typeof innermost => {
     const layer = layers[index]
     if (layer === undefined) return innermost
-    return (request) =>
-      Effect.mapError(
+    return ({ headers, path }) => {
+      const request = { path, headers, body: encoded.body.body }
+      return Effect.mapError(
         layer.around({ upstream, operation, method, requestId, request, deadline }, from(index + 1)),
         (error) => (error instanceof CallError ? error : call.failed(error, "not-retryable"))
       )
+    }
   }
-  const { body, headers, path } = encoded
-  const answered = Effect.suspend(() => from(0)({ path, headers, body: body.body }))
-  const within = Effect.mapError(AttemptTimeout.bounded(answered, Infinity, deadline, call.startMillis), (error) =>
-    error instanceof CallError ? error : call.failed(error, "deadline")
+  const answer = (response: CallLayer.Response): Effect.Effect<unknown, CallError | Reason.Reason, unknown> => {
+    if (seen.has(response)) {
+      const given = seen.get(response)
+      return Effect.succeed(exchange.answerOf === undefined ? given : exchange.answerOf(given))
+    }
+    return response.body === undefined ? Effect.die(new TypeError(bodiless(call))) : made(response)
+  }
+  const answered = Effect.flatMap(
+    Effect.suspend(() => from(0)(encoded)),
+    answer
   )
-  return Effect.flatMap(within, (response): Effect.Effect<unknown, CallError, unknown> => {
-    if (seen !== undefined && response === seen.response) return Effect.succeed(exchange.valueOf(seen.value))
-    const dropped = seen === undefined ? Effect.void : exchange.dropped(seen.value)
-    return Effect.andThen(
-      dropped,
-      Effect.mapError(made(response), (reason) => call.failed(reason, "not-retryable"))
-    )
+  return Effect.mapError(AttemptTimeout.bounded(answered, Infinity, deadline, call.startMillis), (error) => {
+    if (error instanceof CallError) return error
+    return call.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
   })
 }
+
+const bodiless = ({ operation, upstream }: Layered): string =>
+  `${upstream}: a layer around ${operation} gave a response of its own without a body; give on what next gave, unchanged ` +
+  "where its body is streamed, or give a body: new Uint8Array(0) for none"

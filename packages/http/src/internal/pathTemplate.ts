@@ -43,6 +43,18 @@ const refused = (character: string): string => {
   }
 }
 
+/** What is wrong with a target, encoded, as it would go on the wire: it is not a template, and nothing of it is filled in any more. */
+export const wrongTarget = (target: string): Issue | undefined => {
+  if (!target.startsWith("/")) return { path: "path", issue: "must begin with a slash" }
+  const [character] = ambiguous.exec(target) ?? []
+  if (character !== undefined) return { path: "path", issue: refused(character.charAt(0)) }
+  if (hasDotSegment(target))
+    return { path: "path", issue: "has a segment . or .., with which it would leave its place" }
+  return /^[\x21-\x7e]*$/.test(target)
+    ? undefined
+    : { path: "path", issue: "has text that is not percent-encoded; write it as encodeURIComponent does" }
+}
+
 /** RFC 3986 §3.3 and §3.4: what a path and a query hold as it is. All else is percent-encoded, as UTF-8. */
 const encodedText = (text: string): string => text.replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]/gu, encodeURIComponent)
 

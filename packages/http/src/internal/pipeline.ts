@@ -29,7 +29,7 @@ import { type Encoded, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "./follow.ts"
 import { type Guarded, guarded, type Refusal } from "./guard.ts"
-import { aroundCall } from "./layers.ts"
+import * as Layers from "./layers.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
@@ -39,12 +39,13 @@ import type { CallPolicy, RedirectPolicy } from "./policyModel.ts"
 import { withBaggage, withTrace } from "./propagation.ts"
 import type { Hop } from "./redirects.ts"
 import { isCallersAffair, judged, mayRepeat } from "./replay.ts"
+import { bytesOf } from "./requestBody.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "./spanEvents.ts"
 import * as Spans from "./spans.ts"
 import type { EndpointStages } from "./stages.ts"
-import { bytesOf, heardAttempt, WatchedAttempt } from "./watchedAttempt.ts"
+import { heardAttempt, WatchedAttempt } from "./watchedAttempt.ts"
 
 const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
 
@@ -72,7 +73,7 @@ export const askedOf = (method: string, template: string, given: Given): Asked =
  * What one kind of call does that the others don't: how its request is made, and what an attempt gives. The engine is given one for
  * each call, and whatever it knows of the kind it asks here.
  */
-export interface Exchange {
+export interface Exchange extends Layers.Seen {
   /** Whether equal reads may have one answer. One that can be read once is no answer for two. */
   readonly isShareable: boolean
   /** Whether a success outlives the call: the exchange tells when it has ended, and ends the spans. */
@@ -86,12 +87,6 @@ export interface Exchange {
     headers: { readonly [name: string]: string },
     attempt: WatchedAttempt | undefined
   ) => Attempt
-  /** What a call layer sees of what the call gives. */
-  readonly responseOf: (given: unknown) => CallLayer.Response
-  /** What the caller gets of it, where a layer has let it through. */
-  readonly valueOf: (given: unknown) => unknown
-  /** Releases it, where a layer has put another response in its place. */
-  readonly dropped: (given: unknown) => Effect.Effect<void>
   /** What the caller gets of a response that a layer has made. */
   readonly made: (call: Call, response: CallLayer.Response) => Attempt
   /** What a call below came to that failed for this reason, after attempts of its own. */
@@ -194,7 +189,7 @@ export class Call
 
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
     this.span = span
-    if (span !== undefined) tellLayers(span, this.runtime)
+    if (span !== undefined) for (const [name, value] of this.runtime.layersShown) span.attribute(name, value)
     const run = this.runtime.observer === undefined ? this.asked() : this.heard()
     return this.runtime.annotatesLogs ? annotated(this, run) : run
   }
@@ -246,7 +241,7 @@ export class Call
     const { callLayers } = this.runtime
     if (callLayers === undefined) return this.throughStages(request)
     const made = (response: CallLayer.Response) => this.exchange.made(this, response)
-    return aroundCall(this, callLayers, request, this.exchange, made, (request) => {
+    return Layers.aroundCall(this, callLayers, request, this.exchange, made, (request) => {
       // a layer that asks again has another turn
       this.rounds = 0
       return this.throughStages(request)
@@ -660,14 +655,6 @@ export class Call
 
 /** Who hears nothing. */
 const nobody: Partial<Observer> = {}
-
-/** Who stands around the call and its attempts. */
-const tellLayers = (span: Tracer.Span, { attemptLayers, callLayers }: Runtime): void => {
-  if (callLayers !== undefined) span.attribute("holdfast.call_layers", callLayers.map(({ name }) => name).join(", "))
-  if (attemptLayers !== undefined) {
-    span.attribute("holdfast.attempt_layers", attemptLayers.map(({ name }) => name).join(", "))
-  }
-}
 
 const noStatus: ReadonlyArray<number> = []
 

@@ -19,6 +19,15 @@ export interface RequestBody {
   readonly callers?: CallersStream
 }
 
+const encoder = new TextEncoder()
+
+/** Bytes of a body; `undefined` for a stream, which nobody has counted. */
+export const bytesOf = (body: Transport.Body | undefined): number | undefined => {
+  if (body === undefined) return 0
+  if (typeof body === "string") return encoder.encode(body).length
+  return body instanceof Uint8Array ? body.length : undefined
+}
+
 const always = (): boolean => true
 
 const none: RequestBody = { body: undefined, contentType: undefined, replayable: always }

@@ -40,6 +40,8 @@ export interface Runtime {
   /** What stands around each call, and around each attempt; `undefined` for nothing. */
   readonly callLayers: ReadonlyArray<CallLayer> | undefined
   readonly attemptLayers: ReadonlyArray<AttemptLayer> | undefined
+  /** Their names, as attributes of spans. */
+  readonly layersShown: ReadonlyArray<readonly [name: string, value: string]>
   /** What a reload replaces, all at once: a call keeps the one that it began with. */
   live: Live
 }

@@ -124,14 +124,6 @@ class StreamedExchange implements Exchange {
     return { status, headers, setCookies, body: undefined }
   }
 
-  valueOf(given: unknown): unknown {
-    return given
-  }
-
-  dropped(given: unknown): Effect.Effect<void> {
-    return this.#discarded(given as OpenBody)
-  }
-
   made(call: Call, response: CallLayer.Response): Attempt {
     return Effect.suspend(() => {
       const { body: bytes = noBytes, headers, setCookies, status, trailers } = response

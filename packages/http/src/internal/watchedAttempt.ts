@@ -148,12 +148,3 @@ const endOf = <E>(
     responseBytes
   }
 }
-
-const encoder = new TextEncoder()
-
-/** How long a body is, where that is known. */
-export const bytesOf = (body: Transport.Body | undefined): number | undefined => {
-  if (body === undefined) return 0
-  if (typeof body === "string") return encoder.encode(body).length
-  return body instanceof Uint8Array ? body.length : undefined
-}

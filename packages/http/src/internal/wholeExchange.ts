@@ -103,8 +103,7 @@ const whole: Exchange = {
   attempt,
   // with layers, `answered` gives nothing else
   responseOf: (given) => (given as Seen).response,
-  valueOf: (given) => (given as Seen).value,
-  dropped: () => Effect.void,
+  answerOf: (given) => (given as Seen).value,
   made: (call, response) => {
     const { fiber, given, runtime } = call
     return answer(runtime, runtime.endpoint, fiber, given, asWhole(response), 0, call.asksForPart())
