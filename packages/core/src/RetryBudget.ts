@@ -143,6 +143,8 @@ interface PayingCall {
   /** Retries of it that count as in flight. */
   retries: number
   readonly outer: PayingCall | undefined
+  /** What goes on behind it pays for nothing any more. */
+  isOver: boolean
 }
 
 const CurrentCall = Context.Reference<PayingCall | undefined>("@holdfast/core/RetryBudget/CurrentCall", {
@@ -151,7 +153,7 @@ const CurrentCall = Context.Reference<PayingCall | undefined>("@holdfast/core/Re
 
 const callOf = (budget: RetryBudget, innermost: PayingCall | undefined): PayingCall | undefined => {
   let call = innermost
-  while (call !== undefined && call.budget !== budget) call = call.outer
+  while (call !== undefined && (call.budget !== budget || call.isOver)) call = call.outer
   return call
 }
 
@@ -203,7 +205,7 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
     run: (self) =>
       Effect.withFiber((fiber) => {
         let isStarted = false
-        const call: PayingCall = { budget, retries: 0, outer: fiber.getRef(CurrentCall) }
+        const call: PayingCall = { budget, retries: 0, outer: fiber.getRef(CurrentCall), isOver: false }
         return Effect.onExitPrimitive(
           Effect.suspend(() => {
             budget.callStarted(Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock)))
@@ -211,6 +213,7 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
             return Effect.provideService(self, CurrentCall, call)
           }),
           () => {
+            call.isOver = true
             for (; call.retries > 0; call.retries--) budget.retryEnded()
             if (isStarted) budget.callEnded()
             return undefined
@@ -222,7 +225,11 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
     callEnded: () => State.callEnded(state),
     tryRetry: (nowMillis, cause) => {
       if (mode === "off") return true
-      const allowed = State.tryWithdraw(state, nowMillis, Math.round(costs[cause] * 1000))
+      const cost: number | undefined = costs[cause]
+      if (cost === undefined) {
+        throw new TypeError(`RetryBudget: cause must be one of ${Object.keys(costs).join(", ")}, got ${String(cause)}`)
+      }
+      const allowed = State.tryWithdraw(state, nowMillis, Math.round(cost * 1000))
       if (allowed) granted++
       else refused++
       if (isHeard()) {
@@ -340,11 +347,12 @@ export const paidFrom: {
           })
         return (now: number, input: Input) =>
           Effect.suspend(() => {
-            if (paying !== undefined) {
+            // the call has given back what it had, if it is over
+            if (paying !== undefined && !paying.isOver) {
               paying.retries--
               budget.retryEnded()
-              paying = undefined
             }
+            paying = undefined
             return Effect.flatMap(step(now, input), (recurrence) => paid(input, recurrence))
           })
       })

@@ -10,8 +10,8 @@
  * **Gotchas**: layers run in the order in which they are written, the first outermost, so that the last one sees what is sent. A request
  * that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. Headers, path and body may be
  * changed; the origin and the method stay, because the stages and the retry have judged by them. {@link Next} may be called
- * again, for one more try within the attempt; what the call before opened is released then, and a body that can be sent once must not be
- * sent twice ({@link Attempt.isReplayable}).
+ * again, for one more try within the attempt: the response before is released then, and a body that can be sent once must not be sent
+ * twice ({@link Attempt.isReplayable}). Behind a try that may have been applied, no failure of the attempt says that nothing was.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -85,8 +85,13 @@ export type Next<A extends Head> = (request: Transport.Request) => Effect.Effect
  * @since 0.1.0
  */
 export interface AttemptLayer {
-  /** Shown on the spans of attempts. */
+  /** Shown on the span of the call. */
   readonly name: string
+  /**
+   * Whether what it does may depend on who calls. Callers of an upstream with such a layer share no answer by `singleFlight`: the
+   * token of one would fetch what another is given. Say `false` of a layer that does the same for all. Default `true`.
+   */
+  readonly perCaller?: boolean | undefined
   readonly around: <A extends Head>(attempt: Attempt, next: Next<A>) => Effect.Effect<A, Reason>
 }
 

@@ -8,7 +8,8 @@
  *
  * **Gotchas**: layers run in the order in which they are written, the first outermost. They are within the call's deadline. The body of an
  * answer that its caller streams is not in memory, and `body` is `undefined` then: such a response is given on as it is, or another one
- * with a body in its place. A copy of it without a body is a defect, because the stream would be lost.
+ * with a body in its place. A copy of it without a body is a defect, because the stream would be lost. Calls of `next` take turns, also
+ * where a layer makes them at once. They end with the call: what goes on in the background is a call of its own.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -24,7 +25,10 @@
  *       const found = known.get(`${operation} ${request.path}`)
  *       if (found !== undefined) return Effect.succeed(found)
  *       return Effect.tap(next(request), (response) =>
- *         Effect.sync(() => void known.set(`${operation} ${request.path}`, response))
+ *         Effect.sync(() => {
+ *           // what is streamed is not in memory
+ *           if (response.body !== undefined) known.set(`${operation} ${request.path}`, response)
+ *         })
  *       )
  *     }
  *   }

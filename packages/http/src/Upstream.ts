@@ -62,7 +62,7 @@ import type * as CallLayer from "./CallLayer.ts"
 import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { whoAsks } from "./internal/asking.ts"
-import { shownOf } from "./internal/layers.ts"
+import { built, shownOf } from "./internal/declaredLayers.ts"
 import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/live.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/encodeRequest.ts"
@@ -290,8 +290,8 @@ export const make = <const O extends LayeredOptions>(
   const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
   const propagateTags = tagNames(`Upstream ${name}`, "propagateTags", options.propagateTags ?? [])
   const made = Effect.gen(function* () {
-    const callLayers = yield* builtAll(options.call)
-    const attemptLayers = yield* builtAll(options.attempt)
+    const callLayers = yield* built(name, "call", options.call)
+    const attemptLayers = yield* built(name, "attempt", options.attempt)
     const runtime: Runtime = {
       name,
       transport: yield* Transport.Transport,
@@ -325,14 +325,6 @@ export const make = <const O extends LayeredOptions>(
   return made as Effect.Effect<Upstream, LayerErrors<O>, Transport.Transport | Scope.Scope | LayerNeeds<O>>
 }
 
-/** Layers, those that are made by an effect made. */
-const builtAll = <L extends { readonly name: string }>(
-  declared: ReadonlyArray<L | Effect.Effect<L, unknown, unknown>> | undefined
-): Effect.Effect<ReadonlyArray<L> | undefined, unknown, unknown> =>
-  declared === undefined || declared.length === 0
-    ? Effect.succeed(undefined)
-    : Effect.forEach(declared, (layer) => (Effect.isEffect(layer) ? layer : Effect.succeed(layer)))
-
 type LayersOf<O extends Pick<LayeredOptions, "attempt" | "call">> =
   | NonNullable<O["attempt"]>[number]
   | NonNullable<O["call"]>[number]
@@ -344,7 +336,7 @@ type LayersOf<O extends Pick<LayeredOptions, "attempt" | "call">> =
  * @since 0.1.0
  */
 export type LayerErrors<O extends Pick<LayeredOptions, "attempt" | "call">> =
-  LayersOf<O> extends infer L ? (L extends Effect.Effect<infer _A, infer E, infer _R> ? E : never) : never
+  LayersOf<O> extends infer L ? (L extends Effect.Effect<infer _A, infer E, infer _R> ? Known<E> : never) : never
 
 /**
  * What the layers of an upstream need.
@@ -355,9 +347,12 @@ export type LayerErrors<O extends Pick<LayeredOptions, "attempt" | "call">> =
 export type LayerNeeds<O extends Pick<LayeredOptions, "attempt" | "call">> =
   LayersOf<O> extends infer L
     ? L extends Effect.Effect<infer _A, infer _E, infer R>
-      ? Exclude<R, Scope.Scope>
+      ? Exclude<Known<R>, Scope.Scope>
       : never
     : never
+
+/** Of a declaration without layers nothing is known, and nothing is needed. */
+type Known<A> = unknown extends A ? never : A
 
 const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream => {
   const method = (verb: string): Method =>
@@ -485,9 +480,9 @@ export const Service =
   <Self>() =>
   <
     const Name extends string,
-    Base extends string | URL | undefined = undefined,
-    const Calls extends ReadonlyArray<CallLayer.Declared> = readonly [],
-    const Attempts extends ReadonlyArray<AttemptLayer.Declared> = readonly []
+    Base extends string | URL | undefined,
+    const Calls extends ReadonlyArray<CallLayer.Declared>,
+    const Attempts extends ReadonlyArray<AttemptLayer.Declared>
   >(
     name: Name,
     // only what decides the types is a parameter: where all of it were one, a misspelt option would be an option more

@@ -214,6 +214,7 @@ describe("a layer around attempts", () => {
   })
 
   class Vault extends Context.Service<Vault, { readonly token: string }>()("test/Vault") {}
+  class Clerk extends Context.Service<Clerk, object>()("test/Clerk") {}
   class Sealed extends Schema.TaggedError<Sealed>()("Sealed", {}) {}
 
   it.effect("says in the type of the upstream's layer what it needs, and how it may fail to be made", () =>
@@ -225,9 +226,14 @@ describe("a layer around attempts", () => {
       })
       class Stock extends Upstream.Service<Stock>()("stock", {
         baseUrl: "https://stock.internal",
-        attempt: [numbered(), bearer]
+        // written in place, with types that the declaration gives
+        attempt: [numbered(), bearer, { name: "inline", around: ({ request }, next) => next(request) }],
+        call: [Effect.map(Clerk, () => ({ name: "made", around: ({ request }, next) => next(request) }))]
       }) {}
-      const layer: Layer.Layer<Stock, Sealed, Transport.Transport | Vault> = Stock.layer
+      class Plain extends Upstream.Service<Plain>()("plain", { baseUrl: "https://plain.internal" }) {}
+      const plain: Layer.Layer<Plain, never, Transport.Transport> = Plain.layer
+      assert.isDefined(plain)
+      const layer: Layer.Layer<Stock, Sealed, Transport.Transport | Vault | Clerk> = Stock.layer
       const program = Effect.andThen(
         Stock.use((stock) => stock.get("/items")),
         sentHeaders("authorization")
@@ -236,7 +242,7 @@ describe("a layer around attempts", () => {
         program.pipe(
           Effect.provide(
             layer.pipe(
-              Layer.provide(Layer.succeed(Vault, { token })),
+              Layer.provide([Layer.succeed(Vault, { token }), Layer.succeed(Clerk, {})]),
               Layer.provideMerge(ScriptedTransport.layer({ "*": [ok] }))
             )
           )
@@ -291,7 +297,11 @@ const caching = (): CallLayer.CallLayer => {
     around: ({ operation, request }, next) => {
       const found = known.get(operation)
       if (found !== undefined) return Effect.succeed(found)
-      return Effect.tap(next(request), (response) => Effect.sync(() => void known.set(operation, response)))
+      return Effect.tap(next(request), (response) =>
+        Effect.sync(() => {
+          if (response.body !== undefined) known.set(operation, response)
+        })
+      )
     }
   }
 }

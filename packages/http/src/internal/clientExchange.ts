@@ -30,7 +30,7 @@ import { type Attempt, Call, type Exchange } from "./pipeline.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
 import { statusReason } from "./statusReason.ts"
-import { asWhole } from "./wholeExchange.ts"
+import { asWhole, layerOf } from "./wholeExchange.ts"
 import type { WatchedAttempt } from "./watchedAttempt.ts"
 
 /** A program's request, and how it is sent. */
@@ -119,8 +119,8 @@ class ClientExchange implements Exchange {
   readonly #bodies = new Set<OpenBody>()
   /** The responses whose status was a failure, by their reasons: of two attempts at once, either may be the call's. */
   readonly #failed = new Map<Reason.Reason, Answered>()
-  /** The error that an error response stands for which is given as it is. */
-  #gaveUp: (() => CallError) | undefined
+  /** The error response that the call gives as it is, and the error that it stands for. */
+  #gaveUp: { readonly answered: Answered; readonly error: () => CallError } | undefined
 
   constructor(executing: Executing) {
     this.#executing = executing
@@ -218,11 +218,16 @@ class ClientExchange implements Exchange {
   }
 
   made(call: Call, made: CallLayer.Response): Attempt {
-    return Effect.sync((): Answered => {
+    return Effect.suspend(() => {
       const body = this.#bodyOf(call)
       const response = asWhole(made)
+      if (made.status >= 400 && this.#executing.failOnStatus) {
+        return Effect.fail(statusReason(layerOf(call), response, call.clock.currentTimeMillisUnsafe(), 0))
+      }
       const step = { status: made.status, headers: made.headers, response, scope: body.scope }
-      return { step, request: call.wireRequest(0, {}, call.policy.limits, undefined), bytes: response.body, body }
+      const request = call.wireRequest(0, {}, call.policy.limits, undefined)
+      const answered: Answered = { step, request, bytes: response.body, body }
+      return Effect.succeed(answered)
     })
   }
 
@@ -244,13 +249,16 @@ class ClientExchange implements Exchange {
         Effect.suspend(() => Effect.fail(call.failed(reason, stopped)))
       )
     }
-    this.#gaveUp = () => call.failed(reason, stopped)
+    this.#gaveUp = { answered, error: () => call.failed(reason, stopped) }
     return Effect.succeed(answered)
   }
 
   /** A response that is an error is none to the code above, but it is one of the upstream. */
   endedAs(exit: Exit.Exit<unknown, CallError>): Exit.Exit<unknown, CallError> {
-    return this.#gaveUp === undefined || Exit.isFailure(exit) ? exit : Exit.fail(this.#gaveUp())
+    const gaveUp = this.#gaveUp
+    // a layer may have put another response in its place
+    const isGiven = gaveUp !== undefined && Exit.isSuccess(exit) && exit.value === gaveUp.answered
+    return isGiven ? Exit.fail(gaveUp.error()) : exit
   }
 
   /** Ends what every attempt but the winner's has opened. */

@@ -29,7 +29,7 @@ import { type Encoded, type Given, requestIdOf } from "./encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "./follow.ts"
 import { type Guarded, guarded, type Refusal } from "./guard.ts"
-import * as Layers from "./layers.ts"
+import { aroundCall, type Seen } from "./callLayers.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
 import { pace } from "./pace.ts"
@@ -73,7 +73,7 @@ export const askedOf = (method: string, template: string, given: Given): Asked =
  * What one kind of call does that the others don't: how its request is made, and what an attempt gives. The engine is given one for
  * each call, and whatever it knows of the kind it asks here.
  */
-export interface Exchange extends Layers.Seen {
+export interface Exchange extends Seen {
   /** Whether equal reads may have one answer. One that can be read once is no answer for two. */
   readonly isShareable: boolean
   /** Whether a success outlives the call: the exchange tells when it has ended, and ends the spans. */
@@ -148,6 +148,8 @@ export class Call
   /** What the attempts before failed with, and what a stage on this side said last. */
   private made: AttemptsMade | undefined = undefined
   private refused: Reason.Reason | undefined = undefined
+  /** What a layer's part in a failure was: it had sent something that may have been applied, or it failed before anything was sent. */
+  private layersPart: Map<Reason.Reason, "doubt" | "unsent"> | undefined = undefined
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   request: Encoded | undefined = undefined
@@ -241,7 +243,7 @@ export class Call
     const { callLayers } = this.runtime
     if (callLayers === undefined) return this.throughStages(request)
     const made = (response: CallLayer.Response) => this.exchange.made(this, response)
-    return Layers.aroundCall(this, callLayers, request, this.exchange, made, (request) => {
+    return aroundCall(this, callLayers, request, this.exchange, made, (request) => {
       // a layer that asks again has another turn
       this.rounds = 0
       return this.throughStages(request)
@@ -260,6 +262,8 @@ export class Call
   ): Effect.Effect<unknown, CallError, unknown> {
     const flights = this.live.stages.singleFlight
     if (flights === undefined || !this.policy.singleFlight || !this.exchange.isShareable) return run()
+    // a layer may say to the upstream who calls, and one caller's answer is not another's
+    if (this.runtime.attemptLayers?.some(({ perCaller }) => perCaller !== false) === true) return run()
     if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run()
     // a run has the policy's time, and each who waits for it his own: who has little must not end it for the others
     this.deadline = Deadline.tighten(undefined, this.startMillis, deadlineMillis(this.policy))
@@ -382,8 +386,8 @@ export class Call
     const { classify, name: upstream } = this.runtime
     const by = { upstream, classify, refusals: this.policy.retry?.refusals, isFresh: this.isFresh }
     const usual = judged(reason, by)
-    const outcome: Outcome.Failure =
-      this.exchange.beneath?.(reason)?.applied === "maybe" ? { ...usual, applied: "maybe" } : usual
+    const isDoubtful = this.layersPart?.get(reason) === "doubt" || this.exchange.beneath?.(reason)?.applied === "maybe"
+    const outcome: Outcome.Failure = isDoubtful ? { ...usual, applied: "maybe" } : usual
     this.judged = { reason, outcome }
     return outcome
   }
@@ -437,7 +441,9 @@ export class Call
   outcomeOf(exit: Exit.Exit<unknown, Reason.Reason>): Outcome.Outcome {
     if (Exit.isSuccess(exit)) return Outcome.success
     const reason = failureOf(exit)
-    return reason === undefined || isCallersAffair(reason) ? Outcome.ignored : this.classify(reason)
+    if (reason === undefined || isCallersAffair(reason)) return Outcome.ignored
+    // the upstream was not asked, and cannot be to blame
+    return this.layersPart?.get(reason) === "unsent" ? Outcome.ignored : this.classify(reason)
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
@@ -454,6 +460,13 @@ export class Call
   /** An attempt layer sends once more within its attempt. */
   onTriedAgain(): void {
     if (this.span !== undefined) SpanEvents.triedAgain(this.span, this.nowNanos())
+  }
+
+  /** A layer was in the way of an attempt that failed. */
+  onLayersPart(reason: Reason.Reason, part: "doubt" | "unsent"): void {
+    this.layersPart ??= new Map()
+    this.layersPart.set(reason, part)
+    if (this.judged?.reason === reason) this.judged = undefined
   }
 
   onCircuit(state: CircuitBreaker.Phase): void {

@@ -21,7 +21,7 @@ import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
 import { statusReason } from "./statusReason.ts"
 import type { WatchedAttempt } from "./watchedAttempt.ts"
-import { answered, asWhole } from "./wholeExchange.ts"
+import { answered, asWhole, layerOf } from "./wholeExchange.ts"
 
 /** A request whose answer is streamed, its types forgotten. */
 export type GivenStreamed = Omit<Given, "decode"> & { readonly maxBytes?: number | undefined }
@@ -127,15 +127,14 @@ class StreamedExchange implements Exchange {
   made(call: Call, response: CallLayer.Response): Attempt {
     return Effect.suspend(() => {
       const { body: bytes = noBytes, headers, setCookies, status, trailers } = response
-      const { endpoint } = call.runtime
       if (!isAnswer(status, call.given.expectedStatus)) {
         const now = call.clock.currentTimeMillisUnsafe()
-        return Effect.fail(statusReason(endpoint, asWhole(response), now, 0))
+        return Effect.fail(statusReason(layerOf(call), asWhole(response), now, 0))
       }
       const body = new OpenBody(this.#caller(call))
       this.#bodies.add(body)
       const stream = bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)
-      body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint }, undefined)
+      body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint: layerOf(call) }, undefined)
       return Effect.succeed(body)
     })
   }

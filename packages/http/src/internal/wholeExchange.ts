@@ -7,7 +7,7 @@ import * as Transport from "../Transport.ts"
 import { answer } from "./answer.ts"
 import { encodeRequest, type Given } from "./encodeRequest.ts"
 import { askedOf, type Attempt, Call, type Exchange } from "./pipeline.ts"
-import { send } from "./layers.ts"
+import { send } from "./attemptLayers.ts"
 import type { RedirectPolicy } from "./policyModel.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "./spans.ts"
@@ -84,6 +84,9 @@ class Seen {
   }
 }
 
+/** Who answered, where it was not the upstream. */
+export const layerOf = ({ upstream }: Call): string => `a layer of ${upstream}`
+
 /** A response of a layer, as a transport would have given it. */
 export const asWhole = ({ body, headers, setCookies, status, trailers }: CallLayer.Response): Transport.Response => ({
   status,
@@ -106,6 +109,6 @@ const whole: Exchange = {
   answerOf: (given) => (given as Seen).value,
   made: (call, response) => {
     const { fiber, given, runtime } = call
-    return answer(runtime, runtime.endpoint, fiber, given, asWhole(response), 0, call.asksForPart())
+    return answer(runtime, layerOf(call), fiber, given, asWhole(response), 0, call.asksForPart())
   }
 }
