@@ -14,121 +14,121 @@ export interface Explanation {
 
 export const explanations: ReadonlyArray<Explanation> = [
   {
-    file: "packages/core/src/internal/backoffDelay.ts",
+    file: "packages/core/src/internal/retry/backoffDelay.ts",
     line: "for (let step = 0; step < retry && current < shape.capMillis; step++) {",
     mutants: [["current < shape.capMillis", "(current <= shape.capMillis)"]],
     why: "One step more past the cap is cut to the cap by whoever asked."
   },
   {
-    file: "packages/core/src/internal/circuitState.ts",
+    file: "packages/core/src/internal/circuit/circuitState.ts",
     line: 'export const unwatched: Permit = { _tag: "Permit", isProbe: false, generation: -1 }',
     mutants: [["1", "2"]],
     why: "Any number below 0 is no generation."
   },
   {
-    file: "packages/core/src/internal/circuitState.ts",
+    file: "packages/core/src/internal/circuit/circuitState.ts",
     line: "return passed > 0 ? state.at + passed : state.at",
     mutants: [["passed > 0", "(passed >= 0)"]],
     why: "Adding nothing is leaving as it is."
   },
   {
-    file: "packages/core/src/internal/circuitState.ts",
+    file: "packages/core/src/internal/circuit/circuitState.ts",
     line: "return state.permit",
     mutants: [["return state.permit", ";"]],
     why: "It falls through to the case `ForcedClosed`, which gives the same."
   },
   {
-    file: "packages/core/src/internal/circuitState.ts",
+    file: "packages/core/src/internal/circuit/circuitState.ts",
     line: "return lease(state, at)",
     mutants: [["return lease(state, at)", ";"]],
     why: "It falls through to the case `HalfOpen`, which gives the same."
   },
   {
-    file: "packages/core/src/internal/circuitState.ts",
+    file: "packages/core/src/internal/circuit/circuitState.ts",
     line: "if (askedMillis > 0) state.askedUntil = Math.max(state.askedUntil, at + askedMillis)",
     mutants: [["0", "1"]],
     why: "A circuit that opens is open for a millisecond at least, asked or not."
   },
   {
-    file: "packages/core/src/internal/circuitState.ts",
+    file: "packages/core/src/internal/circuit/circuitState.ts",
     line: "return undefined",
     mutants: [["return undefined", ";"]],
     why: "It is the last case of the function, which then ends with nothing."
   },
   {
-    file: "packages/core/src/internal/circuitState.ts",
+    file: "packages/core/src/internal/circuit/circuitState.ts",
     line: "if (window === undefined) return undefined",
     mutants: [["return undefined", ";"]],
     why: "For the type: a rule with a rate has a window."
   },
   {
-    file: "packages/core/src/internal/elapsed.ts",
+    file: "packages/core/src/internal/time/elapsed.ts",
     line: "if (millis < 10) return `${Number(millis.toFixed(1))}ms`",
     mutants: [["millis < 10", "(millis <= 10)"]],
     why: "Ten milliseconds read `10ms` either way."
   },
   {
-    file: "packages/core/src/internal/exitOutcome.ts",
+    file: "packages/core/src/internal/outcome/exitOutcome.ts",
     line: "if (Result.isFailure(found)) return transient",
     mutants: [["return transient", ";"]],
     why: "Where no typed failure is found, none is of any class either, and the last line says the same; the type checker refuses it."
   },
   {
-    file: "packages/core/src/internal/hedgeState.ts",
+    file: "packages/core/src/internal/retry/hedgeState.ts",
     line: "learnedAtMillis: -Infinity",
     mutants: [["-Infinity", "(Infinity)"]],
     why: "No clock shows either, and a delay that was learned at such a time is never fresh."
   },
   {
-    file: "packages/core/src/internal/latencyHistogram.ts",
+    file: "packages/core/src/internal/time/latencyHistogram.ts",
     line: "if (micros < bucketsInOctave) return micros",
     mutants: [["micros < bucketsInOctave", "(micros <= bucketsInOctave)"]],
     why: "The formula gives 32 for 32 too."
   },
   {
-    file: "packages/core/src/internal/latencyHistogram.ts",
+    file: "packages/core/src/internal/time/latencyHistogram.ts",
     line: "if (histogram.count === 0) return",
     mutants: [["return", ";"]],
     why: "It only saves the work of clearing what is empty."
   },
   {
-    file: "packages/core/src/internal/latencyHistogram.ts",
+    file: "packages/core/src/internal/time/latencyHistogram.ts",
     line: "for (let bucket = 0; bucket < bucketCount; bucket++) {",
     mutants: [["bucket < bucketCount", "(bucket <= bucketCount)"]],
     why: "A typed array takes nothing beyond its end."
   },
   {
-    file: "packages/core/src/internal/latencyHistogram.ts",
+    file: "packages/core/src/internal/time/latencyHistogram.ts",
     line: "if (part.count === 0) return",
     mutants: [["return", ";"]],
     why: "It only saves the work of taking away nothing."
   },
   {
-    file: "packages/core/src/internal/latencyHistogram.ts",
+    file: "packages/core/src/internal/time/latencyHistogram.ts",
     line: "for (; octave < octaveCount - 1; octave++) {",
     mutants: [["1", "0"]],
     why: "The rank is used up before the last octave is passed: it is never above the count."
   },
   {
-    file: "packages/core/src/internal/latencyHistogram.ts",
+    file: "packages/core/src/internal/time/latencyHistogram.ts",
     line: "let octave = 0",
     mutants: [["0", "(-1)"]],
     why: "There is nothing in an octave before the first."
   },
   {
-    file: "packages/core/src/internal/latencyHistogram.ts",
+    file: "packages/core/src/internal/time/latencyHistogram.ts",
     line: "for (; bucket < bucketCount - 1; bucket++) {",
     mutants: [["1", "0"]],
     why: "The rank is used up before the last bucket is passed: the octaves are the sums of the buckets."
   },
   {
-    file: "packages/core/src/internal/retryDecision.ts",
+    file: "packages/core/src/internal/retry/retryDecision.ts",
     line: "const asked = wait.askedMillis ?? 0",
     mutants: [["0", "(-1)"]],
     why: "Less than nothing is asked for as little as nothing is: the longer of it and the schedule's wait counts."
   },
   {
-    file: "packages/core/src/internal/serverPace.ts",
+    file: "packages/core/src/internal/limits/serverPace.ts",
     line: "remaining: 0,",
     mutants: [
       ["0", "(-1)"],
@@ -137,7 +137,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "Read only while a word is in force, and then it was written."
   },
   {
-    file: "packages/core/src/internal/serverPace.ts",
+    file: "packages/core/src/internal/limits/serverPace.ts",
     line: "paceMillis: 0,",
     mutants: [
       ["0", "(-1)"],
@@ -146,7 +146,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "Read only while a word is in force, and then it was written."
   },
   {
-    file: "packages/core/src/internal/serverPace.ts",
+    file: "packages/core/src/internal/limits/serverPace.ts",
     line: "burst: 0,",
     mutants: [
       ["0", "(-1)"],
@@ -155,49 +155,49 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "Read only while a word is in force, and then it was written."
   },
   {
-    file: "packages/core/src/internal/throttleState.ts",
+    file: "packages/core/src/internal/limits/throttleState.ts",
     line: "slice: 0,",
     mutants: [["0", "(-1)"]],
     why: "The slice before the first is as empty as the first."
   },
   {
-    file: "packages/core/src/internal/throttleState.ts",
+    file: "packages/core/src/internal/limits/throttleState.ts",
     line: "for (let lower = level + 1; lower < levelCount; lower++) excess -= state.requestsOfLevel[lower] ?? 0",
     mutants: [["lower < levelCount", "(lower <= levelCount)"]],
     why: "No request is of a level beyond the last."
   },
   {
-    file: "packages/core/src/internal/timer.ts",
+    file: "packages/core/src/internal/time/timer.ts",
     line: "const sleep = Duration.millis(Number.isInteger(millis) ? millis : Math.floor(millis * 1000 - 1) / 1000)",
     mutants: [["1", "2"]],
     why: "It has to end a little before the instant; one microsecond or two."
   },
   {
-    file: "packages/core/src/internal/timer.ts",
+    file: "packages/core/src/internal/time/timer.ts",
     line: "if (clock === liveClock && millis <= longestMillis) return new PlatformTimer(run, millis, subject)",
     mutants: [["millis <= longestMillis", "(millis < longestMillis)"]],
     why: "The sleep of Effect's own clock is that same timer of the platform, up to the same bound."
   },
   {
-    file: "packages/core/src/internal/tokenBucket.ts",
+    file: "packages/core/src/internal/limits/tokenBucket.ts",
     line: "const found = missing > 0 ? [{ atMillis: state.latestMillis, cost: missing }] : []",
     mutants: [["missing > 0", "(missing >= 0)"]],
     why: "Whoever follows a limit from which nothing is taken has nothing taken from it."
   },
   {
-    file: "packages/core/src/internal/tokenBucket.ts",
+    file: "packages/core/src/internal/limits/tokenBucket.ts",
     line: "if (first === undefined || first.atMillis >= untilMillis) return",
     mutants: [["first.atMillis >= untilMillis", "(first.atMillis > untilMillis)"]],
     why: "Moving everyone by nothing reckons the same times again."
   },
   {
-    file: "packages/core/src/internal/window.ts",
+    file: "packages/core/src/internal/circuit/window.ts",
     line: "bucket: 0",
     mutants: [["0", "(-1)"]],
     why: "The bucket before the first is as empty as the first."
   },
   {
-    file: "packages/core/src/internal/window.ts",
+    file: "packages/core/src/internal/circuit/window.ts",
     line: "if (bucket <= window.bucket) return",
     mutants: [
       ["bucket <= window.bucket", "(bucket < window.bucket)"],
@@ -206,7 +206,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "There is no bucket to empty then; it only saves the loop, since the circuit's time does not go back."
   },
   {
-    file: "packages/core/src/internal/window.ts",
+    file: "packages/core/src/internal/circuit/window.ts",
     line: "for (let number = Math.max(window.bucket + 1, bucket - bucketCount + 1); number <= bucket; number++) {",
     mutants: [
       ["bucket - bucketCount + 1", "(bucket - bucketCount - 1)"],
@@ -215,31 +215,31 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "A bucket of the ring is emptied twice, and the second time is empty."
   },
   {
-    file: "packages/core/src/internal/window.ts",
+    file: "packages/core/src/internal/circuit/window.ts",
     line: "if (gone === undefined) continue",
     mutants: [["continue", ";"]],
     why: "For the type: there is a bucket at every index below the length of the ring."
   },
   {
-    file: "packages/core/src/internal/window.ts",
+    file: "packages/core/src/internal/circuit/window.ts",
     line: 'if (window._tag === "Count") return counts',
     mutants: [["return counts", ";"]],
     why: "A count window has no `millis`, so the loop below ends at once; the type checker refuses it."
   },
   {
-    file: "packages/core/src/internal/window.ts",
+    file: "packages/core/src/internal/circuit/window.ts",
     line: "const gone = number < 0 ? undefined : window.ring[number % bucketCount]",
     mutants: [["0", "(-1)"]],
     why: "There is nothing at an index of -1 either."
   },
   {
-    file: "packages/core/src/internal/window.ts",
+    file: "packages/core/src/internal/circuit/window.ts",
     line: "window.next = 0",
     mutants: [["window.next = 0", ";"]],
     why: "Where an empty ring begins makes no difference."
   },
   {
-    file: "packages/http/src/internal/guard.ts",
+    file: "packages/http/src/internal/call/guard.ts",
     line: "sentMillis: 0,",
     mutants: [
       ["0", "(-1)"],
@@ -248,7 +248,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "What was never sent is ignored, and of what is ignored no duration is read."
   },
   {
-    file: "packages/http/src/internal/pathTemplate.ts",
+    file: "packages/http/src/internal/request/pathTemplate.ts",
     line: "const mostParsed = 1000",
     mutants: [
       ["1000", "0"],
@@ -258,19 +258,19 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "How many templates are remembered decides what is parsed again, and not what comes of it."
   },
   {
-    file: "packages/http/src/internal/pathTemplate.ts",
+    file: "packages/http/src/internal/request/pathTemplate.ts",
     line: "if (parsed.size >= mostParsed) parsed.clear()",
     mutants: [["parsed.size >= mostParsed", "(parsed.size < mostParsed)"]],
     why: "What is forgotten is parsed again."
   },
   {
-    file: "packages/http/src/internal/pathTemplate.ts",
+    file: "packages/http/src/internal/request/pathTemplate.ts",
     line: "parsed.set(template, parts)",
     mutants: [["parsed.set(template, parts)", ";"]],
     why: "What is forgotten is parsed again."
   },
   {
-    file: "packages/http/src/internal/pathTemplate.ts",
+    file: "packages/http/src/internal/request/pathTemplate.ts",
     line: 'if (typeof value === "number" && Number.isSafeInteger(value)) return String(value)',
     mutants: [
       ['typeof value === "number"', '(typeof value !== "number")'],
@@ -279,13 +279,13 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "The short way: a whole number has nothing to encode, and nothing else is a safe integer."
   },
   {
-    file: "packages/http/src/internal/policyWords.ts",
+    file: "packages/http/src/internal/policy/policyWords.ts",
     line: "const worst = Duration.toMillis(attempt) * retry.loop.maxAttempts + (waits ?? 0)",
     mutants: [["waits ?? 0", "(waits)"]],
     why: "Where the waits are not known, nothing is said of the sum."
   },
   {
-    file: "packages/http/src/internal/statusReason.ts",
+    file: "packages/http/src/internal/response/statusReason.ts",
     line: ": status < 500",
     mutants: [
       ["status < 500", "(status <= 500)"],
@@ -294,7 +294,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "500 has a class of its own, and does not come here."
   },
   {
-    file: "packages/http/src/internal/flightKey.ts",
+    file: "packages/http/src/internal/call/flightKey.ts",
     line: "if (nameless === undefined) return 0",
     mutants: [["return 0", "return undefined"]],
     why: "In the key it is `null` then, and nothing that has a number is."
@@ -309,7 +309,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "The short way: what is kept at 1 is kept whatever its share is."
   },
   {
-    file: "packages/telemetry/src/internal/otlpProtobuf.ts",
+    file: "packages/telemetry/src/internal/otlp/otlpProtobuf.ts",
     line: "const itemBytes = 256",
     mutants: [
       ["256", "0"],
@@ -319,19 +319,19 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "How much is set aside at first; what it does not hold makes it grow."
   },
   {
-    file: "packages/telemetry/src/internal/prometheusText.ts",
+    file: "packages/telemetry/src/internal/prometheus/prometheusText.ts",
     line: "const sorted = [...this.families.values()].sort((one, other) => (one.name < other.name ? -1 : 1))",
     mutants: [["1", "2"]],
     why: "A sort looks at the sign alone."
   },
   {
-    file: "packages/telemetry/src/internal/recordedSpan.ts",
+    file: "packages/telemetry/src/internal/traces/recordedSpan.ts",
     line: 'if (typeof value === "string") return value',
     mutants: [["return value", ";"]],
     why: "A text is the text of itself."
   },
   {
-    file: "packages/telemetry/src/internal/prometheusPage.ts",
+    file: "packages/telemetry/src/internal/prometheus/prometheusPage.ts",
     line: "const charactersPerTurn = 131_072",
     mutants: [
       ["131_072", "131073"],
@@ -340,7 +340,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "Pieces of some such length; nobody waits for one character."
   },
   {
-    file: "packages/telemetry/src/internal/textTable.ts",
+    file: "packages/telemetry/src/internal/windows/textTable.ts",
     line: "const widths = columns.map((_, index) => Math.max(...lines.map((line) => line[index]?.length ?? 0)))",
     mutants: [
       ["0", "(-1)"],
@@ -349,13 +349,13 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "The title is in every column, and is not empty."
   },
   {
-    file: "packages/telemetry/src/internal/callWindows.ts",
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
     line: 'const bucket = ending === "interrupted" || ending === "refused" ? -1 : bucketOf(durationMillis)',
     mutants: [["1", "2"]],
     why: "Any number below 0 is no bucket."
   },
   {
-    file: "packages/telemetry/src/internal/durationBuckets.ts",
+    file: "packages/telemetry/src/internal/metrics/durationBuckets.ts",
     line: "for (; bucket < bucketCount - 1; bucket++) {",
     mutants: [
       ["1", "0"],
@@ -364,25 +364,25 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "The rank is used up in the last bucket at the latest: it is no more than all of them hold."
   },
   {
-    file: "packages/telemetry/src/internal/protobufWriter.ts",
+    file: "packages/telemetry/src/internal/otlp/protobufWriter.ts",
     line: "if (code > 127) return false",
     mutants: [["127", "0"]],
     why: "What is not copied by hand is encoded, and comes to the same bytes more slowly."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "rings: rings.map(({ places }) => Array.from({ length: places }, () => ({ number: -1, counters: undefined }))),",
     mutants: [["1", "2"]],
     why: "Any number below 0 is no slice."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "youngest: 0",
     mutants: [["0", "(-1)"]],
     why: "A clock that only goes forward begins at 0, so that its first slice is the youngest either way."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "const next = rings[ring + 1]?.sliceMillis ?? 0",
     mutants: [
       ["rings[ring + 1]?.sliceMillis ?? 0", "(rings[ring + 1]?.sliceMillis)"],
@@ -392,7 +392,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "For the type: what leaves the last ring goes nowhere, whatever its number there would be."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "return next / (rings[ring]?.sliceMillis ?? 1)",
     mutants: [
       ["rings[ring]?.sliceMillis ?? 1", "(rings[ring]?.sliceMillis)"],
@@ -402,7 +402,7 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "For the type: the ring that something leaves is there."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "for (let index = 0; index < from.length; index++) into[index] = (into[index] ?? 0) + (from[index] ?? 0)",
     mutants: [
       ["0", "(-1)"],
@@ -411,43 +411,43 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "A typed array takes nothing before its begin or beyond its end."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "if (place === undefined) return",
     mutants: [["return", ";"]],
     why: "For the type: a ring has a place for every number."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "if (place.number >= 0) {",
     mutants: [["0", "(-1)"]],
     why: "What was never used has nothing to hand on, and nowhere to."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "return place.number === number && place.counters !== undefined ? place.counters : takePlace(slices, 0, place, number)",
     mutants: [["place.counters !== undefined", "(place.counters === undefined)"]],
     why: "The short way: a place that belongs to the slice already is given as it is."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "for (let index = 0; index <= ring; index++) {",
     mutants: [["0", "(-1)"]],
     why: "There is no ring before the first."
   },
   {
-    file: "packages/telemetry/src/internal/timeSlices.ts",
+    file: "packages/telemetry/src/internal/windows/timeSlices.ts",
     line: "const perSlice = sliceMillis / (rings[index]?.sliceMillis ?? sliceMillis)",
     mutants: [["rings[index]?.sliceMillis ?? sliceMillis", "(rings[index]?.sliceMillis)"]],
     why: "For the type: every ring up to this one is there."
   },
   {
-    file: "packages/telemetry/src/internal/failureGroups.ts",
+    file: "packages/telemetry/src/internal/windows/failureGroups.ts",
     line: "slices: makeTimeSlices(2),",
     mutants: [["2", "3"]],
     why: "A counter more, that nobody counts with."
   },
   {
-    file: "packages/telemetry/src/internal/upstreamGauges.ts",
+    file: "packages/telemetry/src/internal/metrics/upstreamGauges.ts",
     line: "let round = 0",
     mutants: [
       ["0", "(-1)"],
@@ -456,19 +456,19 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "It only tells one round from another."
   },
   {
-    file: "packages/telemetry/src/internal/otlpDelivery.ts",
+    file: "packages/telemetry/src/internal/otlp/otlpDelivery.ts",
     line: "if (items === 0) return Effect.void",
     mutants: [["return Effect.void", "return undefined"]],
     why: "`andThen` gives what is no effect as it is, and nobody looks at it; the type checker refuses it."
   },
   {
-    file: "packages/telemetry/src/internal/otlpDelivery.ts",
+    file: "packages/telemetry/src/internal/otlp/otlpDelivery.ts",
     line: "stop()",
     mutants: [["stop()", ";"]],
     why: "Whoever waits is told of the end once more, when it is over already: nothing is left to drop or to take out, and its callback has been called."
   },
   {
-    file: "packages/telemetry/src/internal/callWindows.ts",
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
     line: "uses: 0",
     mutants: [
       ["0", "(-1)"],
@@ -477,19 +477,19 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "It only tells what was used earlier from what was used later."
   },
   {
-    file: "packages/telemetry/src/internal/callWindows.ts",
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
     line: "if (operations.size === 0 && (oldest === undefined || total.used < oldest.used)) {",
     mutants: [["total.used < oldest.used", "(total.used <= oldest.used)"]],
     why: "No two of those that are compared were used at once: an upstream is one of them only when it has no operations any more."
   },
   {
-    file: "packages/telemetry/src/internal/callWindows.ts",
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
     line: "if (oldest === undefined || used < oldest.used) oldest = { upstream, operation, used }",
     mutants: [["used < oldest.used", "(used <= oldest.used)"]],
     why: "No two of those that are compared were used at once: an upstream is one of them only when it has no operations any more."
   },
   {
-    file: "packages/telemetry/src/internal/recorder.ts",
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
     line: "if (isOwn) known.set(id, series)",
     mutants: [["known.set(id, series)", ";"]],
     why: "The short way: the table finds the one series of these labels too."

@@ -22,7 +22,7 @@ import {
   initialBackoff,
   type Jitter,
   nextBackoff
-} from "./internal/backoffDelay.ts"
+} from "./internal/retry/backoffDelay.ts"
 import * as Time from "./Time.ts"
 
 export type {

@@ -35,8 +35,8 @@
 
 import * as Schema from "effect/Schema"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
-import { elapsed } from "./internal/elapsed.ts"
-import { nothingSent } from "./internal/nothingSent.ts"
+import { elapsed } from "./internal/time/elapsed.ts"
+import { nothingSent } from "./internal/outcome/nothingSent.ts"
 import { oneLine } from "./OneLine.ts"
 import { Reason } from "./Reason.ts"
 import { RetryStopped } from "./Retry.ts"

@@ -14,7 +14,7 @@
  * @since 0.1.0
  */
 
-import type * as EntrySchema from "./internal/errorEntry.ts"
+import type * as EntrySchema from "./internal/outcome/errorEntry.ts"
 import type { Reason, Tag } from "./Reason.ts"
 
 /**

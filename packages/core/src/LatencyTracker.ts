@@ -32,7 +32,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Deadline from "./Deadline.ts"
 import * as Time from "./Time.ts"
-import * as State from "./internal/latencyHistogram.ts"
+import * as State from "./internal/time/latencyHistogram.ts"
 
 /**
  * What a tracker remembers.

@@ -16,7 +16,12 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { CallError } from "./CallError.ts"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
-import { contentType as mediaType, type Problem, type ProblemEncoded, problemSchema } from "./internal/problemSchema.ts"
+import {
+  contentType as mediaType,
+  type Problem,
+  type ProblemEncoded,
+  problemSchema
+} from "./internal/outcome/problemSchema.ts"
 import * as Nesting from "./Nesting.ts"
 
 /**

@@ -16,9 +16,9 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import { Entry } from "./internal/errorEntry.ts"
-import { nothingSent } from "./internal/nothingSent.ts"
-import { type Problem, type ProblemEncoded, problemSchema } from "./internal/problemSchema.ts"
+import { Entry } from "./internal/outcome/errorEntry.ts"
+import { nothingSent } from "./internal/outcome/nothingSent.ts"
+import { type Problem, type ProblemEncoded, problemSchema } from "./internal/outcome/problemSchema.ts"
 import * as Nesting from "./Nesting.ts"
 import { oneLine } from "./OneLine.ts"
 

@@ -1,7 +1,12 @@
 import { Arbitrary, Duration, Effect, Random, Schedule, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import * as Backoff from "../src/Backoff.ts"
-import { backoffDelayMillis, type BackoffShape, initialBackoff, nextBackoff } from "../src/internal/backoffDelay.ts"
+import {
+  backoffDelayMillis,
+  type BackoffShape,
+  initialBackoff,
+  nextBackoff
+} from "../src/internal/retry/backoffDelay.ts"
 
 const number = (minimum: number, maximum: number) =>
   Arbitrary.schema(Schema.Number.check(Schema.isBetween({ minimum, maximum })))

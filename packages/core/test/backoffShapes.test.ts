@@ -2,7 +2,7 @@ import { Arbitrary, Clock, Duration, Effect, Fiber, Random, Schedule, Schema } f
 import { assert, describe, it } from "@effect/vitest"
 import { TestClock } from "effect/testing"
 import * as Backoff from "../src/Backoff.ts"
-import { backoffDelayMillis, type BackoffShape, type Growth } from "../src/internal/backoffDelay.ts"
+import { backoffDelayMillis, type BackoffShape, type Growth } from "../src/internal/retry/backoffDelay.ts"
 
 const delays = (schedule: Schedule.Schedule<Duration.Duration>, count: number) =>
   Effect.gen(function* () {

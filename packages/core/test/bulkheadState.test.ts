@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import * as State from "../src/internal/bulkheadState.ts"
+import * as State from "../src/internal/limits/bulkheadState.ts"
 
 class Call implements State.Place<Call> {
   status: State.PlaceStatus = "left"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import * as Detail from "../src/internal/circuitDetail.ts"
-import * as State from "../src/internal/circuitState.ts"
+import * as Detail from "../src/internal/circuit/circuitDetail.ts"
+import * as State from "../src/internal/circuit/circuitState.ts"
 
 const int = (minimum: number, maximum: number) =>
   Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))

@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { isDataFirst } from "../src/internal/dataFirst.ts"
+import { isDataFirst } from "../src/internal/options/dataFirst.ts"
 
 const given = (...args: ReadonlyArray<unknown>): IArguments =>
   (function () {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
-import { elapsed } from "../src/internal/elapsed.ts"
+import { elapsed } from "../src/internal/time/elapsed.ts"
 
 describe("a measured time", () => {
   it("is read at a glance: tenths below ten milliseconds, whole ones below a second, then hundredths of seconds", () => {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Exit } from "effect"
-import { exitOutcome, outcomeOf } from "../src/internal/exitOutcome.ts"
+import { exitOutcome, outcomeOf } from "../src/internal/outcome/exitOutcome.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Reason from "../src/Reason.ts"
 

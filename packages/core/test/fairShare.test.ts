@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import * as Share from "../src/internal/fairShare.ts"
+import * as Share from "../src/internal/time/fairShare.ts"
 
 const bounds = { floorMillis: 250, unknownMillis: 3000 }
 

@@ -1,6 +1,6 @@
 import { Arbitrary, Duration, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import * as State from "../src/internal/hedgeState.ts"
+import * as State from "../src/internal/retry/hedgeState.ts"
 import * as LatencyTracker from "../src/LatencyTracker.ts"
 import * as Outcome from "../src/Outcome.ts"
 

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import * as State from "../src/internal/retryBudgetState.ts"
+import * as State from "../src/internal/retry/retryBudgetState.ts"
 
 const ttlMillis = 10_000
 

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { type AfterAttempt, stopBeforeWait, type Wait, waitOrStop } from "../src/internal/retryDecision.ts"
+import { type AfterAttempt, stopBeforeWait, type Wait, waitOrStop } from "../src/internal/retry/retryDecision.ts"
 import * as Outcome from "../src/Outcome.ts"
 
 const number = (minimum: number, maximum: number) => Schema.Number.check(Schema.isBetween({ minimum, maximum }))

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import * as State from "../src/internal/singleFlightState.ts"
+import * as State from "../src/internal/limits/singleFlightState.ts"
 
 const happening = Schema.Struct({
   event: Schema.Literals(["join", "leave", "over"]),

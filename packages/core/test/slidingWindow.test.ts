@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import * as SlidingWindow from "../src/internal/slidingWindow.ts"
+import * as SlidingWindow from "../src/internal/limits/slidingWindow.ts"
 import { at, int, kind, playOn, waitsOn } from "./support/slots.ts"
 
 const windowMillis = 1000

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import * as State from "../src/internal/throttleState.ts"
+import * as State from "../src/internal/limits/throttleState.ts"
 
 const windowMillis = 120_000
 const critical = 1

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { afterEach, vi } from "vitest"
-import { arm, disarm } from "../src/internal/timer.ts"
+import { arm, disarm } from "../src/internal/time/timer.ts"
 
 afterEach(() => void vi.unstubAllGlobals())
 

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import * as TokenBucket from "../src/internal/tokenBucket.ts"
+import * as TokenBucket from "../src/internal/limits/tokenBucket.ts"
 import { at, int, kind, playOn, waitsOn } from "./support/slots.ts"
 
 const shape = Arbitrary.all({

@@ -22,8 +22,8 @@ import type { HttpMethod } from "effect/http/HttpMethod"
 import type * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "./FailureClassifier.ts"
-import { openBody, readBody } from "./internal/clientBodies.ts"
-import { type Executed, executed } from "./internal/clientExecution.ts"
+import { openBody, readBody } from "./internal/client/clientBodies.ts"
+import { type Executed, executed } from "./internal/client/clientExecution.ts"
 import * as Transport from "./Transport.ts"
 
 const toRequest = (request: Transport.Request): HttpClientRequest.HttpClientRequest => {

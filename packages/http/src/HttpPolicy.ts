@@ -41,9 +41,9 @@ import type {
   RedirectPolicy,
   RetryOptions,
   RetryPolicy
-} from "./internal/policyModel.ts"
-import { isHeaderName, isOfConnection } from "./internal/headerRules.ts"
-import * as Words from "./internal/policyWords.ts"
+} from "./internal/policy/policyModel.ts"
+import { isHeaderName, isOfConnection } from "./internal/request/headerRules.ts"
+import * as Words from "./internal/policy/policyWords.ts"
 import type * as Transport from "./Transport.ts"
 
 export type {
@@ -61,7 +61,7 @@ export type {
   RedirectPolicy,
   RetryOptions,
   RetryPolicy
-} from "./internal/policyModel.ts"
+} from "./internal/policy/policyModel.ts"
 import * as Time from "@holdfast/core/Time"
 
 /**

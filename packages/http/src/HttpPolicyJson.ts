@@ -48,7 +48,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { HttpPolicy } from "./HttpPolicy.ts"
-import { inLines, parseText, type Problems, readPolicy, writePolicy } from "./internal/policyData.ts"
+import { inLines, parseText, type Problems, readPolicy, writePolicy } from "./internal/policy/policyData.ts"
 
 const isHttpPolicy = (value: unknown): value is HttpPolicy =>
   Predicate.hasProperty(value, "options") && Predicate.hasProperty(value, "call") && "operations" in value

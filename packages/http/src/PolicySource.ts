@@ -45,13 +45,13 @@ import * as Stream from "effect/Stream"
 import * as Text from "effect/String"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import * as HttpPolicyJson from "./HttpPolicyJson.ts"
-import { Found, inLines, type Problems, readPolicy } from "./internal/policyData.ts"
-import { type Entry, gatherPolicy } from "./internal/policyEntries.ts"
-import type { Declared } from "./internal/policyShape.ts"
+import { Found, inLines, type Problems, readPolicy } from "./internal/policy/policyData.ts"
+import { type Entry, gatherPolicy } from "./internal/policy/policyEntries.ts"
+import type { Declared } from "./internal/policy/policyShape.ts"
 import type { Upstream } from "./Upstream.ts"
 import * as Time from "@holdfast/core/Time"
 
-export type { Declared, Preset } from "./internal/policyShape.ts"
+export type { Declared, Preset } from "./internal/policy/policyShape.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // from a configuration

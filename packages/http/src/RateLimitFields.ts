@@ -27,7 +27,7 @@ import {
   partsOf,
   serverNow,
   wordedMillis
-} from "./internal/serverTime.ts"
+} from "./internal/response/serverTime.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 
 /**

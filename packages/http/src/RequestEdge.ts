@@ -18,7 +18,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
-import { identityAttributes } from "./internal/identityAttributes.ts"
+import { identityAttributes } from "./internal/watch/identityAttributes.ts"
 import * as RequestIdentity from "./RequestIdentity.ts"
 
 /**

@@ -50,9 +50,9 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as References from "effect/References"
-import { identityAttributes } from "./internal/identityAttributes.ts"
-import { randomHex } from "./internal/requestId.ts"
-import { tagNames } from "./internal/tagNames.ts"
+import { identityAttributes } from "./internal/watch/identityAttributes.ts"
+import { randomHex } from "./internal/request/requestId.ts"
+import { tagNames } from "./internal/request/tagNames.ts"
 
 /**
  * What a request is told apart by, beside its identifier: a canary, a tenant. Names in lower case.

@@ -11,7 +11,14 @@
  */
 
 import * as Duration from "effect/Duration"
-import { ageMillis, decimal, firstEpochSecond, instantMillis, partsOf, serverNow } from "./internal/serverTime.ts"
+import {
+  ageMillis,
+  decimal,
+  firstEpochSecond,
+  instantMillis,
+  partsOf,
+  serverNow
+} from "./internal/response/serverTime.ts"
 
 /**
  * The wait that the headers ask for; `undefined` when they ask for none, or in a form that nobody knows. Header names are

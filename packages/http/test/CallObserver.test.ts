@@ -11,7 +11,7 @@ import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as ResilientClient from "../src/ResilientClient.ts"
 import * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
-import { combined } from "../src/internal/observing.ts"
+import { combined } from "../src/internal/watch/observing.ts"
 import { fork, forkAll, sent, stage } from "./support/stock.ts"
 
 const { after, hang, json, pause, status, stream } = ScriptedTransport

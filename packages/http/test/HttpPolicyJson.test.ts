@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as HttpPolicyJson from "../src/HttpPolicyJson.ts"
-import { sameOptions } from "../src/internal/sameOptions.ts"
+import { sameOptions } from "../src/internal/policy/sameOptions.ts"
 import { optionsOf, SomeFigures } from "./support/somePolicy.ts"
 
 const decode = Schema.decodeUnknownSync(HttpPolicyJson.schema)

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { queryString } from "../src/internal/pathTemplate.ts"
+import { queryString } from "../src/internal/request/pathTemplate.ts"
 import * as Redaction from "../src/Redaction.ts"
 
 const canary = "c4n4ry"

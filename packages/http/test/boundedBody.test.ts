@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import { HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { discard, readBounded, readErrorBody } from "../src/internal/boundedBody.ts"
+import { discard, readBounded, readErrorBody } from "../src/internal/response/boundedBody.ts"
 
 /** A response whose body comes in these pieces, and then ends, fails or says nothing more; and whether it was left. */
 const responding = (

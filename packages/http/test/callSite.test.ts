@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type CallSite, callSite, framesOf } from "../src/internal/callSite.ts"
+import { type CallSite, callSite, framesOf } from "../src/internal/streaming/callSite.ts"
 
 /** The public function, whose callers are asked for. */
 const get = (): CallSite => callSite(get)

@@ -1,6 +1,6 @@
 import { Redacted, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { fillPath, isIssue, queryString } from "../src/internal/pathTemplate.ts"
+import { fillPath, isIssue, queryString } from "../src/internal/request/pathTemplate.ts"
 
 const loneSurrogate = "\ud800"
 

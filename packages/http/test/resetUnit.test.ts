@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { learnUnit, makeResetUnit } from "../src/internal/resetUnit.ts"
+import { learnUnit, makeResetUnit } from "../src/internal/response/resetUnit.ts"
 
 /** What is known after each of these answers: when it came, and the reset that it said. */
 const learned = (...answers: ReadonlyArray<readonly [nowMillis: number, reset: number]>) => {

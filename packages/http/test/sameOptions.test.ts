@@ -1,6 +1,6 @@
 import { Arbitrary, Duration, Effect, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { sameOptions } from "../src/internal/sameOptions.ts"
+import { sameOptions } from "../src/internal/policy/sameOptions.ts"
 
 describe("sameOptions", () => {
   it("what says the same is the same, however deep", () => {

@@ -11,7 +11,7 @@ import * as Rejection from "../src/Rejection.ts"
 import * as ResilientClient from "../src/ResilientClient.ts"
 import * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
-import { methodShown } from "../src/internal/spans.ts"
+import { methodShown } from "../src/internal/watch/spans.ts"
 import { fork, stage, upstream } from "./support/stock.ts"
 import { keeping, shown, traced } from "./support/tracing.ts"
 

@@ -1,7 +1,7 @@
 import { Duration } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import * as Reason from "@holdfast/core/Reason"
-import { statusReason } from "../src/internal/statusReason.ts"
+import { statusReason } from "../src/internal/response/statusReason.ts"
 import type * as Transport from "../src/Transport.ts"
 
 const response = (

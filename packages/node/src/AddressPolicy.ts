@@ -37,7 +37,7 @@
  */
 
 import { domainToASCII } from "node:url"
-import { groupNames, isInGroup, type SpecialGroup } from "./internal/addressGroups.ts"
+import { groupNames, isInGroup, type SpecialGroup } from "./internal/connect/addressGroups.ts"
 import {
   canonical,
   contains,
@@ -47,7 +47,7 @@ import {
   parseIp,
   parseRange,
   unmappedRange
-} from "./internal/ipRange.ts"
+} from "./internal/connect/ipRange.ts"
 
 /**
  * Addresses by what they are for.

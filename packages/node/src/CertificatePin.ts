@@ -36,7 +36,7 @@ import type { Mode } from "@holdfast/core/Mode"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
-import { factsOf, sentChain, spkiPin } from "./internal/certificateFacts.ts"
+import { factsOf, sentChain, spkiPin } from "./internal/tls/certificateFacts.ts"
 
 /**
  * Which keys are expected.

@@ -48,10 +48,10 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Deadline from "@holdfast/core/Deadline"
 import { stackless } from "@holdfast/core/Stackless"
-import type * as AddressOrder from "./internal/addressOrder.ts"
-import { distinct } from "./internal/addressOrder.ts"
-import * as Cache from "./internal/nameCache.ts"
-import * as Sources from "./internal/nameSources.ts"
+import type * as AddressOrder from "./internal/connect/addressOrder.ts"
+import { distinct } from "./internal/connect/addressOrder.ts"
+import * as Cache from "./internal/names/nameCache.ts"
+import * as Sources from "./internal/names/nameSources.ts"
 
 /**
  * An address of a host, as Node takes it: `{ address: "127.0.0.1", family: 4 }`.

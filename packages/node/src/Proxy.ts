@@ -38,9 +38,9 @@
 
 import { validateHeaderName, validateHeaderValue } from "node:http"
 import * as Redacted from "effect/Redacted"
-import { type Exemption, isExempt, loopback, parseExemption } from "./internal/exemption.ts"
+import { type Exemption, isExempt, loopback, parseExemption } from "./internal/connect/exemption.ts"
 
-export type { Exemption } from "./internal/exemption.ts"
+export type { Exemption } from "./internal/connect/exemption.ts"
 
 /**
  * Who a proxy is told that we are, by the Basic scheme (RFC 7617).

@@ -38,7 +38,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as PolicyEvents from "@holdfast/core/PolicyEvents"
 import type * as CertificatePin from "./CertificatePin.ts"
-import type { CertificateFacts } from "./internal/certificateFacts.ts"
+import type { CertificateFacts } from "./internal/tls/certificateFacts.ts"
 import {
   type CheckedMaterial,
   checkMaterial,
@@ -51,11 +51,11 @@ import {
   refusedBy,
   several,
   TlsMaterialError
-} from "./internal/tlsMaterial.ts"
+} from "./internal/tls/tlsMaterial.ts"
 
-export type { CertificateFacts } from "./internal/certificateFacts.ts"
-export { TlsMaterialError } from "./internal/tlsMaterial.ts"
-export type { Material, OnlyRoots, OwnCertificate } from "./internal/tlsMaterial.ts"
+export type { CertificateFacts } from "./internal/tls/certificateFacts.ts"
+export { TlsMaterialError } from "./internal/tls/tlsMaterial.ts"
+export type { Material, OnlyRoots, OwnCertificate } from "./internal/tls/tlsMaterial.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Where a certificate comes from

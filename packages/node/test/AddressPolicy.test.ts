@@ -3,7 +3,7 @@ import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { AddressDenied } from "@holdfast/core/Reason"
 import { AddressPolicy } from "@holdfast/node"
-import { allowedOf, deniedHost } from "../src/internal/allowedAddresses.ts"
+import { allowedOf, deniedHost } from "../src/internal/connect/allowedAddresses.ts"
 
 const { publicOnly } = AddressPolicy
 

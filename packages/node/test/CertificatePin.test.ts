@@ -6,9 +6,9 @@ import * as x509 from "@peculiar/x509"
 import { Effect, Fiber, Option, Result } from "effect"
 import { certificates } from "../../../test/support/certificates.ts"
 import * as CertificatePin from "../src/CertificatePin.ts"
-import { signedChain } from "../src/internal/certificateFacts.ts"
-import { reasonOfHandshake } from "../src/internal/secure.ts"
-import { makeTlsClient } from "../src/internal/tlsClient.ts"
+import { signedChain } from "../src/internal/tls/certificateFacts.ts"
+import { reasonOfHandshake } from "../src/internal/tls/secure.ts"
+import { makeTlsClient } from "../src/internal/tls/tlsClient.ts"
 import { aMoment, eventually, logged, plainServer, tcpTo, type TestServer, tlsServer } from "./support/tlsServer.ts"
 
 /** Two keys that nobody has. */

@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import { type AbruptPeer, closedUnused, makeAbruptPeer, restMillis, usedAgain } from "../src/internal/abruptPeer.ts"
+import {
+  type AbruptPeer,
+  closedUnused,
+  makeAbruptPeer,
+  restMillis,
+  usedAgain
+} from "../src/internal/pool/abruptPeer.ts"
 
 const int = (minimum: number, maximum: number) =>
   Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { dueWarning, makeExpiryState, thresholdMillis, warningText } from "../src/internal/certificateExpiry.ts"
+import { dueWarning, makeExpiryState, thresholdMillis, warningText } from "../src/internal/tls/certificateExpiry.ts"
 
 const day = 86_400_000
 const fortnight = 14 * day

@@ -2,7 +2,7 @@ import "reflect-metadata"
 import { X509Certificate } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import * as x509 from "@peculiar/x509"
-import { factsOf } from "../src/internal/certificateFacts.ts"
+import { factsOf } from "../src/internal/tls/certificateFacts.ts"
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
 

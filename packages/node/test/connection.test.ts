@@ -2,7 +2,7 @@ import * as http2 from "node:http2"
 import * as net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { Connection, type Protocol } from "../src/internal/connection.ts"
+import { Connection, type Protocol } from "../src/internal/pool/connection.ts"
 import { connectedTo, hearing, requestTo } from "./support/wires.ts"
 
 const live = (name: string, test: () => Effect.Effect<void, never, Scope.Scope>) =>

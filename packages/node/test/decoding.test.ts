@@ -1,8 +1,8 @@
 import * as zlib from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
-import { type Broken, type Coding, codingOf, Decoder } from "../src/internal/decoding.ts"
-import { gzipHeaderLength } from "../src/internal/gzip.ts"
+import { type Broken, type Coding, codingOf, Decoder } from "../src/internal/exchange/decoding.ts"
+import { gzipHeaderLength } from "../src/internal/exchange/gzip.ts"
 
 const coders = {
   gzip: (text: Uint8Array) => zlib.gzipSync(text),

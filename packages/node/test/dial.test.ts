@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
-import type { Address } from "../src/internal/addressOrder.ts"
-import { claim, type Connect, dial, type DialError, type DialOptions, dialUnix } from "../src/internal/dial.ts"
+import type { Address } from "../src/internal/connect/addressOrder.ts"
+import { claim, type Connect, dial, type DialError, type DialOptions, dialUnix } from "../src/internal/connect/dial.ts"
 
 const four = (address: string): Address => ({ address, family: 4 })
 const six = (address: string): Address => ({ address, family: 6 })

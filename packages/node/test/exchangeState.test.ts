@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import * as State from "../src/internal/exchangeState.ts"
+import * as State from "../src/internal/exchange/exchangeState.ts"
 
 const { act } = State
 

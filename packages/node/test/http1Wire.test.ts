@@ -1,8 +1,8 @@
 import * as net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { Http1Wire, longestMillis } from "../src/internal/http1Wire.ts"
-import { NotBegunError, type WireRequest } from "../src/internal/wire.ts"
+import { Http1Wire, longestMillis } from "../src/internal/exchange/http1Wire.ts"
+import { NotBegunError, type WireRequest } from "../src/internal/exchange/wire.ts"
 import { connectedTo, type Hearing, hearing, holdingSockets, owning, requestTo } from "./support/wires.ts"
 
 const aMoment = (millis = 30): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))

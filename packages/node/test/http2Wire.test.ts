@@ -2,14 +2,14 @@ import * as http2 from "node:http2"
 import * as net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { Http2Wire } from "../src/internal/http2Wire.ts"
+import { Http2Wire } from "../src/internal/exchange/http2Wire.ts"
 import {
   isOfStream,
   NotBegunError,
   StreamEndedError,
   UnprocessedError,
   type WireRequest
-} from "../src/internal/wire.ts"
+} from "../src/internal/exchange/wire.ts"
 import { connectedTo, type Hearing, hearing, holdingSockets, owning, requestTo } from "./support/wires.ts"
 
 type Handler = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, raw: ReadonlyArray<string>) => void

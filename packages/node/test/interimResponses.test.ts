@@ -2,7 +2,7 @@ import { Socket } from "node:net"
 import { Readable } from "node:stream"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import { interimLength, withoutInterimResponses } from "../src/internal/interimResponses.ts"
+import { interimLength, withoutInterimResponses } from "../src/internal/exchange/interimResponses.ts"
 
 const interims = [
   "HTTP/1.1 100 Continue\r\n\r\n",

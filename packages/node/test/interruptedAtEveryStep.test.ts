@@ -12,8 +12,8 @@ import { eventually } from "../../../test/support/direct.ts"
 import * as NameResolver from "../src/NameResolver.ts"
 import * as NodeTransport from "../src/NodeTransport.ts"
 import * as Proxy from "../src/Proxy.ts"
-import { connect, type Means, routeOf } from "../src/internal/connect.ts"
-import { makeTlsClient } from "../src/internal/tlsClient.ts"
+import { connect, type Means, routeOf } from "../src/internal/connect/connect.ts"
+import { makeTlsClient } from "../src/internal/tls/tlsClient.ts"
 
 /** A server on a free port, and how many connections to it are open. */
 const serving = (make: () => Server) =>

@@ -1,7 +1,7 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { type Address, distinct, interleaved, turned } from "../src/internal/addressOrder.ts"
-import * as Cache from "../src/internal/nameCache.ts"
+import { type Address, distinct, interleaved, turned } from "../src/internal/connect/addressOrder.ts"
+import * as Cache from "../src/internal/names/nameCache.ts"
 
 const happening = Schema.Struct({
   event: Schema.Literals(["ask", "ask", "ask", "answered", "missing", "failed", "overdue"]),

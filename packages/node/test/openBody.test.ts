@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
-import { OpenBody } from "../src/internal/openBody.ts"
+import { OpenBody } from "../src/internal/exchange/openBody.ts"
 
 const bytes = (...values: ReadonlyArray<number>) => Uint8Array.from(values)
 

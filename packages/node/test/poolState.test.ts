@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import * as State from "../src/internal/poolState.ts"
+import * as State from "../src/internal/pool/poolState.ts"
 
 interface Place extends State.Waiting<Place> {
   readonly name: number

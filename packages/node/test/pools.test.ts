@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Metric } from "effect"
 import type * as Transport from "@holdfast/http/Transport"
-import type { Pool, PoolFigures } from "../src/internal/pool.ts"
-import { registerPool } from "../src/internal/poolMetrics.ts"
-import { Pools } from "../src/internal/pools.ts"
+import type { Pool, PoolFigures } from "../src/internal/pool/pool.ts"
+import { registerPool } from "../src/internal/pool/poolMetrics.ts"
+import { Pools } from "../src/internal/pool/pools.ts"
 
 const figures: PoolFigures = {
   connections: 20,

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import { responseHead } from "../src/internal/responseHead.ts"
+import { responseHead } from "../src/internal/exchange/responseHead.ts"
 
 const name = Arbitrary.schema(Schema.Literals(["x-a", "x-b", "etag", "constructor", "set-cookie"]))
 const value = Arbitrary.schema(Schema.Literals(["", "one", "two, three", "a=b; path=/"]))

@@ -7,9 +7,9 @@ import * as x509 from "@peculiar/x509"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { type CertificateCase, certificateCases, certificates } from "../../../test/support/certificates.ts"
-import type { CertificateFacts } from "../src/internal/certificateFacts.ts"
-import { reasonOfHandshake, secure, type Settings } from "../src/internal/secure.ts"
-import { makeSessionCache, type SessionCache } from "../src/internal/sessionCache.ts"
+import type { CertificateFacts } from "../src/internal/tls/certificateFacts.ts"
+import { reasonOfHandshake, secure, type Settings } from "../src/internal/tls/secure.ts"
+import { makeSessionCache, type SessionCache } from "../src/internal/tls/sessionCache.ts"
 import { aMoment, eventually, plainServer, tcpTo, type TestServer, tlsServer } from "./support/tlsServer.ts"
 
 const versions = ["TLSv1.2", "TLSv1.3"] as const

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { makeSessionCache } from "../src/internal/sessionCache.ts"
+import { makeSessionCache } from "../src/internal/tls/sessionCache.ts"
 
 const session = (name: string, untilMillis = 1000) => ({ ticket: Buffer.from(name), untilMillis })
 

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { certificates } from "../../../test/support/certificates.ts"
-import { makeTlsClient } from "../src/internal/tlsClient.ts"
+import { makeTlsClient } from "../src/internal/tls/tlsClient.ts"
 import type * as Tls from "../src/Tls.ts"
 import { tcpTo, type TestServer, tlsServer } from "./support/tlsServer.ts"
 

@@ -9,7 +9,7 @@ import type { ProxyOptions, TestProxy } from "../../../test/proxy/testProxy.ts"
 import type { Certificates } from "../../../test/support/certificates.ts"
 import { certificates } from "../../../test/support/certificates.ts"
 import * as Proxy from "../src/Proxy.ts"
-import { absoluteForm, ProxyError, proxyHeaders, proxyReason, tunnel } from "../src/internal/tunnel.ts"
+import { absoluteForm, ProxyError, proxyHeaders, proxyReason, tunnel } from "../src/internal/proxy/tunnel.ts"
 
 const credentials = { username: "shop", password: "open sesame" }
 const basic = Buffer.from("shop:open sesame").toString("base64")

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { uploadOf } from "../src/internal/upload.ts"
+import { uploadOf } from "../src/internal/exchange/upload.ts"
 
 const collected = async (body: string | Uint8Array | AsyncIterable<Uint8Array>): Promise<ReadonlyArray<Uint8Array>> => {
   if (typeof body === "string" || body instanceof Uint8Array) return [Buffer.from(body)]

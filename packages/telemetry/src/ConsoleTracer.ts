@@ -23,11 +23,11 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
-import type { Leaving, OpenTrace } from "./internal/openTraces.ts"
-import { OpenTraces } from "./internal/openTraces.ts"
-import { RecordedSpan } from "./internal/recordedSpan.ts"
-import { drawTrace } from "./internal/traceText.ts"
-import { lineOf } from "./internal/traceTree.ts"
+import type { Leaving, OpenTrace } from "./internal/traces/openTraces.ts"
+import { OpenTraces } from "./internal/traces/openTraces.ts"
+import { RecordedSpan } from "./internal/traces/recordedSpan.ts"
+import { drawTrace } from "./internal/traces/traceText.ts"
+import { lineOf } from "./internal/traces/traceTree.ts"
 
 /**
  * How traces are shown.

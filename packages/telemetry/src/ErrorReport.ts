@@ -51,10 +51,10 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as State from "./internal/failureGroups.ts"
-import { type Column, markdownTable, textTable } from "./internal/textTable.ts"
-import { oneLine } from "./internal/textOfOthers.ts"
-import { totalAt, type WindowName } from "./internal/timeSlices.ts"
+import * as State from "./internal/windows/failureGroups.ts"
+import { type Column, markdownTable, textTable } from "./internal/windows/textTable.ts"
+import { oneLine } from "./internal/logs/textOfOthers.ts"
+import { totalAt, type WindowName } from "./internal/windows/timeSlices.ts"
 
 /**
  * How much is remembered.

@@ -73,11 +73,11 @@ import * as LogLevel from "effect/LogLevel"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import { elapsedText } from "./internal/elapsedText.ts"
-import { annotationsOf, eventName, logRecord, requestIdName } from "./internal/logRecord.ts"
-import { prettyLine } from "./internal/prettyLine.ts"
-import { jsonLine } from "./internal/textOfOthers.ts"
-import { isKept } from "./internal/sampling.ts"
+import { elapsedText } from "./internal/shown/elapsedText.ts"
+import { annotationsOf, eventName, logRecord, requestIdName } from "./internal/logs/logRecord.ts"
+import { prettyLine } from "./internal/logs/prettyLine.ts"
+import { jsonLine } from "./internal/logs/textOfOthers.ts"
+import { isKept } from "./internal/metrics/sampling.ts"
 
 /**
  * The events that lines of this module tell of. Other code names its own with the annotation `event.name`.

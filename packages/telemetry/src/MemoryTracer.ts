@@ -15,8 +15,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
-import { endingOf, outcomeOf, RecordedSpan, shownValue } from "./internal/recordedSpan.ts"
-import { oneLine } from "./internal/textOfOthers.ts"
+import { endingOf, outcomeOf, RecordedSpan, shownValue } from "./internal/traces/recordedSpan.ts"
+import { oneLine } from "./internal/logs/textOfOthers.ts"
 
 /**
  * How much is kept.

@@ -26,10 +26,10 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Catalogue from "./internal/catalogue.ts"
-import { makeRecorder } from "./internal/recorder.ts"
-import { makeTable } from "./internal/series.ts"
-import { makeUpstreamGauges, type UpstreamGauges } from "./internal/upstreamGauges.ts"
+import * as Catalogue from "./internal/metrics/catalogue.ts"
+import { makeRecorder } from "./internal/metrics/recorder.ts"
+import { makeTable } from "./internal/metrics/series.ts"
+import { makeUpstreamGauges, type UpstreamGauges } from "./internal/metrics/upstreamGauges.ts"
 
 /**
  * What is bounded.

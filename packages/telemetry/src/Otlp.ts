@@ -35,14 +35,14 @@ import * as OtlpLogger from "effect/observability/OtlpLogger"
 import * as OtlpMetrics from "effect/observability/OtlpMetrics"
 import { OtlpSerialization } from "effect/observability/OtlpSerialization"
 import * as OtlpTracer from "effect/observability/OtlpTracer"
-import type { DropReason } from "./internal/deliveryQueue.ts"
-import { pendingItems } from "./internal/deliveryQueue.ts"
-import type { Delivery, Settings } from "./internal/otlpDelivery.ts"
-import { makeDeliveries } from "./internal/otlpDelivery.ts"
-import * as OtlpData from "./internal/otlpData.ts"
-import * as Json from "./internal/otlpJson.ts"
-import * as Protobuf from "./internal/otlpProtobuf.ts"
-import { resourceOf } from "./internal/otlpResource.ts"
+import type { DropReason } from "./internal/otlp/deliveryQueue.ts"
+import { pendingItems } from "./internal/otlp/deliveryQueue.ts"
+import type { Delivery, Settings } from "./internal/otlp/otlpDelivery.ts"
+import { makeDeliveries } from "./internal/otlp/otlpDelivery.ts"
+import * as OtlpData from "./internal/otlp/otlpData.ts"
+import * as Json from "./internal/otlp/otlpJson.ts"
+import * as Protobuf from "./internal/otlp/otlpProtobuf.ts"
+import { resourceOf } from "./internal/otlp/otlpResource.ts"
 
 export type {
   /**
@@ -60,7 +60,7 @@ export type {
    * @since 0.1.0
    */
   DropReason
-} from "./internal/deliveryQueue.ts"
+} from "./internal/otlp/deliveryQueue.ts"
 
 /**
  * What is exported.

@@ -44,10 +44,10 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Metrics from "./Metrics.ts"
-import { catalogue } from "./internal/catalogue.ts"
-import { contentTypes, formatFor, takesGzip } from "./internal/prometheusAccept.ts"
-import { prometheusName } from "./internal/prometheusNames.ts"
-import { pagePieces, wholePage } from "./internal/prometheusPage.ts"
+import { catalogue } from "./internal/metrics/catalogue.ts"
+import { contentTypes, formatFor, takesGzip } from "./internal/prometheus/prometheusAccept.ts"
+import { prometheusName } from "./internal/prometheus/prometheusNames.ts"
+import { pagePieces, wholePage } from "./internal/prometheus/prometheusPage.ts"
 
 /**
  * Where the page is.

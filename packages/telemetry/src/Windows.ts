@@ -55,9 +55,9 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as State from "./internal/callWindows.ts"
-import { quantileMillis } from "./internal/durationBuckets.ts"
-import { type TimeSlices, totalAt, type WindowName } from "./internal/timeSlices.ts"
+import * as State from "./internal/windows/callWindows.ts"
+import { quantileMillis } from "./internal/metrics/durationBuckets.ts"
+import { type TimeSlices, totalAt, type WindowName } from "./internal/windows/timeSlices.ts"
 
 /**
  * How much is remembered.

@@ -12,7 +12,7 @@ import * as Transport from "@holdfast/http/Transport"
 import * as Upstream from "@holdfast/http/Upstream"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as Logging from "../src/Logging.ts"
-import { fractionOf } from "../src/internal/sampling.ts"
+import { fractionOf } from "../src/internal/metrics/sampling.ts"
 import { attempt, call, failed, interrupted, observers, succeeded } from "./support/synthetic.ts"
 
 const traceId = "0af7651916cd43dd8448eb211c80319c"

@@ -5,7 +5,7 @@ import * as Upstream from "@holdfast/http/Upstream"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import { Effect, Layer, Metric } from "effect"
 import * as Metrics from "../src/Metrics.ts"
-import { prometheusName } from "../src/internal/prometheusNames.ts"
+import { prometheusName } from "../src/internal/prometheus/prometheusNames.ts"
 import { attemptEnd, callEnd, callError, isolated, observed, observer, serviceUnavailable } from "./support/observed.ts"
 
 const definitions: ReadonlyArray<readonly [string, Metrics.Definition]> = Object.entries(Metrics.catalogue)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import * as Queue from "../src/internal/deliveryQueue.ts"
+import * as Queue from "../src/internal/otlp/deliveryQueue.ts"
 
 const lost = <B>(queue: Queue.DeliveryQueue<B>): number =>
   Object.values(queue.dropped).reduce((total, items) => total + items, 0)

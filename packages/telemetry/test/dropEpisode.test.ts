@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DropEpisode, quietMillis } from "../src/internal/dropEpisode.ts"
+import { DropEpisode, quietMillis } from "../src/internal/otlp/dropEpisode.ts"
 
 describe("an episode of drops", () => {
   it("begins once, however many batches are dropped and arrive in turn", () => {

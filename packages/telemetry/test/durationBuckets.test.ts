@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { bucketCount, bucketOf, quantileMillis, shownMillis } from "../src/internal/durationBuckets.ts"
+import { bucketCount, bucketOf, quantileMillis, shownMillis } from "../src/internal/metrics/durationBuckets.ts"
 
 const int = (minimum: number, maximum: number) =>
   Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { endpointLabels } from "../src/internal/endpointLabels.ts"
+import { endpointLabels } from "../src/internal/metrics/endpointLabels.ts"
 
 describe("the labels of an endpoint", () => {
   it("are the server's name, its port and the scheme, with the scheme's own port where none is written", () => {

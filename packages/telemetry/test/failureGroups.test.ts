@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { counted, type Example, type Failure, makeFailureGroups, record } from "../src/internal/failureGroups.ts"
-import { totalAt } from "../src/internal/timeSlices.ts"
+import {
+  counted,
+  type Example,
+  type Failure,
+  makeFailureGroups,
+  record
+} from "../src/internal/windows/failureGroups.ts"
+import { totalAt } from "../src/internal/windows/timeSlices.ts"
 
 /** Of a calendar: a time since 1970, and not since the test began. */
 const begin = 1_700_000_000_000

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Exit, Option } from "effect"
-import { OpenTraces } from "../src/internal/openTraces.ts"
-import { RecordedSpan } from "../src/internal/recordedSpan.ts"
+import { OpenTraces } from "../src/internal/traces/openTraces.ts"
+import { RecordedSpan } from "../src/internal/traces/recordedSpan.ts"
 
 /** Traces, spans of which begin and end by name, and what left, as `why: names of its spans`. */
 const watching = (maxTraces: number, maxSpans: number) => {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { judge } from "../src/internal/otlpAnswer.ts"
+import { judge } from "../src/internal/otlp/otlpAnswer.ts"
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 const protobuf = "application/x-protobuf"

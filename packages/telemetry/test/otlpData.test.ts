@@ -6,7 +6,7 @@ import { Upstream } from "@holdfast/http"
 import { Metrics, Otlp } from "@holdfast/telemetry"
 import { ScriptedTransport } from "@holdfast/testing"
 import { TestClock } from "effect/testing"
-import { schemaUrl, version } from "../src/internal/otlpData.ts"
+import { schemaUrl, version } from "../src/internal/otlp/otlpData.ts"
 
 const Attributes = Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.Unknown }))
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { MetricsData } from "effect/observability/OtlpMetrics"
-import { encodeMetrics } from "../src/internal/otlpJson.ts"
+import { encodeMetrics } from "../src/internal/otlp/otlpJson.ts"
 
 /** A gauge of one number. */
 const metrics = (asDouble: number): MetricsData => ({

@@ -4,7 +4,7 @@ import { HttpClient, HttpClientResponse } from "effect/http"
 import type { HttpBody } from "effect/http"
 import { Otlp, OtlpSerialization } from "effect/observability"
 import type { TraceData } from "effect/observability/OtlpTracer"
-import { encodeLogs, encodeMetrics, encodeTraces } from "../src/internal/otlpProtobuf.ts"
+import { encodeLogs, encodeMetrics, encodeTraces } from "../src/internal/otlp/otlpProtobuf.ts"
 
 const bytesOf = (body: HttpBody.HttpBody): Uint8Array => {
   if (body._tag !== "Uint8Array") throw new Error(`no bytes: ${body._tag}`)

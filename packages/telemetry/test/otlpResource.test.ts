@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Logger, Metric, Schema } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { Otlp } from "@holdfast/telemetry"
-import { readAttributes } from "../src/internal/otlpResource.ts"
+import { readAttributes } from "../src/internal/otlp/otlpResource.ts"
 
 const Exported = Schema.fromJsonString(
   Schema.Struct({

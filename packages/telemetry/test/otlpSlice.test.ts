@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import type { MetricsData } from "effect/observability/OtlpMetrics"
 import type { TraceData } from "effect/observability/OtlpTracer"
-import * as Json from "../src/internal/otlpJson.ts"
-import * as Protobuf from "../src/internal/otlpProtobuf.ts"
-import { cuts, sliceable } from "../src/internal/otlpSlice.ts"
+import * as Json from "../src/internal/otlp/otlpJson.ts"
+import * as Protobuf from "../src/internal/otlp/otlpProtobuf.ts"
+import { cuts, sliceable } from "../src/internal/otlp/otlpSlice.ts"
 
 const attributes = [{ key: "zone", value: { stringValue: "b" } }]
 const resource = { attributes, droppedAttributesCount: 0 }

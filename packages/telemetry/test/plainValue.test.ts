@@ -1,7 +1,7 @@
 import { Arbitrary, DateTime, Duration, Redacted, Schema } from "effect"
 import { Headers } from "effect/http"
 import { assert, describe, it } from "@effect/vitest"
-import { plainUnder, plainValue } from "../src/internal/plainValue.ts"
+import { plainUnder, plainValue } from "../src/internal/logs/plainValue.ts"
 
 describe("what a log line holds of a value", () => {
   it("a Redacted value is hidden wherever it is, and so is all that stands under the name of a secret", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { formatFor, takesGzip } from "../src/internal/prometheusAccept.ts"
+import { formatFor, takesGzip } from "../src/internal/prometheus/prometheusAccept.ts"
 
 describe("the format of the page", () => {
   it.each([

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { ProtobufWriter } from "../src/internal/protobufWriter.ts"
+import { ProtobufWriter } from "../src/internal/otlp/protobufWriter.ts"
 
 /** What the writer writes, written again as the specification says it, a list of bytes at a time. */
 type Bytes = ReadonlyArray<number>

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Metric } from "effect"
 import * as Reason from "@holdfast/core/Reason"
-import { makeRecorder, type RecorderOptions } from "../src/internal/recorder.ts"
-import { makeTable } from "../src/internal/series.ts"
+import { makeRecorder, type RecorderOptions } from "../src/internal/metrics/recorder.ts"
+import { makeTable } from "../src/internal/metrics/series.ts"
 import { attemptEnd, callEnd, callError, observed, serviceUnavailable, succeed } from "./support/observed.ts"
 
 /** A recorder, with a registry and clocks of its own. */

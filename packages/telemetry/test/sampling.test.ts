@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { fractionOf, isKept } from "../src/internal/sampling.ts"
+import { fractionOf, isKept } from "../src/internal/metrics/sampling.ts"
 
 describe("the share of a text", () => {
   // reckoned by another program: every process, of whatever version, is to keep the same

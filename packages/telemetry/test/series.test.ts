@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Context, Metric, Schema } from "effect"
-import { Distribution, makeTable, type Owner, Sum } from "../src/internal/series.ts"
+import { Distribution, makeTable, type Owner, Sum } from "../src/internal/metrics/series.ts"
 
 /** An owner who remembers how to leave. */
 const owning = (isBeyond = false) => {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { elapsedText } from "../src/internal/elapsedText.ts"
-import { shownMillis } from "../src/internal/shownMillis.ts"
+import { elapsedText } from "../src/internal/shown/elapsedText.ts"
+import { shownMillis } from "../src/internal/shown/shownMillis.ts"
 
 describe("a duration in a trace", () => {
   it("has as many digits as a glance needs, and never rounds up to what the next unit would say", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { shownValue } from "../src/internal/recordedSpan.ts"
+import { shownValue } from "../src/internal/traces/recordedSpan.ts"
 
 describe("the value of an attribute in a trace", () => {
   it("is text as it is, a fraction in three digits, what has parts as JSON, and all else as the language writes it", () => {

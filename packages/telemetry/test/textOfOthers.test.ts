@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import { jsonLine, oneLine } from "../src/internal/textOfOthers.ts"
+import { jsonLine, oneLine } from "../src/internal/logs/textOfOthers.ts"
 
 /** What ends a line, hides one, or turns the direction of text, from each of its ranges. */
 const unsafe = [

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Column, markdownTable, textTable } from "../src/internal/textTable.ts"
+import { type Column, markdownTable, textTable } from "../src/internal/windows/textTable.ts"
 
 const columns: ReadonlyArray<Column> = [
   { title: "upstream", align: "left" },

@@ -1,6 +1,6 @@
 import { Arbitrary, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { countersAt, makeTimeSlices, sliceCount, totalAt, type WindowName } from "../src/internal/timeSlices.ts"
+import { countersAt, makeTimeSlices, sliceCount, totalAt, type WindowName } from "../src/internal/windows/timeSlices.ts"
 
 const int = (minimum: number, maximum: number) =>
   Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Exit, Option } from "effect"
-import { RecordedSpan } from "../src/internal/recordedSpan.ts"
-import { type Line, lineOf } from "../src/internal/traceTree.ts"
+import { RecordedSpan } from "../src/internal/traces/recordedSpan.ts"
+import { type Line, lineOf } from "../src/internal/traces/traceTree.ts"
 
 const keeper = { ended: () => {} }
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Registered } from "@holdfast/http/UpstreamRegistry"
-import { UpstreamCounters } from "../src/internal/upstreamCounters.ts"
+import { UpstreamCounters } from "../src/internal/metrics/upstreamCounters.ts"
 
 const upstream = (): Registered => ({ snapshot: Effect.succeed([]) })
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Metric } from "effect"
 import type { Registered, Snapshot } from "@holdfast/http/UpstreamRegistry"
-import { makeUpstreamGauges } from "../src/internal/upstreamGauges.ts"
+import { makeUpstreamGauges } from "../src/internal/metrics/upstreamGauges.ts"
 
 const bodies = { open: 0, unread: 0, found: 0 }
 

@@ -1,6 +1,6 @@
 import * as net from "node:net"
 import { Effect, type Scope } from "effect"
-import type { WireControl, WireListener, WireOwner, WireRequest } from "../../src/internal/wire.ts"
+import type { WireControl, WireListener, WireOwner, WireRequest } from "../../src/internal/exchange/wire.ts"
 
 /** What was told of a request, in order; data is told as text, and all that comes in a row as one. */
 export type Told =

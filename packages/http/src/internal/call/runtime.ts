@@ -1,0 +1,47 @@
+import type { Failure } from "@holdfast/core/Outcome"
+import type { Reason } from "@holdfast/core/Reason"
+import type { AttemptLayer } from "../../AttemptLayer.ts"
+import type { CallLayer } from "../../CallLayer.ts"
+import type { Rejection } from "../../Rejection.ts"
+import type { Server, Transport } from "../../Transport.ts"
+import type { Live } from "./live.ts"
+import type { Observer } from "../watch/observing.ts"
+import type { Bodies } from "../streaming/openBody.ts"
+import type { Propagation } from "../request/propagation.ts"
+
+/** What the pipeline knows of an upstream. */
+export interface Runtime {
+  readonly name: string
+  readonly transport: Transport["Service"]
+  readonly origin: string
+  readonly endpoint: string
+  /** The origin, taken apart. */
+  readonly server: Server
+  /** Path of the base URL, without a slash at its end. */
+  readonly basePath: string
+  readonly headers: { readonly [name: string]: string }
+  /** Names of those whose values were declared as secrets. */
+  readonly secretHeaders: ReadonlySet<string>
+  readonly rejections: ReadonlyArray<Rejection<unknown>>
+  readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
+  readonly propagation: Propagation
+  readonly propagateRequestId: boolean
+  /** Names of the tags that the upstream is told, in lower case. */
+  readonly propagateTags: ReadonlyArray<string>
+  /** Whether what is logged inside of a call says whose it is. */
+  readonly annotatesLogs: boolean
+  readonly visibleQuery: ReadonlyArray<string>
+  /** After how long an open body that nobody reads is reported; `Infinity` for never. */
+  readonly unreadMillis: number
+  /** The bodies that callers have taken over. */
+  readonly bodies: Bodies
+  /** Who observes its calls; `undefined` for nobody. */
+  readonly observer: Observer | undefined
+  /** What stands around each call, and around each attempt; `undefined` for nothing. */
+  readonly callLayers: ReadonlyArray<CallLayer> | undefined
+  readonly attemptLayers: ReadonlyArray<AttemptLayer> | undefined
+  /** Their names, as attributes of spans. */
+  readonly layersShown: ReadonlyArray<readonly [name: string, value: string]>
+  /** What a reload replaces, all at once: a call keeps the one that it began with. */
+  live: Live
+}

@@ -1,0 +1,59 @@
+import { CallError } from "@holdfast/core/CallError"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import type { CallEnd, CallObserver, ObservedCall } from "../../CallObserver.ts"
+
+/** All who observe, as one. What none of them wants to hear is `undefined`: asking for it is all that it costs. */
+export type Observer = { readonly [Event in keyof CallObserver]-?: CallObserver[Event] | undefined }
+
+/** One observer of several; `undefined` when there are none. */
+export const combined = (observers: ReadonlyArray<CallObserver>): Observer | undefined => {
+  if (observers.length === 0) return undefined
+  return {
+    callStarted: all(observers.map((observer) => observer.callStarted?.bind(observer))),
+    callEnded: all(observers.map((observer) => observer.callEnded?.bind(observer))),
+    attemptStarted: all(observers.map((observer) => observer.attemptStarted?.bind(observer))),
+    attemptEnded: all(observers.map((observer) => observer.attemptEnded?.bind(observer))),
+    retryScheduled: all(observers.map((observer) => observer.retryScheduled?.bind(observer))),
+    refused: all(observers.map((observer) => observer.refused?.bind(observer))),
+    waited: all(observers.map((observer) => observer.waited?.bind(observer))),
+    hedgeStarted: all(observers.map((observer) => observer.hedgeStarted?.bind(observer))),
+    hedgeSettled: all(observers.map((observer) => observer.hedgeSettled?.bind(observer))),
+    joined: all(observers.map((observer) => observer.joined?.bind(observer)))
+  }
+}
+
+/** Tells every listener. What one of them throws is dropped: it can neither break the call nor keep the others from hearing. */
+const all = <What extends ReadonlyArray<unknown>>(
+  listeners: ReadonlyArray<((call: ObservedCall, ...what: What) => void) | undefined>
+): ((call: ObservedCall, ...what: What) => void) | undefined => {
+  const heard = listeners.filter((listener) => listener !== undefined)
+  if (heard.length === 0) return undefined
+  return (call, ...what) => {
+    for (const listener of heard) {
+      try {
+        listener(call, ...what)
+      } catch {
+        // an observer cannot break what it observes
+      }
+    }
+  }
+}
+
+/** How something ended. An interruption is the caller's will, whatever else went wrong under it. */
+export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): CallEnd["outcome"] =>
+  Exit.isSuccess(exit) ? "success" : Cause.hasInterrupts(exit.cause) ? "interrupted" : "failure"
+
+/** What an exit failed with; `undefined` for a success, a defect and an interruption. */
+export const failureOf = <E>(exit: Exit.Exit<unknown, E>): E | undefined => {
+  if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return undefined
+  return exit.cause.reasons.find(Cause.isFailReason)?.error
+}
+
+/** How a call ended. */
+export const callEnd = (exit: Exit.Exit<unknown, unknown>, durationMillis: number, attempts: number): CallEnd => {
+  const failure = failureOf(exit)
+  // a client may fail with errors of its own
+  const error = failure instanceof CallError ? failure : undefined
+  return { outcome: outcomeOf(exit), durationMillis, attempts, error }
+}
