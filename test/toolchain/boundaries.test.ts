@@ -146,7 +146,7 @@ describe("boundaries", () => {
       found({
         "packages/core/src/Gate.ts": `import "./internal/step.ts"\n`,
         "packages/core/src/internal/step.ts": `import "./window.ts"\n`,
-        "packages/core/src/internal/circuit/window.ts": `\nimport type { Gate } from "../Gate.ts"\n`
+        "packages/core/src/internal/window.ts": `\nimport type { Gate } from "../Gate.ts"\n`
       })
     ).toEqual(["packages/core/src/Gate.ts:1 is in an import circle: Gate.ts → step.ts → window.ts → Gate.ts"])
   })
