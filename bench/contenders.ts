@@ -169,6 +169,12 @@ export const calls: ReadonlyArray<Entry<CallContender>> = [
     title: "Holdfast: HttpPolicy.standard(), an empty layer around calls",
     floor: "fiber",
     load: async () => (await import("./call/holdfast.ts")).standardCallLayer
+  },
+  {
+    id: "holdfast-standard-endpoints",
+    title: "Holdfast: HttpPolicy.standard(), one of two endpoints chosen",
+    floor: "fiber",
+    load: async () => (await import("./call/holdfast.ts")).standardEndpoints
   }
 ]
 

@@ -1,5 +1,6 @@
 // Holdfast's pipeline over a transport in memory.
 
+import * as Endpoints from "@holdfast/http/Endpoints"
 import * as HttpPolicy from "@holdfast/http/HttpPolicy"
 import * as Transport from "@holdfast/http/Transport"
 import * as Upstream from "@holdfast/http/Upstream"
@@ -17,15 +18,20 @@ export const holdfast = (options: {
   readonly decode: boolean
   readonly spans: boolean
   readonly metrics?: boolean
-  /** Layers that change nothing. */
+  /** Layers that change nothing, and endpoints of which there is one. */
   readonly layers?: Pick<Upstream.Options, "attempt" | "call">
+  readonly endpoints?: Upstream.Options["endpoints"]
 }): EffectContender => ({
   kind: "effect",
   around: async (operation) => {
     // open to the end of the process: what is recorded into must not be taken away
     const scope = Scope.makeUnsafe()
     const orders = await Effect.runPromise(
-      Upstream.make("orders", { baseUrl: "http://in.memory", policy: options.policy, ...options.layers }).pipe(
+      Upstream.make("orders", {
+        ...(options.endpoints === undefined ? { baseUrl: "http://in.memory" } : { endpoints: options.endpoints }),
+        policy: options.policy,
+        ...options.layers
+      }).pipe(
         Effect.provideService(
           Transport.Transport,
           Transport.fromSend(() => operation)
@@ -57,6 +63,14 @@ export const standardSpansMetrics = holdfast({
   decode: false,
   spans: true,
   metrics: true
+})
+
+/** What it costs to choose between two endpoints. */
+export const standardEndpoints = holdfast({
+  policy: HttpPolicy.standard(),
+  decode: false,
+  spans: false,
+  endpoints: Endpoints.list(["http://a.in.memory", "http://b.in.memory"])
 })
 
 /** What one empty layer of each kind costs. */

@@ -213,6 +213,8 @@ export interface AdaptiveConcurrency {
   ) => Effect.Effect<A, E | ConcurrencyLimited, R>
   /** {@link run} without the effect, for a hot path: takes the monotonic time in milliseconds. */
   readonly admit: (nowMillis: number) => Permit | ConcurrencyLimited
+  /** Whether a call would be let through now. Asking changes nothing, and in `observe` all calls go. */
+  readonly hasRoom: () => boolean
   /** What the limiter holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
@@ -435,6 +437,7 @@ export const make = (options: Options = {}, living?: AdaptiveConcurrency): Adapt
     mode,
     run,
     admit,
+    hasRoom: () => mode !== "enforce" || !isFull(),
     snapshot: Effect.sync((): Snapshot => ({
       algorithm: options.algorithm ?? defaults.algorithm,
       limit: limit.current(),

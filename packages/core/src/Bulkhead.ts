@@ -180,6 +180,8 @@ export interface Bulkhead {
    * nothing ambient. A priority left out is `critical`.
    */
   readonly admit: (nowMillis: number, options?: RunOptions) => Permit | BulkheadFull
+  /** Whether a call would get a place at once. Asking changes nothing, and in `observe` all calls go. */
+  readonly hasRoom: () => boolean
   /**
    * Changes the limits of a bulkhead in use; what is left out stays. A greater one lets those in that wait; a smaller one
    * lets those finish that run. Throws a `RangeError` as `make` does.
@@ -263,6 +265,7 @@ export const make = (options: Options = {}, living?: Bulkhead): Bulkhead => {
       }
       return queueUp(shared, priority, nowMillis, given?.deadline)
     },
+    hasRoom: () => mode !== "enforce" || state.inFlight < state.limit,
     resize: (limits) => {
       const limit = whole("maxConcurrent", limits.maxConcurrent ?? state.limit, 1)
       const maxQueue = whole("maxQueue", limits.maxQueue ?? state.maxQueue, 0)

@@ -373,6 +373,11 @@ export interface CircuitBreaker {
    * with `Outcome.ignored` for a call that was given up. Gives the state that the circuit went into by it, if it did.
    */
   readonly settle: (permit: Permit, outcome: Outcome, nowMillis: number, durationMillis: number) => Phase | undefined
+  /**
+   * Whether a call would be let through at the monotonic time. Asking changes nothing, in `observe` all calls go, and what the ramp
+   * leaves to chance counts as let through.
+   */
+  readonly hasRoom: (nowMillis: number) => boolean
   /** What it holds now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
@@ -584,6 +589,7 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
     run: (self, given) => (mode === "off" ? self : guarded(breaker, self, given?.classify)),
     admit,
     settle,
+    hasRoom: (nowMillis) => mode !== "enforce" || State.hasRoom(state, nowMillis),
     events,
     forceOpen: byHand(State.forceOpen),
     forceClosed: byHand(State.forceClosed),

@@ -30,11 +30,13 @@ import * as Time from "./Time.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Options<in K, out A> {
+export interface Options<in out K, out A> {
   /** Makes the state of a key that is not there. */
   readonly create: (key: K) => A
   /** How long a key may be unused. Longer than zero and finite; default 10 minutes. */
   readonly idleTimeToLive?: Duration.Input | undefined
+  /** Keys that are kept although they are unused. Asked when some are due to be forgotten. Default: none. */
+  readonly kept?: (() => Iterable<K>) | undefined
 }
 
 /**
@@ -54,6 +56,8 @@ export const defaults = { idleTimeToLive: Duration.minutes(10) } as const
 export interface KeyedState<in out K, in out A> {
   /** The state of a key, which counts as a use of it. */
   readonly get: (key: K, nowMillis: number) => A
+  /** The state of a key if it is there, which is no use of it. */
+  readonly peek: (key: K) => A | undefined
   /** All that is there, which is no use of it. */
   readonly entries: () => ReadonlyArray<readonly [K, A]>
   /** Puts another state in the place of each, in one step. */
@@ -75,6 +79,13 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
   let young = new Map<K, A>()
   let old = new Map<K, A>()
   let bornMillis = Number.NEGATIVE_INFINITY
+  const keepOf = (forgotten: ReadonlyMap<K, A>): void => {
+    if (options.kept === undefined || forgotten.size === 0) return
+    for (const key of options.kept()) {
+      const state = forgotten.get(key)
+      if (state !== undefined && !young.has(key)) young.set(key, state)
+    }
+  }
   return {
     get: (key, nowMillis) => {
       const age = nowMillis - bornMillis
@@ -82,8 +93,11 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
         // after twice the time the young ones are idle for too long as well. Otherwise a generation is born when it was due and
         // not when the map was next used, or what is idle would live up to three times the time
         const isAllIdle = age >= 2 * idleMillis
-        old = isAllIdle ? new Map() : young
+        const [forgotten, idle] = [old, young]
+        old = isAllIdle ? new Map() : idle
         young = new Map()
+        keepOf(forgotten)
+        if (isAllIdle) keepOf(idle)
         bornMillis = isAllIdle ? nowMillis : bornMillis + idleMillis
       }
       const found = young.get(key)
@@ -93,6 +107,7 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
       young.set(key, state)
       return state
     },
+    peek: (key) => young.get(key) ?? old.get(key),
     entries: () => [...old, ...young],
     replaceAll: (replace) => {
       for (const generation of [old, young]) {

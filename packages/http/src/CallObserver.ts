@@ -69,6 +69,8 @@ export interface CallEnd {
  * @since 0.1.0
  */
 export interface AttemptEnd {
+  /** Where it went, as in a URL: `https://a.payments.internal`. */
+  readonly origin: string
   /** 0 for the first attempt, 1 for the next of whatever kind. */
   readonly resend: number
   /** Whether the hedge started it, beside one that still ran. */
@@ -103,7 +105,7 @@ export interface CallObserver {
   /** The attempt has passed every stage, and goes to the transport. */
   readonly attemptStarted?: (
     call: ObservedCall,
-    attempt: { readonly resend: number; readonly isHedge: boolean }
+    attempt: { readonly origin: string; readonly resend: number; readonly isHedge: boolean }
   ) => void
   readonly attemptEnded?: (call: ObservedCall, end: AttemptEnd) => void
   /**

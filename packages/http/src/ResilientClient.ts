@@ -58,12 +58,19 @@ import { combined, type Observer } from "./internal/watch/observing.ts"
 import type { Issue } from "./internal/request/pathTemplate.ts"
 import { isIdempotent } from "./internal/request/replay.ts"
 import type { Runtime } from "./internal/call/runtime.ts"
-import { upstreamSnapshot } from "./internal/call/live.ts"
+import { placesOf, upstreamSnapshot } from "./internal/call/live.ts"
+import { type Place, placeOf } from "./internal/call/places.ts"
 import type { Bodies } from "./internal/streaming/openBody.ts"
-import { endpointStages, type UpstreamStages, upstreamStages } from "./internal/call/stages.ts"
+import {
+  type EndpointStages,
+  endpointStages,
+  hedgeStage,
+  type UpstreamStages,
+  upstreamStages
+} from "./internal/call/stages.ts"
 import * as Redaction from "./Redaction.ts"
 import * as RequestIdentity from "./RequestIdentity.ts"
-import { endpointOf, fromSend, type Request as WireRequest, serverOf, type Transport } from "./Transport.ts"
+import { endpointOf, fromSend, type Request as WireRequest, type Transport } from "./Transport.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 
 /**
@@ -154,25 +161,24 @@ const policyFor = (options: Options): HttpPolicy.HttpPolicy => {
 
 /** What a client remembers: of its calls, and of each origin that it calls. */
 interface Origins {
+  /** Of all its calls; the hedge is of each origin where the client has no name. */
   readonly stages: UpstreamStages
   readonly bodies: Bodies
   readonly runtimes: KeyedState.KeyedState<string, Runtime>
 }
 
 const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy): Origins => {
-  const stages = upstreamStages(policy)
+  const shared = upstreamStages(policy)
   const bodies = { open: 0, unread: 0, found: 0 }
   const runtimes = KeyedState.make({
     create: (origin: string): Runtime => {
-      const isKnown = origin !== unknownOrigin
-      const endpoint = endpointNamed(origin)
+      // without a name of its own a client stands for an upstream at each origin, which is slow or fast for itself
+      const stages = name === undefined ? { ...shared, hedge: hedgeStage(policy, shared.budget) } : shared
       return {
-        name: name ?? endpoint,
+        name: name ?? endpointNamed(origin),
         // what an exchange is made with is the client's own
         transport: noTransport,
-        origin,
-        endpoint,
-        server: isKnown ? serverOf(origin) : { scheme: "http", host: unknownOrigin, port: 80 },
+        endpoints: undefined,
         basePath: "",
         headers: {},
         secretHeaders: noNames,
@@ -189,12 +195,17 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
         callLayers: undefined,
         attemptLayers: undefined,
         layersShown: [],
-        live: { policy, stages, endpoint: endpointStages(policy, stages.budget) }
+        live: { policy, stages, place: placeAt(origin, endpointStages(policy)), places: undefined }
       }
     }
   })
-  return { stages, bodies, runtimes }
+  return { stages: shared, bodies, runtimes }
 }
+
+const placeAt = (origin: string, stages: EndpointStages): Place =>
+  origin === unknownOrigin
+    ? { origin, endpoint: origin, server: { scheme: "http", host: origin, port: 80 }, stages }
+    : placeOf(origin, stages)
 
 /** What a client is like now: one upstream, or one for each origin where it has no name of its own. */
 const snapshotsOf = (
@@ -204,12 +215,18 @@ const snapshotsOf = (
 ): Effect.Effect<ReadonlyArray<UpstreamRegistry.Snapshot>> =>
   Effect.suspend(() => {
     const described = HttpPolicy.describe(policy)
-    const endpoints = runtimes.entries().map(([origin, { live }]) => ({ origin, stages: live.endpoint }))
-    const named = name === undefined ? endpoints.map((endpoint) => [endpoint]) : [endpoints]
-    return Effect.forEach(named, (endpoints) => {
-      const [first] = endpoints
-      const called = name ?? endpointNamed(first?.origin ?? unknownOrigin)
-      return upstreamSnapshot({ name: called, policy: described }, stages, bodies, endpoints)
+    const known = runtimes.entries().map(([, runtime]) => runtime)
+    const named = name === undefined ? known.map((runtime) => [runtime]) : [known]
+    return Effect.forEach(named, (runtimes) => {
+      const [first] = runtimes
+      const called = name ?? first?.name ?? unknownOrigin
+      const own = first?.live.stages ?? stages
+      return upstreamSnapshot(
+        { name: called, policy: described },
+        own,
+        bodies,
+        runtimes.flatMap(({ live }) => placesOf(live))
+      )
     })
   })
 

@@ -43,6 +43,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
@@ -63,7 +64,10 @@ import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import { whoAsks } from "./internal/streaming/asking.ts"
 import { built, shownOf } from "./internal/call/declaredLayers.ts"
-import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/call/live.ts"
+import type * as Endpoints from "./Endpoints.ts"
+import { type Live, nextLive, placesOf, startChosen, startLive, upstreamSnapshot } from "./internal/call/live.ts"
+import { type EndpointStages, noStages } from "./internal/call/stages.ts"
+import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
 import { putHeaders } from "./internal/request/headerRules.ts"
@@ -87,8 +91,10 @@ import * as Time from "@holdfast/core/Time"
  * @since 0.1.0
  */
 export interface Options {
-  /** Scheme, host, and the path that all operations begin with: `https://payments.internal/v1`. */
-  readonly baseUrl: string | URL
+  /** Scheme, host, and the path that all operations begin with: `https://payments.internal/v1`. This, or `endpoints`. */
+  readonly baseUrl?: string | URL
+  /** Several places instead of one base URL: `Endpoints.list([…])`, or another way to choose. */
+  readonly endpoints?: Endpoints.Declared<never, never>
   /** Default `HttpPolicy.standard()`. */
   readonly policy?: HttpPolicy.HttpPolicy | undefined
   /** Which of several versions this is, for the registry. */
@@ -137,10 +143,19 @@ export interface Options {
  * @category models
  * @since 0.1.0
  */
-export interface LayeredOptions extends Omit<Options, "attempt" | "call"> {
+export interface LayeredOptions extends Omit<Options, "attempt" | "call" | "endpoints"> {
+  readonly endpoints?: Endpoints.Declared
   readonly call?: ReadonlyArray<CallLayer.Declared> | undefined
   readonly attempt?: ReadonlyArray<AttemptLayer.Declared> | undefined
 }
+
+/**
+ * What says where an upstream is: one of the two, and not both.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Where = { readonly baseUrl: string | URL } | { readonly endpoints: Endpoints.Declared }
 
 /**
  * What an upstream is told besides `traceparent` and `tracestate`.
@@ -168,22 +183,32 @@ export const defaults = {
 } as const satisfies Partial<Options>
 
 /**
- * What an upstream remembers; a stage that its policy does not have is `undefined`. Those of attempts are its base URL's. A reload
- * may put others in their place: read them again after it.
+ * What the stages of the attempts at one endpoint remember; a stage that the policy does not have is `undefined`. A reload may put others
+ * in their place: read them again after it.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Stages {
-  readonly budget: RetryBudget.RetryBudget | undefined
-  readonly rateLimit: RateLimit.RateLimit | undefined
-  readonly singleFlight: SingleFlight.SingleFlight<string, unknown, CallError> | undefined
-  readonly hedge: Hedge.Hedge | undefined
+export interface AttemptStages {
   readonly breaker: CircuitBreaker.CircuitBreaker | undefined
   readonly throttle: Throttle.Throttle | undefined
   readonly bulkhead: Bulkhead.Bulkhead | undefined
   readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
   readonly attemptTimeout: AttemptTimeout.AttemptTimeout | undefined
+}
+
+/**
+ * What an upstream remembers. The stages of its attempts are those of its base URL; of an upstream that has several endpoints they are
+ * `undefined` here, and found with {@link Upstream.stagesAt}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stages extends AttemptStages {
+  readonly budget: RetryBudget.RetryBudget | undefined
+  readonly rateLimit: RateLimit.RateLimit | undefined
+  readonly singleFlight: SingleFlight.SingleFlight<string, unknown, CallError> | undefined
+  readonly hedge: Hedge.Hedge | undefined
 }
 
 /**
@@ -198,6 +223,8 @@ export interface Upstream {
   readonly policy: HttpPolicy.HttpPolicy
   /** What its stages remember, as objects: to force a circuit open, to subscribe to events. */
   readonly stages: Stages
+  /** The stages of the attempts at one origin: `https://a.payments.internal`. `undefined` if none went there of late. */
+  readonly stagesAt: (origin: string) => AttemptStages | undefined
   /** What it is like now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<UpstreamRegistry.Snapshot>
   /**
@@ -221,25 +248,60 @@ export interface Upstream {
   readonly streaming: StreamingMethods
 }
 
-const parseBaseUrl = (name: string, baseUrl: string | URL): URL => {
-  if (baseUrl === "") {
-    throw new RangeError(`Upstream ${name} has no baseUrl; give it in the declaration, in layerWith or in layerEffect`)
+/** Where an upstream is: at one place, or at several. */
+const where = (name: string, options: LayeredOptions): URL | Endpoints.Declared => {
+  const { baseUrl, endpoints } = options
+  if (endpoints !== undefined && baseUrl !== undefined) {
+    throw new RangeError(`Upstream ${name} has a baseUrl and endpoints; give one of them`)
   }
-  const url = URL.parse(String(baseUrl))
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    // what is not a URL may still hold a password, so it is not repeated
-    throw new RangeError(`Upstream ${name}: baseUrl must be an absolute http or https URL`)
-  }
-  if (url.username !== "" || url.password !== "") {
+  if (endpoints !== undefined) {
+    if (Effect.isEffect(endpoints) || isEndpoints(endpoints)) return endpoints
     throw new RangeError(
-      `Upstream ${name}: baseUrl holds credentials; send them as a header: { authorization: Redacted.make(…) }`
+      `Upstream ${name}: endpoints must be made with Endpoints.list(…), or be an object with name, basePath, list and choose, ` +
+        `got ${endpoints === null ? "null" : Array.isArray(endpoints) ? "an array" : typeof endpoints}`
     )
   }
-  if (url.search !== "" || url.hash !== "") {
-    throw new RangeError(`Upstream ${name}: baseUrl has a query or a fragment; give query values with each request`)
+  if (baseUrl === undefined || baseUrl === "") {
+    throw new RangeError(
+      `Upstream ${name} has no baseUrl and no endpoints; give one of them in the declaration, in layerWith or in layerEffect`
+    )
   }
-  return url
+  return parseBaseUrl(`Upstream ${name}: baseUrl`, baseUrl)
 }
+
+const isEndpoints = (given: unknown): given is Endpoints.Endpoints =>
+  Predicate.hasProperty(given, "choose") &&
+  Predicate.isFunction(given.choose) &&
+  Predicate.hasProperty(given, "list") &&
+  Predicate.isFunction(given.list) &&
+  Predicate.hasProperty(given, "name") &&
+  Predicate.isString(given.name) &&
+  Predicate.hasProperty(given, "basePath") &&
+  Predicate.isString(given.basePath)
+
+/** Endpoints that are checked: those that an effect has made are seen here first. */
+const checkedEndpoints = (name: string, given: unknown): Endpoints.Endpoints => {
+  if (!isEndpoints(given)) {
+    throw new RangeError(
+      `Upstream ${name}: the effect of endpoints must make an object with name, basePath, list and choose`
+    )
+  }
+  const { basePath } = given
+  if (basePath === "" || /^\/[^?#\s]*[^/?#\s]$/.test(basePath)) return given
+  throw new RangeError(
+    `Upstream ${name}: the basePath of its endpoints must be empty, or a path without a slash at its end such as /v1, ` +
+      `got ${JSON.stringify(basePath)}`
+  )
+}
+
+const severalPlaces = (
+  endpoints: Endpoints.Endpoints,
+  policy: HttpPolicy.HttpPolicy
+): Pick<Runtime, "basePath" | "endpoints" | "live"> => ({
+  endpoints,
+  basePath: endpoints.basePath,
+  live: startChosen(policy, endpoints)
+})
 
 const baseHeaders = (name: string, given: Options["headers"]): Record<string, string> => {
   const headers: Record<string, string> = {}
@@ -280,25 +342,27 @@ const propagationOf = (given: boolean | PropagationOptions): Propagation =>
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const O extends LayeredOptions>(
+export const make = <const O extends LayeredOptions & Where>(
   name: string,
   options: O
 ): Effect.Effect<Upstream, LayerErrors<O>, Transport.Transport | Scope.Scope | LayerNeeds<O>> => {
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
-  const url = parseBaseUrl(name, options.baseUrl)
+  const at = where(name, options)
   const headers = baseHeaders(name, options.headers)
   const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
   const propagateTags = tagNames(`Upstream ${name}`, "propagateTags", options.propagateTags ?? [])
   const made = Effect.gen(function* () {
     const callLayers = yield* built(name, "call", options.call)
     const attemptLayers = yield* built(name, "attempt", options.attempt)
+    const policy = options.policy ?? HttpPolicy.standard()
+    const places =
+      at instanceof URL
+        ? { endpoints: undefined, basePath: basePathOf(at), live: startLive(policy, at.origin) }
+        : severalPlaces(checkedEndpoints(name, Effect.isEffect(at) ? yield* at : at), policy)
     const runtime: Runtime = {
       name,
       transport: yield* Transport.Transport,
-      origin: url.origin,
-      endpoint: Transport.endpointOf(url.origin),
-      server: Transport.serverOf(url.origin),
-      basePath: url.pathname.replace(/\/+$/, ""),
+      ...places,
       headers,
       secretHeaders: secretNames(options.headers),
       rejections: options.rejections ?? [],
@@ -313,8 +377,7 @@ export const make = <const O extends LayeredOptions>(
       observer: combined(yield* CallObserver.all),
       callLayers,
       attemptLayers,
-      layersShown: shownOf(callLayers, attemptLayers),
-      live: startLive(options.policy ?? HttpPolicy.standard())
+      layersShown: shownOf(callLayers, attemptLayers, places.endpoints)
     }
     const upstream = makeUpstream(runtime, options.version)
     runtimes.set(upstream, runtime)
@@ -325,26 +388,32 @@ export const make = <const O extends LayeredOptions>(
   return made as Effect.Effect<Upstream, LayerErrors<O>, Transport.Transport | Scope.Scope | LayerNeeds<O>>
 }
 
-type LayersOf<O extends Pick<LayeredOptions, "attempt" | "call">> =
-  | NonNullable<O["attempt"]>[number]
-  | NonNullable<O["call"]>[number]
+interface Layered extends Pick<LayeredOptions, "attempt" | "call"> {
+  readonly endpoints?: Endpoints.Declared | undefined
+}
+
+/** All that is declared; an option that is left out adds nothing, where its index would be `unknown`. */
+type LayersOf<O extends Layered> =
+  | (O extends { readonly attempt: ReadonlyArray<infer L> } ? L : never)
+  | (O extends { readonly call: ReadonlyArray<infer L> } ? L : never)
+  | (O extends { readonly endpoints: infer P } ? P : never)
 
 /**
- * How the layers of an upstream may fail to be made.
+ * How the layers of an upstream, and its endpoints, may fail to be made.
  *
  * @category models
  * @since 0.1.0
  */
-export type LayerErrors<O extends Pick<LayeredOptions, "attempt" | "call">> =
+export type LayerErrors<O extends Layered> =
   LayersOf<O> extends infer L ? (L extends Effect.Effect<infer _A, infer E, infer _R> ? Known<E> : never) : never
 
 /**
- * What the layers of an upstream need.
+ * What the layers of an upstream, and its endpoints, need.
  *
  * @category models
  * @since 0.1.0
  */
-export type LayerNeeds<O extends Pick<LayeredOptions, "attempt" | "call">> =
+export type LayerNeeds<O extends Layered> =
   LayersOf<O> extends infer L
     ? L extends Effect.Effect<infer _A, infer _E, infer R>
       ? Exclude<Known<R>, Scope.Scope>
@@ -370,12 +439,16 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
     get stages() {
       return stagesOf(runtime.live)
     },
+    stagesAt: (origin) => {
+      const place = placesOf(runtime.live).find((place) => place.origin === origin)
+      return place && attemptStagesOf(place.stages)
+    },
     snapshot: Effect.suspend(() =>
       upstreamSnapshot(
         { name: runtime.name, version, policy: HttpPolicy.describe(runtime.live.policy) },
         runtime.live.stages,
         runtime.bodies,
-        [{ origin: runtime.origin, stages: runtime.live.endpoint }]
+        placesOf(runtime.live)
       )
     ),
     reload: (policy) =>
@@ -398,9 +471,11 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
   }
 }
 
-const stagesOf = ({ endpoint, stages }: Live): Stages => {
-  const { adaptiveConcurrency, adaptiveTimeout, breaker, bulkhead, hedge, throttle } = endpoint
-  return { ...stages, hedge, breaker, throttle, bulkhead, adaptiveConcurrency, attemptTimeout: adaptiveTimeout }
+const stagesOf = ({ place, stages }: Live): Stages => ({ ...stages, ...attemptStagesOf(place?.stages ?? noStages) })
+
+const attemptStagesOf = (stages: EndpointStages): AttemptStages => {
+  const { adaptiveConcurrency, adaptiveTimeout, breaker, bulkhead, throttle } = stages
+  return { breaker, throttle, bulkhead, adaptiveConcurrency, attemptTimeout: adaptiveTimeout }
 }
 
 /**
@@ -411,11 +486,14 @@ const stagesOf = ({ endpoint, stages }: Live): Stages => {
  */
 export interface Declaration<
   Base extends string | URL | undefined = string | URL | undefined,
+  At extends Endpoints.Declared | undefined = Endpoints.Declared | undefined,
   Calls extends ReadonlyArray<CallLayer.Declared> = ReadonlyArray<CallLayer.Declared>,
   Attempts extends ReadonlyArray<AttemptLayer.Declared> = ReadonlyArray<AttemptLayer.Declared>
-> extends Omit<Options, "attempt" | "baseUrl" | "call"> {
-  /** As in {@link Options}; left out, the layer must say it. */
+> extends Omit<Options, "attempt" | "baseUrl" | "call" | "endpoints"> {
+  /** Scheme, host, and the path that all operations begin with. Without it, and without `endpoints`, the layer must say it. */
   readonly baseUrl?: Base
+  /** Several places instead of one base URL. */
+  readonly endpoints?: At
   /** What stands around each call, the first outermost. */
   readonly call?: Calls
   /** What stands around each attempt, the first outermost. */
@@ -428,9 +506,11 @@ export interface Declaration<
  * @category models
  * @since 0.1.0
  */
-export type Remaining<Base extends string | URL | undefined> = [Base] extends [string | URL]
-  ? Partial<LayeredOptions>
-  : Partial<LayeredOptions> & Pick<LayeredOptions, "baseUrl">
+export type Remaining<Base extends string | URL | undefined, At extends Endpoints.Declared | undefined> =
+  IsPlaced<Base, At> extends true ? Partial<LayeredOptions> : Partial<LayeredOptions> & Where
+
+/** Whether a declaration says where its upstream is. */
+type IsPlaced<Base, At> = [Base] extends [string | URL] ? true : [At] extends [Endpoints.Declared] ? true : false
 
 /**
  * The class that {@link Service} gives to extend.
@@ -442,18 +522,19 @@ export interface ServiceClass<
   Self,
   Name extends string,
   Base extends string | URL | undefined,
-  L extends Pick<LayeredOptions, "attempt" | "call">
+  At extends Endpoints.Declared | undefined,
+  L extends Layered
 > extends Context.ServiceClass<Self, `@holdfast/http/Upstream/${Name}`, Upstream> {
-  /** The upstream as declared. It needs a transport. Only for a declaration that has a base URL. */
-  readonly layer: [Base] extends [string | URL]
+  /** The upstream as declared. It needs a transport. Only for a declaration that says where the upstream is. */
+  readonly layer: IsPlaced<Base, At> extends true
     ? Layer.Layer<Self, LayerErrors<L>, Transport.Transport | LayerNeeds<L>>
-    : "declare a baseUrl, or use layerWith or layerEffect"
+    : "declare a baseUrl or endpoints, or use layerWith or layerEffect"
   /** The upstream with some options replaced: another base URL in a test, another policy in a batch job. */
-  readonly layerWith: <const O extends Remaining<Base>>(
+  readonly layerWith: <const O extends Remaining<Base, At>>(
     options: O
   ) => Layer.Layer<Self, LayerErrors<L> | LayerErrors<O>, Transport.Transport | LayerNeeds<L> | LayerNeeds<O>>
   /** The upstream with options that an effect finds out: from `Config`, a file, a vault. */
-  readonly layerEffect: <const O extends Remaining<Base>, E, R>(
+  readonly layerEffect: <const O extends Remaining<Base, At>, E, R>(
     options: Effect.Effect<O, E, R>
   ) => Layer.Layer<Self, E | LayerErrors<L> | LayerErrors<O>, R | Transport.Transport | LayerNeeds<L> | LayerNeeds<O>>
 }
@@ -469,6 +550,14 @@ const keyOf = <Name extends string>(name: Name): `@holdfast/http/Upstream/${Name
   return nth === 1 ? key : (`${key}#${nth}` as typeof key)
 }
 
+/** A declaration with some of it replaced: who says where an upstream is says all of it. */
+const placed = (declared: Declaration, replaced: Partial<LayeredOptions>): LayeredOptions & Where => {
+  const { baseUrl, endpoints, ...rest } = declared
+  const isPlaced = replaced.baseUrl !== undefined || replaced.endpoints !== undefined
+  // that it is one of the two is asked by `make`
+  return { ...rest, ...(isPlaced ? undefined : { baseUrl, endpoints }), ...replaced } as LayeredOptions & Where
+}
+
 /**
  * Declares an upstream as a service: `class Payments extends Upstream.Service<Payments>()("payments", { … }) {}`. The class
  * is the tag, and `Payments.layer` the upstream. Leave `baseUrl` out when only the layer knows it.
@@ -481,17 +570,24 @@ export const Service =
   <
     const Name extends string,
     Base extends string | URL | undefined,
+    At extends Endpoints.Declared | undefined,
     const Calls extends ReadonlyArray<CallLayer.Declared>,
     const Attempts extends ReadonlyArray<AttemptLayer.Declared>
   >(
     name: Name,
     // only what decides the types is a parameter: where all of it were one, a misspelt option would be an option more
-    declared: Declaration<Base, Calls, Attempts>
-  ): ServiceClass<Self, Name, Base, { readonly call: Calls; readonly attempt: Attempts }> => {
+    declared: Declaration<Base, At, Calls, Attempts>
+  ): ServiceClass<
+    Self,
+    Name,
+    Base,
+    At,
+    { readonly call: Calls; readonly attempt: Attempts; readonly endpoints: At }
+  > => {
     const tag = Context.Service<Self, Upstream>()(keyOf(name))
     const made = (replaced: Partial<LayeredOptions>) =>
-      // an upstream without a base URL is refused by `make`, for those who come without types
-      Effect.suspend(() => make(name, { ...declared, baseUrl: declared.baseUrl ?? "", ...replaced }))
+      // an upstream that is nowhere is refused by `make`, for those who come without types
+      Effect.suspend(() => make(name, placed(declared, replaced)))
     const service = {
       layer: Layer.effect(tag, made({})),
       layerWith: (replaced: Partial<LayeredOptions>) => Layer.effect(tag, made(replaced)),
@@ -503,6 +599,7 @@ export const Service =
       Self,
       Name,
       Base,
-      { readonly call: Calls; readonly attempt: Attempts }
+      At,
+      { readonly call: Calls; readonly attempt: Attempts; readonly endpoints: At }
     >
   }

@@ -116,7 +116,7 @@ const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, optio
       request,
       operation,
       encode: (call) => {
-        const path = pathOf(runtime.origin, request)
+        const path = pathOf(originsOf(runtime), request)
         return typeof path === "string" ? encodeMade(call, path, wireBody(request.body), call.given) : path
       },
       open: runtime.transport.open,
@@ -129,23 +129,31 @@ const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, optio
 
 /** The request with the whole of its URL, as its response shows it: whoever resolves a redirect or keeps cookies needs that. */
 const absolute = (
-  { basePath, origin }: Runtime,
+  runtime: Runtime,
   request: HttpClientRequest.HttpClientRequest
 ): HttpClientRequest.HttpClientRequest => {
   const { body, hash, headers, method, url, urlParams } = request
   if (/^[a-z][a-z0-9+.-]*:/i.test(url)) return request
+  const [origin = ""] = originsOf(runtime)
   const slash = /^(?:[/?#]|$)/.test(url) ? "" : "/"
-  return HttpClientRequest.makeWith(method, origin + basePath + slash + url, urlParams, hash, headers, body)
+  return HttpClientRequest.makeWith(method, origin + runtime.basePath + slash + url, urlParams, hash, headers, body)
 }
 
+/** Where an upstream is. */
+const originsOf = ({ endpoints, live }: Runtime): ReadonlyArray<string> =>
+  live.place === undefined ? (endpoints?.list() ?? []).map(({ origin }) => origin) : [live.place.origin]
+
 /** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
-const pathOf = (origin: string, request: HttpClientRequest.HttpClientRequest): string | Issue => {
+const pathOf = (origins: ReadonlyArray<string>, request: HttpClientRequest.HttpClientRequest): string | Issue => {
   const wrong = wrongUrl(request.url)
   if (wrong !== undefined) return { path: "url", issue: wrong }
   const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
   if (url === undefined) return { path: "url", issue: "must be a path, or an absolute http or https URL" }
-  if (url.origin !== origin) {
-    return { path: "url", issue: `must be a path, or a URL of ${origin}; what is elsewhere is another upstream` }
+  if (!origins.includes(url.origin)) {
+    return {
+      path: "url",
+      issue: `must be a path, or a URL of ${origins.slice(0, 3).join(", ")}; what is elsewhere is another upstream`
+    }
   }
   if (url.username !== "" || url.password !== "") {
     return { path: "url", issue: "holds credentials; send them as a header, as HttpClientRequest.basicAuth does" }

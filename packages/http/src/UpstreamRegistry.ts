@@ -51,7 +51,6 @@ import type * as Scope from "effect/Scope"
  */
 export interface EndpointSnapshot {
   readonly origin: string
-  readonly hedge?: Hedge.Snapshot | undefined
   readonly breaker?: CircuitBreaker.Snapshot | undefined
   readonly throttle?: Throttle.Snapshot | undefined
   readonly bulkhead?: Bulkhead.Snapshot | undefined
@@ -89,8 +88,9 @@ export interface Snapshot {
   readonly budget?: RetryBudget.Snapshot | undefined
   readonly rateLimit?: RateLimit.Snapshot | undefined
   readonly singleFlight?: SingleFlight.Snapshot | undefined
+  readonly hedge?: Hedge.Snapshot | undefined
   readonly bodies: BodiesSnapshot
-  /** The endpoint of its base URL, whether it was called or not; of a client with a policy, those that were called of late. */
+  /** The endpoint of its base URL, whether it was called or not; where there are several, those that were called of late. */
   readonly endpoints: ReadonlyArray<EndpointSnapshot>
 }
 

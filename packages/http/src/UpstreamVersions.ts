@@ -160,7 +160,10 @@ export interface UpstreamVersions {
    */
   readonly current: Upstream.Upstream
   /** Makes another version ready beside those that there are. It gets no calls yet. */
-  readonly load: <E = never>(version: string, options: Options<E>) => Effect.Effect<void, E | VersionError>
+  readonly load: <E = never>(
+    version: string,
+    options: Options<E> & Upstream.Where
+  ) => Effect.Effect<void, E | VersionError>
   /** Sends the calls from now on to a version; those in flight finish where they began. To the active one is no change. */
   readonly switch: (version: string) => Effect.Effect<void, VersionError>
   /** Waits until a version that is not active has no calls in flight. */
@@ -319,6 +322,7 @@ const makeCurrent = (state: State): Upstream.Upstream => {
     get stages() {
       return state.active.upstream.stages
     },
+    stagesAt: (origin) => state.active.upstream.stagesAt(origin),
     snapshot: Effect.suspend(() => state.active.upstream.snapshot),
     reload: (policy) => Effect.suspend(() => state.active.upstream.reload(policy)),
     get: method("get"),
@@ -370,7 +374,7 @@ type UntypedStreaming = (path: string, options?: object) => Effect.Effect<Stream
  */
 export const make = <E = never>(
   name: string,
-  first: Options<E> & { readonly version: string }
+  first: Options<E> & Upstream.Where & { readonly version: string }
 ): Effect.Effect<UpstreamVersions, E, Transport.Transport | Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
@@ -380,7 +384,7 @@ export const make = <E = never>(
 
     const build = <E2>(
       version: string,
-      { transport, ...options }: Options<E2>,
+      { transport, ...options }: Options<E2> & Upstream.Where,
       ofVersion: Scope.Closeable
     ): Effect.Effect<Version, E2> =>
       Effect.gen(function* () {
@@ -401,7 +405,7 @@ export const make = <E = never>(
       })
 
     /** Builds a version in a scope of its own, or leaves no trace of it. */
-    const loaded = <E2>(version: string, options: Options<E2>): Effect.Effect<Version, E2> =>
+    const loaded = <E2>(version: string, options: Options<E2> & Upstream.Where): Effect.Effect<Version, E2> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           versions.set(version, undefined)
@@ -422,7 +426,7 @@ export const make = <E = never>(
     return {
       name,
       current: makeCurrent(state),
-      load: <E2 = never>(version: string, options: Options<E2>) =>
+      load: <E2 = never>(version: string, options: Options<E2> & Upstream.Where) =>
         Effect.suspend((): Effect.Effect<void, E2 | VersionError> => {
           if (!versions.has(version)) return Effect.asVoid(loaded(version, options))
           return Effect.fail(versionError(state, version, versions.get(version) === undefined ? "loading" : "loaded"))

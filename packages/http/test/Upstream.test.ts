@@ -868,7 +868,11 @@ describe("Upstream", () => {
 
     it("a base URL that says too little or too much is refused, and its secrets are not repeated", () => {
       for (const baseUrl of ["payments.internal", "/v1", "ftp://a/c4n4ry", "https://", "user:c4n4ry@a"]) {
-        refused("payments", baseUrl, "Upstream payments: baseUrl must be an absolute http or https URL")
+        refused(
+          "payments",
+          baseUrl,
+          "Upstream payments: baseUrl must be an absolute http or https URL, such as https://payments.internal/v1"
+        )
       }
       refused(
         "payments",

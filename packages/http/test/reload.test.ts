@@ -110,9 +110,9 @@ describe("reload", () => {
     [{ singleFlight: { maxCallers: 5 } }, ["singleFlight"]],
     [{ hedge: { delay: "6 seconds" } }, ["hedge"]],
     [{ throttle: { window: "2 minutes" } }, ["throttle"]],
-    // a hedge asks these before it is sent, and pays from the budget
-    [{ breaker: { openTime: "2 minutes" } }, ["hedge", "breaker"]],
-    [{ adaptiveConcurrency: { initialLimit: 20 } }, ["hedge", "adaptiveConcurrency"]],
+    [{ breaker: { openTime: "2 minutes" } }, ["breaker"]],
+    [{ adaptiveConcurrency: { initialLimit: 20 } }, ["adaptiveConcurrency"]],
+    // a hedge pays from the budget
     [{ retry: { ...everySecond, budget: { ratio: 0.1 } } }, ["budget", "hedge"]],
     [{ attemptTimeout: { limit: "9 seconds" } }, ["attemptTimeout"]],
     [{ bulkhead: { maxConcurrent: 8 } }, []],

@@ -47,10 +47,16 @@ describe("calls", () => {
         const heard = yield* observer
         const call = observed({ method: "POST", template: "/charges/{id}", origin: "http://[::1]:8080" })
         heard.callStarted?.(call)
-        heard.attemptStarted?.(call, { resend: 0, isHedge: false })
+        heard.attemptStarted?.(call, { origin: call.origin, resend: 0, isHedge: false })
         heard.attemptEnded?.(
           call,
-          attemptEnd({ durationMillis: 75, timings: { protocol: "http/2" }, requestBytes: 300, responseBytes: 2000 })
+          attemptEnd({
+            origin: call.origin,
+            durationMillis: 75,
+            timings: { protocol: "http/2" },
+            requestBytes: 300,
+            responseBytes: 2000
+          })
         )
         const snapshots = yield* Metric.snapshot
         const duration = snapshots.find(({ id }) => id === "http.client.request.duration")
@@ -297,7 +303,7 @@ describe("calls", () => {
         const [one, other] = [observed(), observed({ template: "/orders" })]
         for (const call of [one, other]) {
           heard.callStarted?.(call)
-          heard.attemptStarted?.(call, { resend: 0, isHedge: false })
+          heard.attemptStarted?.(call, { origin: call.origin, resend: 0, isHedge: false })
         }
         const inFlight = Effect.all([total("holdfast.call.in_flight"), total("http.client.active_requests")])
         assert.deepStrictEqual(yield* inFlight, [2, 2])
@@ -364,11 +370,17 @@ describe("calls", () => {
         const heard = yield* observer
         const call = observed()
         heard.callStarted?.(call)
-        heard.attemptEnded?.(call, attemptEnd({ outcome: "failure", status: 503, reason: serviceUnavailable }))
+        heard.attemptEnded?.(
+          call,
+          attemptEnd({ origin: call.origin, outcome: "failure", status: 503, reason: serviceUnavailable })
+        )
         heard.retryScheduled?.(call, { reason: serviceUnavailable, delayMillis: 200, resend: 1 })
-        heard.attemptEnded?.(call, attemptEnd({ resend: 1, outcome: "interrupted", status: undefined }))
+        heard.attemptEnded?.(
+          call,
+          attemptEnd({ origin: call.origin, resend: 1, outcome: "interrupted", status: undefined })
+        )
         heard.hedgeStarted?.(call, { afterMillis: 90 })
-        heard.attemptEnded?.(call, attemptEnd({ resend: 2, isHedge: true }))
+        heard.attemptEnded?.(call, attemptEnd({ origin: call.origin, resend: 2, isHedge: true }))
         heard.hedgeSettled?.(call, { isHedge: true })
         heard.hedgeSettled?.(call, { isHedge: false })
         heard.refused?.(call, new Reason.BulkheadFull({}))
@@ -767,13 +779,13 @@ describe("upstreams", () => {
         yield* Scope.provide(upstream("stock"), scope)
         const call = observed()
         heard.callStarted?.(call)
-        heard.attemptStarted?.(call, { resend: 0, isHedge: false })
+        heard.attemptStarted?.(call, { origin: call.origin, resend: 0, isHedge: false })
         yield* Scope.close(scope, Exit.void)
         heard.callEnded?.(call, callEnd({ outcome: "interrupted" }))
         yield* Metric.snapshot
         // others have joined the attempt
         assert.strictEqual(yield* total("http.client.active_requests"), 1)
-        heard.attemptEnded?.(call, attemptEnd())
+        heard.attemptEnded?.(call, attemptEnd({ origin: call.origin }))
         assert.strictEqual(yield* total("holdfast.calls"), 1)
         assert.deepStrictEqual(yield* seriesOf("holdfast.calls"), [])
         assert.deepStrictEqual(yield* Metric.snapshot, [])

@@ -39,7 +39,8 @@ describe("what is recorded of attempts", () => {
     const protocols = [undefined, "http/1.1", "http/2"] as const
     for (let round = 1; round <= 2; round++) {
       for (const status of [200, 201, undefined]) {
-        for (const protocol of protocols) observer.attemptEnded?.(call, attemptEnd({ status, timings: { protocol } }))
+        for (const protocol of protocols)
+          observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, status, timings: { protocol } }))
       }
     }
     assert.deepStrictEqual(read("http.client.request.duration", ...codes), [
@@ -72,10 +73,13 @@ describe("what is recorded of attempts", () => {
         [undefined, undefined]
       ] as const) {
         for (const protocol of ["http/1.1", "http/2"] as const) {
-          observer.attemptEnded?.(call, attemptEnd({ outcome: "failure", status, reason, timings: { protocol } }))
+          observer.attemptEnded?.(
+            call,
+            attemptEnd({ origin: call.origin, outcome: "failure", status, reason, timings: { protocol } })
+          )
         }
       }
-      observer.attemptEnded?.(call, attemptEnd({ outcome: "interrupted", status: 503 }))
+      observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, outcome: "interrupted", status: 503 }))
     }
     assert.deepStrictEqual(read("http.client.request.duration", "error.type", ...codes), [
       ["503", "503", "1.1", 2],
@@ -92,11 +96,11 @@ describe("what is recorded of attempts", () => {
     const { observer, read } = recorderOf()
     const call = observed()
     for (let round = 1; round <= 2; round++) {
-      observer.attemptEnded?.(call, attemptEnd())
-      observer.attemptEnded?.(call, attemptEnd({ resend: 1 }))
-      observer.attemptEnded?.(call, attemptEnd({ isHedge: true }))
-      observer.attemptEnded?.(call, attemptEnd({ resend: 1, isHedge: true }))
-      observer.attemptEnded?.(call, attemptEnd({ outcome: "interrupted" }))
+      observer.attemptEnded?.(call, attemptEnd({ origin: call.origin }))
+      observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, resend: 1 }))
+      observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, isHedge: true }))
+      observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, resend: 1, isHedge: true }))
+      observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, outcome: "interrupted" }))
     }
     assert.deepStrictEqual(read("holdfast.attempts", "holdfast.attempt.kind", "holdfast.outcome", "error.type"), [
       ["first", "success", undefined, 2],
@@ -114,9 +118,9 @@ describe("what is recorded of attempts", () => {
       [5, 0],
       [undefined, 7]
     ]) {
-      observer.attemptEnded?.(call, attemptEnd({ requestBytes, responseBytes }))
+      observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, requestBytes, responseBytes }))
     }
-    observer.attemptEnded?.(call, attemptEnd({ status: 404, responseBytes: 7 }))
+    observer.attemptEnded?.(call, attemptEnd({ origin: call.origin, status: 404, responseBytes: 7 }))
     assert.deepStrictEqual(read("http.client.request.body.size", ...codes), [["200", undefined, 2]])
     assert.deepStrictEqual(read("http.client.response.body.size", ...codes), [
       ["200", undefined, 2],
@@ -161,7 +165,7 @@ describe("what is recorded of attempts", () => {
       ["/a", "https://two.internal"],
       ["/a", "https://one.internal"]
     ] as const) {
-      observer.attemptEnded?.(observed({ template, origin }), attemptEnd({ timings: { queueMillis: 3 } }))
+      observer.attemptEnded?.(observed({ template, origin }), attemptEnd({ origin, timings: { queueMillis: 3 } }))
     }
     assert.deepStrictEqual(read("holdfast.connection.wait", "server.address", "server.port"), [
       ["one.internal", "443", 3],
@@ -173,7 +177,7 @@ describe("what is recorded of attempts", () => {
   it("is one series of requests under way for each endpoint and method, shared by operations", () => {
     const { observer, read } = recorderOf()
     const started = (given: Parameters<typeof observed>[0]) =>
-      observer.attemptStarted?.(observed(given), { resend: 0, isHedge: false })
+      observer.attemptStarted?.(observed(given), { origin: observed(given).origin, resend: 0, isHedge: false })
     started({ template: "/a" })
     started({ template: "/b" })
     started({ template: "/b", method: "POST" })
@@ -269,11 +273,11 @@ describe("the series of an upstream", () => {
     pass(5000)
     names(read)
     assert.deepStrictEqual(names(read), ["stock"], "a call is under way")
-    observer.attemptStarted?.(call, { resend: 0, isHedge: false })
+    observer.attemptStarted?.(call, { origin: call.origin, resend: 0, isHedge: false })
     observer.callEnded?.(call, callEnd())
     names(read)
     assert.deepStrictEqual(names(read), ["stock"], "an attempt is under way")
-    observer.attemptEnded?.(call, attemptEnd())
+    observer.attemptEnded?.(call, attemptEnd({ origin: call.origin }))
     names(read)
     assert.deepStrictEqual(names(read), [])
   })

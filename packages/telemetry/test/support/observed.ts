@@ -23,6 +23,7 @@ export const observed = (given: Partial<CallObserver.ObservedCall> = {}): CallOb
 }
 
 export const attemptEnd = (given: Partial<CallObserver.AttemptEnd> = {}): CallObserver.AttemptEnd => ({
+  origin: "https://stock.internal",
   resend: 0,
   isHedge: false,
   outcome: "success",
@@ -64,8 +65,8 @@ export const serviceUnavailable = new Reason.ServiceUnavailable({
 /** Everything that observers hear of a call that succeeds at first try. */
 export const succeed = (observer: CallObserver.CallObserver, call: CallObserver.ObservedCall): void => {
   observer.callStarted?.(call)
-  observer.attemptStarted?.(call, { resend: 0, isHedge: false })
-  observer.attemptEnded?.(call, attemptEnd())
+  observer.attemptStarted?.(call, { origin: call.origin, resend: 0, isHedge: false })
+  observer.attemptEnded?.(call, attemptEnd({ origin: call.origin }))
   observer.callEnded?.(call, callEnd())
 }
 

@@ -54,6 +54,7 @@ export const interrupted = (durationMillis: number): CallObserver.CallEnd => ({
 })
 
 export const attempt = (given: Partial<CallObserver.AttemptEnd> = {}): CallObserver.AttemptEnd => ({
+  origin: "https://stock.internal",
   resend: 0,
   isHedge: false,
   outcome: given.reason === undefined ? "success" : "failure",

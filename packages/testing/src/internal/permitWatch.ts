@@ -32,9 +32,9 @@ const addUpstream = (sum: Map<string, number>, upstream: UpstreamRegistry.Snapsh
   add(sum, `retry budget of ${name}`, upstream.budget)
   add(sum, `rate limit of ${name}`, upstream.rateLimit)
   add(sum, `single flight of ${name}`, upstream.singleFlight)
+  add(sum, `hedge of ${name}`, upstream.hedge)
   for (const endpoint of upstream.endpoints) {
     const place = `${name} at ${endpoint.origin}`
-    add(sum, `hedge of ${place}`, endpoint.hedge)
     add(sum, `circuit breaker of ${place}`, endpoint.breaker)
     add(sum, `bulkhead of ${place}`, endpoint.bulkhead)
     add(sum, `adaptive concurrency of ${place}`, endpoint.adaptiveConcurrency)

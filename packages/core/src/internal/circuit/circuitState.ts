@@ -323,6 +323,22 @@ export const admit = (state: CircuitState, nowMillis: number, random: number): P
   }
 }
 
+/** Whether a call would be let through now; what a ramp leaves to chance counts as let through. Changes nothing. */
+export const hasRoom = (state: CircuitState, nowMillis: number): boolean => {
+  const at = timeAt(state, nowMillis)
+  switch (state.phase) {
+    case "Closed":
+    case "ForcedClosed":
+      return true
+    case "ForcedOpen":
+      return false
+    case "Open":
+      return at >= state.openUntil
+    case "HalfOpen":
+      return state.places.some((holder) => holder === undefined || at >= holder.until)
+  }
+}
+
 const lease = (state: CircuitState, at: number): Permit | undefined => {
   for (let place = 0; place < state.places.length; place++) {
     const holder = state.places[place]

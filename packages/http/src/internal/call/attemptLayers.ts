@@ -11,12 +11,12 @@ import type * as Transport from "../../Transport.ts"
 import type { Encoded } from "../request/encodeRequest.ts"
 import { changedRequest, isChanged, notAnEffect } from "../request/changedRequest.ts"
 import type { Issue } from "../request/pathTemplate.ts"
+import type { Place } from "./places.ts"
 import type { Runtime } from "./runtime.ts"
 
 /** The call whose attempts they are. */
 export interface Attempting {
   readonly runtime: Runtime
-  readonly origin: string
   readonly requestId: string
   readonly request: Encoded | undefined
   /** Hears that a layer sends once more within its attempt. */
@@ -28,10 +28,14 @@ export interface Attempting {
 /** Sends a request of an attempt, and reads the response whole. */
 export const send = (
   call: Attempting,
+  place: Place,
   request: Transport.Request
 ): Effect.Effect<Transport.Response, Reason.Reason> => {
   const { attemptLayers, transport } = call.runtime
-  return attemptLayers === undefined ? transport.send(request) : through(call, attemptLayers, request, transport.send)
+  // another origin has other credentials
+  return attemptLayers === undefined || request.origin !== place.origin
+    ? transport.send(request)
+    : through(call, attemptLayers, request, transport.send)
 }
 
 type Opened = Transport.Response | Transport.OpenResponse
@@ -39,36 +43,39 @@ type Opened = Transport.Response | Transport.OpenResponse
 /** The same, for a response that is left open in a scope. */
 export const opening = (
   call: Attempting,
+  place: Place,
   open: Transport.Transport["Service"]["open"]
 ): ((request: Transport.Request) => Effect.Effect<Opened, Reason.Reason, Scope.Scope>) => {
   const { attemptLayers } = call.runtime
   if (attemptLayers === undefined) return open
   return (request) =>
-    Effect.flatMap(Effect.scope, (scope) => {
-      const scopes = new Set<Scope.Closeable>()
-      const answers = new Map<Opened, Scope.Closeable>()
-      const closed = (unwanted: Iterable<Scope.Closeable>) =>
-        Effect.forEach([...unwanted], (one) => (scopes.delete(one) ? Scope.close(one, Exit.void) : Effect.void), {
-          discard: true
+    request.origin !== place.origin
+      ? open(request)
+      : Effect.flatMap(Effect.scope, (scope) => {
+          const scopes = new Set<Scope.Closeable>()
+          const answers = new Map<Opened, Scope.Closeable>()
+          const closed = (unwanted: Iterable<Scope.Closeable>) =>
+            Effect.forEach([...unwanted], (one) => (scopes.delete(one) ? Scope.close(one, Exit.void) : Effect.void), {
+              discard: true
+            })
+          const once = (request: Transport.Request) =>
+            Effect.suspend(() => {
+              // what was answered before gives its connection back; what is still on its way may be raced
+              const before = [...answers.values()]
+              answers.clear()
+              const own = Scope.forkUnsafe(scope)
+              scopes.add(own)
+              const opened = Effect.tap(Scope.provide(open(request), own), (answer) =>
+                Effect.sync(() => void answers.set(answer, own))
+              )
+              return before.length === 0 ? opened : Effect.andThen(closed(before), opened)
+            })
+          return Effect.flatMap(through(call, attemptLayers, request, once), (answer) => {
+            const own = answers.get(answer)
+            if (own === undefined) return Effect.die(new TypeError(released(call)))
+            return Effect.as(closed([...scopes].filter((one) => one !== own)), answer)
+          })
         })
-      const once = (request: Transport.Request) =>
-        Effect.suspend(() => {
-          // what was answered before gives its connection back; what is still on its way may be raced
-          const before = [...answers.values()]
-          answers.clear()
-          const own = Scope.forkUnsafe(scope)
-          scopes.add(own)
-          const opened = Effect.tap(Scope.provide(open(request), own), (answer) =>
-            Effect.sync(() => void answers.set(answer, own))
-          )
-          return before.length === 0 ? opened : Effect.andThen(closed(before), opened)
-        })
-      return Effect.flatMap(through(call, attemptLayers, request, once), (answer) => {
-        const own = answers.get(answer)
-        if (own === undefined) return Effect.die(new TypeError(released(call)))
-        return Effect.as(closed([...scopes].filter((one) => one !== own)), answer)
-      })
-    })
 }
 
 const released = ({ runtime }: Attempting): string =>
@@ -80,8 +87,6 @@ const through = <A extends AttemptLayer.Head>(
   asked: Transport.Request,
   send: AttemptLayer.Next<A>
 ): Effect.Effect<A, Reason.Reason> => {
-  // another origin has other credentials
-  if (asked.origin !== call.origin) return send(asked)
   let tries = 0
   /** Whether a try before may have been applied, so that no failure behind it can say that nothing was. */
   let isDoubtful = false

@@ -3,6 +3,7 @@
 import * as Effect from "effect/Effect"
 import type * as AttemptLayer from "../../AttemptLayer.ts"
 import type * as CallLayer from "../../CallLayer.ts"
+import type { Endpoints } from "../../Endpoints.ts"
 import type { Runtime } from "./runtime.ts"
 
 /** Makes those that an effect makes. What is no layer is refused here, and not at the first call. */
@@ -29,8 +30,11 @@ export const built = <L extends AttemptLayer.AttemptLayer | CallLayer.CallLayer>
 /** What spans show of the layers: their names, put together once. */
 export const shownOf = (
   calls: ReadonlyArray<CallLayer.CallLayer> | undefined,
-  attempts: ReadonlyArray<AttemptLayer.AttemptLayer> | undefined
+  attempts: ReadonlyArray<AttemptLayer.AttemptLayer> | undefined,
+  endpoints: Endpoints | undefined
 ): Runtime["layersShown"] =>
-  Object.entries({ "holdfast.call_layers": calls, "holdfast.attempt_layers": attempts }).flatMap(([key, layers]) =>
-    layers === undefined ? [] : [[key, layers.map(({ name }) => name).join(", ")] as const]
-  )
+  Object.entries({
+    "holdfast.call_layers": calls,
+    "holdfast.attempt_layers": attempts,
+    "holdfast.endpoints": endpoints && [endpoints]
+  }).flatMap(([key, named]) => (named === undefined ? [] : [[key, named.map(({ name }) => name).join(", ")] as const]))

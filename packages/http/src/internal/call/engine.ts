@@ -22,6 +22,7 @@ import type { ObservedCall } from "../../CallObserver.ts"
 import { callPolicy, CurrentOverrides } from "../../HttpPolicy.ts"
 import * as Redaction from "../../Redaction.ts"
 import type * as CallLayer from "../../CallLayer.ts"
+import type { Endpoint } from "../../Endpoints.ts"
 import type * as Transport from "../../Transport.ts"
 import { annotated } from "../watch/annotated.ts"
 import { appliedOf, type AttemptsMade, isUnsent, toldOf, withAttempt } from "./attemptsMade.ts"
@@ -44,7 +45,9 @@ import { randomHex } from "../request/requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "../watch/spanEvents.ts"
 import * as Spans from "../watch/spans.ts"
-import type { EndpointStages } from "./stages.ts"
+import { chosen, hasOtherPlace } from "./chosen.ts"
+import type { Place } from "./places.ts"
+import { type EndpointStages, hasRoomForHedge, noStages } from "./stages.ts"
 import { heardAttempt, WatchedAttempt } from "../watch/watchedAttempt.ts"
 
 const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
@@ -83,6 +86,7 @@ export interface Exchange extends Seen {
   /** One exchange with the upstream, up to what the caller asked for. */
   readonly attempt: (
     call: Call,
+    place: Place,
     resend: number,
     headers: { readonly [name: string]: string },
     attempt: WatchedAttempt | undefined
@@ -135,7 +139,10 @@ export class Call
   deadline: Deadline.Deadline | undefined
   readonly retry: Retry.Retry
   readonly budget: RetryBudget | undefined
-  readonly stages: EndpointStages
+  /** Where its attempts go: the upstream's one place, or the one that was chosen last. */
+  place: Place
+  /** Where its attempts went, or were refused, if that is chosen for each. */
+  readonly tried: Array<Endpoint> | undefined
   /** Attempts that were sent: first ones, retries and hedges. */
   private sent = 0
   /** Whether the attempts under way replace one whose connection was stale. */
@@ -174,7 +181,8 @@ export class Call
     this.deadline = Deadline.tighten(fiber.getRef(Deadline.Current), this.startMillis, deadlineMillis(this.policy))
     this.retry = this.policy.retry?.loop ?? once
     this.budget = this.live.stages.budget
-    this.stages = this.live.endpoint
+    this.place = this.live.place ?? nowhere
+    this.tried = runtime.endpoints === undefined ? undefined : []
   }
 
   get upstream(): string {
@@ -182,7 +190,11 @@ export class Call
   }
 
   get origin(): string {
-    return this.runtime.origin
+    return this.place === nowhere ? (this.runtime.endpoints?.list()[0]?.origin ?? "") : this.place.origin
+  }
+
+  get stages(): EndpointStages {
+    return this.place.stages
   }
 
   get keepPlaces(): ((answer: unknown, giveBack: () => void) => void) | undefined {
@@ -331,17 +343,20 @@ export class Call
   }
 
   private hedged(): Attempt {
-    const hedge = this.policy.hedge && this.request?.repeatable === true ? this.stages.hedge : undefined
-    if (hedge === undefined) return guarded<unknown, Reason.Reason, unknown>(this, 0)
+    const hedge = this.policy.hedge && this.request?.repeatable === true ? this.live.stages.hedge : undefined
+    if (hedge === undefined) return this.guarded(0)
     const limit = this.live.stages.rateLimit
     const attempt = (ordinal: number): Attempt => {
-      const run = guarded<unknown, Reason.Reason, unknown>(this, ordinal)
+      const run = this.guarded(ordinal)
       const cutOff = Effect.onInterrupt(run, () => Effect.sync(() => this.attempted(undefined, "maybe")))
       return ordinal === 0 || limit === undefined ? cutOff : this.paid(limit, cutOff)
     }
     return hedge.run(attempt, {
       repeatable: () => this.request?.body.replayable() === true,
-      mayStart: limit === undefined ? undefined : () => limit.hasRoom(this.nowMillis()),
+      mayStart: () => {
+        const nowMillis = this.nowMillis()
+        return (limit === undefined || limit.hasRoom(nowMillis)) && this.hasPlaceForHedge(nowMillis)
+      },
       classify: (exit) => {
         const outcome = this.outcomeOf(exit)
         const reason = failureOf(exit)
@@ -352,6 +367,23 @@ export class Call
       onEvent:
         this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
     })
+  }
+
+  /** An attempt through the stages of the place where it goes. */
+  private guarded(ordinal: number): Attempt {
+    const { endpoints } = this.runtime
+    const { places } = this.live
+    return endpoints === undefined || places === undefined
+      ? guarded<unknown, Reason.Reason, unknown>(this, ordinal)
+      : chosen(this, endpoints, places, ordinal)
+  }
+
+  private hasPlaceForHedge(nowMillis: number): boolean {
+    const { endpoints } = this.runtime
+    const { places } = this.live
+    return endpoints === undefined || places === undefined
+      ? hasRoomForHedge(this.stages, nowMillis)
+      : hasOtherPlace(this, endpoints, places, nowMillis)
   }
 
   /** An attempt that waits for a turn of its own in the rate limit. */
@@ -474,22 +506,31 @@ export class Call
   }
 
   send(nowMillis: number, ordinal: number): Attempt {
+    return this.sendTo(this.place, nowMillis, ordinal)
+  }
+
+  sendTo(place: Place, nowMillis: number, ordinal: number): Attempt {
     const resend = this.sent++
-    const learned = this.policy.learnsTimeout ? this.stages.adaptiveTimeout : undefined
+    const learned = this.policy.learnsTimeout ? place.stages.adaptiveTimeout : undefined
     const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
     const headers = this.headersOf(limitMillis, nowMillis)
     const { observer } = this.runtime
     if (this.span === undefined && observer === undefined) {
-      return this.timed(limitMillis, nowMillis, learned, this.exchange.attempt(this, resend, headers, undefined))
+      return this.timed(place, limitMillis, nowMillis, this.exchange.attempt(this, place, resend, headers, undefined))
     }
-    const attempt = new WatchedAttempt(resend, ordinal > 0, nowMillis, this.clock)
+    const attempt = new WatchedAttempt(place.origin, resend, ordinal > 0, nowMillis, this.clock)
     const run =
       this.span === undefined
-        ? this.timed(limitMillis, nowMillis, learned, this.exchange.attempt(this, resend, headers, attempt))
-        : this.traced(attempt, (span) => {
+        ? this.timed(place, limitMillis, nowMillis, this.exchange.attempt(this, place, resend, headers, attempt))
+        : this.traced(place, attempt, (span) => {
             attempt.span = span
             const traced = withTrace(headers, this.runtime.propagation, span)
-            return this.timed(limitMillis, nowMillis, learned, this.exchange.attempt(this, resend, traced, attempt))
+            return this.timed(
+              place,
+              limitMillis,
+              nowMillis,
+              this.exchange.attempt(this, place, resend, traced, attempt)
+            )
           })
     if (observer === undefined) return run
     const hearing = {
@@ -501,17 +542,17 @@ export class Call
   }
 
   /** Makes an attempt within its span. */
-  private traced(attempt: WatchedAttempt, run: (span: Tracer.Span) => Attempt): Attempt {
+  private traced(place: Place, attempt: WatchedAttempt, run: (span: Tracer.Span) => Attempt): Attempt {
     const within = this.exchange.isOpen ? Spans.openAttemptSpan : Spans.withAttemptSpan
-    return within(this.attemptSpan(attempt), run)
+    return within(this.attemptSpan(place, attempt), run)
   }
 
-  private attemptSpan({ isHedge, resend }: WatchedAttempt): Spans.AttemptSpan {
+  private attemptSpan({ origin, server }: Place, { isHedge, resend }: WatchedAttempt): Spans.AttemptSpan {
     return {
       method: this.method,
       template: this.template,
-      origin: this.runtime.origin,
-      server: this.runtime.server,
+      origin,
+      server,
       shownPath: this.request?.shownPath ?? "",
       resend,
       isHedge
@@ -519,19 +560,15 @@ export class Call
   }
 
   /** Bounds an attempt, and tells the learned limit what became of it. */
-  private timed(
-    limitMillis: number,
-    startMillis: number,
-    learned: AttemptTimeout.AttemptTimeout | undefined,
-    attempt: Attempt
-  ): Attempt {
+  private timed({ stages }: Place, limitMillis: number, startMillis: number, attempt: Attempt): Attempt {
+    const learned = this.policy.learnsTimeout ? stages.adaptiveTimeout : undefined
     const callers = this.request?.body.callers
     const within = AttemptTimeout.bounded(
       callers === undefined ? attempt : Effect.mapError(attempt, callers.blamed),
       limitMillis,
       this.deadline,
       startMillis,
-      this.stages.fairShare.millis()
+      stages.fairShare.millis()
     )
     if (learned === undefined) return within
     return Effect.onExitPrimitive(within, (exit) => {
@@ -561,6 +598,7 @@ export class Call
 
   /** The request of one attempt, ready for a transport. */
   wireRequest(
+    place: Place,
     resend: number,
     headers: { readonly [name: string]: string },
     limits: Transport.Limits,
@@ -572,7 +610,7 @@ export class Call
       operation: this.operation,
       resend,
       method: this.method,
-      origin: runtime.origin,
+      origin: place.origin,
       path: request?.path ?? "",
       headers,
       body: request?.body.body,
@@ -592,15 +630,17 @@ export class Call
 
   /** Hears what the upstream says of its own limit; another endpoint, where a redirect led, has limits of its own. */
   paced(
+    place: Place,
     endpoint: string,
     response: { readonly status: number; readonly headers: { readonly [name: string]: string } }
   ): void {
-    if (endpoint !== this.runtime.endpoint) return
+    if (endpoint !== place.endpoint) return
     pace(this.live.stages.rateLimit, this.clock, response.status, response.headers)
   }
 
   /** Follows a redirect to the response that is none. */
   followed<R extends { readonly status: number; readonly headers: { readonly [name: string]: string } }>(
+    place: Place,
     policy: RedirectPolicy,
     from: Arrived<R>,
     send: (request: Transport.Request) => Effect.Effect<R, Reason.Reason>,
@@ -616,7 +656,7 @@ export class Call
         discard,
         onHop: (status, hop) => {
           // counted afterwards: an attempt that waited here would hold the places of others
-          if (hop.origin === this.runtime.origin) this.live.stages.rateLimit?.spend(this.nowMillis())
+          if (hop.origin === place.origin) this.live.stages.rateLimit?.spend(this.nowMillis())
           attempt?.redirected(hopShown(status, hop))
         }
       },
@@ -665,6 +705,9 @@ export class Call
     )
   }
 }
+
+/** Of a call whose first place is still to be chosen. */
+const nowhere: Place = { origin: "", endpoint: "", server: { scheme: "http", host: "", port: 80 }, stages: noStages }
 
 /** Who hears nothing. */
 const nobody: Partial<Observer> = {}

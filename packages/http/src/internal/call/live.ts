@@ -1,30 +1,46 @@
+/** What a reload replaces of an upstream, all at once, and what is seen of it. */
+
 import * as Effect from "effect/Effect"
+import type { Endpoints } from "../../Endpoints.ts"
 import type { EndpointSnapshot, Snapshot } from "../../UpstreamRegistry.ts"
-import type { Bodies } from "../streaming/openBody.ts"
 import type { HttpPolicy } from "../policy/policyModel.ts"
+import type { Bodies } from "../streaming/openBody.ts"
+import { makePlaces, type Place, placeOf, type Places, reloaded } from "./places.ts"
 import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./stages.ts"
 
 /** A policy in force, and what its stages remember. A reload makes the next one; a call keeps the one that it began with. */
 export interface Live {
   readonly policy: HttpPolicy
   readonly stages: UpstreamStages
-  readonly endpoint: EndpointStages
+  /** Where all attempts go; `undefined` where that is chosen for each of them. */
+  readonly place: Place | undefined
+  /** Where they may go; `undefined` where there is one place. */
+  readonly places: Places | undefined
 }
 
-export const startLive = (policy: HttpPolicy): Live => {
-  const stages = upstreamStages(policy)
-  return { policy, stages, endpoint: endpointStages(policy, stages.budget) }
+/** An upstream at one place. */
+export const startLive = (policy: HttpPolicy, origin: string): Live => {
+  return { policy, stages: upstreamStages(policy), place: placeOf(origin, endpointStages(policy)), places: undefined }
+}
+
+/** An upstream at places that are chosen from. */
+export const startChosen = (policy: HttpPolicy, endpoints: Endpoints): Live => {
+  return { policy, stages: upstreamStages(policy), place: undefined, places: makePlaces(policy, endpoints) }
 }
 
 export const nextLive = (before: Live, policy: HttpPolicy): Live => {
-  const stages = upstreamStages(policy, before)
-  const endpoint = endpointStages(policy, stages.budget, {
-    policy: before.policy,
-    stages: before.endpoint,
-    budget: before.stages.budget
-  })
-  return { policy, stages, endpoint }
+  const { place, places } = before
+  places?.reload(policy)
+  return {
+    policy,
+    stages: upstreamStages(policy, before),
+    place: place && reloaded(place, before.policy, policy),
+    places
+  }
 }
+
+/** The places that are remembered. */
+export const placesOf = ({ place, places }: Live): ReadonlyArray<Place> => (place ? [place] : (places?.list() ?? []))
 
 const optional = <A>(stage: { readonly snapshot: Effect.Effect<A> } | undefined): Effect.Effect<A | undefined> =>
   stage === undefined ? Effect.succeed(undefined) : stage.snapshot
@@ -33,7 +49,6 @@ const optional = <A>(stage: { readonly snapshot: Effect.Effect<A> } | undefined)
 const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect<EndpointSnapshot> =>
   Effect.map(
     Effect.all({
-      hedge: optional(stages.hedge),
       breaker: optional(stages.breaker),
       throttle: optional(stages.throttle),
       bulkhead: optional(stages.bulkhead),
@@ -43,27 +58,26 @@ const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect
     (snapshots) => ({ origin, ...snapshots })
   )
 
-/** What an upstream is like at this instant, with the endpoints that it has. */
+/** What an upstream is like at this instant, with the places that it has. */
 export const upstreamSnapshot = (
   upstream: { readonly name: string; readonly version?: string | undefined; readonly policy: string },
   stages: UpstreamStages,
   bodies: Bodies,
-  endpoints: ReadonlyArray<{ readonly origin: string; readonly stages: EndpointStages }>
+  places: ReadonlyArray<Place>
 ): Effect.Effect<Snapshot> =>
   Effect.map(
     Effect.all({
       budget: optional(stages.budget),
       rateLimit: optional(stages.rateLimit),
       singleFlight: optional(stages.singleFlight),
-      endpoints: Effect.forEach(endpoints, ({ origin, stages }) => endpointSnapshot(origin, stages))
+      hedge: optional(stages.hedge),
+      endpoints: Effect.forEach(places, ({ origin, stages }) => endpointSnapshot(origin, stages))
     }),
-    ({ budget, endpoints, rateLimit, singleFlight }) => ({
+    ({ endpoints, ...snapshots }) => ({
       name: upstream.name,
       version: upstream.version,
       policy: upstream.policy,
-      budget,
-      rateLimit,
-      singleFlight,
+      ...snapshots,
       bodies: { open: bodies.open, unread: bodies.unread, found: bodies.found },
       endpoints
     })

@@ -2,21 +2,20 @@ import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
 import type { AttemptLayer } from "../../AttemptLayer.ts"
 import type { CallLayer } from "../../CallLayer.ts"
+import type { Endpoints } from "../../Endpoints.ts"
 import type { Rejection } from "../../Rejection.ts"
-import type { Server, Transport } from "../../Transport.ts"
+import type { Transport } from "../../Transport.ts"
 import type { Live } from "./live.ts"
 import type { Observer } from "../watch/observing.ts"
 import type { Bodies } from "../streaming/openBody.ts"
 import type { Propagation } from "../request/propagation.ts"
 
-/** What the pipeline knows of an upstream. */
+/** What the engine knows of an upstream. */
 export interface Runtime {
   readonly name: string
   readonly transport: Transport["Service"]
-  readonly origin: string
-  readonly endpoint: string
-  /** The origin, taken apart. */
-  readonly server: Server
+  /** What chooses where an attempt goes; `undefined` where there is one place. */
+  readonly endpoints: Endpoints | undefined
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string
   readonly headers: { readonly [name: string]: string }

@@ -19,11 +19,11 @@ export interface UpstreamStages {
   readonly budget: RetryBudget.RetryBudget | undefined
   readonly rateLimit: RateLimit.RateLimit | undefined
   readonly singleFlight: SingleFlight.SingleFlight<string, unknown, CallError> | undefined
+  readonly hedge: Hedge.Hedge | undefined
 }
 
 /** What an upstream remembers of the attempts at one of its endpoints. */
 export interface EndpointStages {
-  readonly hedge: Hedge.Hedge | undefined
   readonly breaker: CircuitBreaker.CircuitBreaker | undefined
   readonly throttle: Throttle.Throttle | undefined
   readonly bulkhead: Bulkhead.Bulkhead | undefined
@@ -75,25 +75,36 @@ const was = <P, S, K extends keyof P & keyof S>(
 export const upstreamStages = (
   policy: HttpPolicy,
   before?: { readonly policy: HttpPolicy; readonly stages: UpstreamStages }
-): UpstreamStages => ({
-  budget: kept(was(before?.policy, before?.stages, "budget"), policy.budget, RetryBudget.make),
-  rateLimit: kept(was(before?.policy, before?.stages, "rateLimit"), present(policy.rateLimit), RateLimit.make, true),
-  singleFlight: kept(
-    was(before?.policy, before?.stages, "singleFlight"),
-    present(policy.singleFlight),
-    SingleFlight.make<string, unknown, CallError>
-  )
-})
+): UpstreamStages => {
+  const budget = kept(was(before?.policy, before?.stages, "budget"), policy.budget, RetryBudget.make)
+  return {
+    budget,
+    rateLimit: kept(was(before?.policy, before?.stages, "rateLimit"), present(policy.rateLimit), RateLimit.make, true),
+    singleFlight: kept(
+      was(before?.policy, before?.stages, "singleFlight"),
+      present(policy.singleFlight),
+      SingleFlight.make<string, unknown, CallError>
+    ),
+    hedge: hedgeStage(policy, budget, before)
+  }
+}
+
+/** Of no endpoint. */
+export const noStages: EndpointStages = {
+  breaker: undefined,
+  throttle: undefined,
+  bulkhead: undefined,
+  adaptiveConcurrency: undefined,
+  adaptiveTimeout: undefined,
+  fairShare: AttemptTimeout.makeFairShare(),
+  latencies: undefined,
+  isGuarded: false
+}
 
 /** The stages of an endpoint; those of a living one whose options did not change stay as they are. */
 export const endpointStages = (
   policy: HttpPolicy,
-  budget: RetryBudget.RetryBudget | undefined,
-  before?: {
-    readonly policy: HttpPolicy
-    readonly stages: EndpointStages
-    readonly budget: RetryBudget.RetryBudget | undefined
-  }
+  before?: { readonly policy: HttpPolicy; readonly stages: EndpointStages }
 ): EndpointStages => {
   const latencies =
     before?.stages.latencies ?? (policy.adaptiveTimeout === undefined ? undefined : LatencyTracker.make())
@@ -108,10 +119,7 @@ export const endpointStages = (
     true
   )
   const throttle = kept(was(before?.policy, before?.stages, "throttle"), present(policy.throttle), Throttle.make)
-  const asked = { breaker, bulkhead, adaptiveConcurrency }
-  const hedge = hedgeOf(before, present(policy.hedge), asked, budget)
   return {
-    hedge,
     breaker,
     throttle,
     bulkhead,
@@ -125,32 +133,19 @@ export const endpointStages = (
   }
 }
 
-type Asked = Pick<EndpointStages, "breaker" | "bulkhead" | "adaptiveConcurrency">
-
-const sameStages = (one: Asked, other: Asked): boolean =>
-  one.breaker === other.breaker &&
-  one.bulkhead === other.bulkhead &&
-  one.adaptiveConcurrency === other.adaptiveConcurrency
-
-/** A hedge asks the stages beside it, and pays from the budget: with one of them it is another, which has learned the same. */
-const hedgeOf = (
-  before:
-    | {
-        readonly policy: HttpPolicy
-        readonly stages: EndpointStages
-        readonly budget: RetryBudget.RetryBudget | undefined
-      }
-    | undefined,
-  options: HttpPolicy["hedge"],
-  asked: Asked,
-  budget: RetryBudget.RetryBudget | undefined
+/** A hedge pays from the budget: with another budget it is another, which has learned the same. */
+export const hedgeStage = (
+  policy: HttpPolicy,
+  budget: RetryBudget.RetryBudget | undefined,
+  before?: { readonly policy: HttpPolicy; readonly stages: UpstreamStages }
 ): Hedge.Hedge | undefined => {
+  const options = present(policy.hedge)
   if (options === undefined) return undefined
   const living = before?.stages.hedge
-  const isSame = before !== undefined && sameStages(before.stages, asked) && before.budget === budget
-  if (living !== undefined && isSame && sameOptions(before?.policy.hedge, options)) return living
+  const isSame = before?.stages.budget === budget && sameOptions(before?.policy.hedge, options)
+  if (living !== undefined && isSame) return living
   const isSameMode = living?.mode === (options.mode ?? "enforce")
-  return Hedge.make({ ...options, budget, mayStart: () => hasRoom(asked) }, isSameMode ? living : undefined)
+  return Hedge.make({ ...options, budget }, isSameMode ? living : undefined)
 }
 
 /** What an operator forced stays forced, until an operator ends it: a file that changes is no such word. */
@@ -164,16 +159,16 @@ const forcedLike = (
   return next
 }
 
-/** Whether the endpoint can take more. Asked when a hedge is due, which is seldom. */
-const hasRoom = ({ adaptiveConcurrency, breaker, bulkhead }: Asked): boolean => {
-  if (breaker !== undefined && !Effect.runSync(breaker.snapshot).state.endsWith("Closed")) return false
-  for (const limit of [bulkhead, adaptiveConcurrency]) {
-    if (limit === undefined) continue
-    const held = Effect.runSync<{ readonly inFlight: number; readonly limit: number }, never>(limit.snapshot)
-    if (held.inFlight >= held.limit) return false
-  }
-  return true
-}
+/** Whether an attempt would be let through now. Asking changes nothing. */
+export const hasRoom = (stages: EndpointStages, nowMillis: number): boolean =>
+  (stages.breaker?.hasRoom(nowMillis) ?? true) &&
+  (stages.bulkhead?.hasRoom() ?? true) &&
+  (stages.adaptiveConcurrency?.hasRoom() ?? true)
+
+/** Whether an endpoint is well enough for a hedge, which is no probe of a circuit. Asked when one is due, which is seldom. */
+export const hasRoomForHedge = (stages: EndpointStages, nowMillis: number): boolean =>
+  hasRoom(stages, nowMillis) &&
+  (stages.breaker === undefined || Effect.runSync(stages.breaker.snapshot).state.endsWith("Closed"))
 
 /** A bulkhead in use is made larger or smaller, so that nobody who holds or awaits a place is forgotten. */
 const resized = (

@@ -9,6 +9,7 @@ import { encodeRequest, type Given } from "../request/encodeRequest.ts"
 import { askedOf, type Attempt, Call, type Exchange } from "./engine.ts"
 import { send } from "./attemptLayers.ts"
 import type { RedirectPolicy } from "../policy/policyModel.ts"
+import type { Place } from "./places.ts"
 import type { Runtime } from "./runtime.ts"
 import * as Spans from "../watch/spans.ts"
 import type { WatchedAttempt } from "../watch/watchedAttempt.ts"
@@ -30,27 +31,32 @@ export const call = (
   })
 
 /** Sends, reads within bounds, and makes of the response what the caller asked for. */
-const attempt: Exchange["attempt"] = (call, resend, headers, attempt) => {
-  const { policy, runtime } = call
-  if (policy.redirects !== undefined) return attemptOn(call, policy.redirects, resend, headers, attempt)
-  const request = call.wireRequest(resend, headers, policy.limits, attempt)
-  return Effect.flatMap(send(call, request), (response) => answered(call, response, attempt, runtime.endpoint, 0))
+const attempt: Exchange["attempt"] = (call, place, resend, headers, attempt) => {
+  const { policy } = call
+  if (policy.redirects !== undefined) return attemptOn(call, place, policy.redirects, resend, headers, attempt)
+  const request = call.wireRequest(place, resend, headers, policy.limits, attempt)
+  return Effect.flatMap(send(call, place, request), (response) =>
+    answered(call, place, response, attempt, place.endpoint, 0)
+  )
 }
 
 /** The same, wherever redirects lead. It is apart, so that a call that follows none keeps no request in flight for it. */
 const attemptOn = (
   call: Call,
+  place: Place,
   policy: RedirectPolicy,
   resend: number,
   headers: { readonly [name: string]: string },
   attempt: WatchedAttempt | undefined
 ): Attempt => {
-  const hop = (request: Transport.Request) => send(call, request)
-  const request = call.wireRequest(resend, headers, call.policy.limits, attempt)
+  const hop = (request: Transport.Request) => send(call, place, request)
+  const request = call.wireRequest(place, resend, headers, call.policy.limits, attempt)
   return hop(request).pipe(
-    Effect.flatMap((response) => call.followed(policy, { request, response, followed: 0 }, hop, discard, attempt)),
+    Effect.flatMap((response) =>
+      call.followed(place, policy, { request, response, followed: 0 }, hop, discard, attempt)
+    ),
     Effect.flatMap(({ followed, request, response }) =>
-      answered(call, response, attempt, Transport.endpointOf(request.origin), followed)
+      answered(call, place, response, attempt, Transport.endpointOf(request.origin), followed)
     )
   )
 }
@@ -61,6 +67,7 @@ const discard = (): Effect.Effect<void> => Effect.void
 /** What the caller asked for, of a whole response. */
 export const answered = (
   call: Call,
+  place: Place,
   response: Transport.Response,
   attempt: WatchedAttempt | undefined,
   endpoint: string,
@@ -68,7 +75,7 @@ export const answered = (
 ): Attempt => {
   const { fiber, given, runtime } = call
   attempt?.answered(response.status, response.body.length)
-  call.paced(endpoint, response)
+  call.paced(place, endpoint, response)
   const value = answer(runtime, endpoint, fiber, given, response, followed, call.asksForPart())
   // who stands around the call sees what it was made of
   return runtime.callLayers === undefined ? value : Effect.map(value, (value) => new Seen(value, response))

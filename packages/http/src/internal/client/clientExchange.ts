@@ -27,6 +27,7 @@ import type { Arrived } from "../request/follow.ts"
 import { OpenBody } from "../streaming/openBody.ts"
 import type { Issue } from "../request/pathTemplate.ts"
 import { type Attempt, Call, type Exchange } from "../call/engine.ts"
+import type { Place } from "../call/places.ts"
 import type { Runtime } from "../call/runtime.ts"
 import * as Spans from "../watch/spans.ts"
 import { statusReason } from "../response/statusReason.ts"
@@ -136,6 +137,7 @@ class ClientExchange implements Exchange {
 
   attempt(
     call: Call,
+    place: Place,
     resend: number,
     headers: { readonly [name: string]: string },
     attempt: WatchedAttempt | undefined
@@ -144,10 +146,10 @@ class ClientExchange implements Exchange {
       const body = this.#bodyOf(call)
       // what is too long is judged here: of an error response, its status is what counts
       const limits = { ...call.policy.limits, responseBytes: Infinity }
-      const request = call.wireRequest(resend, headers, limits, attempt)
+      const request = call.wireRequest(place, resend, headers, limits, attempt)
       return Effect.onExitPrimitive(
-        Effect.flatMap(arrival(call, this.#executing.open, request, body.scope, attempt), (arrived) =>
-          this.#arrived(call, body, arrived, attempt)
+        Effect.flatMap(arrival(call, place, this.#executing.open, request, body.scope, attempt), (arrived) =>
+          this.#arrived(call, place, body, arrived, attempt)
         ),
         (exit) => (Exit.isFailure(exit) && !this.#isFailed(body) ? this.#discarded(body) : undefined)
       )
@@ -165,6 +167,7 @@ class ClientExchange implements Exchange {
 
   #arrived(
     call: Call,
+    place: Place,
     body: OpenBody,
     { followed, request, response: step }: Arrived<Step>,
     attempt: WatchedAttempt | undefined
@@ -173,7 +176,7 @@ class ClientExchange implements Exchange {
     const endpoint = Transport.endpointOf(request.origin)
     const isOpen = "stream" in response
     attempt?.answered(status, isOpen ? undefined : response.body.length)
-    call.paced(endpoint, response)
+    call.paced(place, endpoint, response)
     const bytes = isOpen ? undefined : response.body
     const answered: Answered = { step, request, bytes, body }
     if (isOpen) {
@@ -225,7 +228,7 @@ class ClientExchange implements Exchange {
         return Effect.fail(statusReason(layerOf(call), response, call.clock.currentTimeMillisUnsafe(), 0))
       }
       const step = { status: made.status, headers: made.headers, response, scope: body.scope }
-      const request = call.wireRequest(0, {}, call.policy.limits, undefined)
+      const request = call.wireRequest(call.place, 0, {}, call.policy.limits, undefined)
       const answered: Answered = { step, request, bytes: response.body, body }
       return Effect.succeed(answered)
     })

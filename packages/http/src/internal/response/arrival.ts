@@ -11,6 +11,7 @@ import type { Arrived } from "../request/follow.ts"
 import { opening } from "../call/attemptLayers.ts"
 import type { Caller } from "../streaming/openBody.ts"
 import type { Call } from "../call/engine.ts"
+import type { Place } from "../call/places.ts"
 import type { WatchedAttempt } from "../watch/watchedAttempt.ts"
 
 /** A response on its way, which may be a redirect. */
@@ -26,19 +27,20 @@ type Open = Transport.Transport["Service"]["open"]
 /** Sends, and follows redirects where the policy says so. What is opened belongs to the scope. */
 export const arrival = (
   call: Call,
+  place: Place,
   open: Open,
   request: Transport.Request,
   scope: Scope.Scope,
   attempt: WatchedAttempt | undefined
 ): Effect.Effect<Arrived<Step>, Reason.Reason> => {
-  const layered = opening(call, open)
+  const layered = opening(call, place, open)
   const send = (request: Transport.Request) => step(layered, request, scope)
   return Effect.flatMap(send(request), (response) => {
     const first = { request, response, followed: 0 }
     const { redirects } = call.policy
     return redirects === undefined
       ? Effect.succeed(first)
-      : call.followed(redirects, first, send, (step) => left(call, step), attempt)
+      : call.followed(place, redirects, first, send, (step) => left(call, step), attempt)
   })
 }
 

@@ -16,6 +16,7 @@ import { encodeRequest, type Given } from "../request/encodeRequest.ts"
 import type { Arrived } from "../request/follow.ts"
 import { type Caller, OpenBody, scopeClosed } from "./openBody.ts"
 import { askedOf, type Attempt, Call, type Exchange } from "../call/engine.ts"
+import type { Place } from "../call/places.ts"
 import { noHeaders } from "../request/noFields.ts"
 import type { Runtime } from "../call/runtime.ts"
 import * as Spans from "../watch/spans.ts"
@@ -98,6 +99,7 @@ class StreamedExchange implements Exchange {
   /** Sends, and gives the open body once the headers have come. */
   attempt(
     call: Call,
+    place: Place,
     resend: number,
     headers: { readonly [name: string]: string },
     attempt: WatchedAttempt | undefined
@@ -107,11 +109,11 @@ class StreamedExchange implements Exchange {
       this.#bodies.add(body)
       if (this.#isReleased) return Effect.andThen(body.release, Effect.die(body.misuse(scopeClosed)))
       const limits = { ...call.policy.limits, responseBytes: this.#maxBytes }
-      const request = call.wireRequest(resend, headers, limits, attempt)
+      const request = call.wireRequest(place, resend, headers, limits, attempt)
       const open = call.runtime.transport.open
       return Effect.onExitPrimitive(
-        Effect.flatMap(arrival(call, open, request, body.scope, attempt), (arrived) =>
-          opened(call, body, arrived, attempt)
+        Effect.flatMap(arrival(call, place, open, request, body.scope, attempt), (arrived) =>
+          opened(call, place, body, arrived, attempt)
         ),
         (exit) => (Exit.isFailure(exit) ? this.#discarded(body) : undefined)
       )
@@ -160,6 +162,7 @@ class StreamedExchange implements Exchange {
 /** An open body, or the reason why the response is a failure. */
 const opened = (
   call: Call,
+  place: Place,
   body: OpenBody,
   { followed, request, response: step }: Arrived<Step>,
   attempt: WatchedAttempt | undefined
@@ -168,7 +171,7 @@ const opened = (
   const span = attempt?.span
   const endpoint = Transport.endpointOf(request.origin)
   if (!("stream" in response)) {
-    return Effect.map(answered(call, response, attempt, endpoint, followed), () => {
+    return Effect.map(answered(call, place, response, attempt, endpoint, followed), () => {
       const stream = response.body.length === 0 ? Stream.empty : Stream.succeed(response.body)
       const { setCookies, trailers } = response
       body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint }, span)
@@ -177,7 +180,7 @@ const opened = (
     })
   }
   attempt?.answered(status)
-  call.paced(endpoint, response)
+  call.paced(place, endpoint, response)
   const part = unwantedPart(endpoint, status, call.asksForPart(), false)
   if (part !== undefined) return Effect.andThen(left(call, step), Effect.fail(part))
   if (isAnswer(status, request.expectedStatus)) {

@@ -9,6 +9,7 @@ import { failureOf, type Observer, outcomeOf } from "./observing.ts"
 
 /** What is learned of an attempt on its way, for whoever traces or observes. There is none while nobody does. */
 export class WatchedAttempt {
+  readonly origin: string
   readonly resend: number
   readonly isHedge: boolean
   readonly startMillis: number
@@ -22,7 +23,8 @@ export class WatchedAttempt {
   /** Of its last exchange. */
   timings: Transport.PhaseTimings | undefined = undefined
 
-  constructor(resend: number, isHedge: boolean, startMillis: number, clock: Clock.Clock) {
+  constructor(origin: string, resend: number, isHedge: boolean, startMillis: number, clock: Clock.Clock) {
+    this.origin = origin
     this.resend = resend
     this.isHedge = isHedge
     this.startMillis = startMillis
@@ -120,7 +122,7 @@ export const heardAttempt = <A, E, R>(
   return Effect.onExitPrimitive(
     Effect.suspend(() => {
       isStarted = true
-      attemptStarted?.(call, { resend: attempt.resend, isHedge: attempt.isHedge })
+      attemptStarted?.(call, { origin: attempt.origin, resend: attempt.resend, isHedge: attempt.isHedge })
       return run
     }),
     (exit) => {
@@ -131,12 +133,13 @@ export const heardAttempt = <A, E, R>(
 }
 
 const endOf = <E>(
-  { isHedge, resend, responseBytes, startMillis, status, timings }: WatchedAttempt,
+  { isHedge, origin, resend, responseBytes, startMillis, status, timings }: WatchedAttempt,
   exit: Exit.Exit<unknown, E>,
   { nowMillis, reasonOf, requestBytes }: Hearing<E>
 ): AttemptEnd => {
   const failure = failureOf(exit)
   return {
+    origin,
     resend,
     isHedge,
     outcome: outcomeOf(exit),

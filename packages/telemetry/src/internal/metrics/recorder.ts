@@ -385,11 +385,11 @@ class UpstreamRecord implements Owner {
   }
 
   /** The operation of a call; one that has no room any more shares its method's. */
-  operation(table: Table, call: ObservedCall, options: RecorderOptions): Operation {
-    let endpoint = this.endpoints.get(call.origin)
+  operation(table: Table, call: ObservedCall, origin: string, options: RecorderOptions): Operation {
+    let endpoint = this.endpoints.get(origin)
     if (endpoint === undefined) {
-      endpoint = new Endpoint(call.origin)
-      this.endpoints.set(call.origin, endpoint)
+      endpoint = new Endpoint(origin)
+      this.endpoints.set(origin, endpoint)
     }
     const known = endpoint.operations.get(call.operation)
     if (known !== undefined) return known
@@ -435,6 +435,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
   let hasCrowd = false
   // what is told of a call often comes in pairs: the last one is found without a look
   let lastCall: ObservedCall | undefined = undefined
+  let lastOrigin = ""
   let lastOperation = crowdOperation
 
   const forgetIfDue = (record: UpstreamRecord): void => {
@@ -454,16 +455,18 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
     return record
   }
 
-  const find = (call: ObservedCall): Operation => {
-    if (call === lastCall) return lastOperation
+  /** The operation of a call at one of the endpoints; what is of no endpoint is counted at the call's own. */
+  const find = (call: ObservedCall, origin = call.origin): Operation => {
+    if (call === lastCall && origin === lastOrigin) return lastOperation
     if (hasCrowd && ofTheCrowd.has(call)) return crowdOperation
-    const found = recordOf(call.upstream)?.operation(table, call, options)
+    const found = recordOf(call.upstream)?.operation(table, call, origin, options)
     if (found === undefined) {
       hasCrowd = true
       ofTheCrowd.add(call)
       return crowdOperation
     }
     lastCall = call
+    lastOrigin = origin
     lastOperation = found
     return found
   }
@@ -483,8 +486,8 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
         operation.callEnded(call, end)
         lastCall = undefined
       },
-      attemptStarted: (call) => find(call).attemptStarted(),
-      attemptEnded: (call, end) => find(call).attemptEnded(call, end),
+      attemptStarted: (call, { origin }) => find(call, origin).attemptStarted(),
+      attemptEnded: (call, end) => find(call, end.origin).attemptEnded(call, end),
       retryScheduled: (call, { delayMillis, reason }) => {
         const operation = find(call)
         const errorType = attemptErrorType(reason)

@@ -31,7 +31,7 @@ export const upstreamReadings = (snapshot: Snapshot): ReadonlyArray<Reading> => 
     read("holdfast.stage.admitted", admitted, { ...more, "holdfast.stage": stage })
     read("holdfast.stage.refused", refused, { ...more, "holdfast.stage": stage })
   }
-  const { bodies, budget, rateLimit, singleFlight } = snapshot
+  const { bodies, budget, hedge, rateLimit, singleFlight } = snapshot
   if (budget !== undefined) {
     read("holdfast.retry_budget.balance", budget.balance)
     read("holdfast.retry_budget.in_flight", budget.retriesInFlight)
@@ -47,6 +47,7 @@ export const upstreamReadings = (snapshot: Snapshot): ReadonlyArray<Reading> => 
     read("holdfast.single_flight.in_flight", singleFlight.inFlight)
     read("holdfast.single_flight.waiting", singleFlight.waiting)
   }
+  if (hedge?.delay !== undefined) read("holdfast.hedge.delay", Duration.toSeconds(hedge.delay))
   read("holdfast.body.open", bodies.open)
   read("holdfast.body.unread", bodies.unread)
   read("holdfast.body.forgotten", bodies.found)
@@ -61,7 +62,7 @@ const endpointReadings = (
 ): void => {
   const { "server.address": address, "server.port": port } = endpointLabels(endpoint.origin)
   const at: Labels = { "server.address": address, "server.port": port }
-  const { adaptiveConcurrency, attemptTimeout, breaker, bulkhead, hedge, throttle } = endpoint
+  const { adaptiveConcurrency, attemptTimeout, breaker, bulkhead, throttle } = endpoint
   if (breaker !== undefined) {
     for (const phase of phases) {
       const inPhase: Labels = { ...at, "holdfast.circuit.state": phase }
@@ -88,7 +89,6 @@ const endpointReadings = (
     read("holdfast.adaptive_concurrency.in_flight", adaptiveConcurrency.inFlight, at)
     stage("adaptiveConcurrency", adaptiveConcurrency.admitted, adaptiveConcurrency.refused, at)
   }
-  if (hedge?.delay !== undefined) read("holdfast.hedge.delay", Duration.toSeconds(hedge.delay), at)
   if (attemptTimeout !== undefined) {
     read("holdfast.attempt_timeout.limit", Duration.toSeconds(attemptTimeout.limit), at)
   }

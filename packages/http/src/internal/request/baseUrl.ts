@@ -1,0 +1,20 @@
+/** What a base URL may be. */
+
+/** Reads a base URL; `whose` names it in what is said of one that is wrong. */
+export const parseBaseUrl = (whose: string, baseUrl: string | URL): URL => {
+  const url = URL.parse(String(baseUrl))
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    // what is not a URL may still hold a password, so it is not repeated
+    throw new RangeError(`${whose} must be an absolute http or https URL, such as https://payments.internal/v1`)
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new RangeError(`${whose} holds credentials; send them as a header: { authorization: Redacted.make(…) }`)
+  }
+  if (url.search !== "" || url.hash !== "") {
+    throw new RangeError(`${whose} has a query or a fragment; give query values with each request`)
+  }
+  return url
+}
+
+/** Its path, without a slash at its end. */
+export const basePathOf = (url: URL): string => url.pathname.replace(/\/+$/, "")
