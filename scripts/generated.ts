@@ -16,6 +16,7 @@ import {
   Retry,
   RetryBudget,
   SingleFlight,
+  StageOrder,
   Throttle
 } from "holdfast"
 import { NodeTransport } from "holdfast/node"
@@ -151,10 +152,10 @@ const stages: ReadonlyArray<readonly [stage: string, figures: (policy: HttpPolic
     ["adaptiveConcurrency", ({ adaptiveConcurrency: given }) => given && { ...AdaptiveConcurrency.defaults, ...given }],
     [
       "attemptTimeout",
-      ({ adaptiveTimeout, call }) =>
-        adaptiveTimeout === undefined
+      ({ attemptTimeout, call }) =>
+        attemptTimeout === undefined
           ? call.attemptTimeout && { "": call.attemptTimeout }
-          : { "": "learned", ...AttemptTimeout.adaptiveDefaults, ...adaptiveTimeout, window: undefined }
+          : { "": "learned", ...AttemptTimeout.adaptiveDefaults, ...attemptTimeout, window: undefined }
     ],
     ["redirects", ({ call }) => call.redirects && { ...call.redirects }],
     ["limits", ({ call }) => ({ ...call.limits })]
@@ -288,6 +289,17 @@ const parts: { readonly [name: string]: () => string } = {
     ]),
   "policy-presets": presets,
   "policy-optional-stages": optionalStages,
+  "stage-order": () =>
+    table(
+      ["stage", "once for", "of", "refuses with", "why it stands there"],
+      StageOrder.all.map(({ around, isRemembering, name, refusals, why }) => [
+        `\`${name}\``,
+        around === "call" ? "a call" : "each attempt",
+        isRemembering ? (around === "call" ? "the upstream" : "its endpoint") : "the call",
+        refusals.map((tag) => `\`${tag}\``).join(", "),
+        why
+      ])
+    ),
   "transport-defaults": () => defaults([["", NodeTransport.defaults]]),
   "metrics-of-calls": () => metricsOf(["calls"]),
   "metrics-of-upstreams": () => metricsOf(["upstreams"]),

@@ -17,17 +17,8 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
-import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import * as Backoff from "@holdfast/core/Backoff"
-import * as Bulkhead from "@holdfast/core/Bulkhead"
-import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
-import * as Hedge from "@holdfast/core/Hedge"
-import * as RateLimit from "@holdfast/core/RateLimit"
 import * as Retry from "@holdfast/core/Retry"
-import * as RetryBudget from "@holdfast/core/RetryBudget"
-import * as SingleFlight from "@holdfast/core/SingleFlight"
-import * as Throttle from "@holdfast/core/Throttle"
 import type {
   AdaptiveTimeoutOptions,
   BackoffOptions,
@@ -43,6 +34,7 @@ import type {
   RetryPolicy
 } from "./internal/policy/policyModel.ts"
 import { isHeaderName, isOfConnection } from "./internal/request/headerRules.ts"
+import { optionsOf, rowOf, stageNames } from "./internal/call/order.ts"
 import * as Words from "./internal/policy/policyWords.ts"
 import type * as Transport from "./Transport.ts"
 
@@ -193,15 +185,10 @@ const overridden = (base: CallPolicy, given: Overrides): CallPolicy => {
 
 /** Builds each stage once, so that a wrong option is found where it was written. */
 const tryStages = (policy: HttpPolicy): void => {
-  if (policy.budget !== undefined) RetryBudget.make(policy.budget)
-  if (policy.singleFlight !== undefined) SingleFlight.make(policy.singleFlight)
-  if (policy.rateLimit !== undefined) RateLimit.make(policy.rateLimit)
-  if (policy.hedge !== undefined) Hedge.make(policy.hedge)
-  if (policy.breaker !== undefined) CircuitBreaker.make(policy.breaker)
-  if (policy.throttle !== undefined) Throttle.make(policy.throttle)
-  if (policy.bulkhead !== undefined) Bulkhead.make(policy.bulkhead)
-  if (policy.adaptiveConcurrency !== undefined) AdaptiveConcurrency.make(policy.adaptiveConcurrency)
-  if (policy.adaptiveTimeout !== undefined) AttemptTimeout.adaptive(policy.adaptiveTimeout)
+  for (const name of stageNames) {
+    const options = optionsOf(policy, name)
+    if (options !== undefined) rowOf(name)?.make(options, undefined, {})
+  }
 }
 
 const headerName = (given: string | false | undefined): string | undefined => {
@@ -233,13 +220,13 @@ const headerName = (given: string | false | undefined): string | undefined => {
  * @since 0.1.0
  */
 export const make = (options: Options): HttpPolicy => {
-  const adaptiveTimeout = isAdaptive(options.attemptTimeout) ? options.attemptTimeout : undefined
+  const learned = isAdaptive(options.attemptTimeout) ? options.attemptTimeout : undefined
   const retry = on(options.retry)
   const redirects = on(options.redirects)
   const call: CallPolicy = {
     deadline: time("deadline", options.deadline),
     attemptTimeout: isAdaptive(options.attemptTimeout) ? undefined : time("attemptTimeout", options.attemptTimeout),
-    learnsTimeout: adaptiveTimeout !== undefined,
+    learnsTimeout: learned !== undefined,
     retry: retry === undefined ? undefined : retryOf(retry, undefined),
     hedge: on(options.hedge) !== undefined,
     singleFlight: on(options.singleFlight) !== undefined,
@@ -261,7 +248,7 @@ export const make = (options: Options): HttpPolicy => {
     throttle: on(options.throttle),
     bulkhead: on(options.bulkhead),
     adaptiveConcurrency: on(options.adaptiveConcurrency),
-    adaptiveTimeout
+    attemptTimeout: learned
   }
   tryStages(policy)
   const contradictions = Words.findings(policy).filter((finding) => finding.severity === "error")

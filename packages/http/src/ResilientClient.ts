@@ -64,7 +64,7 @@ import type { Bodies } from "./internal/streaming/openBody.ts"
 import {
   type EndpointStages,
   endpointStages,
-  hedgeStage,
+  ownHedge,
   type UpstreamStages,
   upstreamStages
 } from "./internal/call/stages.ts"
@@ -173,7 +173,7 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
   const runtimes = KeyedState.make({
     create: (origin: string): Runtime => {
       // without a name of its own a client stands for an upstream at each origin, which is slow or fast for itself
-      const stages = name === undefined ? { ...shared, hedge: hedgeStage(policy, shared.budget) } : shared
+      const stages = name === undefined ? ownHedge(policy, shared) : shared
       return {
         name: name ?? endpointNamed(origin),
         // what an exchange is made with is the client's own

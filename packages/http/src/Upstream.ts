@@ -47,16 +47,6 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
-import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
-import type * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
-import type * as Bulkhead from "@holdfast/core/Bulkhead"
-import type { CallError } from "@holdfast/core/CallError"
-import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
-import type * as Hedge from "@holdfast/core/Hedge"
-import type * as RateLimit from "@holdfast/core/RateLimit"
-import type * as RetryBudget from "@holdfast/core/RetryBudget"
-import type * as SingleFlight from "@holdfast/core/SingleFlight"
-import type * as Throttle from "@holdfast/core/Throttle"
 import type * as Scope from "effect/Scope"
 import type * as AttemptLayer from "./AttemptLayer.ts"
 import type * as CallLayer from "./CallLayer.ts"
@@ -66,7 +56,14 @@ import { whoAsks } from "./internal/streaming/asking.ts"
 import { built, shownOf } from "./internal/call/declaredLayers.ts"
 import type * as Endpoints from "./Endpoints.ts"
 import { type Live, nextLive, placesOf, startChosen, startLive, upstreamSnapshot } from "./internal/call/live.ts"
-import { type EndpointStages, noStages } from "./internal/call/stages.ts"
+import {
+  type EndpointStageTypes,
+  order,
+  rowOf,
+  stageNames,
+  type States,
+  type UpstreamStageTypes
+} from "./internal/call/order.ts"
 import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
@@ -189,13 +186,7 @@ export const defaults = {
  * @category models
  * @since 0.1.0
  */
-export interface AttemptStages {
-  readonly breaker: CircuitBreaker.CircuitBreaker | undefined
-  readonly throttle: Throttle.Throttle | undefined
-  readonly bulkhead: Bulkhead.Bulkhead | undefined
-  readonly adaptiveConcurrency: AdaptiveConcurrency.AdaptiveConcurrency | undefined
-  readonly attemptTimeout: AttemptTimeout.AttemptTimeout | undefined
-}
+export interface AttemptStages extends States<EndpointStageTypes> {}
 
 /**
  * What an upstream remembers. The stages of its attempts are those of its base URL; of an upstream that has several endpoints they are
@@ -204,12 +195,7 @@ export interface AttemptStages {
  * @category models
  * @since 0.1.0
  */
-export interface Stages extends AttemptStages {
-  readonly budget: RetryBudget.RetryBudget | undefined
-  readonly rateLimit: RateLimit.RateLimit | undefined
-  readonly singleFlight: SingleFlight.SingleFlight<string, unknown, CallError> | undefined
-  readonly hedge: Hedge.Hedge | undefined
-}
+export interface Stages extends AttemptStages, States<UpstreamStageTypes> {}
 
 /**
  * A dependency that can be called.
@@ -471,12 +457,21 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
   }
 }
 
-const stagesOf = ({ place, stages }: Live): Stages => ({ ...stages, ...attemptStagesOf(place?.stages ?? noStages) })
+const stagesOf = ({ place, stages }: Live): Stages => ({
+  ...ofLevel<UpstreamStageTypes>("call", stages),
+  ...attemptStagesOf(place?.stages ?? {})
+})
 
-const attemptStagesOf = (stages: EndpointStages): AttemptStages => {
-  const { adaptiveConcurrency, adaptiveTimeout, breaker, bulkhead, throttle } = stages
-  return { breaker, throttle, bulkhead, adaptiveConcurrency, attemptTimeout: adaptiveTimeout }
-}
+const attemptStagesOf = (stages: object): AttemptStages => ofLevel<EndpointStageTypes>("attempt", stages)
+
+/** The stages of a level, and nothing else of what is kept beside them. */
+const ofLevel = <T>(around: "call" | "attempt", stages: object): States<T> =>
+  Object.fromEntries(
+    stageNames
+      .filter((name) => order[name].around === around && rowOf(name) !== undefined)
+      // what is found under a name is of the type that the row has there
+      .map((name) => [name, (stages as { readonly [name: string]: unknown })[name]])
+  ) as States<T>
 
 /**
  * What {@link Service} takes: {@link Options}, of which the base URL may be left to the layer.

@@ -30,18 +30,10 @@
  * @since 0.1.0
  */
 
-import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
-import type * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
-import type * as Bulkhead from "@holdfast/core/Bulkhead"
-import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
-import type * as Hedge from "@holdfast/core/Hedge"
-import type * as RateLimit from "@holdfast/core/RateLimit"
-import type * as RetryBudget from "@holdfast/core/RetryBudget"
-import type * as SingleFlight from "@holdfast/core/SingleFlight"
-import type * as Throttle from "@holdfast/core/Throttle"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { EndpointStageTypes, Snapshots, UpstreamStageTypes } from "./internal/call/order.ts"
 
 /**
  * What the stages of one endpoint remember; a stage that the policy does not have is `undefined`.
@@ -49,13 +41,8 @@ import type * as Scope from "effect/Scope"
  * @category models
  * @since 0.1.0
  */
-export interface EndpointSnapshot {
+export interface EndpointSnapshot extends Snapshots<EndpointStageTypes> {
   readonly origin: string
-  readonly breaker?: CircuitBreaker.Snapshot | undefined
-  readonly throttle?: Throttle.Snapshot | undefined
-  readonly bulkhead?: Bulkhead.Snapshot | undefined
-  readonly adaptiveConcurrency?: AdaptiveConcurrency.Snapshot | undefined
-  readonly attemptTimeout?: AttemptTimeout.Snapshot | undefined
 }
 
 /**
@@ -79,16 +66,12 @@ export interface BodiesSnapshot {
  * @category models
  * @since 0.1.0
  */
-export interface Snapshot {
+export interface Snapshot extends Snapshots<UpstreamStageTypes> {
   readonly name: string
   /** Which of several versions it is, when it has them. */
   readonly version?: string | undefined
   /** Its policy in one line. */
   readonly policy: string
-  readonly budget?: RetryBudget.Snapshot | undefined
-  readonly rateLimit?: RateLimit.Snapshot | undefined
-  readonly singleFlight?: SingleFlight.Snapshot | undefined
-  readonly hedge?: Hedge.Snapshot | undefined
   readonly bodies: BodiesSnapshot
   /** The endpoint of its base URL, whether it was called or not; where there are several, those that were called of late. */
   readonly endpoints: ReadonlyArray<EndpointSnapshot>

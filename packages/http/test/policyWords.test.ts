@@ -131,9 +131,9 @@ describe("a policy in words", () => {
       operations: { "GET /a": {} }
     })
     const words = [
+      "deadline",
       "equal",
       "rate",
-      "deadline",
       "retry",
       "hedge",
       "breaker",

@@ -1,6 +1,7 @@
 /** What policies hold: of the upstreams of a registry, of those that have left it, and of policies used alone. */
 
 import * as Effect from "effect/Effect"
+import * as StageOrder from "@holdfast/http/StageOrder"
 import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
 import type { Held } from "./leak.ts"
 
@@ -27,18 +28,18 @@ const add = (sum: Map<string, number>, owner: string, held: Held | undefined): v
   }
 }
 
+const addStages = (sum: Map<string, number>, level: "call" | "attempt", of: string, snapshot: object): void => {
+  for (const { around, isRemembering, name, title } of StageOrder.all) {
+    if (around !== level || !isRemembering) continue
+    // a snapshot has those of a stage's figures that are held under the names that they have everywhere
+    add(sum, `${title} of ${of}`, (snapshot as { readonly [name: string]: Held | undefined })[name])
+  }
+}
+
 const addUpstream = (sum: Map<string, number>, upstream: UpstreamRegistry.Snapshot): void => {
   const name = upstream.version === undefined ? upstream.name : `${upstream.name} ${upstream.version}`
-  add(sum, `retry budget of ${name}`, upstream.budget)
-  add(sum, `rate limit of ${name}`, upstream.rateLimit)
-  add(sum, `single flight of ${name}`, upstream.singleFlight)
-  add(sum, `hedge of ${name}`, upstream.hedge)
-  for (const endpoint of upstream.endpoints) {
-    const place = `${name} at ${endpoint.origin}`
-    add(sum, `circuit breaker of ${place}`, endpoint.breaker)
-    add(sum, `bulkhead of ${place}`, endpoint.bulkhead)
-    add(sum, `adaptive concurrency of ${place}`, endpoint.adaptiveConcurrency)
-  }
+  addStages(sum, "call", name, upstream)
+  for (const endpoint of upstream.endpoints) addStages(sum, "attempt", `${name} at ${endpoint.origin}`, endpoint)
 }
 
 /** What the given upstreams and probes hold. */

@@ -19,7 +19,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Tracer from "effect/Tracer"
 import type { ObservedCall } from "../../CallObserver.ts"
-import { callPolicy, CurrentOverrides } from "../../HttpPolicy.ts"
+import { callPolicy, CurrentOverrides, none } from "../../HttpPolicy.ts"
 import * as Redaction from "../../Redaction.ts"
 import type * as CallLayer from "../../CallLayer.ts"
 import type { Endpoint } from "../../Endpoints.ts"
@@ -29,7 +29,7 @@ import { appliedOf, type AttemptsMade, isUnsent, toldOf, withAttempt } from "./a
 import { type Encoded, type Given, requestIdOf } from "../request/encodeRequest.ts"
 import { flightKey } from "./flightKey.ts"
 import { type Arrived, follow } from "../request/follow.ts"
-import { type Guarded, guarded, type Refusal } from "./guard.ts"
+import { deadlineExceeded, type Guarded, guarded } from "./guard.ts"
 import { aroundCall, type Seen } from "./callLayers.ts"
 import { inTurn } from "./inTurn.ts"
 import type { Live } from "./live.ts"
@@ -46,8 +46,9 @@ import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "../watch/spanEvents.ts"
 import * as Spans from "../watch/spans.ts"
 import { chosen, hasOtherPlace } from "./chosen.ts"
+import type { Decider, Refusal } from "./order.ts"
 import type { Place } from "./places.ts"
-import { type EndpointStages, hasRoomForHedge, noStages } from "./stages.ts"
+import { type EndpointStages, endpointStages, hasRoomForHedge, through } from "./stages.ts"
 import { heardAttempt, WatchedAttempt } from "../watch/watchedAttempt.ts"
 
 const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
@@ -252,6 +253,12 @@ export class Call
   // -------------------------------------------------------------------------------------------------------------------
 
   private throughCallStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
+    const { deadline } = this
+    if (deadline !== undefined && deadline.atMillis <= this.startMillis) {
+      const spent = deadlineExceeded(deadline)
+      this.onRefused(spent)
+      return Effect.fail(this.failed(spent, "deadline"))
+    }
     const { callLayers } = this.runtime
     if (callLayers === undefined) return this.throughStages(request)
     const made = (response: CallLayer.Response) => this.exchange.made(this, response)
@@ -264,7 +271,19 @@ export class Call
 
   private throughStages(request: Encoded): Effect.Effect<unknown, CallError, unknown> {
     this.request = request
-    return this.shared(request, () => this.rateLimited(Retry.loop(this)))
+    return this.shared(request, () => this.rateLimited(this.throughOthers(Retry.loop(this))))
+  }
+
+  /** Through the stages that run by themselves; with a refusal of theirs nothing was sent. */
+  private throughOthers(run: Effect.Effect<unknown, CallError, unknown>): Effect.Effect<unknown, CallError, unknown> {
+    const { others } = this.live.stages
+    if (others === undefined) return run
+    const running = { deadline: this.deadline, classify: () => Outcome.ignored }
+    return Effect.mapError(through<CallError>(others, run, running), (error) => {
+      if (error instanceof CallError) return error
+      this.onRefused(error)
+      return this.failed(error, "not-retryable")
+    })
   }
 
   /** Joins an equal read that is under way, where the policy says so. */
@@ -483,7 +502,7 @@ export class Call
     this.runtime.observer?.waited?.(this, { stage, millis })
   }
 
-  onRefused(reason: Refusal, stage?: SpanEvents.Stage): void {
+  onRefused(reason: Refusal, stage?: Decider): void {
     this.refused = reason
     if (this.span !== undefined) SpanEvents.refused(this.span, this.nowNanos(), reason, stage)
     this.runtime.observer?.refused?.(this, reason)
@@ -510,8 +529,28 @@ export class Call
   }
 
   sendTo(place: Place, nowMillis: number, ordinal: number): Attempt {
+    const { others } = place.stages
+    if (others === undefined) return this.sendNow(place, nowMillis, ordinal)
+    let isSent = false
+    const sent = Effect.suspend(() => {
+      isSent = true
+      return this.sendNow(place, this.nowMillis(), ordinal)
+    })
+    const running = {
+      deadline: this.deadline,
+      classify: (exit: Exit.Exit<unknown, Reason.Reason>) => this.outcomeOf(exit)
+    }
+    return Effect.tapError(through<Reason.Reason>(others, sent, running), (reason) =>
+      // nothing but a stage can have failed what was not sent
+      Effect.sync(() => {
+        if (!isSent) this.onRefused(reason as Refusal)
+      })
+    )
+  }
+
+  private sendNow(place: Place, nowMillis: number, ordinal: number): Attempt {
     const resend = this.sent++
-    const learned = this.policy.learnsTimeout ? place.stages.adaptiveTimeout : undefined
+    const learned = this.policy.learnsTimeout ? place.stages.attemptTimeout : undefined
     const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
     const headers = this.headersOf(limitMillis, nowMillis)
     const { observer } = this.runtime
@@ -561,7 +600,7 @@ export class Call
 
   /** Bounds an attempt, and tells the learned limit what became of it. */
   private timed({ stages }: Place, limitMillis: number, startMillis: number, attempt: Attempt): Attempt {
-    const learned = this.policy.learnsTimeout ? stages.adaptiveTimeout : undefined
+    const learned = this.policy.learnsTimeout ? stages.attemptTimeout : undefined
     const callers = this.request?.body.callers
     const within = AttemptTimeout.bounded(
       callers === undefined ? attempt : Effect.mapError(attempt, callers.blamed),
@@ -707,7 +746,12 @@ export class Call
 }
 
 /** Of a call whose first place is still to be chosen. */
-const nowhere: Place = { origin: "", endpoint: "", server: { scheme: "http", host: "", port: 80 }, stages: noStages }
+const nowhere: Place = {
+  origin: "",
+  endpoint: "",
+  server: { scheme: "http", host: "", port: 80 },
+  stages: endpointStages(none)
+}
 
 /** Who hears nothing. */
 const nobody: Partial<Observer> = {}

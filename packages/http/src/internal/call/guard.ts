@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
+import type { Refusal } from "./order.ts"
 import type { EndpointStages } from "./stages.ts"
 
 /** What an attempt holds of the stages that let it through. */
@@ -26,9 +27,6 @@ interface Held {
   sentMillis: number
   isSent: boolean
 }
-
-/** Why an attempt was not sent. */
-export type Refusal = Reason.PolicyReason | Reason.DeadlineExceeded
 
 /** An attempt, as the stages that guard it see it. */
 export interface Guarded<A, E, R> {
@@ -65,7 +63,7 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
     return Effect.suspend((): Effect.Effect<A, E | Refusal, R> => {
       const nowMillis = Deadline.nowMillisUnsafe(clock)
       if (!isTooLate(subject.deadline, nowMillis)) return subject.send(nowMillis, ordinal)
-      const reason = spent(subject.deadline)
+      const reason = deadlineExceeded(subject.deadline)
       subject.onRefused(reason)
       return Effect.fail(reason)
     })
@@ -83,7 +81,7 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
     return Effect.onExitPrimitive(
       Effect.suspend((): Effect.Effect<A, E | Refusal, R> => {
         const nowMillis = Deadline.nowMillisUnsafe(clock)
-        if (isTooLate(subject.deadline, nowMillis)) return Effect.fail(spent(subject.deadline))
+        if (isTooLate(subject.deadline, nowMillis)) return Effect.fail(deadlineExceeded(subject.deadline))
         const refusal = admit(subject.stages, held, nowMillis, subject.fiber, subject.deadline)
         if (refusal !== undefined) return Effect.fail(refusal)
         const ready = held.bulkhead?.ready
@@ -121,7 +119,8 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
 const isTooLate = (deadline: Deadline.Deadline | undefined, nowMillis: number): boolean =>
   deadline !== undefined && deadline.atMillis <= nowMillis
 
-const spent = (deadline: Deadline.Deadline | undefined): Reason.DeadlineExceeded =>
+/** Says that nothing was sent because the deadline was spent. */
+export const deadlineExceeded = (deadline: Deadline.Deadline | undefined): Reason.DeadlineExceeded =>
   stackless(() => new Reason.DeadlineExceeded({ budget: Duration.millis(deadline?.budgetMillis ?? 0), cutShort: true }))
 
 const tellRefusal = <A, E, R>(subject: Guarded<A, E, R>, exit: Exit.Exit<A, E | Refusal>): void => {

@@ -2,11 +2,12 @@
 
 import * as Effect from "effect/Effect"
 import type { Endpoints } from "../../Endpoints.ts"
-import type { EndpointSnapshot, Snapshot } from "../../UpstreamRegistry.ts"
+import type { Snapshot } from "../../UpstreamRegistry.ts"
 import type { HttpPolicy } from "../policy/policyModel.ts"
 import type { Bodies } from "../streaming/openBody.ts"
 import { makePlaces, type Place, placeOf, type Places, reloaded } from "./places.ts"
-import { type EndpointStages, endpointStages, type UpstreamStages, upstreamStages } from "./stages.ts"
+import { type EndpointStageTypes, order, rowOf, type Snapshots, stageNames, type UpstreamStageTypes } from "./order.ts"
+import { endpointStages, type UpstreamStages, upstreamStages } from "./stages.ts"
 
 /** A policy in force, and what its stages remember. A reload makes the next one; a call keeps the one that it began with. */
 export interface Live {
@@ -42,20 +43,23 @@ export const nextLive = (before: Live, policy: HttpPolicy): Live => {
 /** The places that are remembered. */
 export const placesOf = ({ place, places }: Live): ReadonlyArray<Place> => (place ? [place] : (places?.list() ?? []))
 
-const optional = <A>(stage: { readonly snapshot: Effect.Effect<A> } | undefined): Effect.Effect<A | undefined> =>
-  stage === undefined ? Effect.succeed(undefined) : stage.snapshot
-
-/** What an endpoint's stages remember; those that are not there are `undefined`. */
-const endpointSnapshot = (origin: string, stages: EndpointStages): Effect.Effect<EndpointSnapshot> =>
+/** What the stages of a level remember; those that are not there are `undefined`. */
+const snapshotsOf = <T>(around: "call" | "attempt", stages: object): Effect.Effect<Snapshots<T>> =>
   Effect.map(
-    Effect.all({
-      breaker: optional(stages.breaker),
-      throttle: optional(stages.throttle),
-      bulkhead: optional(stages.bulkhead),
-      adaptiveConcurrency: optional(stages.adaptiveConcurrency),
-      attemptTimeout: optional(stages.adaptiveTimeout)
-    }),
-    (snapshots) => ({ origin, ...snapshots })
+    Effect.forEach(
+      stageNames.filter((name) => order[name].around === around && rowOf(name) !== undefined),
+      (name) => {
+        // what is found under a name is of the type that the row has there
+        const stage = (
+          stages as { readonly [name: string]: { readonly snapshot: Effect.Effect<unknown> } | undefined }
+        )[name]
+        return Effect.map(
+          stage === undefined ? Effect.succeed(undefined) : stage.snapshot,
+          (snapshot) => [name, snapshot] as const
+        )
+      }
+    ),
+    (snapshots) => Object.fromEntries(snapshots) as Snapshots<T>
   )
 
 /** What an upstream is like at this instant, with the places that it has. */
@@ -67,17 +71,16 @@ export const upstreamSnapshot = (
 ): Effect.Effect<Snapshot> =>
   Effect.map(
     Effect.all({
-      budget: optional(stages.budget),
-      rateLimit: optional(stages.rateLimit),
-      singleFlight: optional(stages.singleFlight),
-      hedge: optional(stages.hedge),
-      endpoints: Effect.forEach(places, ({ origin, stages }) => endpointSnapshot(origin, stages))
+      own: snapshotsOf<UpstreamStageTypes>("call", stages),
+      endpoints: Effect.forEach(places, ({ origin, stages }) =>
+        Effect.map(snapshotsOf<EndpointStageTypes>("attempt", stages), (snapshots) => ({ origin, ...snapshots }))
+      )
     }),
-    ({ endpoints, ...snapshots }) => ({
+    ({ endpoints, own }) => ({
       name: upstream.name,
       version: upstream.version,
       policy: upstream.policy,
-      ...snapshots,
+      ...own,
       bodies: { open: bodies.open, unread: bodies.unread, found: bodies.found },
       endpoints
     })

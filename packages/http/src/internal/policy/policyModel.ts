@@ -253,7 +253,7 @@ export interface HttpPolicy {
   readonly throttle: Throttle.Options | undefined
   readonly bulkhead: Bulkhead.Options | undefined
   readonly adaptiveConcurrency: AdaptiveConcurrency.Options | undefined
-  readonly adaptiveTimeout: AdaptiveTimeoutOptions | undefined
+  readonly attemptTimeout: AdaptiveTimeoutOptions | undefined
 }
 
 /**

@@ -6,28 +6,7 @@ import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
 import * as Duration from "effect/Duration"
 import type * as Tracer from "effect/Tracer"
-import type { Refusal } from "../call/guard.ts"
-
-/** What decides or waits, as a policy names it. */
-export type Stage =
-  | "singleFlight"
-  | "rateLimit"
-  | "deadline"
-  | "breaker"
-  | "throttle"
-  | "bulkhead"
-  | "adaptiveConcurrency"
-  | "endpoint"
-
-const stageOf: { readonly [Tag in Refusal["_tag"]]: Stage } = {
-  RateLimited: "rateLimit",
-  DeadlineExceeded: "deadline",
-  CircuitOpen: "breaker",
-  Throttled: "throttle",
-  BulkheadFull: "bulkhead",
-  ConcurrencyLimited: "adaptiveConcurrency",
-  NoEndpointAvailable: "endpoint"
-}
+import { type Decider, type Refusal, stageOf } from "../call/order.ts"
 
 const seconds = Duration.toSeconds
 
@@ -83,7 +62,7 @@ export const refused = (
   span: Tracer.Span | undefined,
   nowNanos: bigint,
   reason: Refusal,
-  stage: Stage = stageOf[reason._tag]
+  stage: Decider = stageOf(reason)
 ): void =>
   tell(span, nowNanos, "holdfast.refused", {
     "holdfast.stage": stage,
@@ -94,7 +73,7 @@ export const refused = (
   })
 
 /** A wait is over, whatever ended it. */
-export const waited = (span: Tracer.Span | undefined, nowNanos: bigint, stage: Stage, millis: number): void =>
+export const waited = (span: Tracer.Span | undefined, nowNanos: bigint, stage: Decider, millis: number): void =>
   tell(span, nowNanos, "holdfast.waited", { "holdfast.stage": stage, "holdfast.wait": millis / 1000 })
 
 /** What a hedge did for the call. */

@@ -219,7 +219,7 @@ export const catalogue = {
     kind: "gauge",
     unit: "s",
     description: "After how long a hedge is sent; none as long as too little is known",
-    attributes: perEndpoint,
+    attributes: perUpstream,
     source: "upstreams"
   },
   "holdfast.refusals": {

@@ -1,6 +1,7 @@
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
-import type { PolicyReason, Reason } from "@holdfast/core/Reason"
+import type { Reason } from "@holdfast/core/Reason"
 import type { AttemptEnd, CallEnd, CallObserver, ObservedCall } from "@holdfast/http/CallObserver"
+import * as StageOrder from "@holdfast/http/StageOrder"
 import { type EndpointLabels, endpointLabels } from "./endpointLabels.ts"
 import type { Distribution, HistogramName, Labels, Opened, Owner, Sum, SumName, Table } from "./series.ts"
 
@@ -31,16 +32,6 @@ export interface Recorder {
 const knownMethods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
 
 const other = "_OTHER"
-
-const stages: { readonly [T in PolicyReason["_tag"] | "DeadlineExceeded"]: string } = {
-  CircuitOpen: "breaker",
-  RateLimited: "rateLimit",
-  BulkheadFull: "bulkhead",
-  ConcurrencyLimited: "adaptiveConcurrency",
-  Throttled: "throttle",
-  NoEndpointAvailable: "endpoint",
-  DeadlineExceeded: "deadline"
-}
 
 /** As spans have it: the status where that is the failure, the catalogue's code otherwise. */
 const attemptErrorType = (reason: Reason | undefined): string => {
@@ -497,7 +488,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
       refused: (call, reason) => {
         const errorType = callErrorType(reason)
         find(call).add("holdfast.refusals", errorType, {
-          "holdfast.stage": stages[reason._tag],
+          "holdfast.stage": StageOrder.stageOf(reason),
           "error.type": errorType
         })
       },

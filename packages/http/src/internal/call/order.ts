@@ -1,0 +1,310 @@
+/**
+ * The one order of the stages: a row for each, outermost first, with what it is made of, why it stands where it does, what it refuses with,
+ * what a reload keeps of it and how it is put in words. What describes, makes, lists or counts stages reads this table.
+ */
+
+import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
+import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
+import * as Bulkhead from "@holdfast/core/Bulkhead"
+import type { CallError } from "@holdfast/core/CallError"
+import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
+import type * as Deadline from "@holdfast/core/Deadline"
+import * as Hedge from "@holdfast/core/Hedge"
+import type * as LatencyTracker from "@holdfast/core/LatencyTracker"
+import type { Mode } from "@holdfast/core/Mode"
+import type { Outcome } from "@holdfast/core/Outcome"
+import * as RateLimit from "@holdfast/core/RateLimit"
+import type * as Reason from "@holdfast/core/Reason"
+import * as RetryBudget from "@holdfast/core/RetryBudget"
+import * as SingleFlight from "@holdfast/core/SingleFlight"
+import * as Throttle from "@holdfast/core/Throttle"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type { AdaptiveTimeoutOptions, HedgeOptions } from "../policy/policyModel.ts"
+import { sameOptions } from "../policy/sameOptions.ts"
+import * as Words from "../policy/stageWords.ts"
+
+/** The stages of an upstream: their options, and what they remember. */
+export interface UpstreamStageTypes {
+  /** Concurrent equal reads share one. */
+  readonly singleFlight: {
+    readonly options: SingleFlight.Options
+    readonly state: SingleFlight.SingleFlight<string, unknown, CallError>
+  }
+  /** So many calls in so much time. */
+  readonly rateLimit: { readonly options: RateLimit.Options; readonly state: RateLimit.RateLimit }
+  /** What retries and hedges are paid from. */
+  readonly budget: { readonly options: RetryBudget.Options; readonly state: RetryBudget.RetryBudget }
+  /** A second attempt beside a slow first one. */
+  readonly hedge: { readonly options: HedgeOptions; readonly state: Hedge.Hedge }
+}
+
+/** The stages of the attempts at one endpoint. */
+export interface EndpointStageTypes {
+  /** Stops asking an endpoint that fails. */
+  readonly breaker: { readonly options: CircuitBreaker.Options; readonly state: CircuitBreaker.CircuitBreaker }
+  /** Sheds, on this side, what the endpoint would refuse. */
+  readonly throttle: { readonly options: Throttle.Options; readonly state: Throttle.Throttle }
+  /** So many attempts at once, and so many waiting. */
+  readonly bulkhead: { readonly options: Bulkhead.Options; readonly state: Bulkhead.Bulkhead }
+  /** Attempts at once, learned. */
+  readonly adaptiveConcurrency: {
+    readonly options: AdaptiveConcurrency.Options
+    readonly state: AdaptiveConcurrency.AdaptiveConcurrency
+  }
+  /** The limit of an attempt in time, learned. */
+  readonly attemptTimeout: { readonly options: AdaptiveTimeoutOptions; readonly state: AttemptTimeout.AttemptTimeout }
+}
+
+interface Types {
+  readonly options: unknown
+  readonly state: unknown
+}
+
+/** What stages remember, by their names; a stage that the policy does not have is `undefined`. */
+export type States<T> = { readonly [K in keyof T]: T[K] extends Types ? T[K]["state"] | undefined : never }
+
+/** What stages are like at one instant. */
+export type Snapshots<T> = {
+  readonly [K in keyof T]?: (T[K] extends Types ? SnapshotOf<T[K]["state"]> : never) | undefined
+}
+
+type SnapshotOf<S> = S extends { readonly snapshot: Effect.Effect<infer A> } ? A : unknown
+
+/** The options of stages; those that the policy does not have are `undefined`. */
+export type OptionsOf<T> = { readonly [K in keyof T]: T[K] extends Types ? T[K]["options"] | undefined : never }
+
+export type UpstreamStageName = keyof UpstreamStageTypes
+export type EndpointStageName = keyof EndpointStageTypes
+
+/** Stages that remember nothing: what they do is in the policy of each call. */
+export type PlainStageName = "deadline" | "retry" | "redirects"
+
+export type StageName = UpstreamStageName | EndpointStageName | PlainStageName
+
+/** What a stage is made with besides its options. */
+export interface Beside {
+  readonly budget?: RetryBudget.RetryBudget | undefined
+  readonly latencies?: LatencyTracker.LatencyTracker | undefined
+}
+
+/** What a call gives a stage that runs by itself. */
+export interface Running<E> {
+  readonly deadline: Deadline.Deadline | undefined
+  /** What to think of an end; around a call nothing is known of it, because its attempts were judged. */
+  readonly classify: (exit: Exit.Exit<unknown, E>) => Outcome
+}
+
+/** A stage as it was before a reload. */
+export interface Before<T extends Types> {
+  readonly options: T["options"]
+  readonly state: T["state"]
+}
+
+/** Where a stage stands, and why. */
+export interface PlainRow {
+  /** Whether it stands around all attempts of a call, or around each. */
+  readonly around: "call" | "attempt"
+  readonly why: string
+  /** The reasons with which it refuses. */
+  readonly refusals: ReadonlyArray<Refusal["_tag"]>
+}
+
+/** Why nothing was sent. */
+export type Refusal = Reason.PolicyReason | Reason.DeadlineExceeded
+
+/** A stage that remembers something. */
+export interface Row<T extends Types> extends PlainRow {
+  readonly make: (options: T["options"], before: Before<T> | undefined, beside: Beside) => T["state"]
+  /**
+   * What a reload keeps. `mode`: what was only watched is no past of a stage that acts. `always`: what is in flight, or what the server
+   * said, is so in any mode.
+   */
+  readonly keeps: "mode" | "always"
+  /** Whether one whose options say the same serves on, with what stands beside it now. Default: it does. */
+  readonly servesOn?: ((before: Beside, now: Beside) => boolean) | undefined
+  /** What it does, in words; left out where another stage's words say it. */
+  readonly words?: ((options: T["options"]) => string) | undefined
+  /** What it is called in a sentence. */
+  readonly title: string
+  /**
+   * Runs an attempt, or all of a call, through the stage. A stage without it is fused into the engine or the guard, which know it by name;
+   * one with it stands inside of the fused ones.
+   */
+  readonly run?:
+    | (<A, E, R>(
+        state: T["state"],
+        self: Effect.Effect<A, E, R>,
+        running: Running<E>
+      ) => Effect.Effect<A, E | Refusal, R>)
+    | undefined
+  /** How many it has let through, and how many it has refused, since it was made. */
+  readonly counted?: ((snapshot: SnapshotOf<T["state"]>) => Counted) | undefined
+}
+
+export interface Counted {
+  readonly admitted: number
+  readonly refused: number
+}
+
+type Rows = { readonly [K in PlainStageName]: PlainRow } & {
+  readonly [K in UpstreamStageName]: Row<UpstreamStageTypes[K]>
+} & { readonly [K in EndpointStageName]: Row<EndpointStageTypes[K]> }
+
+/** All stages, outermost first. */
+export const order: Rows = {
+  deadline: {
+    around: "call",
+    why: "it bounds all that a call does: its layers, its waits, its attempts",
+    refusals: ["DeadlineExceeded"]
+  },
+  singleFlight: {
+    around: "call",
+    why: "a call that shares another's answer asks nothing of the stages within",
+    refusals: [],
+    keeps: "mode",
+    make: (options, before) => SingleFlight.make<string, unknown, CallError>(options, before?.state),
+    words: Words.singleFlight,
+    title: "single flight"
+  },
+  rateLimit: {
+    around: "call",
+    why: "a call waits for its turn before it takes anything; a retry and a hedge wait for turns of their own",
+    refusals: ["RateLimited"],
+    keeps: "always",
+    make: (options, before) => RateLimit.make(options, before?.state),
+    words: Words.rateLimit,
+    counted: (snapshot) => snapshot,
+    title: "rate limit"
+  },
+  retry: {
+    around: "call",
+    why: "each of its attempts goes through the stages within, and finds the circuit as it is then",
+    refusals: []
+  },
+  budget: {
+    around: "call",
+    why: "retries and hedges are paid from it, by the retry and the hedge",
+    refusals: [],
+    keeps: "mode",
+    make: (options, before) => RetryBudget.make(options, before?.state),
+    counted: ({ granted, refused }) => ({ admitted: granted, refused }),
+    title: "retry budget"
+  },
+  hedge: {
+    around: "call",
+    why: "both attempts are one of the retry's, and each of them goes through the stages within",
+    refusals: [],
+    keeps: "mode",
+    make: (options, before, { budget }) => Hedge.make({ ...options, budget }, before?.state),
+    // it pays from the budget: with another budget it is another, which has learned the same
+    servesOn: (before, now) => before.budget === now.budget,
+    words: Words.hedge,
+    title: "hedge"
+  },
+  breaker: {
+    around: "attempt",
+    why: "it counts each attempt, and an open circuit must not cost a place in what follows",
+    refusals: ["CircuitOpen"],
+    keeps: "mode",
+    make: (options, before) => forcedLike(before?.state, CircuitBreaker.make(options, before?.state)),
+    words: Words.breaker,
+    counted: (snapshot) => snapshot,
+    title: "circuit breaker"
+  },
+  throttle: {
+    around: "attempt",
+    why: "what is shed must not wait for a place",
+    refusals: ["Throttled"],
+    keeps: "mode",
+    make: (options, before) => Throttle.make(options, before?.state),
+    words: Words.throttle,
+    counted: ({ admitted, shed }) => ({ admitted, refused: shed }),
+    title: "throttle"
+  },
+  bulkhead: {
+    around: "attempt",
+    why: "a place is held while something is sent, and not during the waits between attempts",
+    refusals: ["BulkheadFull"],
+    keeps: "always",
+    make: (options, before) => (before === undefined ? Bulkhead.make(options) : resized(options, before)),
+    words: Words.bulkhead,
+    counted: (snapshot) => snapshot,
+    title: "bulkhead"
+  },
+  adaptiveConcurrency: {
+    around: "attempt",
+    why: "the wait for a place in the bulkhead is no latency of the upstream",
+    refusals: ["ConcurrencyLimited"],
+    keeps: "always",
+    make: (options, before) => AdaptiveConcurrency.make(options, before?.state),
+    words: Words.adaptiveConcurrency,
+    counted: (snapshot) => snapshot,
+    title: "adaptive concurrency"
+  },
+  attemptTimeout: {
+    around: "attempt",
+    why: "it begins when an attempt has passed every stage, and ends with the decoded answer",
+    refusals: [],
+    keeps: "mode",
+    make: (options, _, { latencies }) => AttemptTimeout.adaptive({ ...options, tracker: latencies }),
+    words: Words.attemptTimeout,
+    title: "attempt timeout"
+  },
+  redirects: {
+    around: "attempt",
+    why: "all hops are one attempt, within its limit",
+    refusals: []
+  }
+}
+
+/** What an operator forced stays forced, until an operator ends it: a file that changes is no such word. */
+const forcedLike = (
+  living: CircuitBreaker.CircuitBreaker | undefined,
+  next: CircuitBreaker.CircuitBreaker
+): CircuitBreaker.CircuitBreaker => {
+  const state = living === undefined ? undefined : Effect.runSync(living.snapshot).state
+  if (state === "ForcedOpen") Effect.runSync(next.forceOpen)
+  if (state === "ForcedClosed") Effect.runSync(next.forceClosed)
+  return next
+}
+
+/** A bulkhead in use is made larger or smaller, so that nobody who holds or awaits a place is forgotten. */
+const resized = (
+  options: Bulkhead.Options,
+  { options: had, state: living }: Before<EndpointStageTypes["bulkhead"]>
+) => {
+  if (had.mode !== options.mode || !sameOptions(had.maxWait, options.maxWait)) return Bulkhead.make(options, living)
+  living.resize({
+    maxConcurrent: options.maxConcurrent ?? Bulkhead.defaults.maxConcurrent,
+    maxQueue: options.maxQueue ?? Bulkhead.defaults.maxQueue
+  })
+  return living
+}
+
+/** The names of all stages, outermost first. */
+export const stageNames = Object.keys(order) as ReadonlyArray<StageName> // the keys of a literal are all that it has
+
+/** The options of a stage, in whatever mode it is; `undefined` for one that the policy does not have. */
+export const optionsOf = (
+  policy: OptionsOf<UpstreamStageTypes & EndpointStageTypes>,
+  name: StageName
+): { readonly mode?: Mode | undefined } | undefined =>
+  // what is found under a name is of the type of its row, which only the row knows
+  (policy as { readonly [name: string]: { readonly mode?: Mode | undefined } | undefined })[name]
+
+/** A row whose types are forgotten: its functions take what a policy and an upstream have under its name. */
+export type AnyRow = Row<{ readonly options: unknown; readonly state: unknown }>
+
+/** The row of a stage that remembers something. */
+export const rowOf = (name: StageName): AnyRow | undefined => {
+  const row: PlainRow = order[name]
+  return "make" in row ? (row as unknown as AnyRow) : undefined
+}
+
+/** What decides or waits, as a policy names it; `endpoint` where several endpoints are chosen from. */
+export type Decider = StageName | "endpoint"
+
+/** The stage that refuses with a reason. What no stage of a policy says was said where an endpoint is chosen. */
+export const stageOf = ({ _tag }: Refusal): Decider =>
+  stageNames.find((name) => order[name].refusals.includes(_tag)) ?? "endpoint"
