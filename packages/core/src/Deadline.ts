@@ -1,6 +1,6 @@
 /**
- * The instant after which a caller no longer wants the answer. It is a value in the fiber's context, not a timer: what
- * waits asks how much is left, and never waits longer.
+ * The instant after which a caller no longer wants the answer. It is a value in the fiber's context, not a timer: a
+ * wait asks how much is left, and never lasts longer.
  *
  * **When to use**: at the edge of a service, around everything that one incoming request causes. Calls below it take the
  * tighter of this deadline and their policy's own.
@@ -35,7 +35,7 @@ import { dual } from "effect/Function"
 import * as Time from "./Time.ts"
 
 /**
- * A deadline: the instant, and how long there was when it was set (which is what an error tells the user).
+ * A deadline: the instant, and how long there was when it was set (which an error tells the user).
  *
  * @category models
  * @since 0.1.0

@@ -6,8 +6,8 @@
  *
  * **What it is not**: a cache. A key that is in use is never forgotten, however many there are.
  *
- * **Gotchas**: what was idle for the time to live is gone after that or at twice the time at the latest, when the map is next
- * used. Choose a time longer than what the state must remember: longer than a circuit's longest open time.
+ * **Gotchas**: a state that was idle for the time to live is gone after that, or at twice the time at the latest, when the
+ * map is next used. Choose a time longer than the state must remember: longer than a circuit's longest open time.
  *
  * ```ts
  * import { KeyedState } from "holdfast"
@@ -38,7 +38,7 @@ export interface Options<in K, out A> {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -80,7 +80,7 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
       const age = nowMillis - bornMillis
       if (age >= idleMillis) {
         // after twice the time the young ones are idle for too long as well. Otherwise a generation is born when it was due and
-        // not when the map was next used, or what is idle would live up to three times the time
+        // not when the map was next used, or an idle state would live up to three times the time
         const isAllIdle = age >= 2 * idleMillis
         old = isAllIdle ? new Map() : young
         young = new Map()
