@@ -17,7 +17,7 @@ interface Group {
  * which they are named where an address is in several.
  */
 export const groups = {
-  // the metadata services of clouds, which hand out credentials to whoever asks from inside of a machine
+  // the metadata services of clouds, which hand out credentials to any program inside of a machine
   metadata: {
     within: ranges(
       "169.254.169.254", // AWS, Azure, Google, Oracle, DigitalOcean, OpenStack and others
