@@ -1,11 +1,11 @@
 /**
- * Every upstream that lives in this process, with its policy and what its stages remember. Looking changes nothing.
+ * Every upstream that lives in this process, with its policy and the state of its stages. Looking changes nothing.
  *
- * **When to use**: for a status page, a dashboard, a command that shows what is open. Upstreams register by themselves and
+ * **When to use**: for a status page, a dashboard, a command that shows open circuits. Upstreams register by themselves and
  * leave with their scope.
  *
- * **Gotchas**: the registry is one for the process unless another is provided, which is what a test does that must not see
- * the upstreams of others.
+ * **Gotchas**: the registry is one for the process unless another is provided, as a test does that must not see the
+ * upstreams of others.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -44,7 +44,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 /**
- * What the stages of one endpoint remember; a stage that the policy does not have is `undefined`.
+ * The state of the stages of one endpoint; a stage that the policy does not have is `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -75,7 +75,7 @@ export interface BodiesSnapshot {
 }
 
 /**
- * What an upstream is like at one instant.
+ * The state of an upstream at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -90,7 +90,7 @@ export interface Snapshot {
   readonly rateLimit?: RateLimit.Snapshot | undefined
   readonly singleFlight?: SingleFlight.Snapshot | undefined
   readonly bodies: BodiesSnapshot
-  /** The endpoint of its base URL, whether it was called or not; of a client with a policy, those that were called of late. */
+  /** The endpoint of its base URL, whether it was called or not; for a client with a policy, the endpoints that were called of late. */
   readonly endpoints: ReadonlyArray<EndpointSnapshot>
 }
 
@@ -101,7 +101,7 @@ export interface Snapshot {
  * @since 0.1.0
  */
 export interface Registered {
-  /** What it is like; more than one where it stands for several, as a client that calls origins of many names. */
+  /** Its state; more than one where it stands for several, as a client that calls origins of many names. */
   readonly snapshot: Effect.Effect<Snapshot | ReadonlyArray<Snapshot>>
 }
 
