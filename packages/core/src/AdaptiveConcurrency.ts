@@ -1,7 +1,7 @@
 /**
- * Finds out how many calls an upstream takes at once, and refuses any beyond that. Nobody has to know the number, and it moves
- * with the upstream: down when it drops too large a share of the calls or slows, up when calls succeed and there are enough of
- * them to tell.
+ * Finds out how many calls an upstream takes at once, and refuses any beyond that. You need not know the number. It moves with
+ * the upstream: down when the upstream drops too large a share of the calls or slows, up when calls succeed and there are
+ * enough of them to tell.
  *
  * **When to use**: for an upstream whose capacity you neither know nor set, or that many clients share.
  *
@@ -19,7 +19,7 @@
  * and only gives its place back. A drop alone says nothing either, since every upstream fails now and then: the limit shrinks
  * when more than a tenth of the calls are drops, and so many more that chance does not explain it: 12 of 50, 129 of 1000.
  *
- * **Gotchas**: make one for each upstream or endpoint; calls of very different weight deserve one each. One that is put
+ * **Gotchas**: make one for each upstream or endpoint; calls of very different weight deserve one each. A limiter
  * around a retry sees no single attempt: put it inside.
  *
  * ```ts
@@ -83,8 +83,8 @@ export interface Options {
    */
   readonly backoffRatio?: number | undefined
   /**
-   * `aimd` only: a success that took longer is a drop. Longer than zero; default: none is, since a call that takes too
-   * long fails by its attempt timeout already.
+   * `aimd` only: a success that took longer is a drop. Longer than zero. By default no success is a drop, since a call
+   * that takes too long fails by its attempt timeout already.
    */
   readonly slowAfter?: Duration.Input | undefined
   /** `gradient` only: which quantile stands for the latencies of a window. Between 0.5 and 1; default 0.9. */
@@ -196,7 +196,7 @@ export interface RunOptions<in A, in E> {
   /**
    * How the call's exit is judged. Default: a success is a success; a typed failure or a defect is a failure that is
    * `transient`, or `refused` if another policy refused, or `timeout` if a limit of time passed. An interruption is ignored,
-   * and nobody is asked.
+   * without a question to `classify`.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
 }

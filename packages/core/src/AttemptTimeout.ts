@@ -66,8 +66,8 @@ export const defaults = {
  * {@link run} without a policy object, for a hot path: the limit is in milliseconds, `Infinity` for none. Pass `nowMillis` if you
  * have just read the monotonic time.
  *
- * `fairMillis` is how long the attempt may take before it says something of the upstream that its caller gave up on it: see
- * {@link makeFairShare}. A `DeadlineExceeded` that comes sooner is marked `cutShort`. It is never longer than the limit.
+ * `fairMillis` is the attempt's fair share of time: see {@link makeFairShare}. A `DeadlineExceeded` that comes sooner
+ * says nothing of the upstream, and is marked `cutShort`. The fair share is never longer than the limit.
  *
  * @category combinators
  * @since 0.1.0
@@ -142,7 +142,7 @@ const exceeded = (
   })
 
 /**
- * How long an upstream may take before a caller that gives up says something of it.
+ * The fair share of time of an upstream: if its caller gives up later than that, it counts against the upstream.
  *
  * An attempt that its caller's deadline cuts after 30 ms is no failure of an upstream that usually answers in 50: it never had its
  * fair share of time. An attempt that was cut after ten times as long as usual is a failure, also if its caller cut it. Otherwise an
@@ -277,7 +277,7 @@ export interface Snapshot {
 export interface RunOptions<in A, in E> {
   /**
    * How the attempt's own exits are judged; a learned limit learns from a success. Default: a success is a success. An interruption
-   * is ignored, a limit of time is a timeout, and nobody is asked of either.
+   * is ignored and a limit of time is a timeout; `classify` is asked about neither.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
   /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
@@ -313,7 +313,7 @@ export interface AttemptTimeout {
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-/** A platform's timer may fire so much before its time, by the monotonic clock. */
+/** By the monotonic clock, a platform's timer may fire this much before its time. */
 const earlyMillis = 1
 
 /** The outcome of an attempt: a timeout is ours to judge, the rest the classifier's. */

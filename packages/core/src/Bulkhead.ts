@@ -161,7 +161,7 @@ export interface Permit {
   readonly _tag: "Permit"
   /** The wait before the call may be made; `undefined` when it may be made at once. Run it at most once. */
   readonly ready: Effect.Effect<void, BulkheadFull> | undefined
-  /** Gives back the permit or the place in the queue, whichever it is. More than once is the same as once. */
+  /** Gives back the permit or the place in the queue, whichever it is. Calling it again does nothing. */
   readonly release: () => void
 }
 
@@ -181,8 +181,8 @@ export interface Bulkhead {
    */
   readonly admit: (nowMillis: number, options?: RunOptions) => Permit | BulkheadFull
   /**
-   * Changes the limits of a bulkhead in use; an option that is left out stays. A greater one lets those in that wait; a smaller one
-   * lets those finish that run. Throws a `RangeError` as `make` does.
+   * Changes the limits of a bulkhead in use; an option that is left out stays. A greater limit lets waiting calls in; a smaller one
+   * lets running calls finish. Throws a `RangeError` as `make` does.
    */
   readonly resize: (limits: { readonly maxConcurrent?: number; readonly maxQueue?: number }) => void
   /** The present state of the bulkhead. Reading it changes nothing. */

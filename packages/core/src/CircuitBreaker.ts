@@ -118,8 +118,8 @@ export type TripRule =
 
 /**
  * Opens after so many failures in a row, in the order in which the calls finish. A success ends the row. It is the one rule
- * that sees an upstream with few calls go down. A failure makes the row longer only if its call began when the failure that was
- * counted before it had ended: those of calls in flight together are one. A row that has gone on for a second needs no more than three
+ * that sees an upstream with few calls go down. A failure makes the row longer only if its call began after the end of the failure
+ * that was counted before: failures of calls in flight together are one. A row that has gone on for a second needs no more than three
  * such rounds, if as many calls have failed in it: where each takes long to fail, so many one after another would take for ever.
  *
  * @category trip rules
@@ -347,7 +347,7 @@ export interface RunOptions<in A, in E> {
   /**
    * How the call's exit is judged. Default: a success is a success; a typed failure or a defect is a failure that is
    * `transient`, or `refused` if another policy refused, or `timeout` if a limit of time passed. An interruption is ignored,
-   * and nobody is asked.
+   * without a question to `classify`.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined
 }
@@ -505,7 +505,7 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
     }
   }
 
-  // Making a refusal is nearly all that it costs (0.9 µs). Those of one millisecond are the same, so they are the same object.
+  // Making a refusal is nearly all that it costs (0.9 µs). Refusals of one millisecond are equal, so they are one object.
   let latest: CircuitOpen | undefined
   let latestGeneration = -1
   let latestSuccesses = -1

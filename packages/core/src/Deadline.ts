@@ -5,8 +5,8 @@
  * **When to use**: at the edge of a service, around everything that one incoming request causes. Calls below it take the
  * tighter of this deadline and their policy's own.
  *
- * **What it is not**: a timeout. {@link within} does not interrupt what runs in it; the waits inside (attempts, back-offs)
- * end themselves. Put `Effect.timeout` around code that does not know deadlines.
+ * **What it is not**: a timeout. {@link within} does not interrupt the effect in it; the waits inside (attempts,
+ * back-offs) end themselves. Put `Effect.timeout` around code that does not know deadlines.
  *
  * **Gotchas**: a deadline only ever gets tighter. An inner `within` that asks for more than is left changes nothing.
  *

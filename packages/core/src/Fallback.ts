@@ -47,8 +47,8 @@ import type * as Reason from "./Reason.ts"
  */
 export interface WhenOptions<in E> {
   /**
-   * Which failures are answered: those with one of these reasons (of a `CallError`, or as the error itself), or those of
-   * which a function says so. Default: {@link isUpstreamsFault}.
+   * The failures to answer, by their reasons (of a `CallError`, or as the error itself) or by a function. Default:
+   * {@link isUpstreamsFault}.
    */
   readonly when?: ReadonlyArray<Reason.Tag> | ((error: E) => boolean) | undefined
   /** `observe` counts and reports the fallbacks that it would have made, and lets the failure pass. Default `enforce`. */

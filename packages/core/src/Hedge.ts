@@ -83,8 +83,8 @@ export interface Options {
   /** The shortest delay that is learned. At least 1 ms, which is the default. */
   readonly minimumDelay?: Duration.Input | undefined
   /**
-   * The budget that hedges share with the retries of the same upstream. A hedge costs as much as a retry after a time-out.
-   * Calls are counted in it by `Retry` or `RetryBudget.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
+   * The budget that hedges share with the retries of the same upstream. A hedge costs as much as a retry after a time-out. The budget's
+   * calls are counted by `Retry` or `RetryBudget.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
    */
   readonly budget?: RetryBudget | undefined
   /**

@@ -54,7 +54,7 @@ export const defaults = { idleTimeToLive: Duration.minutes(10) } as const
 export interface KeyedState<in out K, in out A> {
   /** The state of a key, which counts as a use of it. */
   readonly get: (key: K, nowMillis: number) => A
-  /** All that is there, which is no use of it. */
+  /** Every state that is there; reading them is no use of them. */
   readonly entries: () => ReadonlyArray<readonly [K, A]>
   /** Puts another state in the place of each, in one step. */
   readonly replaceAll: (replace: (state: A, key: K) => A) => void

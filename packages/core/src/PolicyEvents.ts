@@ -1,5 +1,5 @@
 /**
- * The events of a policy, for telemetry, a dashboard, a test. Nothing is made, queued or copied while nobody does.
+ * The events of a policy, for telemetry, a dashboard, a test. Nothing is made, queued or copied while nobody listens.
  *
  * **When to use**: `breaker.events.subscribe(…)` for a callback on the spot, `breaker.events.stream` for a stream.
  *

@@ -4,7 +4,7 @@
  *
  * **When to use**: when the upstream has a limit that is known (a quota, a contract), or a cost for each call.
  *
- * **What it is not**: a bound on what runs at once; slow calls pass a rate limit and pile up, which is what `Bulkhead` is for.
+ * **What it is not**: a bound on the calls that run at once; slow calls pass a rate limit and pile up, and `Bulkhead` is for that.
  * Nor is it shared between processes: two of them send twice as much. `SharedRateLimit` is.
  *
  * Two algorithms. A *token bucket* holds up to `burst` calls and gains `limit` of them a window: bursts pass, and

@@ -4,11 +4,11 @@
  *
  * **When to use**: {@link retry} around an effect of your own; calls through an upstream have it built in.
  *
- * **What it is not**: `Effect.retry`, which asks neither what may be repeated nor what the retries add up to.
+ * **What it is not**: `Effect.retry`, which asks neither whether an effect may be repeated nor how much load the retries add up to.
  *
  * An attempt whose outcome is `stale` (its connection had ended before) is no retry's business: if the request may be sent again, it is
- * sent again at once, once, over a connection that is made for it. That waits for nothing, takes nothing from the budget and is none of
- * the attempts that are counted, so that it is done even where nothing is retried.
+ * sent again at once, once, over a connection that is made for it. That waits for nothing, takes nothing from the budget and does not
+ * count as an attempt, so it happens even where nothing is retried.
  *
  * **Gotchas**: only typed failures are retried. A defect is a bug, and an interruption is the caller's will; both end the
  * loop at once. A classifier that gives no outcome is a bug, too: it ends the loop as a defect that says what was got.
@@ -46,7 +46,7 @@ import * as Time from "./Time.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Attempts in all, the first included, and those not that replace a stale one. At least 1; default 3. */
+  /** Attempts in all, the first included; replacements of stale attempts do not count. At least 1; default 3. */
   readonly maxAttempts?: number | undefined
   /**
    * How long to wait between attempts; it may also end the retrying. Its input is the outcome of the failed attempt.

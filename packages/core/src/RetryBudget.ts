@@ -47,7 +47,7 @@ export interface Options {
   readonly ratio?: number | undefined
   /** Retries a second that are there without any call, so that a quiet upstream may retry. Default 2. */
   readonly minimumPerSecond?: number | undefined
-  /** Retries being made for each call in flight, above which none is granted. Between 0 and 1; default 0.2. */
+  /** Retries in flight for each call in flight; from this ratio on none is granted. Between 0 and 1; default 0.2. */
   readonly inFlightRatio?: number | undefined
   /** Retries being made that are always allowed. At least 1; default 3. */
   readonly minimumInFlight?: number | undefined
@@ -283,8 +283,8 @@ export interface PaidFromOptions<in Input> {
 
 /**
  * A schedule whose recurrences are paid from a budget, for `Effect.retry`: it ends when the budget grants no more, so that the retrying
- * effect fails with its last failure. Put {@link run} around the retrying effect, or no call pays for its retries but
- * `minimumPerSecond`.
+ * effect fails with its last failure. Put {@link run} around the retrying effect: without it, only `minimumPerSecond` pays for its
+ * retries.
  *
  * Effect does not tell a schedule when a back-off is over, nor how a retry went. So here a retry counts as in flight from its back-off
  * on, until the next failure or the end of the call.

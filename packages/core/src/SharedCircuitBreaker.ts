@@ -244,7 +244,7 @@ export const make = Effect.fnUntraced(function* (
   const access = makeStoreAccess<Store.CircuitBreakerError>({
     name: "SharedCircuitBreaker",
     storeTimeoutMillis: notNegative("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
-    // that it is open is an answer
+    // an open circuit is an answer too
     failure: ({ reason }) => (reason._tag === "CircuitBreakerStoreError" ? reason.message : undefined)
   })
   const store = yield* Store.CircuitBreakerStore

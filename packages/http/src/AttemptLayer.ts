@@ -6,8 +6,8 @@
  * **When to use**: for anything that belongs to an attempt and not to the call: it must be new, or newly right, when a request is sent
  * again.
  *
- * **What it is not**: a place for what costs or answers a call as a whole (a cache, a copy of the traffic), which is `CallLayer`. It is
- * no stage either: an attempt that a circuit or a limit refuses never gets to it, and its time counts as the attempt's.
+ * **What it is not**: a place to answer a call as a whole, or to count its cost (a cache, a copy of the traffic), which is `CallLayer`.
+ * It is no stage either: an attempt that a circuit or a limit refuses never gets to it, and its time counts as the attempt's.
  *
  * **Gotchas**: layers run in the order in which they are written, the first outermost, so that the last one sees the request as it is
  * sent. A request that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. Headers, path

@@ -5,7 +5,7 @@
  * **When to use**: {@link fromHeader} where a request comes in, {@link withMember} where something is known that all services below
  * should know, and {@link Current} to read it.
  *
- * **What it is not**: a place for secrets, or for what a service must be able to trust. Every service on the way can read it and
+ * **What it is not**: a place for secrets, or for values that a service must be able to trust. Every service on the way can read it and
  * change it.
  *
  * **Gotchas**: at most 64 members and 8192 bytes are sent. A member that has no room is left out whole, and those after it that

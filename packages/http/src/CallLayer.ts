@@ -4,7 +4,8 @@
  *
  * **When to use**: to answer, refuse or watch a call as a whole, outside of retries and circuits.
  *
- * **What it is not**: a place for what must be new at every attempt, which is `AttemptLayer`. Nor a stage: it has no mode and no snapshot.
+ * **What it is not**: a place for values that must be new at every attempt, which is `AttemptLayer`. Nor a stage: it has no mode and no
+ * snapshot.
  *
  * **Gotchas**: layers run in the order in which they are written, the first outermost. They are within the call's deadline. The body of an
  * answer that its caller streams is not in memory, and `body` is `undefined` then: such a response is given on as it is, or another one

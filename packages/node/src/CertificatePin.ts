@@ -274,8 +274,8 @@ const longestMillis = 2 ** 31 - 1
  * sent, and a certificate whose key cannot be read is left out. Nothing is asked of the server but its certificates, and the port is 443 when it is left out.
  *
  * **It trusts any server**: an expired, foreign or self-made certificate is shown as any other, since a pin says which key it is
- * and not whether it is right. A machine in between can show its own. Compare the pins with those that the operator publishes in
- * another way before you put them to use.
+ * and not whether it is right. A machine in between can show its own. Before you put the pins to use, compare them with the
+ * ones that the operator publishes in another way.
  *
  * Fails as a connection fails: `NameResolutionFailed`, `ConnectionRefused`, `ConnectTimeout`, `TlsHandshakeFailed`.
  *

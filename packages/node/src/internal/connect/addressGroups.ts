@@ -55,7 +55,7 @@ export const groups = {
       "192.88.99.0/24", // relays of 6to4, deprecated (RFC 7526)
       "198.18.0.0/15", // benchmarks (RFC 2544)
       "240.0.0.0/4", // and broadcast
-      // IPv6 but for what is assigned as global unicast, 2000::/3
+      // IPv6 outside of the range that is assigned as global unicast, 2000::/3
       "::/3",
       "4000::/2",
       "8000::/2",
