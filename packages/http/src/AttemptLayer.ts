@@ -3,8 +3,8 @@
  * request as it goes out and the head of the response, may change the request by an effect, and may fail, or try once more, because of
  * the response.
  *
- * **When to use**: for anything that belongs to an attempt and not to the call: it must be new, or newly right, when a request is sent
- * again.
+ * **When to use**: for a value that belongs to an attempt and not to the call, because it must be new, or checked anew, when a request
+ * is sent again.
  *
  * **What it is not**: a place to answer a call as a whole, or to count its cost (a cache, a copy of the traffic), which is `CallLayer`.
  * It is no stage either: an attempt that a circuit or a limit refuses never gets to it, and its time counts as the attempt's.
@@ -13,7 +13,8 @@
  * sent. A request that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. Headers, path
  * and body may be changed; the origin and the method stay, because the stages and the retry have judged by them. {@link Next} may be
  * called again, for one more try within the attempt: the response before is released then, and a body that can be sent once must not be
- * sent twice ({@link Attempt.isReplayable}). Behind a try that may have been applied, no failure of the attempt says that nothing was.
+ * sent twice ({@link Attempt.isReplayable}). After a try that may have been applied, a failure of the attempt never says that nothing
+ * was applied.
  *
  * ```ts
  * import { Effect, Layer } from "effect"

@@ -8,8 +8,8 @@
  * **What it is not**: a place for secrets, or for values that a service must be able to trust. Every service on the way can read it and
  * change it.
  *
- * **Gotchas**: at most 64 members and 8192 bytes are sent. A member that has no room is left out whole, and those after it that
- * have room are sent.
+ * **Gotchas**: at most 64 members and 8192 bytes are sent. A member without room is left out whole; later members that fit are
+ * sent.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -120,7 +120,7 @@ export const fromHeader = (header: string): Baggage => {
     const key = pair.slice(0, at).trim()
     const value = decoded(pair.slice(at + 1).trim())
     if (at === -1 || !token.test(key) || value === undefined) continue
-    // one that has no room leaves it to those after it
+    // a member that does not fit leaves its room to later ones
     const room = bytes + (bytes === 0 ? 0 : 1) + member.length
     if (room > limits.bytes || (baggage.size >= limits.members && !baggage.has(key))) continue
     bytes = room

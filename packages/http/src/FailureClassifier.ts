@@ -148,7 +148,7 @@ const tagOf = (link: Link): TransportTag | undefined => {
     if (link.code === "ECONNRESET" && link.message.includes("before secure TLS connection was established")) {
       return "ConnectionClosed"
     }
-    // undici gives its own verdict on a response the code of a closed connection
+    // undici judges the response itself, and reports that by the code of a closed connection
     if (link.code === "UND_ERR_SOCKET" && (link.message === "bad response" || link.message === "bad upgrade")) {
       return "MalformedResponse"
     }

@@ -42,7 +42,7 @@ const toRequest = (request: Transport.Request): HttpClientRequest.HttpClientRequ
   return HttpClientRequest.setHeaders(withBody, request.headers)
 }
 
-/** Sends, and gives the response with its headers. A client has no error that is not the wire's, or the request's. */
+/** Sends, and gives the response with its headers. Every error of a client is the wire's, or the request's. */
 const sent = <R>(
   client: HttpClient.HttpClient.With<HttpClientError, R>,
   request: Transport.Request,

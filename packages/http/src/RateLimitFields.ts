@@ -145,7 +145,7 @@ interface Limit {
 
 type Parameters = ReadonlyMap<string, unknown>
 
-/** The items of a field; none when anything in it is not as the draft has it. */
+/** The items of a field; none when any part of it breaks the draft's rules. */
 const itemsOf = <A>(
   value: string | undefined,
   read: (name: string, parameters: Parameters) => A | undefined
@@ -215,7 +215,7 @@ const legacyRules = (
 /** A limit for a month is the longest that anybody has. */
 const longestBelieved = 31 * longestSeconds
 
-/** Numbers, or none when anything in the field is none. */
+/** The numbers of a field, or none when any of its items is no number. */
 const numbersOf = (value: string | undefined): ReadonlyArray<number> => {
   if (value === undefined) return []
   const numbers = partsOf(value).map(decimal)

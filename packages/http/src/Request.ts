@@ -25,7 +25,7 @@ import type * as Transport from "./Transport.ts"
 export type PathValue = string | number | boolean | Redacted.Redacted<string>
 
 /**
- * The names that a path template has places for: `"id"` for `"/charges/{id}"`.
+ * The names of the places in a path template: `"id"` for `"/charges/{id}"`. A colon is literal text: `"/charges/:id"` has no place.
  *
  * @category models
  * @since 0.1.0
@@ -156,7 +156,7 @@ export interface StreamedAnswer {
   readonly headers: Transport.Headers
   /** Each `set-cookie` as it came, which may be a secret; none when there was none. */
   readonly setCookies: ReadonlyArray<string>
-  /** Headers that came behind the body. Ask when the stream has ended: before there are none. */
+  /** Headers that came behind the body. Ask when the stream has ended; there are none before. */
   readonly trailers: Effect.Effect<Transport.Headers>
   /**
    * The body, as it comes and no faster than it is read. It can be read once, while the scope is open. It fails when it is cut

@@ -48,7 +48,7 @@ export const middleware =
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
       Effect.flatMap(edge.fromHeaders(request.headers), (identity) =>
         Effect.withFiber((fiber) => {
-          // a handler's failure is made an answer above of any middleware; only this comes after that
+          // a handler's failure becomes an answer above any middleware; only this hook runs after that
           HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_, response) =>
             Effect.succeed(HttpServerResponse.setHeader(response, "x-request-id", identity.id))
           )

@@ -196,7 +196,7 @@ export const provide: {
 
 /**
  * Makes an identity, with a new identifier unless one is given. Dies with a `RangeError` when the identifier or a tag is
- * empty, longer than 1024 characters, or has a character that none may have, and when a name is none for a tag.
+ * empty, longer than 1024 characters, or has a character that is not allowed, and when a name cannot be a tag.
  *
  * @category constructors
  * @since 0.1.0

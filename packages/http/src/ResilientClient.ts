@@ -22,7 +22,7 @@
  * - A place in the bulkhead is given back when the headers have come. If the program leaves a longer body unread, that holds its
  *   connection until the deadline, or until the response is forgotten: `HttpClient.withScope` above the policy does not end it.
  * - The client's own spans are off: a call has a span, and each attempt one, which the trace headers tell. Without a tracer there
- *   are none of both. `HttpClient.TracerDisabledWhen` and `HttpClient.TracerPropagationEnabled` hold as they do for any client.
+ *   is neither. `HttpClient.TracerDisabledWhen` and `HttpClient.TracerPropagationEnabled` hold as they do for any client.
  * - The state is made with the client: by {@link layer} when it is built, and by a combinator for each client that it is put on.
  *   {@link layer} asks once who observes its calls, and is in the `UpstreamRegistry`, like an upstream. A client from one of the combinators
  *   asks where a call is made, and is in no registry, because nothing would say when it goes.
@@ -300,7 +300,7 @@ const untracedAsToldOf = <E, R>(
     : sender
 }
 
-/** The client's own response of each that was opened. */
+/** The client's own response for each opened one. */
 const belows = new WeakMap<object, Below>()
 
 /** One exchange of the client, of the program's own request with this attempt's headers. */

@@ -5,8 +5,8 @@
  * **When to use**: where a server of your own makes the parent of its spans from the headers of a request, and entries of
  * other systems in `tracestate` are to go on to the upstreams.
  *
- * **What it is not**: a sampler. Whether a trace is recorded, and whether its id is random, is said by the flags that came, and
- * passed on as it is.
+ * **What it is not**: a sampler. The incoming flags say whether the trace is recorded and whether its id is random; they are
+ * passed on as they are.
  *
  * **Gotchas**: Effect's own `HttpTraceContext.fromHeaders` reads no `tracestate`; a parent from there has none to pass on.
  *

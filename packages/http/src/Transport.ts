@@ -174,8 +174,8 @@ export class Transport extends Context.Service<
 >()("@holdfast/http/Transport") {}
 
 /**
- * A transport of one that only knows how to read bodies whole, for a script or a client that has no streams: `open` then
- * reads the body, within the same limits, before it gives it.
+ * Makes a transport of a `send` that reads bodies whole, for a script or a client without streams: `open` then reads the
+ * body, within the same limits, before it gives it.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -106,7 +106,7 @@ export interface Registered {
 }
 
 /**
- * All that something registered is like at this instant.
+ * Its snapshots at this instant.
  *
  * @category getters
  * @since 0.1.0

@@ -297,7 +297,7 @@ const drained = (
     )
   })
 
-/** The upstream that is whichever version is active. */
+/** The upstream whose calls go to the active version. */
 const makeCurrent = (state: State): Upstream.Upstream => {
   const method = (verb: "get" | "head" | "post" | "put" | "patch" | "delete"): Method =>
     // path and options are handed on as they came, and only the type of `Method` says their result

@@ -149,7 +149,7 @@ export interface AddressPolicy {
 
 const allowed: Allowed = { _tag: "Allowed" }
 
-/** A name as rules compare it: upper case, final dots, and the way letters beyond ASCII are written mean nothing. */
+/** A name as rules compare it: without upper case, final dots, and differences in how letters beyond ASCII are written. */
 const comparable = (host: string): string => {
   const bare = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host
   if (parseIp(bare) !== undefined) return bare
@@ -250,7 +250,7 @@ const isSpecial = (ip: Ip): boolean => groupNames.some((name) => isInGroup(name,
 
 const isPublic = (ip: Ip): boolean => !facesOf(ip).some(isSpecial)
 
-/** Whether a rule that denies means an address, in any of the ways in which packets get there. */
+/** Whether a denying rule covers an address, in any form in which packets reach it. */
 const reaches = (rule: ReadRule, faces: ReadonlyArray<Ip>): boolean => {
   const { group, range } = rule
   if (range !== undefined && !faces.some((face) => contains(range, face))) return false

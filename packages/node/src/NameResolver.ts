@@ -14,8 +14,8 @@
  * no second one for the same host beside it. Name servers that are asked directly know nothing of `/etc/hosts` and of search
  * domains, and are asked for absolute names only.
  *
- * A name that has no address is an answer, and kept for `negativeTimeToLive`. A resolver that is down is none: while it is,
- * the addresses it gave last are given on, for up to `staleFor` (RFC 8767).
+ * A name that has no address is an answer, and kept for `negativeTimeToLive`. A resolver that is down gives no answer: its
+ * last addresses are given on meanwhile, for up to `staleFor` (RFC 8767).
  *
  * ```ts
  * import { Effect } from "effect"

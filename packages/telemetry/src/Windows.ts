@@ -7,10 +7,9 @@
  * **What it is not**: a metric. It forgets after five minutes, and is of this process alone; give metrics to Prometheus or
  * OTLP for anything longer.
  *
- * A window is a ring of slices: `last10Seconds` of 2 s, `lastMinute` of 10 s, `last5Minutes` of 60 s. The slice that time is in
- * counts as far as it has come, so that a window covers between its length less one slice and its whole length; rates are of
- * the time that is `covered`. Durations are kept in log-linear buckets: a percentile is within 5 % of the true one between
- * 16 µs and 268 s.
+ * A window is a ring of slices: `last10Seconds` of 2 s, `lastMinute` of 10 s, `last5Minutes` of 60 s. The current slice is only
+ * partly full, so a window covers between its length less one slice and its whole length; rates are of the time that is
+ * `covered`. Durations are kept in log-linear buckets: a percentile is within 5 % of the true one between 16 µs and 268 s.
  *
  * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes. Series
  * are bounded: beyond `maxSeries` the one that was not used for longest is forgotten. A series takes 31 KiB at most: 16 slices
@@ -117,7 +116,7 @@ export interface Window {
   readonly ratePerSecond: number
   /**
    * Failures that were not `rejected`, of all successes and failures, between 0 and 1; `undefined` without any. An upstream
-   * that says that a thing is not there works.
+   * that answers that a thing does not exist is working.
    */
   readonly errorRatio: number | undefined
   /** Of successes and failures that were not `refused`; `undefined` without any. Time-outs count as long as they took. */

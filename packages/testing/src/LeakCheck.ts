@@ -23,7 +23,7 @@
  *   something for the effect in a callback that it registered before, that is not seen; `madeBy: "anyone"` sees it, with all that
  *   the rest of the process makes meanwhile. {@link snapshot} counts for the whole process too.
  * - Timers that do not keep the process alive (`timer.unref()`) are not leaks; neither are those of fake timers.
- * - Where a socket came from is the stack at that moment: for a pool that connects later, that is the pool, and the span.
+ * - The place of a socket is the stack at the moment of its making: for a pool that connects later, that names the pool, and the span.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -151,7 +151,7 @@ const close = (server: http.Server): Promise<void> =>
     server.closeAllConnections()
   })
 
-/** Bounded by real time, of purpose: exporters may run on real timers while a test holds its own clock. */
+/** Bounded by real time, on purpose: exporters may run on real timers while a test holds its own clock. */
 const awaitSpans = (state: State, until: Until, withinMillis: number): Effect.Effect<ReadonlyArray<SpanRecord>> =>
   Effect.callback<ReadonlyArray<SpanRecord>>((resume) => {
     const isMet = typeof until === "number" ? () => state.spans.length >= until : () => until([...state.spans])
