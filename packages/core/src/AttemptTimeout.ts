@@ -367,7 +367,7 @@ export const adaptive = (options: AdaptiveOptions): AttemptTimeout => {
   )
   if (!(floorMillis > 0 && floorMillis <= ceilingMillis && Number.isFinite(ceilingMillis))) {
     throw new RangeError(
-      `AttemptTimeout: floor and ceiling must be longer than zero, finite and in order, got ${floorMillis} and ${ceilingMillis} milliseconds`
+      `AttemptTimeout: floor must be longer than zero and at most a finite ceiling, got ${floorMillis}ms and ${ceilingMillis}ms`
     )
   }
   const minimumSamples = within(

@@ -108,7 +108,9 @@ const shapeOf = (growth: Growth, options: Options): BackoffShape => {
   const jitter = options.jitter ?? defaults.jitter
   // the types say so too, but the value may come from a configuration
   if (jitter === "decorrelated" && growth !== "exponential") {
-    throw new RangeError(`Backoff: decorrelated jitter has a growth of its own, got it for a ${growth} back-off`)
+    throw new RangeError(
+      `Backoff: jitter must be none, full or equal for a ${growth} back-off, got decorrelated, which has a growth of its own`
+    )
   }
   return { growth, baseMillis, factor, capMillis, jitter }
 }

@@ -345,7 +345,9 @@ export const make = <const Domain extends string, const Names extends string>(
   definitions: { readonly [N in Names]: string extends N ? Definition : N extends Uppercase<N> ? Definition : never }
 ): Catalog<Domain, Names> => {
   if (!/^[a-z][a-z0-9]*$/.test(domain)) {
-    throw new RangeError(`ErrorCatalog.make: a domain is lower-case letters and digits, got ${JSON.stringify(domain)}`)
+    throw new RangeError(
+      `ErrorCatalog.make: a domain must be lower-case letters and digits, got ${JSON.stringify(domain)}`
+    )
   }
   if (Object.values(table).some((entry) => entry.domain === domain)) {
     throw new RangeError(
@@ -356,7 +358,7 @@ export const make = <const Domain extends string, const Names extends string>(
   for (const [name, definition] of Object.entries<Definition>(definitions)) {
     if (!/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/.test(name)) {
       throw new RangeError(
-        `ErrorCatalog.make: a name is UPPER_SNAKE_CASE, got ${JSON.stringify(name)} in the domain ${domain}`
+        `ErrorCatalog.make: a name must be UPPER_SNAKE_CASE, got ${JSON.stringify(name)} in the domain ${domain}`
       )
     }
     entries[name] = {

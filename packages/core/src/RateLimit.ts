@@ -292,7 +292,9 @@ const withState = <State, Given>(machine: Machine<State, Given>, state: State): 
 const algorithmOf = (options: Options, limit: number, windowMillis: number): Algorithm => {
   if (options.algorithm === "sliding-window") {
     if (options.burst !== undefined) {
-      throw new RangeError(`RateLimit: burst is for the token bucket, and the algorithm is a sliding window`)
+      throw new RangeError(
+        `RateLimit: burst must be left out for a sliding window, got ${options.burst}; only a token bucket has one`
+      )
     }
     // less than one call in a window is one call in a longer one; no window would ever have room for it
     const whole = Math.max(1, limit)

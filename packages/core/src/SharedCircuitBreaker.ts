@@ -203,7 +203,7 @@ const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.Trip
   const [rule] = rules
   if (rule === undefined || rules.length > 1) {
     throw new RangeError(
-      `SharedCircuitBreaker: trip must have one rule, which is what a store counts by, got ${rules.length}`
+      `SharedCircuitBreaker: trip must have exactly one rule, since a store counts by one, got ${rules.length}`
     )
   }
   if (rule._tag === "TimeWindow") {
@@ -211,7 +211,7 @@ const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.Trip
   }
   if (rule._tag === "CountWindow" && rule.slowCallRate !== undefined) {
     throw new RangeError(
-      `SharedCircuitBreaker: slowCallRate is not among what the store counts, got ${rule.slowCallRate}`
+      `SharedCircuitBreaker: slowCallRate must be left out, since the store counts no slow calls, got ${rule.slowCallRate}`
     )
   }
   checked({ trip: [rule] })

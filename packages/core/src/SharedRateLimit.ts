@@ -166,7 +166,7 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
   Effect.map(RateLimiter.RateLimiterStore, (store) => {
     const { key } = options
     const limit = whole("limit", options.limit, 1)
-    if (key === "") throw new RangeError("SharedRateLimit: key must not be empty")
+    if (key === "") throw new RangeError('SharedRateLimit: key must not be empty, got ""')
     const window = Time.of("SharedRateLimit: window", options.window ?? defaults.window)
     const intervalMillis = Duration.toMillis(window) / limit
     if (!(intervalMillis > 0 && Number.isFinite(intervalMillis))) {
