@@ -1,5 +1,5 @@
 /**
- * What an operator sees: spans, metrics, logs, windows and reports.
+ * Spans, metrics, logs, windows and reports.
  *
  * @since 0.1.0
  */

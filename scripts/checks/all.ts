@@ -7,6 +7,7 @@ import { format } from "./format.ts"
 import { generated } from "./generated.ts"
 import { lint } from "./lint.ts"
 import { pack } from "./pack.ts"
+import { prose } from "./prose.ts"
 import type { Check } from "./report.ts"
 import { types } from "./types.ts"
 import { drill, examples, integration, unit } from "./vitest.ts"
@@ -17,6 +18,7 @@ export const checks: ReadonlyArray<Check> = [
   lint,
   boundaries,
   generated,
+  prose,
   types,
   effect,
   pack,

@@ -12,7 +12,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { basename, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { packageManager } from "../bootstrap.mjs"
 import type { Result } from "./command.ts"
 import { forEachWide, root, run } from "./command.ts"
@@ -127,8 +127,8 @@ const contents = (one: Packed, project: string): ReadonlyArray<string> => {
     "package.json",
     "LICENSE",
     "README.md",
-    // what is for other programs: a dashboard, alert rules
-    ...files(join(root, one.folder), "{dashboards,rules}/*"),
+    // the guides, and files for other programs: a dashboard, alert rules
+    ...files(join(root, one.folder), "docs/**/*.md", "{dashboards,rules}/*"),
     ...sources,
     ...sources
       .map((file) => file.replace(/^src/, "dist").replace(/\.ts$/, ""))
@@ -138,10 +138,23 @@ const contents = (one: Packed, project: string): ReadonlyArray<string> => {
   return [
     ...wanted.filter((file) => !present.has(file)).map((file) => `the tarball lacks ${file}`),
     ...[...present].filter((file) => !wanted.includes(file)).map((file) => `the tarball should not hold ${file}`),
+    ...deadLinks(folder, present),
     ...(manifest.includes("workspace:") ? ["its package.json still says workspace:"] : []),
     ...(manifest.includes("./src/") ? ["its package.json still exports sources; set publishConfig.exports"] : [])
   ].map((problem) => `${one.manifest.name}: ${problem}`)
 }
+
+/** Links between the documents of a package that lead to no file of it. There is no other place where they could lead. */
+const deadLinks = (folder: string, present: ReadonlySet<string>): ReadonlyArray<string> =>
+  [...present]
+    .filter((file) => file.endsWith(".md"))
+    .flatMap((file) => {
+      const text = readFileSync(join(folder, file), "utf8").replaceAll(/^```[\s\S]*?^```/gm, "")
+      return [...text.matchAll(/\]\((?![a-z]+:|#)([^)\s#]+)/g)]
+        .map(([, target = ""]) => target)
+        .filter((target) => !present.has(join(dirname(file), target)))
+        .map((target) => `${file} links to ${target}, which is not in the tarball`)
+    })
 
 const published = async (one: Packed): Promise<ReadonlyArray<string>> => {
   const result = await run("publint", ["run", one.tarball, "--strict"])

@@ -1,11 +1,11 @@
 /**
- * Finds out how many calls an upstream takes at once, and refuses what is beyond. Nobody has to know the number, and it moves
- * with the upstream: down when it drops too large a share of the calls or slows, up when calls succeed and there are enough of
- * them to tell.
+ * Finds out how many calls an upstream takes at once, and refuses any beyond that. You need not know the number. It moves with
+ * the upstream: down when the upstream drops too large a share of the calls or slows, up when calls succeed and there are
+ * enough of them to tell.
  *
  * **When to use**: for an upstream whose capacity you neither know nor set, or that many clients share.
  *
- * **What it is not**: a bulkhead. It has no queue, and must not have one: what waits here hides the very latency that the
+ * **What it is not**: a bulkhead. It has no queue, and must not have one: a queued call hides the very latency that the
  * limit is found by, and a limit that moves cannot say how long the wait will be. Calls that may wait belong in a bulkhead
  * in front of it. Nor is it a circuit breaker: it never stops all calls.
  *
@@ -14,12 +14,12 @@
  * many drops take a tenth of the limit, a success adds one. Netflix advises it for a client, which sees the latency of the network and
  * of other clients' load too; give it `slowAfter`, or it learns only by answers that came too late.
  *
- * What counts as a drop is a failure that is `transient`, `throttle` or `timeout`. What is `permanent` (an answer that the
+ * A failure that is `transient`, `throttle` or `timeout` counts as a drop. A failure that is `permanent` (an answer that the
  * caller does not like), `refused` (stopped on this side) or ignored (the caller went away) tells nothing about the limit,
  * and only gives its place back. A drop alone says nothing either, since every upstream fails now and then: the limit shrinks
  * when more than a tenth of the calls are drops, and so many more that chance does not explain it: 12 of 50, 129 of 1000.
  *
- * **Gotchas**: make one for each upstream or endpoint; calls of very different weight deserve one each. One that is put
+ * **Gotchas**: make one for each upstream or endpoint; calls of very different weight deserve one each. A limiter
  * around a retry sees no single attempt: put it inside.
  *
  * ```ts
@@ -77,11 +77,14 @@ export interface Options {
   readonly minimumLimit?: number | undefined
   /** The limit never goes above. At most 100 000; default 200. */
   readonly maximumLimit?: number | undefined
-  /** What too large a share of drops leaves of the limit, once for all calls in flight together. At least 0.5, below 1; default 0.9. */
+  /**
+   * The part of the limit that is left after too large a share of drops, once for all calls in flight together. At least 0.5, below 1;
+   * default 0.9.
+   */
   readonly backoffRatio?: number | undefined
   /**
-   * `aimd` only: a success that took longer is a drop. Longer than zero; default: none is, since what takes too long fails
-   * by its attempt timeout already.
+   * `aimd` only: a success that took longer is a drop. Longer than zero. By default no success is a drop, since a call
+   * that takes too long fails by its attempt timeout already.
    */
   readonly slowAfter?: Duration.Input | undefined
   /** `gradient` only: which quantile stands for the latencies of a window. Between 0.5 and 1; default 0.9. */
@@ -96,7 +99,7 @@ export interface Options {
   /** `gradient` only: nor longer than this, once there are enough samples. At most 10 min; default 30 s. */
   readonly longestWindow?: Duration.Input | undefined
   /**
-   * `gradient` only: a limit of more than this many times what was in flight shrinks again, down to `initialLimit`. Between 2
+   * `gradient` only: a limit of more than this many times the calls in flight shrinks again, down to `initialLimit`. Between 2
    * and 1000; default 5.
    */
   readonly headroom?: number | undefined
@@ -105,7 +108,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -136,7 +139,7 @@ export const defaults = {
 export type ChangeCause = "growth" | "drop" | "slow" | "queue" | "throughput" | "idle"
 
 /**
- * What a limiter tells whoever listens.
+ * An event of a limiter.
  *
  * - `LimitChanged`: another number of calls is let through at once
  * - `CallRefused`: a call was beyond the limit; `observed` when it was let through nevertheless
@@ -149,7 +152,7 @@ export type Event =
   | { readonly _tag: "CallRefused"; readonly limit: number; readonly inFlight: number; readonly observed: boolean }
 
 /**
- * What a limiter holds at one instant.
+ * The state of a limiter at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -161,39 +164,39 @@ export interface Snapshot {
   readonly inFlight: number
   /** Calls let through since the limiter was made. */
   readonly admitted: number
-  /** Calls refused; in `observe`, those that would have been. */
+  /** Calls refused; in `observe`, calls that would have been. */
   readonly refused: number
   /** Calls that counted as drops. */
   readonly dropped: number
   /** `gradient` only: the latency of the last windows. */
   readonly recent: Duration.Duration | undefined
-  /** `gradient` only: what it is compared with. */
+  /** `gradient` only: the latency that `recent` is compared with. */
   readonly baseline: Duration.Duration | undefined
 }
 
 /**
- * A place for one call. It must be settled once, whatever becomes of the call; settling it again does nothing.
+ * A place for one call. Settle it once, however the call ends; settling it again does nothing.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Permit {
   readonly _tag: "Permit"
-  /** Gives the place back, and tells what became of the call. */
+  /** Gives the place back, and tells how the call ended. */
   readonly settle: (nowMillis: number, outcome: Outcome.Outcome) => void
 }
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions<in A, in E> {
   /**
-   * What to think of the call's exit. Default: what succeeds is a success; a typed failure or a defect is a failure that is
+   * How the call's exit is judged. Default: a success is a success; a typed failure or a defect is a failure that is
    * `transient`, or `refused` if another policy refused, or `timeout` if a limit of time passed. An interruption is ignored,
-   * and nobody is asked.
+   * without a question to `classify`.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
 }
@@ -215,14 +218,14 @@ export interface AdaptiveConcurrency {
   readonly admit: (nowMillis: number) => Permit | ConcurrencyLimited
   /** Whether a call would be let through now. Asking changes nothing, and in `observe` all calls go. */
   readonly hasRoom: () => boolean
-  /** What the limiter holds now. Reading it changes nothing. */
+  /** The present state of the limiter. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
 const { timeWithin, whole, within } = rangesOf("AdaptiveConcurrency")
 
-/** What the two algorithms have in common. */
+/** Options that the two algorithms have in common. */
 interface Limit {
   /** How many calls are let through at once: a whole number. */
   readonly current: () => number
@@ -313,12 +316,12 @@ const unlimited: Permit = { _tag: "Permit", settle: () => undefined }
 const isDrop = ({ cause }: Outcome.Failure): boolean =>
   cause !== "permanent" && cause !== "refused" && cause !== "stale"
 
-/** What limiters hold, for one that follows another: its load is that of both. */
+/** The state of limiters, for one that follows another: its load is that of both. */
 const held = new WeakMap<AdaptiveConcurrency, { readonly limit: Limit; readonly load: { inFlight: number } }>()
 
 /**
  * Makes a limiter. Throws a `RangeError` that names the option which is out of range.
- * With a `living` one, the limit begins where that one is, and what is in flight is in flight in both.
+ * With a `living` one, the limit begins where that one is, and calls in flight are in flight in both.
  *
  * ```ts
  * import { AdaptiveConcurrency, Outcome } from "holdfast"

@@ -1,15 +1,15 @@
 /**
- * Bounds one attempt in time: by its own limit, or by what is left of the deadline when that is less.
+ * Bounds one attempt in time: by its own limit, or by the rest of the deadline when that is less.
  *
- * **When to use**: inside a retry, around what one attempt does from its first byte to its decoded answer.
+ * **When to use**: inside a retry, around one attempt from its first byte to its decoded answer.
  *
  * **What it is not**: a bound on the whole call with its retries and waits; that is `Deadline`.
  *
  * The limit is fixed ({@link make}), or learned from the upstream's own latency ({@link adaptive}): a fixed one that fits
  * the slowest operation on the worst day leaves every other attempt hanging for seconds after all hope is gone.
  *
- * **Gotchas**: what is timed out is interrupted, and its finalizers are waited for. A limit that is due while the program was busy
- * looks once more at what has come in the meantime before it cuts.
+ * **Gotchas**: an attempt that times out is interrupted, and its finalizers are waited for. A limit that falls due while the program was
+ * busy looks once more for an answer that has come in the meantime, before it cuts.
  *
  * @since 0.1.0
  */
@@ -45,12 +45,14 @@ import * as Time from "./Time.ts"
 export interface Options {
   /** The longest that an attempt may take. Longer than zero; default: only the deadline bounds it. */
   readonly limit?: Duration.Input | undefined
-  /** `observe` counts and reports what it would have cut, and leaves it to the deadline, as `off` does. Default `enforce`. */
+  /**
+   * `observe` counts and reports the attempts that it would have cut, and leaves them to the deadline, as `off` does. Default `enforce`.
+   */
   readonly mode?: Mode | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -61,11 +63,11 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * {@link run} without a policy object, for a hot path: the limit is in milliseconds, `Infinity` for none. Whoever has just read the
- * monotonic time gives it as `nowMillis`.
+ * {@link run} without a policy object, for a hot path: the limit is in milliseconds, `Infinity` for none. Pass `nowMillis` if you
+ * have just read the monotonic time.
  *
- * `fairMillis` is how long the attempt may take before it says something of the upstream that its caller gave up on it: see
- * {@link makeFairShare}. A `DeadlineExceeded` that comes sooner is marked `cutShort`. It is never longer than the limit.
+ * `fairMillis` is the attempt's fair share of time: see {@link makeFairShare}. A `DeadlineExceeded` that comes sooner
+ * says nothing of the upstream, and is marked `cutShort`. The fair share is never longer than the limit.
  *
  * @category combinators
  * @since 0.1.0
@@ -90,7 +92,7 @@ export const bounded = <A, E, R>(
     return Effect.callback<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded, R>((resume) => {
       // one fork and one timer; a race would fork both sides
       const child = Effect.runForkWith(
-        // the parent holds what `self` requires, or `self` could not have been run in its place
+        // the parent holds the services that `self` requires, or `self` could not have been run in its place
         parent.context as Context.Context<R>
       )(self)
       const done = child.pollUnsafe()
@@ -111,7 +113,7 @@ export const bounded = <A, E, R>(
     })
   })
 
-/** What the timer of an attempt must know. */
+/** The figures that the timer of an attempt needs. */
 interface Running {
   readonly child: Fiber.Fiber<unknown, unknown>
   readonly parentId: number
@@ -140,11 +142,11 @@ const exceeded = (
   })
 
 /**
- * How long an upstream may take before a caller who gives up says something of it.
+ * The fair share of time of an upstream: if its caller gives up later than that, it counts against the upstream.
  *
  * An attempt that its caller's deadline cuts after 30 ms is no failure of an upstream that usually answers in 50: it never had its
- * fair share of time. An attempt that was cut after ten times as long as usual is a failure, whoever cut it. Otherwise an upstream that
- * hangs would stay unseen as long as all its callers are in a hurry.
+ * fair share of time. An attempt that was cut after ten times as long as usual is a failure, also if its caller cut it. Otherwise an
+ * upstream that hangs would stay unseen as long as all its callers are in a hurry.
  *
  * @category models
  * @since 0.1.0
@@ -166,8 +168,8 @@ export interface FairShare {
 export const fairShareDefaults = { unknownMillis: 3000, floorMillis: 250 } as const
 
 /**
- * Makes what learns the fair share of an upstream from its successes: twice the time within which nearly all of them come, by the
- * estimate that TCP makes of its round trips. It is two numbers, so that every endpoint can have one.
+ * Learns the fair share of an upstream from its successes: twice the time within which nearly all of them come, by the estimate
+ * that TCP makes of its round trips. It is two numbers, so that every endpoint can have one.
  *
  * ```ts
  * import { AttemptTimeout } from "holdfast"
@@ -207,18 +209,20 @@ export interface AdaptiveOptions {
    * 200 ms or more, and is no reason to give up.
    */
   readonly floor?: Duration.Input | undefined
-  /** The learned limit is never longer. Not below `floor`; default `limit`, so that what was reckoned with it still holds. */
+  /**
+   * The learned limit is never longer. Not below `floor`; default `limit`, so that a policy whose times were added up with it still holds.
+   */
   readonly ceiling?: Duration.Input | undefined
   /** Samples in the tracker's window before the limit is learned. At least 10; default 100. */
   readonly minimumSamples?: number | undefined
   /** Where the latencies are kept. Default: a tracker of its own, over 60 s. */
   readonly tracker?: LatencyTracker.LatencyTracker | undefined
-  /** `observe` and `off` keep to `limit`; `observe` learns, and reports what it would have cut. Default `enforce`. */
+  /** `observe` and `off` keep to `limit`; `observe` learns, and reports the attempts that it would have cut. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -233,7 +237,7 @@ export const adaptiveDefaults = {
 } as const
 
 /**
- * What an attempt timeout tells whoever listens.
+ * An event of an attempt timeout.
  *
  * - `TimedOut`: an attempt was cut by the limit; `observed` when it took longer than a limit that is not in force
  *
@@ -248,7 +252,7 @@ export interface Event {
 }
 
 /**
- * What an attempt timeout holds at one instant.
+ * The state of an attempt timeout at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -260,20 +264,20 @@ export interface Snapshot {
   readonly learned: Duration.Duration | undefined
   /** Samples in the tracker's window; 0 for a fixed limit. */
   readonly samples: number
-  /** Attempts cut by the limit; in `observe`, those that took longer than the one that is not in force. */
+  /** Attempts cut by the limit; in `observe`, attempts that took longer than the limit that is not in force. */
   readonly timedOut: number
 }
 
 /**
- * What is known of one attempt.
+ * Facts about one attempt.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions<in A, in E> {
   /**
-   * What to think of the attempt's own exits; a learned limit learns from a success. Default: what succeeds is a success. An interruption
-   * is ignored, a limit of time is a timeout, and nobody is asked of either.
+   * How the attempt's own exits are judged; a learned limit learns from a success. Default: a success is a success. An interruption
+   * is ignored and a limit of time is a timeout; `classify` is asked about neither.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
   /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
@@ -299,27 +303,27 @@ export interface AttemptTimeout {
   /** The limit for an attempt that begins now, in milliseconds; for {@link bounded}. */
   readonly limitMillis: (nowMillis: number) => number
   /**
-   * Tells what became of an attempt that had `limitMillis`. What `run` does by itself: a success is a sample; what was cut
-   * off, by a timeout or because the caller went away, is one if it had already taken as long as the quantile; any other
-   * failure is none, for fast failures make no fast upstream.
+   * Tells how an attempt that had `limitMillis` ended. `run` does this by itself: a success is a sample; an attempt that
+   * was cut off, by a timeout or because the caller went away, is one if it had already taken as long as the quantile;
+   * any other failure is none, for fast failures make no fast upstream.
    */
   readonly settle: (nowMillis: number, limitMillis: number, durationMillis: number, outcome: Outcome.Outcome) => void
-  /** What is known now. Reading it changes nothing. */
+  /** The present state. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
 
-/** A platform's timer may fire so much before its time, by the monotonic clock. */
+/** By the monotonic clock, a platform's timer may fire this much before its time. */
 const earlyMillis = 1
 
-/** What is thought of an attempt: a timeout is ours to judge, the rest the classifier's. */
+/** The outcome of an attempt: a timeout is ours to judge, the rest the classifier's. */
 const judge = <A, E>(
   exit: Exit.Exit<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded>,
   classify: ((exit: Exit.Exit<A, E>) => Outcome.Outcome) | undefined
 ): Outcome.Outcome =>
   exit._tag === "Failure" && exit.cause.reasons.some(isTimeoutReason)
     ? exitOutcome(exit)
-    : // what is left of the failures once the timeouts are out is the attempt's own
+    : // the failures that remain once the timeouts are out are the attempt's own
       outcomeOf("AttemptTimeout", exit as Exit.Exit<A, E>, classify)
 
 const isTimeoutReason = (reason: Cause.Reason<unknown>): boolean =>
@@ -363,7 +367,7 @@ export const adaptive = (options: AdaptiveOptions): AttemptTimeout => {
   )
   if (!(floorMillis > 0 && floorMillis <= ceilingMillis && Number.isFinite(ceilingMillis))) {
     throw new RangeError(
-      `AttemptTimeout: floor and ceiling must be longer than zero, finite and in order, got ${floorMillis} and ${ceilingMillis} milliseconds`
+      `AttemptTimeout: floor must be longer than zero and at most a finite ceiling, got ${floorMillis}ms and ${ceilingMillis}ms`
     )
   }
   const minimumSamples = within(
@@ -394,9 +398,9 @@ export const adaptive = (options: AdaptiveOptions): AttemptTimeout => {
   })
 }
 
-/** What is learned of an upstream's latency. */
+/** The learned latency of an upstream. */
 interface Learning {
-  /** The limit by what is known at a time, if that is enough. */
+  /** The limit by the samples of a moment, if they are enough. */
   readonly millis: (nowMillis: number) => number | undefined
   readonly settle: (nowMillis: number, durationMillis: number, outcome: Outcome.Outcome) => void
   /** For a snapshot. */
@@ -411,11 +415,11 @@ const limited = (mode: Mode, fixedMillis: number, learning: Learning | undefined
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   let timedOut = 0
 
-  /** The limit that is only watched in `observe`: what is learned, or the fixed one where nothing is. */
+  /** The limit that is only watched in `observe`: the learned one, or the fixed one where nothing is learned. */
   const watchedMillis = (nowMillis: number): number | undefined =>
     learning === undefined ? fixedMillis : learning.millis(nowMillis)
 
-  // what is learned bounds nothing unless it is in force, but the limit that it began with does
+  // a learned limit bounds nothing unless it is in force, but the limit that it began with does
   const otherwiseMillis = learning === undefined ? Infinity : fixedMillis
   const limitMillis = (nowMillis: number): number =>
     mode === "enforce" ? (learning?.millis(nowMillis) ?? fixedMillis) : otherwiseMillis

@@ -37,7 +37,7 @@ export type {
 }
 
 /**
- * What a back-off is made of.
+ * The shape of a back-off.
  *
  * @category models
  * @since 0.1.0
@@ -45,7 +45,7 @@ export type {
 export interface Options {
   /** The first delay before jitter. Default 100 ms. */
   readonly base?: Duration.Input | undefined
-  /** What each delay is multiplied by. Default 2. Not used by `decorrelated`. */
+  /** The factor between one delay and the next. Default 2. Not used by `decorrelated`. */
   readonly factor?: number | undefined
   /** The longest delay. Default 10 s. */
   readonly cap?: Duration.Input | undefined
@@ -54,7 +54,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -67,7 +67,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What a back-off is made of that does not grow exponentially. Its jitter is any but `decorrelated`, which has a growth of its
+ * The shape of a back-off that does not grow exponentially. Its jitter is any but `decorrelated`, which has a growth of its
  * own.
  *
  * @category models
@@ -83,13 +83,13 @@ export interface SteadyOptions {
 }
 
 /**
- * What a linear back-off is made of.
+ * The shape of a linear back-off.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LinearOptions extends SteadyOptions {
-  /** What is added for each retry. Longer than zero; default the base. */
+  /** The time added for each retry. Longer than zero; default the base. */
   readonly increment?: Duration.Input | undefined
 }
 
@@ -108,7 +108,9 @@ const shapeOf = (growth: Growth, options: Options): BackoffShape => {
   const jitter = options.jitter ?? defaults.jitter
   // the types say so too, but the value may come from a configuration
   if (jitter === "decorrelated" && growth !== "exponential") {
-    throw new RangeError(`Backoff: decorrelated jitter has a growth of its own, got it for a ${growth} back-off`)
+    throw new RangeError(
+      `Backoff: jitter must be none, full or equal for a ${growth} back-off, got decorrelated, which has a growth of its own`
+    )
   }
   return { growth, baseMillis, factor, capMillis, jitter }
 }

@@ -1,19 +1,19 @@
 /**
- * Bounds how many calls run at once, and how many wait for their turn, and for how long. What is beyond that is refused at
- * once, so that one slow upstream cannot take every fiber, socket and byte of memory of the process with it.
+ * Bounds how many calls run at once, and how many wait for their turn, and for how long. Any call beyond that is refused
+ * at once, so that one slow upstream cannot take every fiber, socket and byte of memory of the process with it.
  *
  * **When to use**: around everything that shares a resource which can be exhausted: an upstream, a connection pool, a CPU.
  * One bulkhead for each, so that they fail apart from each other: that is where the name comes from.
  *
  * **What it is not**: a rate limit (fast calls pass a bulkhead at any rate), nor adaptive: it knows only the number that it
- * is given. A `Semaphore` has no bound on who waits, and no refusal.
+ * is given. A `Semaphore` has no bound on waiting calls, and no refusal.
  *
  * How many? By Little's law, calls in flight are the rate times the latency: 100 calls a second of 50 ms are 5 in flight. Take
  * the highest rate, the latency at its p99, and a little more. The queue is for bursts shorter than its wait, not for load:
  * a queue that is always full only makes every call slower.
  *
- * **Gotchas**: a bulkhead belongs to what it protects: make it once. A call that holds a permit and asks the same bulkhead
- * for another may wait for itself, until `maxWait` is over.
+ * **Gotchas**: a bulkhead belongs to the resource that it protects: make it once. A call that holds a permit and asks the
+ * same bulkhead for another may wait for itself, until `maxWait` is over.
  *
  * @since 0.1.0
  */
@@ -35,7 +35,7 @@ import { BulkheadFull } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
 
 /**
- * What a bulkhead allows.
+ * The limits of a bulkhead.
  *
  * @category models
  * @since 0.1.0
@@ -47,12 +47,12 @@ export interface Options {
   readonly maxQueue?: number | undefined
   /** The longest that a call waits; the ambient deadline may make it shorter. Zero refuses instead of queueing. Default 1 s. */
   readonly maxWait?: Duration.Input | undefined
-  /** Whether it refuses, only counts what it would refuse, or is not there. Default `enforce`. */
+  /** Whether it refuses, only counts refusals that it would have made, or does nothing. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -65,7 +65,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * Who goes first in the queue: a number, higher first, or a level of criticality, which is a number from 3
+ * The rank of a call in the queue: a number, higher first, or a level of criticality, which is a number from 3
  * (`critical-plus`) to 0 (`sheddable`).
  *
  * @category models
@@ -74,13 +74,13 @@ export const defaults = {
 export type Priority = number | Criticality.Criticality
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions {
-  /** Who goes first in the queue. Default: the ambient `Criticality.Current`. */
+  /** The rank of the call in the queue. Default: the ambient `Criticality.Current`. */
   readonly priority?: Priority | undefined
   /** When the caller no longer wants the answer: nobody waits longer. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
@@ -96,7 +96,7 @@ export interface RunOptions {
 export type Denial = "full" | "displaced" | "max-wait" | "deadline"
 
 /**
- * What a bulkhead tells whoever listens.
+ * An event of a bulkhead.
  *
  * - `BulkheadQueued`: a call waits for its turn; `observed` when it only would have
  * - `BulkheadGranted`: a call that waited has its turn
@@ -127,7 +127,7 @@ export type Event =
   | { readonly _tag: "BulkheadResized"; readonly maxConcurrent: number; readonly maxQueue: number }
 
 /**
- * What a bulkhead holds at one instant.
+ * The state of a bulkhead at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -135,7 +135,7 @@ export type Event =
 export interface Snapshot {
   /** Calls that may run at once. */
   readonly limit: number
-  /** Calls that run; above `limit` while those that a smaller limit found running finish, and in `observe`. */
+  /** Running calls; above `limit` while calls that a smaller limit found running finish, and in `observe`. */
   readonly inFlight: number
   /** Calls that may wait. */
   readonly maxQueue: number
@@ -143,7 +143,7 @@ export interface Snapshot {
   readonly queued: number
   /** Calls that got their turn, since the bulkhead was made. */
   readonly admitted: number
-  /** Calls that were put in the queue, whatever became of them; in `observe`, that would have been. */
+  /** Calls that were put in the queue, however they ended; in `observe`, that would have been. */
   readonly delayed: number
   /** Calls that were refused; in `observe`, that would have been. */
   readonly refused: number
@@ -152,16 +152,16 @@ export interface Snapshot {
 }
 
 /**
- * What an admitted call holds. Whoever has one must call `release`, once the call is over or given up.
+ * The permit of an admitted call. Its holder must call `release`, once the call is over or given up.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Permit {
   readonly _tag: "Permit"
-  /** What to wait for before the call is made; `undefined` when it may be made at once. Run it at most once. */
+  /** The wait before the call may be made; `undefined` when it may be made at once. Run it at most once. */
   readonly ready: Effect.Effect<void, BulkheadFull> | undefined
-  /** Gives back the permit or the place in the queue, whichever it is. More than once is the same as once. */
+  /** Gives back the permit or the place in the queue, whichever it is. Calling it again does nothing. */
   readonly release: () => void
 }
 
@@ -176,18 +176,18 @@ export interface Bulkhead {
   /** Runs an effect when it is its turn. Refused, it is not run, and fails with `BulkheadFull`. */
   readonly run: <A, E, R>(self: Effect.Effect<A, E, R>, options?: RunOptions) => Effect.Effect<A, E | BulkheadFull, R>
   /**
-   * The same in two steps, for who composes policies himself: synchronous, at the monotonic time in milliseconds, and with
-   * nothing ambient. A priority left out is `critical`.
+   * The same in two steps, for code that composes policies itself: synchronous, at the monotonic time in milliseconds, and
+   * with nothing ambient. A priority left out is `critical`.
    */
   readonly admit: (nowMillis: number, options?: RunOptions) => Permit | BulkheadFull
   /** Whether a call would get a place at once. Asking changes nothing, and in `observe` all calls go. */
   readonly hasRoom: () => boolean
   /**
-   * Changes the limits of a bulkhead in use; what is left out stays. A greater one lets those in that wait; a smaller one
-   * lets those finish that run. Throws a `RangeError` as `make` does.
+   * Changes the limits of a bulkhead in use; an option that is left out stays. A greater limit lets waiting calls in; a smaller one
+   * lets running calls finish. Throws a `RangeError` as `make` does.
    */
   readonly resize: (limits: { readonly maxConcurrent?: number; readonly maxQueue?: number }) => void
-  /** What the bulkhead holds now. Reading it changes nothing. */
+  /** The present state of the bulkhead. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
@@ -208,12 +208,12 @@ const levels: { readonly [C in Criticality.Criticality]: number } = {
   sheddable: 0
 }
 
-/** What bulkheads hold, for one that follows another. */
+/** The state of bulkheads, for one that follows another. */
 const held = new WeakMap<Bulkhead, Shared>()
 
 /**
- * Makes a bulkhead. Throws a `RangeError` that names the option which is out of range. With a `living` one, the two have one state: who
- * holds or awaits a place of it does so in both, and the limits are those of the new options.
+ * Makes a bulkhead. Throws a `RangeError` that names the option which is out of range. With a `living` one, the two have one state: a
+ * call that holds or awaits a place does so in both, and the limits are those of the new options.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -289,7 +289,7 @@ export const make = (options: Options = {}, living?: Bulkhead): Bulkhead => {
   return bulkhead
 }
 
-/** What the calls of one bulkhead share. */
+/** The state that the calls of one bulkhead share. */
 interface Shared {
   readonly state: State.BulkheadState<HeldPlace>
   maxWaitMillis: number
@@ -358,8 +358,8 @@ const runObserved = <A, E, R>(
   })
 
 /**
- * Lets a call in, and counts what would have become of it: those beyond the limit are taken for the queue, and those beyond
- * both for refused. What waiting would have done to them and their followers is not made up.
+ * Lets a call in, and counts how it would have fared: calls beyond the limit count for the queue, and calls beyond both for
+ * refused. How waiting would have changed them and the calls behind them is not made up.
  */
 const observe = (shared: Shared, priority: number): void => {
   const { emitter, state } = shared
@@ -400,7 +400,7 @@ const queueUp = (
   return place
 }
 
-/** Gives a permit back, and wakes who gets it. */
+/** Gives a permit back, and wakes the caller that gets it. */
 const giveBack = (shared: Shared): void => {
   const granted = State.exit(shared.state)
   if (granted !== undefined) tellGranted(shared, granted)
@@ -506,7 +506,7 @@ const waiting = (place: HeldPlace): Effect.Effect<void, BulkheadFull> =>
             })
       const wake = (): void => {
         cancel()
-        // not on the stack of who gives the permit back: a long queue of short calls would overflow it
+        // not on the stack of the caller that gives the permit back: a long queue of short calls would overflow it
         fiber.currentDispatcher.scheduleTask(() => resume(Effect.suspend(settled)), 0)
       }
       place.wake = wake

@@ -1,7 +1,7 @@
 /**
- * The one error of a call. It says which call of which upstream failed, how hard it was tried, why no further attempt was
- * made, and, in `reason`, what went wrong last. `previous` says what a sent attempt failed with before this side refused the next one,
- * and `applied` whether any attempt may have been applied.
+ * The one error of a call. It says which call of which upstream failed, how hard it was tried, why no further attempt was made, and,
+ * in `reason`, what went wrong last. `previous` names the failure of a sent attempt after which this side refused the next one, and
+ * `applied` whether any attempt may have been applied.
  *
  * **When to use**: it is the error channel of every call. Recover from one kind of failure with
  * `Effect.catchReason("CallError", "NotFound", …)`, from several with `Effect.catchReasons`, from a whole group through
@@ -41,7 +41,7 @@ import { oneLine } from "./OneLine.ts"
 import { Reason } from "./Reason.ts"
 import { RetryStopped } from "./Retry.ts"
 
-/** In the words of the catalogue: what is not tried again now may succeed later all the same. */
+/** In the words of the catalogue: a call that is not tried again now may succeed later all the same. */
 const notRetryableInWords = (reason: Reason): string => {
   const { nature, retryable } = ErrorCatalog.of(reason)
   if (!retryable) return "this is not tried again"
@@ -78,11 +78,11 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
   elapsed: Schema.DurationFromMillis,
   /** Why no further attempt was made. */
   retryStopped: RetryStopped,
-  /** What went wrong in the last attempt. */
+  /** The failure of the last attempt. */
   reason: Reason,
-  /** What the last attempt that was sent failed with, where `reason` is why the next one was not sent. */
+  /** The failure of the last attempt that was sent, where `reason` is why the next one was not sent. */
   previous: Schema.optionalKey(Reason),
-  /** What `applied` says, where that is not what follows from `reason` and `previous`. */
+  /** The value of `applied`, where it does not follow from `reason` and `previous`. */
   attemptsApplied: Schema.optionalKey(Schema.Literals(["no", "maybe"]))
 }) {
   /** One line that says what happened, how hard it was tried, and how to find it again. */
@@ -99,7 +99,7 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
 
   /**
    * Whether the request may have been applied, by any of the attempts. The catalogue's entry of `reason` says that of one attempt only,
-   * and of a refusal it says `no`, whatever became of the attempts before it.
+   * and of a refusal it says `no`, however the attempts before it ended.
    */
   get applied(): "no" | "maybe" {
     if (this.attemptsApplied !== undefined) return this.attemptsApplied
@@ -107,7 +107,7 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
     return isMaybe(this.reason) || isMaybe(this.previous) ? "maybe" : "no"
   }
 
-  /** What the catalogue knows of the reason: its nature, severity, and whether another try can help. */
+  /** The catalogue's entry for the reason: its nature, severity, and whether another try can help. */
   get entry(): ErrorCatalog.Entry {
     return ErrorCatalog.of(this.reason)
   }
@@ -117,13 +117,13 @@ export class CallError extends Schema.TaggedError<CallError>()("CallError", {
     return this.entry.code
   }
 
-  /** The encoded error with its code, its line and what `applied` says, which is what a log in JSON wants. */
+  /** The encoded error with its code, its line and the value of `applied`, for a log in JSON. */
   override toJSON(): unknown {
     return { code: this.code, message: this.message, applied: this.applied, ...encode(this) }
   }
 }
 
-/** What went wrong, in the order in which it did. That nothing was sent is left out where an attempt before had been. */
+/** The failures, in the order in which they happened. That nothing was sent is left out where an attempt before had been. */
 const whatHappened = ({ applied, previous, reason }: CallError): string => {
   const isTold = ErrorCatalog.of(reason).applied === applied && previous === undefined
   const maybe = isTold || applied === "no" ? "" : "; an attempt may have been applied"

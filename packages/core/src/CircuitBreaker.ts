@@ -13,10 +13,10 @@
  *
  * **Gotchas**
  *
- * - Make it once and share it: what it counts is in the object.
- * - A caller who goes away says nothing about the upstream, so an interrupted call is not counted, and a probe's place is free
- *   again. Put the timeout inside the circuit breaker, or what times out is never seen to fail.
- * - What a failure counts as goes by its cause: see `counts`. A `404`, a `429` and a refusal by a bulkhead open no circuit.
+ * - Make it once and share it: the counts are in the object.
+ * - A caller that goes away says nothing about the upstream, so an interrupted call is not counted, and a probe's place is
+ *   free again. Put the timeout inside the circuit breaker, or it never sees a timed-out call fail.
+ * - The cause of a failure decides how it counts: see `counts`. A `404`, a `429` and a refusal by a bulkhead open no circuit.
  * - Failures of calls that were in flight together are one piece of evidence: a row counts them as one, and a rate opens the circuit
  *   only if its bad calls came in three rounds, each begun after the one before had shown. So no single burst opens it.
  * - A deadline of the caller's that cut a call short says nothing of the upstream (`DeadlineExceeded.cutShort`); one that passed when the
@@ -65,21 +65,21 @@ import * as Time from "./Time.ts"
 
 export type {
   /**
-   * The right to make one call, to be settled exactly once, whatever becomes of the call.
+   * The right to make one call, to be settled exactly once, however the call ends.
    *
    * @category models
    * @since 0.1.0
    */
   Permit,
   /**
-   * What a circuit is: `Closed` lets calls through, `Open` refuses them, `HalfOpen` tries a few. The forced ones are an operator's.
+   * The state of a circuit: `Closed` lets calls through, `Open` refuses them, `HalfOpen` tries a few. The forced ones are an operator's.
    *
    * @category models
    * @since 0.1.0
    */
   Phase,
   /**
-   * What a call counts as.
+   * How a call counts.
    *
    * @category models
    * @since 0.1.0
@@ -88,7 +88,7 @@ export type {
 }
 
 /**
- * What the two rates of a window are held against.
+ * The thresholds of the two rates of a window.
  *
  * @category models
  * @since 0.1.0
@@ -97,7 +97,7 @@ export interface Rates {
   /** The share of failed calls from which on the circuit opens. Above 0, at most 1; default 0.5. */
   readonly failureRate?: number | undefined
   /**
-   * The share of slow calls from which on the circuit opens, whatever became of them. Above 0, at most 1; default: slow calls
+   * The share of slow calls from which on the circuit opens, however they ended. Above 0, at most 1; default: slow calls
    * are not watched. Needs `slowCallDuration`.
    */
   readonly slowCallRate?: number | undefined
@@ -118,8 +118,8 @@ export type TripRule =
 
 /**
  * Opens after so many failures in a row, in the order in which the calls finish. A success ends the row. It is the one rule
- * that sees an upstream with few calls go down. A failure makes the row longer only if its call began when the failure that was
- * counted before it had ended: those of calls in flight together are one. A row that has gone on for a second needs no more than three
+ * that sees an upstream with few calls go down. A failure makes the row longer only if its call began after the end of the failure
+ * that was counted before: failures of calls in flight together are one. A row that has gone on for a second needs no more than three
  * such rounds, if as many calls have failed in it: where each takes long to fail, so many one after another would take for ever.
  *
  * @category trip rules
@@ -152,7 +152,7 @@ export const timeWindow = (options: { readonly duration: Duration.Input } & Rate
 })
 
 /**
- * An open time that doubles with every opening in a row, and says from what on.
+ * An open time that doubles with every opening in a row, beginning with the time given.
  *
  * @category models
  * @since 0.1.0
@@ -194,7 +194,7 @@ export const doubling = (base: Duration.Input): Doubling => {
 export interface Options {
   /** Any of these opens the circuit. Default: 10 failures in a row, or half of 20 calls or more in 30 s. */
   readonly trip?: ReadonlyArray<TripRule> | undefined
-  /** A call that takes longer is slow, whatever becomes of it. Longer than zero; default: no call is slow. */
+  /** A call that takes longer is slow, however it ends. Longer than zero; default: no call is slow. */
   readonly slowCallDuration?: Duration.Input | undefined
   /**
    * How long the circuit stays open: a time, a first time that doubles, or a function of how many times it has opened in a row
@@ -208,7 +208,7 @@ export interface Options {
     | ((consecutiveOpenings: number) => Duration.Input)
     | undefined
   /**
-   * The longest open time, whatever `openTime` says and the server asks for. Default 5 min. Within it, a circuit is never open
+   * The longest open time, also beyond `openTime` and a wait that the server asks for. Default 5 min. Within it, a circuit is never open
    * for less than the `retryAfter` of the failure that opened it.
    */
   readonly maxOpenTime?: Duration.Input | undefined
@@ -228,7 +228,7 @@ export interface Options {
   /** How long after a close the share of calls that are let through grows, from a tenth to all. Default 0: all at once. */
   readonly rampTime?: Duration.Input | undefined
   /**
-   * What a failure counts as, by its cause. By default `transient` and `timeout` count as failures; `throttle` (the upstream is
+   * How a failure counts, by its cause. By default `transient` and `timeout` count as failures; `throttle` (the upstream is
    * there and wants less), `refused` (this side never asked it) and `permanent` (the fault of the request, as a rule) are
    * ignored: they neither open a circuit nor close one. So is `stale`: every server closes connections that nobody uses.
    */
@@ -238,7 +238,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -256,13 +256,13 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What a window holds.
+ * The counts of a window.
  *
  * @category models
  * @since 0.1.0
  */
 export interface WindowSnapshot {
-  /** The rule whose window it is: `30s`, or `the last 100 calls`. */
+  /** The rule that the window belongs to: `30s`, or `the last 100 calls`. */
   readonly window: string
   readonly calls: number
   /** Succeeded in time. */
@@ -280,7 +280,7 @@ export interface WindowSnapshot {
 }
 
 /**
- * What a circuit breaker holds at one instant.
+ * The state of a circuit breaker at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -292,7 +292,7 @@ export interface Snapshot {
   readonly entered: { readonly [P in Phase]: number }
   /** The share of calls that are let through: 1 when closed, 0 when open, between them during the ramp. */
   readonly share: number
-  /** What is left of the open time; zero when it is not open. */
+  /** The rest of the open time; zero when it is not open. */
   readonly openTimeLeft: Duration.Duration
   /** Openings in a row. */
   readonly consecutiveOpenings: number
@@ -304,7 +304,7 @@ export interface Snapshot {
   readonly probesOut: number
   /** Probes that have succeeded since it is half-open. */
   readonly probeSuccesses: number
-  /** Calls since it was made: let through, refused (in `observe`: that would have been), and what those that ended counted as. */
+  /** Calls since it was made: let through, refused (in `observe`: would have been), and how the ended ones counted. */
   readonly admitted: number
   readonly refused: number
   readonly succeeded: number
@@ -315,7 +315,7 @@ export interface Snapshot {
 }
 
 /**
- * What a circuit breaker does.
+ * An event of a circuit breaker.
  *
  * @category models
  * @since 0.1.0
@@ -338,16 +338,16 @@ export type Event =
   | { readonly _tag: "Refused"; readonly reason: CircuitOpen; readonly enforced: boolean }
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions<in A, in E> {
   /**
-   * What to think of the call's exit. Default: what succeeds is a success; a typed failure or a defect is a failure that is
+   * How the call's exit is judged. Default: a success is a success; a typed failure or a defect is a failure that is
    * `transient`, or `refused` if another policy refused, or `timeout` if a limit of time passed. An interruption is ignored,
-   * and nobody is asked.
+   * without a question to `classify`.
    */
   readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined
 }
@@ -369,23 +369,23 @@ export interface CircuitBreaker {
   /** Gives a permit, or the refusal. The fiber's `Random` decides during the ramp. */
   readonly admit: (nowMillis: number, fiber: Fiber.Fiber<unknown, unknown>) => Permit | CircuitOpen
   /**
-   * Gives the permit back with what became of the call, and how long it took. It must be called exactly once for each permit,
+   * Gives the permit back with the call's outcome, and how long it took. It must be called exactly once for each permit,
    * with `Outcome.ignored` for a call that was given up. Gives the state that the circuit went into by it, if it did.
    */
   readonly settle: (permit: Permit, outcome: Outcome, nowMillis: number, durationMillis: number) => Phase | undefined
   /**
-   * Whether a call would be let through at the monotonic time. Asking changes nothing, in `observe` all calls go, and what the ramp
-   * leaves to chance counts as let through.
+   * Whether a call would be let through at the monotonic time. Asking changes nothing, in `observe` all calls go, and during the
+   * ramp, where chance decides, the answer is yes.
    */
   readonly hasRoom: (nowMillis: number) => boolean
-  /** What it holds now. Reading it changes nothing. */
+  /** Its present state. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
   /** Refuses every call, until it is forced closed or reset. In `observe`, where nothing is refused, it only counts and reports. */
   readonly forceOpen: Effect.Effect<void>
   /** Lets every call through and counts it, until it is forced open or reset. */
   readonly forceClosed: Effect.Effect<void>
-  /** Closes it and forgets what it has counted. */
+  /** Closes it and forgets its counts. */
   readonly reset: Effect.Effect<void>
 }
 
@@ -462,12 +462,12 @@ const shapeOf = (options: Options): State.CircuitShape => {
   }
 }
 
-/** What circuit breakers hold, for one that follows another. */
+/** The state of circuit breakers, for one that follows another. */
 const held = new WeakMap<CircuitBreaker, State.CircuitState>()
 
 /**
- * Makes a circuit breaker. Throws a `RangeError` that says which option is wrong and what was got.
- * With a `living` one, it begins as open as that one is, with what rules that both have have counted.
+ * Makes a circuit breaker. Throws a `RangeError` that names the wrong option and the value that it got.
+ * With a `living` one, it begins as open as that one is, with the counts of the rules that both have.
  *
  * @category constructors
  * @since 0.1.0
@@ -510,7 +510,7 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
     }
   }
 
-  // Making a refusal is nearly all that it costs (0.9 µs). Those of one millisecond are the same, so they are the same object.
+  // Making a refusal is nearly all that it costs (0.9 µs). Refusals of one millisecond are equal, so they are one object.
   let latest: CircuitOpen | undefined
   let latestGeneration = -1
   let latestSuccesses = -1
@@ -559,7 +559,7 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
       return reason
     }
     if (isHeard()) emit({ _tag: "Refused", reason: refusal(nowMillis, random), enforced: false })
-    // what would not have been sent must not be counted either, or the dark run would not show what the real one does
+    // a call that would not have been sent must not be counted either, or the dark run would not show the figures of the real one
     return State.unwatched
   }
 
@@ -638,7 +638,7 @@ const windowSnapshot = (rule: State.Rule, counts: Windows.Counts): WindowSnapsho
 /**
  * Runs an effect through a circuit breaker: fails with `CircuitOpen`, without running it, while the circuit refuses.
  *
- * `classify` says what to think of how the effect ended. By default a success is one, a typed failure and a defect are
+ * `classify` says how the effect's exit is judged. By default a success is one, a typed failure and a defect are
  * transient failures, a limit of time (`Reason.TimeReason`) is a `timeout`, and a refusal by another policy
  * (`Reason.PolicyReason`) is `refused`. An interruption is always ignored, and `classify` is not asked.
  *
@@ -706,7 +706,7 @@ const guarded = <A, E, R>(
           // a permit is held, so this is how `self` ended, and its failures are not the refusal's
           outcome = outcomeOf("CircuitBreaker", exit as Exit.Exit<A, E>, classify)
         } finally {
-          // a `classify` that throws is a bug of whoever wrote it, and dies as one, but keeps no probe's place
+          // a `classify` that throws is a bug of its author, and dies as one, but keeps no probe's place
           breaker.settle(held, outcome, nowMillis, nowMillis - startedAt)
         }
         return undefined

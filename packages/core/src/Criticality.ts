@@ -1,13 +1,13 @@
 /**
- * How much a call matters, as a value that travels with it: whoever must shed load sheds what matters least.
+ * How much a call matters, as a value that travels with it: when load must be shed, the calls that matter least go first.
  *
  * **When to use**: at the edge of a service, around everything that one incoming request or job causes. Calls below it
  * carry the level; `Throttle` sheds by it, and a `Bulkhead` queues by it.
  *
- * **What it is not**: a priority queue. A level makes nobody wait; it decides who is refused first, and, where calls queue
- * anyway for a `Bulkhead`, who of them goes first.
+ * **What it is not**: a priority queue. A level makes no call wait; it decides which calls are refused first, and, where
+ * calls queue anyway for a `Bulkhead`, which of them go first.
  *
- * **Gotchas**: what is not marked is `critical`, so marking only what may be shed is enough. An inner mark goes before an
+ * **Gotchas**: an unmarked call is `critical`, so marking only calls that may be shed is enough. An inner mark goes before an
  * outer one: a request that matters may start work that does not.
  *
  * ```ts
@@ -29,7 +29,7 @@ import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 
 /**
- * The four levels of Google's SRE book (chapter "Handling Overload"), from what is shed last to what is shed first:
+ * The four levels of Google's SRE book (chapter "Handling Overload"), the last to be shed first:
  *
  * - `critical-plus`: a failure is seen by users, and is serious
  * - `critical`: a failure is seen by users; the default
@@ -50,7 +50,7 @@ export const Criticality = Schema.Literals(["critical-plus", "critical", "shedda
 export type Criticality = typeof Criticality.Type
 
 /**
- * Every level, from what is shed last to what is shed first.
+ * Every level, the last to be shed first.
  *
  * @category models
  * @since 0.1.0

@@ -1,12 +1,12 @@
 /**
- * The instant after which a caller no longer wants the answer. It is a value in the fiber's context, not a timer: what
- * waits asks how much is left, and never waits longer.
+ * The instant after which a caller no longer wants the answer. It is a value in the fiber's context, not a timer: a
+ * wait asks how much is left, and never lasts longer.
  *
  * **When to use**: at the edge of a service, around everything that one incoming request causes. Calls below it take the
  * tighter of this deadline and their policy's own.
  *
- * **What it is not**: a timeout. {@link within} does not interrupt what runs in it; the waits inside (attempts, back-offs)
- * end themselves. Put `Effect.timeout` around code that does not know deadlines.
+ * **What it is not**: a timeout. {@link within} does not interrupt the effect in it; the waits inside (attempts,
+ * back-offs) end themselves. Put `Effect.timeout` around code that does not know deadlines.
  *
  * **Gotchas**: a deadline only ever gets tighter. An inner `within` that asks for more than is left changes nothing.
  *
@@ -35,7 +35,7 @@ import { dual } from "effect/Function"
 import * as Time from "./Time.ts"
 
 /**
- * A deadline: the instant, and how long there was when it was set (which is what an error tells the user).
+ * A deadline: the instant, and how long there was when it was set (which an error tells the user).
  *
  * @category models
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * What is known about every reason, as data: its semantic code, where it belongs, how bad it is, whether another try can
- * help, whether the request may have been applied, and what a server in the middle should answer with.
+ * The facts about every reason, as data: its semantic code, where it belongs, how bad it is, whether another try can
+ * help, whether the request may have been applied, and the status with which a server in the middle should answer.
  *
  * **When to use**: to decide on a failure without naming every reason (`ErrorCatalog.of(error.reason).nature`), to label
  * metrics and alerts with a stable code, and to add a domain of your own with {@link make}.
@@ -26,7 +26,7 @@ import type { Reason, Tag } from "./Reason.ts"
 export type Domain = "network" | "tls" | "protocol" | "time" | "policy" | "status" | "business" | "codec" | "auth"
 
 /**
- * What kind of trouble a reason is.
+ * The kind of trouble that a reason is.
  *
  * - `transient`: likely to pass by itself
  * - `throttle`: the upstream asks for less
@@ -46,13 +46,13 @@ export type Nature = (typeof EntrySchema.Entry.Type)["nature"]
  * - `code`: semantic, and stable across versions: `ERR_NETWORK_CONNECTION_REFUSED`
  * - `domain`: where it belongs; a user's own catalogue has its own name here
  * - `layer`: which part of the way failed
- * - `nature`: what kind of trouble it is
+ * - `nature`: the kind of trouble
  * - `severity`: how much an operator should care about a single one
  * - `retryable`: whether the same request may succeed later
  * - `applied`: whether the upstream may have acted on the request
  * - `answerStatus`: with which a server in the middle should answer its own caller
- * - `summary`: what happened, in a few words
- * - `advice`: what to do about it
+ * - `summary`: the event, in a few words
+ * - `advice`: the response to it
  *
  * @category models
  * @since 0.1.0
@@ -229,9 +229,10 @@ export const table: { readonly [K in Tag]: Entry } = {
 /**
  * The entry of a reason. A `BusinessRejected` brings its own, from the user's catalogue.
  *
- * A connection that failed before the request was sent cannot have applied it, and neither can a server that said that it did
- * nothing with it, so `applied` is `no` there whatever the row says in general. A request whose body failed while it was sent may have
- * been applied. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or our credentials: such a `ProxyFailed` is `permanent`, and not worth another try.
+ * A connection that failed before the request was sent cannot have applied it, and neither can a server that said that it did nothing with
+ * it, so `applied` is `no` there, although the row says otherwise in general. A request whose body failed while it was sent may have been
+ * applied. A proxy that answered `401`, `403` or `407` will answer so again until somebody mends its rules or our credentials: such a
+ * `ProxyFailed` is `permanent`, and not worth another try.
  *
  * ```ts
  * import { ErrorCatalog, Reason } from "holdfast"
@@ -263,14 +264,14 @@ const isUnprocessed = (reason: Reason): boolean => {
   return "phase" in reason && (reason.phase === "connect" || reason.unprocessed === true)
 }
 
-/** Who we are, or where we want to go, is not to the proxy's liking: that does not pass by itself. */
+/** The proxy refuses our credentials, or the place that we want to reach: that does not pass by itself. */
 const refusingProxyCodes: ReadonlySet<string | undefined> = new Set(["401", "403", "407"])
 
 const refusedByProxy: Entry = { ...table.ProxyFailed, nature: "permanent", retryable: false }
 
 /**
- * Whether the upstream is in trouble, or too busy, or out of reach: the failures from which a caller recovers with a default, a
- * cached value or a later try, as opposed to those that somebody must mend.
+ * Whether the upstream is in trouble, or too busy, or out of reach. From such a failure a caller recovers with a default, a
+ * cached value or a later try; any other must be mended by somebody.
  *
  * ```ts
  * import { Duration } from "effect"
@@ -289,15 +290,15 @@ export const isOutage = (reason: Reason): boolean => {
 }
 
 /**
- * What a user says of one business error. Everything but the summary has a default.
+ * A user's description of one business error. Everything but the summary has a default.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Definition {
-  /** What happened, in a few words. */
+  /** The event, in a few words. */
   readonly summary: string
-  /** What to do about it. Default: nothing said. */
+  /** The response to it. Default: nothing said. */
   readonly advice?: string | undefined
   /** Default `caller`. */
   readonly nature?: Nature | undefined
@@ -344,7 +345,9 @@ export const make = <const Domain extends string, const Names extends string>(
   definitions: { readonly [N in Names]: string extends N ? Definition : N extends Uppercase<N> ? Definition : never }
 ): Catalog<Domain, Names> => {
   if (!/^[a-z][a-z0-9]*$/.test(domain)) {
-    throw new RangeError(`ErrorCatalog.make: a domain is lower-case letters and digits, got ${JSON.stringify(domain)}`)
+    throw new RangeError(
+      `ErrorCatalog.make: a domain must be lower-case letters and digits, got ${JSON.stringify(domain)}`
+    )
   }
   if (Object.values(table).some((entry) => entry.domain === domain)) {
     throw new RangeError(
@@ -355,7 +358,7 @@ export const make = <const Domain extends string, const Names extends string>(
   for (const [name, definition] of Object.entries<Definition>(definitions)) {
     if (!/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/.test(name)) {
       throw new RangeError(
-        `ErrorCatalog.make: a name is UPPER_SNAKE_CASE, got ${JSON.stringify(name)} in the domain ${domain}`
+        `ErrorCatalog.make: a name must be UPPER_SNAKE_CASE, got ${JSON.stringify(name)} in the domain ${domain}`
       )
     }
     entries[name] = {

@@ -7,10 +7,11 @@
  * upstream.
  *
  * **What it is not**: a way to ignore errors. It answers typed failures that the upstream is to blame for; a request that is wrong, a defect
- * and an interruption pass through. Nor a retry: that comes first, and the fallback sees what it gave up with.
+ * and an interruption pass through. Nor a retry: that comes first, and the fallback sees the failure that it gave up with.
  *
- * **Gotchas**: a fallback is code that runs on the worst day only. Keep it simpler than what it stands in for, and without
- * the same dependency. It runs under the caller's deadline: a first choice that may use all of it leaves the second none.
+ * **Gotchas**: a fallback is code that runs on the worst day only. Keep it simpler than the answer it replaces, and
+ * without the same dependency. It runs under the caller's deadline: a first choice that may use all of it leaves the
+ * second none.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -39,18 +40,18 @@ import * as PolicyEvents from "./PolicyEvents.ts"
 import type * as Reason from "./Reason.ts"
 
 /**
- * When to fall back, whatever to.
+ * When to fall back, to any kind of answer.
  *
  * @category models
  * @since 0.1.0
  */
 export interface WhenOptions<in E> {
   /**
-   * Which failures are answered: those with one of these reasons (of a `CallError`, or as the error itself), or those of
-   * which a function says so. Default: {@link isUpstreamsFault}.
+   * The failures to answer, by their reasons (of a `CallError`, or as the error itself) or by a function. Default:
+   * {@link isUpstreamsFault}.
    */
   readonly when?: ReadonlyArray<Reason.Tag> | ((error: E) => boolean) | undefined
-  /** `observe` counts and reports what it would have answered, and lets the failure pass. Default `enforce`. */
+  /** `observe` counts and reports the fallbacks that it would have made, and lets the failure pass. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 
@@ -79,7 +80,7 @@ export interface EffectOptions<in E, out B, out E2, out R2> extends WhenOptions<
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -100,7 +101,7 @@ export interface Fresh<out A> {
 }
 
 /**
- * The answer of a fallback, and what it stands in for.
+ * The answer of a fallback, and the failure that it replaces.
  *
  * @category models
  * @since 0.1.0
@@ -120,7 +121,7 @@ export interface Degraded<out B, out E> {
 export type Result<A, E, B = A> = Fresh<A> | Degraded<B, E>
 
 /**
- * What a fallback tells whoever listens.
+ * An event of a fallback.
  *
  * - `FellBack`: a failure was answered; `observed` when it only would have been
  * - `FallbackFailed`: it would have been, but the fallback failed too
@@ -133,7 +134,7 @@ export type Event<E> =
   | { readonly _tag: "FallbackFailed"; readonly error: E; readonly cause: Cause.Cause<unknown> }
 
 /**
- * What a fallback has done since it was made.
+ * The counts of a fallback since it was made.
  *
  * @category models
  * @since 0.1.0
@@ -163,7 +164,7 @@ export interface Fallback<in out E, out B, out E2, out R2> {
   readonly runResult: <A, E1 extends E, R>(
     self: Effect.Effect<A, E1, R>
   ) => Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2>
-  /** What the fallback has done so far. Reading it changes nothing. */
+  /** The counts so far. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event<E>>
 }
@@ -258,7 +259,7 @@ export const make = <B, E2 = never, R2 = never, E = unknown>(
     cause: Cause.Cause<E1>,
     answer: (value: B, error: E1) => C
   ): Effect.Effect<C, E1 | E2, R2> => {
-    // both end the call, whatever else failed beside them
+    // both end the call, beside any other failure
     if (Cause.hasInterrupts(cause) || Cause.hasDies(cause)) return Effect.failCause(cause)
     const found = Cause.findError(cause)
     if (EffectResult.isFailure(found)) return Effect.failCause(found.failure)
@@ -286,7 +287,7 @@ export const make = <B, E2 = never, R2 = never, E = unknown>(
             if (Cause.hasInterrupts(second)) return Effect.failCause(second)
             failed++
             if (isHeard()) emit({ _tag: "FallbackFailed", error, cause: second })
-            // beside a failure, a defect would be lost on whoever recovers from the failure
+            // beside a failure, a defect would be lost as soon as a handler recovered from the failure
             if (Cause.hasDies(second)) return Effect.failCause(Cause.annotate(second, Context.make(Original, error)))
             // the first failure of a cause is the one that handlers see
             return Effect.failCause(Cause.fromReasons<E1 | E2>([...cause.reasons, ...second.reasons]))

@@ -7,7 +7,7 @@
  * bad replica, a lost packet or a pause, so that another attempt is likely to be fast.
  *
  * **What it is not**: a retry. It answers slowness, not failure: a first attempt that fails before it was hedged ends the
- * hedge with that failure, because what to do about failures (back-off, the server's wait, the budget) is the retry's part,
+ * hedge with that failure, because the response to failures (back-off, the server's wait, the budget) is the retry's part,
  * around it. Nor is it a cure for an upstream that is slow because it is overloaded: more load makes that worse, so hedges are
  * limited three times, by `maximumExtraLoad`, by the shared retry budget, and by `mayStart`.
  *
@@ -74,8 +74,8 @@ export interface Options {
   /** How long a call counts for the learned delay. Between 1 s and 1 h; default 1 min. */
   readonly window?: Duration.Input | undefined
   /**
-   * Calls that the window must hold for a delay to be learned; with fewer, nothing is hedged. Default 100, or twice what
-   * tells the quantile from the maximum when that is more.
+   * Calls that the window must hold for a delay to be learned; with fewer, nothing is hedged. Default 100, or, when that
+   * is more, twice the number that tells the quantile from the maximum.
    */
   readonly minimumSamples?: number | undefined
   /** How often the learned delay is worked out anew. Longer than zero; default 3 s. */
@@ -83,8 +83,8 @@ export interface Options {
   /** The shortest delay that is learned. At least 1 ms, which is the default. */
   readonly minimumDelay?: Duration.Input | undefined
   /**
-   * The budget that hedges share with the retries of the same upstream. A hedge costs what a retry after a time-out does.
-   * Calls are counted in it by `Retry` or `RetryBudget.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
+   * The budget that hedges share with the retries of the same upstream. A hedge costs as much as a retry after a time-out. The budget's
+   * calls are counted by `Retry` or `RetryBudget.run` around the hedge. Default: none, only `maximumExtraLoad` limits.
    */
   readonly budget?: RetryBudget | undefined
   /**
@@ -97,7 +97,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -114,7 +114,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
@@ -134,7 +134,7 @@ export interface RunOptions<in A, in E> {
   readonly mayStart?: (() => boolean) | undefined
   /** When the caller no longer wants the answer: no hedge is planned beyond it. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
-  /** Hears what the hedge does for this call, on the spot. What it throws is dropped: a listener cannot break what it hears of. */
+  /** Hears of the hedge's steps for this call, on the spot. An error that it throws is dropped: a listener cannot break the hedge. */
   readonly onEvent?: ((event: Event) => void) | undefined
 }
 
@@ -148,9 +148,9 @@ export interface RunOptions<in A, in E> {
 export type Denial = "extra-load" | "budget" | "upstream" | "not-repeatable"
 
 /**
- * What a hedge tells whoever listens.
+ * An event of a hedge.
  *
- * - `HedgeStarted`: an attempt was started beside those that run; `observed` when it only would have been
+ * - `HedgeStarted`: an attempt was started beside the running ones; `observed` when it only would have been
  * - `HedgeDenied`: one was due, and was not started; the call gets no other
  * - `HedgeSettled`: a call that was hedged has its answer; `winner` is the ordinal of the attempt that gave it, left out when
  *   the caller went away
@@ -175,7 +175,7 @@ export type Event =
     }
 
 /**
- * What a hedge holds at one instant.
+ * The state of a hedge at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -200,8 +200,8 @@ export interface Snapshot {
 }
 
 /**
- * What is hedged: an effect, which may be run twice at the same time, or a function that makes each attempt from its ordinal, 0 for the
- * first.
+ * The call to hedge: an effect, which may be run twice at the same time, or a function that makes each attempt from its ordinal, 0 for
+ * the first.
  *
  * @category models
  * @since 0.1.0
@@ -223,7 +223,7 @@ export interface Hedge {
    * the attempts that still run, and when all have failed the first one's failure is the answer.
    */
   readonly run: <A, E, R>(self: Attempts<A, E, R>, options?: RunOptions<A, E>) => Effect.Effect<A, E, R>
-  /** What the hedge holds now. Reading it changes nothing. */
+  /** The present state of the hedge. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
@@ -256,7 +256,7 @@ const shapeOf = (options: Options): State.HedgeShape => {
   }
 }
 
-/** What hedges hold, for one that follows another. */
+/** The state of hedges, for one that follows another. */
 const held = new WeakMap<
   Hedge,
   { readonly state: State.HedgeState; readonly latencies: LatencyTracker.LatencyTracker; readonly windowMillis: number }
@@ -264,7 +264,7 @@ const held = new WeakMap<
 
 /**
  * Makes a hedge. Throws a `RangeError` that names the option which is out of range.
- * With a `living` one, what it has learned and saved up is taken over.
+ * With a `living` one, its samples and the hedges it has saved up are taken over.
  *
  * @category constructors
  * @since 0.1.0
@@ -277,13 +277,13 @@ export const make = (options: Options = {}, living?: Hedge): Hedge => {
   const before = living && held.get(living)
   const latencies = before?.windowMillis === window ? before.latencies : LatencyTracker.make({ window })
   const state = State.makeHedgeState(shape, latencies)
-  // what was saved up, or is spent, was so by the same calls
+  // the same calls have saved hedges up, or spent them
   if (before !== undefined) state.tokens = Math.min(shape.capacity, before.state.tokens)
   const shared: Shared = {
     state,
     maxHedges: whole("maxHedges", options.maxHedges ?? defaults.maxHedges, 1, 10),
     isObserving: mode === "observe",
-    // what is only watched must not take from the retries that are real
+    // a watched hedge must not take from the retries that are real
     budget: mode === "observe" ? undefined : options.budget,
     mayStart: options.mayStart,
     emit,
@@ -321,7 +321,7 @@ export const make = (options: Options = {}, living?: Hedge): Hedge => {
   return hedge
 }
 
-/** What the calls of one hedge share. */
+/** The state that the calls of one hedge share. */
 interface Shared {
   readonly state: State.HedgeState
   readonly maxHedges: number
@@ -353,7 +353,7 @@ const runHedged = <A, E, R>(
     ...State.makeRaceState(),
     shared,
     fiber,
-    // the fiber holds what the attempts require, or `run` could not have been run in their place
+    // the fiber holds the services that the attempts require, or `run` could not have been run in their place
     context: fiber.context as Context.Context<R>,
     clock,
     attempt,
@@ -402,10 +402,10 @@ interface Race<A, E, R> extends State.RaceState {
   primaryMillis: number | undefined
   /** Whether the first attempt ended because its connection was stale: then how long it took says nothing. */
   primaryIsStale: boolean
-  /** What the call fails with when all attempts do: the first one's failure, or the first that was not stale. */
+  /** The call's failure when all attempts fail: the first one's, or the first that was not stale. */
   failure: Exit.Exit<A, E> | undefined
   failureIsStale: boolean
-  /** What the exit that the call ends with was judged to be. */
+  /** The outcome of the exit that the call ends with. */
   outcome: Outcome.Outcome
   winner: number | undefined
   hasEnded: boolean
@@ -424,12 +424,12 @@ const alone = <A, E, R>(race: Race<A, E, R>, delayMillis: number | undefined): E
 
 const isHeard = <A, E, R>({ given, shared }: Race<A, E, R>): boolean => given.onEvent !== undefined || shared.isHeard()
 
-/** Tells the call, and whoever listens to all of them. */
+/** Tells the call, and the listeners of all calls. */
 const tell = <A, E, R>({ given, shared }: Race<A, E, R>, event: Event): void => {
   try {
     given.onEvent?.(event)
   } catch {
-    // a listener cannot break what it hears of
+    // a listener cannot break the hedge
   }
   shared.emit(event)
 }
@@ -446,7 +446,7 @@ const startAttempt = <A, E, R>(race: Race<A, E, R>): void => {
     }
     if (!race.hasEnded) orDie(race, () => attemptEnded(race, ordinal, exit))
   })
-  // what the attempt did before it first waited may have ended the call
+  // the attempt may have ended the call before it first waited
   if (race.hasEnded) child.interruptUnsafe(race.fiber.id)
 }
 
@@ -455,7 +455,7 @@ const attemptEnded = <A, E, R>(race: Race<A, E, R>, ordinal: number, exit: Exit.
   const outcome = judge(race.given, exit)
   const isStale = outcome._tag === "Failure" && outcome.cause === "stale"
   if (ordinal === 0) race.primaryIsStale = isStale
-  // a stale connection is told of only when nothing else can be: what another attempt failed with says more
+  // a stale connection is told of only as a last resort: the failure of another attempt says more
   if (race.failure === undefined || race.failureIsStale || (ordinal === 0 && !isStale)) {
     race.failure = exit
     race.failureIsStale = isStale
@@ -473,7 +473,7 @@ const judge = <A, E>(given: RunOptions<A, E>, exit: Exit.Exit<A, E>): Outcome.Ou
   return outcomeOf("Hedge", exit, given.classify)
 }
 
-/** Runs what calls a user's function outside of any fiber: what that throws is the call's defect, and not the process's end. */
+/** Runs code that calls a user's function outside of any fiber: if it throws, that is the call's defect, and not the process's end. */
 const orDie = <A, E, R>(race: Race<A, E, R>, run: () => void): void => {
   try {
     run()
@@ -524,7 +524,7 @@ const deny = <A, E, R>(race: Race<A, E, R>, nowMillis: number): Denial | undefin
   return undefined
 }
 
-/** Learns from the call, and interrupts what still runs of it. */
+/** Learns from the call, and interrupts the attempts that still run. */
 const endRace = <A, E, R>(race: Race<A, E, R>, exit: Exit.Exit<A, E>): Effect.Effect<void> | undefined => {
   race.hasEnded = true
   race.cancelTimer?.()

@@ -6,8 +6,8 @@
  *
  * **What it is not**: a cache. A key that is in use is never forgotten, however many there are.
  *
- * **Gotchas**: what was idle for the time to live is gone after that or at twice the time at the latest, when the map is next
- * used. Choose a time longer than what the state must remember: longer than a circuit's longest open time.
+ * **Gotchas**: a state that was idle for the time to live is gone after that, or at twice the time at the latest, when the
+ * map is next used. Choose a time longer than the state must remember: longer than a circuit's longest open time.
  *
  * ```ts
  * import { KeyedState } from "holdfast"
@@ -40,7 +40,7 @@ export interface Options<in out K, out A> {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -58,7 +58,7 @@ export interface KeyedState<in out K, in out A> {
   readonly get: (key: K, nowMillis: number) => A
   /** The state of a key if it is there, which is no use of it. */
   readonly peek: (key: K) => A | undefined
-  /** All that is there, which is no use of it. */
+  /** Every state that is there; reading them is no use of them. */
   readonly entries: () => ReadonlyArray<readonly [K, A]>
   /** Puts another state in the place of each, in one step. */
   readonly replaceAll: (replace: (state: A, key: K) => A) => void
@@ -91,7 +91,7 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
       const age = nowMillis - bornMillis
       if (age >= idleMillis) {
         // after twice the time the young ones are idle for too long as well. Otherwise a generation is born when it was due and
-        // not when the map was next used, or what is idle would live up to three times the time
+        // not when the map was next used, or an idle state would live up to three times the time
         const isAllIdle = age >= 2 * idleMillis
         const [forgotten, idle] = [old, young]
         old = isAllIdle ? new Map() : idle

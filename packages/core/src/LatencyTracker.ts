@@ -1,6 +1,6 @@
 /**
- * Remembers how long the calls of the last while took, and answers any quantile of it. It is what an adaptive
- * `AttemptTimeout` learns from; one tracker can serve whoever needs the same upstream's latency.
+ * Remembers how long the calls of the last while took, and answers any quantile of it. An adaptive `AttemptTimeout`
+ * learns from it; one tracker can serve everything that needs the same upstream's latency.
  *
  * **When to use**: to derive a delay or a limit from an upstream's own latency.
  *
@@ -8,10 +8,10 @@
  *
  * A log-linear histogram of 32 buckets for each power of two (HdrHistogram's layout): a quantile is within 1.6 % of the
  * true one, from 1 µs to 71 minutes. The window is a ring of five slices, so that old samples fade a fifth at a time. A
- * tracker takes some 22 KB, whatever is recorded.
+ * tracker takes some 22 KB, however much is recorded.
  *
- * **Gotchas**: it answers for what is put in. Recording fast failures makes an upstream look fast, and leaving out what was
- * cut off makes it look faster still: record an attempt that was cut off with the time that it had.
+ * **Gotchas**: it is as good as its samples. Recording fast failures makes an upstream look fast, and leaving out attempts
+ * that were cut off makes it look faster still: record such an attempt with the time that it had.
  *
  * ```ts
  * import { LatencyTracker } from "holdfast"
@@ -35,7 +35,7 @@ import * as Time from "./Time.ts"
 import * as State from "./internal/time/latencyHistogram.ts"
 
 /**
- * What a tracker remembers.
+ * The memory of a tracker.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +46,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -56,7 +56,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What a tracker holds at one instant; the durations are zero without samples.
+ * The state of a tracker at one instant; the durations are zero without samples.
  *
  * @category models
  * @since 0.1.0
@@ -71,7 +71,7 @@ export interface Snapshot {
 }
 
 /**
- * What a tracker holds at one instant, for more than one question.
+ * The state of a tracker at one instant, for more than one question.
  *
  * @category models
  * @since 0.1.0
@@ -97,9 +97,9 @@ export interface LatencyTracker {
   readonly quantileMillis: (nowMillis: number, quantile: number) => number | undefined
   /** Samples in the window. */
   readonly count: (nowMillis: number) => number
-  /** What the tracker holds at a time, copied: reading it changes nothing. For a snapshot, not for a hot path. */
+  /** The tracker's state at a time, copied: reading it changes nothing. For a snapshot, not for a hot path. */
   readonly at: (nowMillis: number) => View
-  /** What the tracker holds now. Reading it changes nothing. */
+  /** The present state of the tracker. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
 }
 

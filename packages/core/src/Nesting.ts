@@ -1,11 +1,11 @@
 /**
- * How deep the data of others may be nested. A few thousand brackets are a short text, and whoever walks what they stand for, a
- * schema or `JSON.stringify`, runs out of stack: a defect, from data. So what comes from elsewhere has a bound, and what is deeper is
- * not read.
+ * How deep the data of others may be nested. A few thousand brackets are a short text, and code that walks their value, such as a
+ * schema or `JSON.stringify`, runs out of stack: a defect, from data. So data from elsewhere has a bound, and deeper data is not
+ * read.
  *
  * **When to use**: for JSON that another program wrote, before anything walks it.
  *
- * **What it is not**: a bound on size. Whoever reads the bytes has that one.
+ * **What it is not**: a bound on size. The reader of the bytes has that one.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import * as Result from "effect/Result"
 
 /**
  * The most arrays and objects inside of each other that are read: of a body, of a policy, of anything that others wrote. As deep as
- * any document that people make, and a tenth of what a schema has stack for.
+ * any document that people make, and a tenth of the depth that a schema has stack for.
  *
  * @category constants
  * @since 0.1.0
@@ -32,7 +32,7 @@ export const maxLevels = 128
 export const maxCarriedLevels = 32
 
 /**
- * What a text is that is deeper, in words.
+ * The fault of a deeper text, in words.
  *
  * @category constants
  * @since 0.1.0
@@ -60,7 +60,7 @@ export const isDeeper = (value: unknown, levels: number = maxLevels): boolean =>
     for (const item of value) if (isDeeper(item, levels - 1)) return true
     return false
   }
-  // without a list of the values: most bodies are small, and this is asked of each; an object has what is read of it by its names
+  // without a list of the values: most bodies are small, and this is asked of each; an object is read by its names
   const record = value as { readonly [name: string]: unknown }
   for (const name in record) if (isDeeper(record[name], levels - 1)) return true
   return false
@@ -113,7 +113,7 @@ const isEscaped = (text: string, at: number): boolean => {
 /** A shorter text has no room for more levels. */
 const shortestDeep = 2 * maxLevels + 1
 
-/** To parse a text of this length costs little however deep it is, and to look at what came of it less than to read it twice. */
+/** To parse a text of this length costs little at any depth, and to walk the result less than to read the text twice. */
 const longestParsedFirst = 16 * 1024
 
 /**
@@ -145,11 +145,11 @@ export const parseJson = (text: string): Result.Result<unknown, "not-json" | "to
 const notJson = Result.fail("not-json" as const)
 const tooDeepJson = Result.fail("too-deep" as const)
 
-/** What stands where something was cut off. */
+/** The mark in place of a part that was cut off. */
 const cutOff = "… (nested too deep)"
 
 /**
- * The value with what is deeper than `levels` cut off, which a word then says in its place; the value itself when nothing is. Default
+ * The value with everything deeper than `levels` cut off and a word in its place; the value itself when nothing is. Default
  * {@link maxCarriedLevels}.
  *
  * ```ts
@@ -164,12 +164,12 @@ const cutOff = "… (nested too deep)"
 export const cut = (value: unknown, levels: number = maxCarriedLevels): unknown =>
   isDeeper(value, levels) ? shallow(value, levels) : value
 
-/** A copy, since whoever else has the value is to keep it whole. */
+/** A copy, since other holders of the value are to keep it whole. */
 const shallow = (value: unknown, levels: number): unknown => {
   if (!isParent(value)) return value
   if (levels === 0) return cutOff
   if (Array.isArray(value)) return value.map((item) => shallow(item, levels - 1))
-  // a date, and whatever else has a form of its own; what was parsed has no functions
+  // a date, and any other value with a form of its own; a parsed value has no functions
   if (Predicate.hasProperty(value, "toJSON") && Predicate.isFunction(value.toJSON)) return value
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, shallow(item, levels - 1)]))
 }

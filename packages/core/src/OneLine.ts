@@ -1,9 +1,9 @@
 /**
- * Text of others in one line: what a peer said ends up in messages, and messages in logs and terminals. A line break in it could
+ * Text of others in one line: a peer's words end up in messages, and messages in logs and terminals. A line break in it could
  * forge a line there, an escape sequence could hide one, and a sign that turns the direction of writing could make it read as
  * something else.
  *
- * **When to use**: for a message of an error of your own that repeats what came from elsewhere. Every message of this library went
+ * **When to use**: for a message of an error of your own that repeats text from elsewhere. Every message of this library went
  * through it.
  *
  * **What it is not**: a bound on length, or an escape for HTML or SQL.

@@ -1,10 +1,10 @@
 /**
- * What is to be thought of a finished attempt. One classifier says it once; retry, budget, breaker, limiter and every
+ * The judgement on a finished attempt. One classifier says it once; retry, budget, breaker, limiter and every
  * other stage read it, so that they never disagree.
  *
- * **When to use**: to tell a policy what counts as a failure for your own effects.
+ * **When to use**: to tell a policy which exits of your own effects count as failures.
  *
- * **Gotchas**: an interruption is `Ignored`: it is neither a success nor a failure of what was called.
+ * **Gotchas**: an interruption is `Ignored`: it is neither a success nor a failure of the upstream.
  *
  * @since 0.1.0
  */
@@ -17,10 +17,10 @@ import * as ErrorCatalog from "./ErrorCatalog.ts"
 import type { Reason } from "./Reason.ts"
 
 /**
- * Why an attempt failed, as far as policies need to know. It decides what a retry costs.
+ * Why an attempt failed, as far as policies need to know. It decides the price of a retry.
  *
  * `stale` is a connection that had answered others and ended before a byte of this answer came. It says nothing of the upstream:
- * no stage counts it, and what may be sent again is sent again at once, on a new connection, outside of the budget.
+ * no stage counts it. If the request may be sent again, it is sent again at once, on a new connection, outside of the budget.
  *
  * @category models
  * @since 0.1.0
@@ -28,7 +28,7 @@ import type { Reason } from "./Reason.ts"
 export type FailureCause = "transient" | "throttle" | "timeout" | "refused" | "permanent" | "stale"
 
 /**
- * The upstream did what it should.
+ * The upstream did its work.
  *
  * @category models
  * @since 0.1.0
@@ -65,7 +65,7 @@ export interface Ignored {
 }
 
 /**
- * What is to be thought of a finished attempt.
+ * The judgement on a finished attempt.
  *
  * @category models
  * @since 0.1.0
@@ -110,8 +110,8 @@ export const failure = (options: {
 })
 
 /**
- * What an attempt over a connection that was made for it came to: such a connection has not been used before, so a transport that
- * calls it stale all the same is not believed, and the failure is one that may pass, like any other.
+ * The outcome of an attempt over a connection that was made for it: such a connection has not been used before, so a transport
+ * that calls it stale all the same is not believed, and the failure is one that may pass, like any other.
  *
  * ```ts
  * import { Outcome } from "holdfast"
@@ -134,7 +134,7 @@ const known: ReadonlySet<unknown> = new Set<FailureCause>([
   "stale"
 ])
 
-/** What is wrong with an outcome, in words; `undefined` for one that is right. */
+/** The fault of an outcome, in words; `undefined` for one that is right. */
 const flawOf = (value: unknown): string | undefined => {
   if (value === success || value === ignored) return undefined
   if (!Predicate.isObject(value)) return value === null || value === undefined ? String(value) : `a ${typeof value}`
@@ -154,7 +154,7 @@ const flawOf = (value: unknown): string | undefined => {
   return undefined
 }
 
-/** Words are shown, whatever else is only named: it may hold a secret. */
+/** Words are shown, anything else is only named: it may hold a secret. */
 const shown = (value: unknown): string =>
   typeof value === "string"
     ? JSON.stringify(value.slice(0, 40))
@@ -163,8 +163,8 @@ const shown = (value: unknown): string =>
       : String(value)
 
 /**
- * Gives back what a classifier gave, if it is an outcome. Throws a `TypeError` that says what was got instead: for who runs a
- * classifier of somebody else's while he holds something.
+ * Gives back a classifier's result, if it is an outcome. Throws a `TypeError` that says what was got instead: for a caller
+ * that holds something while it runs a classifier of somebody else's.
  *
  * ```ts
  * import { Outcome } from "holdfast"
@@ -208,7 +208,7 @@ const causes: { readonly [N in Nature]: FailureCause } = {
 }
 
 /**
- * What the catalogue makes of a reason.
+ * The catalogue's judgement on a reason.
  *
  * ```ts
  * import { Outcome, Reason } from "holdfast"

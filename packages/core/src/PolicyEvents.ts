@@ -1,10 +1,10 @@
 /**
- * What a policy tells whoever listens: telemetry, a dashboard, a test. Nothing is made, queued or copied while nobody does.
+ * The events of a policy, for telemetry, a dashboard, a test. Nothing is made, queued or copied while nobody listens.
  *
  * **When to use**: `breaker.events.subscribe(…)` for a callback on the spot, `breaker.events.stream` for a stream.
  *
- * **Gotchas**: a listener runs inside the call that caused the event. It must be quick, and what it throws is dropped: an
- * observer cannot break what it observes.
+ * **Gotchas**: a listener runs inside the call that caused the event. It must be quick, and an error that it throws is
+ * dropped: an observer cannot break the policy.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ import * as Stream from "effect/Stream"
  * @since 0.1.0
  */
 export interface PolicyEvents<out Event> {
-  /** Calls the listener with every event from now on; gives what ends that. */
+  /** Calls the listener with every event from now on; gives a function that ends that. */
   readonly subscribe: (listener: (event: Event) => void) => () => void
   /** The events from the moment it is run. One that is not read fast enough loses its oldest events past 256. */
   readonly stream: Stream.Stream<Event>
@@ -71,7 +71,7 @@ export const make = <Event>(): Emitter<Event> => {
         try {
           listener(event)
         } catch {
-          // an observer cannot break what it observes
+          // an observer cannot break the policy
         }
       }
     },

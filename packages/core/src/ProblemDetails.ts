@@ -1,6 +1,6 @@
 /**
- * Problem details (RFC 9457), both ways: what a server in the middle answers when a call of its own failed, and what a
- * client makes of such an answer.
+ * Problem details (RFC 9457), both ways: the answer of a server in the middle when a call of its own failed, and the
+ * error that a client makes of such an answer.
  *
  * **When to use**: at the edge of a service, to turn a `CallError` into the body of a response.
  *
@@ -59,7 +59,7 @@ const decodeProblem = Schema.decodeUnknownExit(problemSchema)
  * Describes a failed call to the caller of the service in the middle. The status is the one of the catalogue: an upstream's
  * `401` is this service's fault, so it answers `502`.
  *
- * - `audience`: `public` (default) says what a stranger may know; `internal` adds the whole error as an extension member.
+ * - `audience`: `public` (default) says no more than a stranger may know; `internal` adds the whole error as an extension member.
  *
  * ```ts
  * import { CallError, ProblemDetails, Reason } from "holdfast"
@@ -105,7 +105,7 @@ export const fromCallError = (
 }
 
 /**
- * Reads a body as problem details; `None` when it is not an object. What is deeper in it than `Nesting.maxCarriedLevels` is cut off.
+ * Reads a body as problem details; `None` when it is not an object. Anything deeper in it than `Nesting.maxCarriedLevels` is cut off.
  *
  * ```ts
  * import { Option } from "effect"

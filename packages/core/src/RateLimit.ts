@@ -1,10 +1,10 @@
 /**
- * Bounds how many calls are made in a time. What is too much waits for its time, in the order in which it came, or is
- * refused. The server may slow it down further: `adjust` takes what response headers say.
+ * Bounds how many calls are made in a time. A call beyond the limit waits for its time, in the order of arrival, or is
+ * refused. The server may slow it down further: `adjust` takes the figures of response headers.
  *
  * **When to use**: when the upstream has a limit that is known (a quota, a contract), or a cost for each call.
  *
- * **What it is not**: a bound on what runs at once; slow calls pass a rate limit and pile up, which is what `Bulkhead` is for.
+ * **What it is not**: a bound on the calls that run at once; slow calls pass a rate limit and pile up, and `Bulkhead` is for that.
  * Nor is it shared between processes: two of them send twice as much. `SharedRateLimit` is.
  *
  * Two algorithms. A *token bucket* holds up to `burst` calls and gains `limit` of them a window: bursts pass, and
@@ -12,7 +12,7 @@
  * count so.
  *
  * **Gotchas**: a full token bucket lets `burst` pass at once and `limit` more in the window that follows. Where that is too
- * much, lower `burst`, or take the sliding window. A limiter belongs to what is limited: make it once.
+ * much, lower `burst`, or take the sliding window. A limiter belongs to the quota that it keeps: make it once.
  *
  * @since 0.1.0
  */
@@ -36,13 +36,16 @@ import { stackless } from "./Stackless.ts"
 import * as Time from "./Time.ts"
 
 /**
- * What a rate limit allows.
+ * The figures of a rate limit.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Calls in a window; more exactly, what they cost together. Above 0; 0.5 a second is one in two seconds. There is no default: only the upstream knows. */
+  /**
+   * Calls in a window; more exactly, their cost together. Above 0; 0.5 a second is one in two seconds. There is no default: only the
+   * upstream knows.
+   */
   readonly limit: number
   /** How long the window is. Default 1 s. */
   readonly window?: Duration.Input | undefined
@@ -52,16 +55,16 @@ export interface Options {
   readonly burst?: number | undefined
   /** Whether a call beyond the limit waits for its time or is refused at once. Default `wait`. */
   readonly onLimit?: "wait" | "refuse" | undefined
-  /** The longest that a call waits; who would have to wait longer is refused at once. Default 5 s. */
+  /** The longest that a call waits; a call that would have to wait longer is refused at once. Default 5 s. */
   readonly maxWait?: Duration.Input | undefined
   /** The longest time for which the server's own figures are believed. Default 60 s. */
   readonly maxServerWait?: Duration.Input | undefined
-  /** Whether it delays and refuses, only counts what it would, or is not there. Default `enforce`. */
+  /** Whether it delays and refuses, only counts the delays and refusals, or does nothing. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -76,7 +79,7 @@ export const defaults = {
 } as const satisfies Partial<Options>
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
@@ -89,7 +92,7 @@ export interface RunOptions {
 }
 
 /**
- * What a server says of its own limit: so many calls are left until a time from now. `RateLimitFields` of `@holdfast/http`
+ * A server's word on its own limit: so many calls are left until a time from now. `RateLimitFields` of `@holdfast/http`
  * reads it from response headers; a `Retry-After` is one with nothing left.
  *
  * @category models
@@ -114,7 +117,7 @@ export interface Hint {
 export type Denial = "limit" | "max-wait" | "deadline" | "cost"
 
 /**
- * What a rate limit tells whoever listens.
+ * An event of a rate limit.
  *
  * - `RateLimitDelayed`: a call waits for its time; `observed` when it only would have
  * - `RateLimitRefused`: a call was refused; `observed` when it only would have been
@@ -142,40 +145,40 @@ export type Event =
   | { readonly _tag: "RateLimitAdjusted"; readonly remaining: number; readonly until: Duration.Duration }
 
 /**
- * What a rate limit holds at one instant.
+ * The state of a rate limit at one instant.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
-  /** What the calls of a window may cost together. */
+  /** The cost that the calls of a window may have together. */
   readonly limit: number
   readonly window: Duration.Duration
-  /** What could be called now without waiting, the server's figures left aside. */
+  /** The cost that could be spent now without waiting, the server's figures left aside. */
   readonly remaining: number
   /** Calls that wait for their time. */
   readonly waiting: number
-  /** Calls that went, since the limit was made; in `observe` without those that it would have refused. */
+  /** Calls that went, since the limit was made; in `observe` without calls that it would have refused. */
   readonly admitted: number
-  /** Calls that were given a time to wait for, whatever became of them; in `observe`, that would have been. */
+  /** Calls that were given a time to wait for, however they ended; in `observe`, that would have been. */
   readonly delayed: number
   /** Calls that were refused; in `observe`, that would have been. */
   readonly refused: number
   /** Calls that were interrupted while they waited. */
   readonly abandoned: number
-  /** What the server said last, as long as it is believed. */
+  /** The server's last word, as long as it is believed. */
   readonly server: { readonly remaining: number; readonly until: Duration.Duration } | undefined
 }
 
 /**
- * What an admitted call holds. Whoever has one must call `release`, once the call is over or given up.
+ * The permit of an admitted call. Its holder must call `release`, once the call is over or given up.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Permit {
   readonly _tag: "Permit"
-  /** What to wait for before the call is made; `undefined` when it may be made at once. Run it at most once. */
+  /** The wait before the call may be made; `undefined` when it may be made at once. Run it at most once. */
   readonly ready: Effect.Effect<void, RateLimited> | undefined
   /** Gives the time back that the call still waits for; does nothing once it has come. At the monotonic time. */
   readonly release: (nowMillis: number) => void
@@ -192,25 +195,25 @@ export interface RateLimit {
   /** Runs an effect when its time has come. Refused, it is not run, and fails with `RateLimited`. */
   readonly run: <A, E, R>(self: Effect.Effect<A, E, R>, options?: RunOptions) => Effect.Effect<A, E | RateLimited, R>
   /**
-   * The same in two steps, for who composes policies himself: synchronous, at the monotonic time in milliseconds, and with
-   * nothing ambient.
+   * The same in two steps, for code that composes policies itself: synchronous, at the monotonic time in milliseconds, and
+   * with nothing ambient.
    */
   readonly admit: (nowMillis: number, options?: RunOptions) => Permit | RateLimited
   /** Whether a call of this cost need not wait at the monotonic time. Asking takes nothing, and in `observe` all calls go. */
   readonly hasRoom: (nowMillis: number, cost?: number) => boolean
   /**
-   * Counts a call that is made in any case, such as a redirect that is followed: those that come after it wait the longer. At the
-   * monotonic time.
+   * Counts a call that is made in any case, such as a redirect that is followed: later calls wait the longer. At the monotonic
+   * time.
    */
   readonly spend: (nowMillis: number, cost?: number) => void
   /**
    * Takes the server's figures into account, for as long as they hold and `maxServerWait` at most. They only ever slow down: the slower
-   * of them and the limit counts. With nothing left, those that wait already wait longer too.
+   * of them and the limit counts. With nothing left, waiting calls wait longer too.
    */
   readonly adjust: (hint: Hint) => Effect.Effect<void>
   /** {@link RateLimit.adjust} at the monotonic time in milliseconds. */
   readonly adjustUnsafe: (nowMillis: number, hint: Hint) => void
-  /** What the limit holds now. Reading it changes nothing. */
+  /** The present state of the limit. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
@@ -230,7 +233,7 @@ const costOf = (given: RunOptions | undefined): number => {
   return cost
 }
 
-/** What calls at a time have cost together. */
+/** The cost of the calls at one time. */
 interface Used {
   readonly atMillis: number
   readonly cost: number
@@ -262,9 +265,9 @@ interface Algorithm {
   readonly postpone: (nowMillis: number, untilMillis: number) => void
   readonly remaining: (nowMillis: number) => number
   readonly waiting: (nowMillis: number) => number
-  /** When calls went, or will go, and what each costs, as far as it still counts; the latest last. */
+  /** When calls went, or will go, and the cost of each, as far as it still counts; the latest last. */
   readonly used: () => ReadonlyArray<Used>
-  /** Counts what another has let through, and what waits there for its time. */
+  /** Counts the calls that another limit has let through, and the calls that wait there for their time. */
   readonly follow: (before: Algorithm) => void
 }
 
@@ -289,7 +292,9 @@ const withState = <State, Given>(machine: Machine<State, Given>, state: State): 
 const algorithmOf = (options: Options, limit: number, windowMillis: number): Algorithm => {
   if (options.algorithm === "sliding-window") {
     if (options.burst !== undefined) {
-      throw new RangeError(`RateLimit: burst is for the token bucket, and the algorithm is a sliding window`)
+      throw new RangeError(
+        `RateLimit: burst must be left out for a sliding window, got ${options.burst}; only a token bucket has one`
+      )
     }
     // less than one call in a window is one call in a longer one; no window would ever have room for it
     const whole = Math.max(1, limit)
@@ -307,7 +312,7 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
 
 /**
  * Makes a rate limit. Throws a `RangeError` that names the option which is out of range.
- * With a `living` one, what it has let through, and what the server said, counts in the new one.
+ * With a `living` one, the calls that it has let through, and the server's last word, count in the new one.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -400,10 +405,10 @@ export const make = (options: Options, living?: RateLimit): RateLimit => {
   return rateLimit
 }
 
-/** What rate limits hold, for one that follows another. */
+/** The state of rate limits, for one that follows another. */
 const held = new WeakMap<RateLimit, Shared>()
 
-/** What the calls of one rate limit share. */
+/** The state that the calls of one rate limit share. */
 interface Shared {
   algorithm: Algorithm
   readonly pace: Pace.PaceState

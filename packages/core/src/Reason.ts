@@ -46,7 +46,7 @@ const transportFields = {
   phase: Phase,
   /** The code that the platform gave: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
   code: Schema.optionalKey(Schema.String),
-  /** What else the platform said, when it is known to hold no secret. */
+  /** Anything else that the platform said, when it is known to hold no secret. */
   detail: Schema.optionalKey(Schema.String),
   /**
    * True when the connection had answered others before and ended before a byte of this answer came: it was stale. That says
@@ -108,7 +108,7 @@ const Carried: Schema.Codec<unknown> = Schema.Unknown.pipe(
   )
 )
 
-/** The members as {@link Carried}; those that the standard names have no depth. */
+/** The members as {@link Carried}; the standard's own members have no depth. */
 const carriedProblem = <P extends Problem>(problem: P): P =>
   // cutting changes extensions only, whose type is unknown
   Nesting.cut(problem) as P
@@ -123,7 +123,7 @@ const CarriedProblem: Schema.Codec<Problem, ProblemEncoded> = problemSchema.pipe
 const statusFields = {
   /** Host and port that answered. */
   endpoint: Schema.String,
-  /** Response headers, lower-case names; those that carry secrets are redacted. */
+  /** Response headers, lower-case names; headers that carry secrets are redacted. */
   headers: Schema.Record(Schema.String, Schema.String),
   /** The body, or its beginning: see `bodyComplete`. */
   body: Schema.String,
@@ -294,7 +294,7 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>()("PoolExha
  */
 export class AddressDenied extends Schema.TaggedError<AddressDenied>()("AddressDenied", {
   endpoint: Schema.String,
-  /** What was refused: the address that the name stood for, or the endpoint itself. */
+  /** The refused address: the one that the name stood for, or the endpoint itself. */
   address: Schema.String,
   /** The rule that refuses it, in words: `loopback is denied`. */
   rule: Schema.String
@@ -448,14 +448,14 @@ export class TlsHandshakeFailed extends Schema.TaggedError<TlsHandshakeFailed>()
 export const partialContent = "PARTIAL_CONTENT"
 
 /**
- * The `code` of a `MalformedResponse` whose peer does not speak the version of HTTP that it was spoken to in.
+ * The `code` of a `MalformedResponse` whose peer does not speak the version of HTTP that the request was sent in.
  *
  * @category constants
  * @since 0.1.0
  */
 export const otherVersion = "OTHER_HTTP_VERSION"
 
-/** What is wrong with a response that is HTTP all the same. */
+/** The fault of a response that is HTTP all the same. */
 const malformedInWords: ReadonlyMap<string | undefined, string> = new Map([
   [partialContent, "the response is a part of a body, and the whole of it was wanted"],
   [otherVersion, "the peer does not speak the version of HTTP that it was spoken to in"]
@@ -495,7 +495,7 @@ export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("Re
   endpoint: Schema.String,
   /** The bound, in bytes. */
   limit: Schema.Int,
-  /** What the response announced or had delivered when it was cut, in bytes. */
+  /** The bytes that the response had announced, or delivered when it was cut. */
   size: Schema.Int
 }) {
   override get message() {
@@ -512,7 +512,7 @@ export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("Re
  */
 export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()("HeadersTooLarge", {
   endpoint: Schema.String,
-  /** Whose headers they are. */
+  /** The subject of the headers. */
   of: Schema.Literals(["request", "response"]),
   /** The bound, in bytes, where that is known. */
   limit: Schema.optionalKey(Schema.Int),
@@ -1168,7 +1168,7 @@ export class ServerErrorStatus extends Schema.TaggedError<ServerErrorStatus>()("
  * @since 0.1.0
  */
 export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("BusinessRejected", {
-  /** The entry of the catalogue that the response matched: its code, summary, nature and what to answer. */
+  /** The entry of the catalogue that the response matched: its code, summary, nature and the status to answer with. */
   entry: Entry,
   /** Status of the response; `200` when the error came in an envelope. */
   status: Schema.Int,
@@ -1181,14 +1181,14 @@ export class BusinessRejected extends Schema.TaggedError<BusinessRejected>()("Bu
 }
 
 /**
- * Codec: the request could not be built from what the caller gave, and nothing was sent; or its body failed, or had another length
+ * Codec: the request could not be built from the caller's input, and nothing was sent; or its body failed, or had another length
  * than it said, while it was sent.
  *
  * @category errors
  * @since 0.1.0
  */
 export class RequestEncodeFailed extends Schema.TaggedError<RequestEncodeFailed>()("RequestEncodeFailed", {
-  /** What was wrong, and what would be right. */
+  /** The fault, and how to put it right. */
   issue: Schema.String,
   /** Where in the request: `params.id`, `json.amount`. */
   path: Schema.String,
@@ -1212,7 +1212,7 @@ export class ResponseDecodeFailed extends Schema.TaggedError<ResponseDecodeFaile
   endpoint: Schema.String,
   status: Schema.Int,
   contentType: Schema.optionalKey(Schema.String),
-  /** What was expected. */
+  /** The expectation that was not met. */
   issue: Schema.String,
   /** Where in the body: `items[0].price`; empty for the whole of it. */
   path: Schema.String,
@@ -1507,7 +1507,7 @@ export type Reason = typeof Reason.Type
 export type Tag = Reason["_tag"]
 
 /**
- * What a transport may fail with: everything below HTTP semantics.
+ * The failures of a transport: everything below HTTP semantics.
  *
  * @category models
  * @since 0.1.0

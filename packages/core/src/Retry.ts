@@ -1,14 +1,14 @@
 /**
- * One retry loop over one outcome. It counts attempts once, whatever way they failed, waits by any `Schedule`, never less
+ * One retry loop over one outcome. It counts every attempt once, however it failed, waits by any `Schedule`, never less
  * than the server asked and never past the deadline, and asks the budget before it sleeps.
  *
  * **When to use**: {@link retry} around an effect of your own; calls through an upstream have it built in.
  *
- * **What it is not**: `Effect.retry`, which asks neither what may be repeated nor what the retries add up to.
+ * **What it is not**: `Effect.retry`, which asks neither whether an effect may be repeated nor how much load the retries add up to.
  *
- * An attempt whose outcome is `stale` (the connection that it went over had ended before) is no retry's business: what may be sent
- * again is sent again at once, once, over a connection that is made for it. That waits for nothing, takes nothing from the budget and is
- * none of the attempts that are counted, so that it is done even where nothing is retried.
+ * An attempt whose outcome is `stale` (its connection had ended before) is no retry's business: if the request may be sent again, it is
+ * sent again at once, once, over a connection that is made for it. That waits for nothing, takes nothing from the budget and does not
+ * count as an attempt, so it happens even where nothing is retried.
  *
  * **Gotchas**: only typed failures are retried. A defect is a bug, and an interruption is the caller's will; both end the
  * loop at once. A classifier that gives no outcome is a bug, too: it ends the loop as a defect that says what was got.
@@ -46,7 +46,7 @@ import * as Time from "./Time.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Attempts in all, the first included, and those not that replace a stale one. At least 1; default 3. */
+  /** Attempts in all, the first included; replacements of stale attempts do not count. At least 1; default 3. */
   readonly maxAttempts?: number | undefined
   /**
    * How long to wait between attempts; it may also end the retrying. Its input is the outcome of the failed attempt.
@@ -60,7 +60,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -73,7 +73,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What is known of one effect.
+ * Facts about one effect.
  *
  * @category models
  * @since 0.1.0
@@ -84,11 +84,11 @@ export interface RunOptions<in E> {
   /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
   /**
-   * What to think of a failure. Default: what the catalogue says of a reason, or of the reason of a `CallError`; any other is
-   * `transient`.
+   * How a failure is judged. Default: the catalogue's judgement on a reason, or on the reason of a `CallError`; any other
+   * is `transient`.
    */
   readonly classify?: ((error: E) => Failure) | undefined
-  /** Whether the effect may be run once more, given what became of it, and why. Default: always. */
+  /** Whether the effect may be run once more, given its outcome and its error. Default: always. */
   readonly replayable?: ((outcome: Failure, error: E) => boolean) | undefined
   /** Runs before the sleep, and within the deadline as all else: to tell observers. */
   readonly onRetry?: ((error: E, scheduled: Scheduled) => Effect.Effect<unknown>) | undefined
@@ -114,7 +114,7 @@ export interface Retry {
 const { whole, within } = rangesOf("Retry")
 
 /**
- * Checks the options. Throws a `RangeError` that says what was wrong and what was got.
+ * Checks the options. Throws a `RangeError` that names the fault and the value that it got.
  *
  * @category constructors
  * @since 0.1.0
@@ -172,8 +172,8 @@ export interface Scheduled {
  * - `budget`: the upstream's retry budget was spent
  * - `not-replayable`: the request may not be sent twice: its method is not idempotent and it has no idempotency key, or
  *   its body is used up
- * - `not-retryable`: another try cannot help, or the policy does not try such a failure again, as it does not wait for what this side
- *   refused; whether a later call may succeed is another question, which the catalogue's `retryable` answers
+ * - `not-retryable`: another try cannot help, or the policy does not try such a failure again, as it does not wait for a refusal by
+ *   this side; whether a later call may succeed is another question, which the catalogue's `retryable` answers
  * - `server-wait`: the server asked for a longer wait than the policy or the deadline allows
  * - `rate-limit`: this side's own rate limit, which counts every request, left no room for one
  *
@@ -209,12 +209,12 @@ export interface GivenUp {
   readonly attempts: number
   /** Why no further attempt was made. */
   readonly stopped: RetryStopped
-  /** What the last attempt was judged to be. */
+  /** The outcome of the last attempt. */
   readonly outcome: Failure
 }
 
 /**
- * What a loop repeats, and how it judges.
+ * The attempts of a loop, and how it judges them.
  *
  * @category models
  * @since 0.1.0
@@ -232,18 +232,18 @@ export interface Loop<A, E, R, A2, E2, R2> {
    * was used before; should it be called stale all the same, it counts as `transient`.
    */
   readonly attempt: (resend: number, isFresh: boolean) => Effect.Effect<A, E, R>
-  /** What to think of a failed attempt. */
+  /** How a failed attempt is judged. */
   readonly classify: (error: E) => Failure
-  /** Whether the request may be sent once more, given what became of it, and why. Default: always. */
+  /** Whether the request may be sent once more, given its outcome and its error. Default: always. */
   readonly replayable?: ((outcome: Failure, error: E) => boolean) | undefined
-  /** Runs before the sleep, and within the deadline as all else: to release what the failed attempt holds, and to tell observers. */
+  /** Runs before the sleep, and within the deadline as all else: to release resources of the failed attempt, and to tell observers. */
   readonly onRetry?: ((error: E, scheduled: Scheduled) => Effect.Effect<unknown>) | undefined
-  /** What becomes of the last failure. */
+  /** The error that the last failure becomes. */
   readonly onGiveUp: (error: E, givenUp: GivenUp) => Effect.Effect<A2, E2, R2>
 }
 
 /**
- * Runs a loop whose attempts differ, or whose last failure becomes another: what {@link run} is made of. A call that succeeds at once
+ * Runs a loop whose attempts differ, or whose last failure becomes another; {@link run} is made of it. A call that succeeds at once
  * pays for nothing but the budget's bookkeeping.
  *
  * ```ts
@@ -287,7 +287,7 @@ export const loop = <A, E, R, A2, E2, R2>(loop: Loop<A, E, R, A2, E2, R2>): Effe
 
 type Step = (now: number, input: Failure) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
 
-/** What a running loop holds. */
+/** The state of a running loop. */
 interface Running {
   /** Whether the budget counts this call as in flight. */
   started: boolean
@@ -350,7 +350,7 @@ const afterFailure = <A, E, R, A2, E2, R2>(
   const { maxAttempts } = loop.retry
   const stopped = stopBeforeWait({ attempts: attempts - call.replaced, maxAttempts, outcome, replayable })
   if (stopped !== undefined) return loop.onGiveUp(error, { attempts, stopped, outcome })
-  // a schedule that dies is a bug of whoever wrote it, and surfaces as the defect that it is
+  // a schedule that dies is a bug of its author, and surfaces as the defect that it is
   const stepped = call.step === undefined ? Schedule.toStep(loop.retry.schedule) : Effect.succeed(call.step)
   const deadline = loop.deadline ?? fiber.getRef(Deadline.Current)
   const outOfTime = () => loop.onGiveUp(error, { attempts, stopped: "deadline", outcome })
@@ -429,7 +429,7 @@ const retryAfter = <A, E, R, A2, E2, R2>(
     }
     return attemptFrom(loop, call, fiber, attempts, false)
   }
-  // the sleep ends before the deadline; what is told before it may take its time
+  // the sleep ends before the deadline; observers that are told before it may take their time
   if (told === Effect.void) return Effect.flatMap(Effect.sleep(delay), again)
   return Effect.matchEffect(AttemptTimeout.bounded(Effect.andThen(told, Effect.sleep(delay)), Infinity, deadline), {
     onSuccess: again,
@@ -468,7 +468,7 @@ export const run: {
 )
 
 /**
- * Runs an effect until it succeeds or no further attempt is made. Say no more than what differs from the {@link defaults}. Throws a
+ * Runs an effect until it succeeds or no further attempt is made. Give only the options that differ from the {@link defaults}. Throws a
  * `RangeError` as {@link make} does.
  *
  * ```ts

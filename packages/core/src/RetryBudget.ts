@@ -1,5 +1,5 @@
 /**
- * Limits what retries may add to the load of an upstream. All calls share one budget: while few fail, every failure may be
+ * Limits the load that retries may add to an upstream. All calls share one budget: while few fail, every failure may be
  * retried; when most fail, retries stop adding to the outage.
  *
  * **When to use**: always, beside every retry; a count of attempts alone turns one outage into three. One budget serves
@@ -9,9 +9,9 @@
  * **What it is not**: a circuit breaker. First attempts are never refused.
  *
  * Two conditions must both hold. *Window* (Finagle's `RetryBudget`): in the last `ttl`, retries are at most `ratio` of the
- * calls, plus `minimumPerSecond`. *In flight* (Envoy's retry budget): no retry is granted while those that are
- * being made are `inFlightRatio` of the calls that are, or more; `minimumInFlight` are always allowed. The first bounds the rate, the second reacts at once when
- * calls get slow.
+ * calls, plus `minimumPerSecond`. *In flight* (Envoy's retry budget): no retry is granted while the retries in flight are `inFlightRatio`
+ * of the calls in flight, or more; `minimumInFlight` are always allowed. The first bounds the rate, the second reacts at once when calls
+ * get slow.
  *
  * **Gotchas**: a budget belongs to an upstream, not to a call: make it once.
  *
@@ -35,7 +35,7 @@ import type { FailureCause } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 
 /**
- * What a budget allows.
+ * The limits of a budget.
  *
  * @category models
  * @since 0.1.0
@@ -47,19 +47,19 @@ export interface Options {
   readonly ratio?: number | undefined
   /** Retries a second that are there without any call, so that a quiet upstream may retry. Default 2. */
   readonly minimumPerSecond?: number | undefined
-  /** Retries being made for each call in flight, above which none is granted. Between 0 and 1; default 0.2. */
+  /** Retries in flight for each call in flight; from this ratio on none is granted. Between 0 and 1; default 0.2. */
   readonly inFlightRatio?: number | undefined
   /** Retries being made that are always allowed. At least 1; default 3. */
   readonly minimumInFlight?: number | undefined
-  /** What a retry costs by the cause of the failure before it. Default 1 each, and nothing for `stale`. */
+  /** The price of a retry, by the cause of the failure before it. Default 1 each, and nothing for `stale`. */
   readonly costs?: { readonly [C in FailureCause]?: number } | undefined
-  /** In `observe` it counts and reports what it would refuse, and grants it. In `off` it grants all, and counts
+  /** In `observe` it counts and reports its refusals, and grants the retries. In `off` it grants all, and counts
    * neither grants nor refusals. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -75,7 +75,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What a budget holds at one instant.
+ * The state of a budget at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -85,7 +85,7 @@ export interface Snapshot {
   readonly balance: number
   /** Calls in flight. */
   readonly callsInFlight: number
-  /** Retries that are being made; those that still wait for their back-off are not among them. */
+  /** Retries in flight; retries that still wait for their back-off are not among them. */
   readonly retriesInFlight: number
   /** Retries granted since the budget was made. */
   readonly granted: number
@@ -94,8 +94,8 @@ export interface Snapshot {
 }
 
 /**
- * What a budget tells whoever listens: that a retry was granted or refused, what the failure before it was, and how many retries
- * the window would pay for after that. `observed` is true for a refusal in `observe`, which is granted all the same.
+ * An event of a budget: a retry was granted or refused, with the cause of the failure before it, and how many retries the window
+ * would pay for after that. `observed` is true for a refusal in `observe`, which is granted all the same.
  *
  * @category models
  * @since 0.1.0
@@ -111,7 +111,7 @@ export type Event =
 
 /**
  * A budget that calls share. Its methods are synchronous and take the monotonic time in milliseconds: `Retry` calls them on
- * the hot path. Whoever calls `callStarted` must call `callEnded`, and `retryStarted` must be followed by `retryEnded`.
+ * the hot path. Each `callStarted` must be followed by `callEnded`, and `retryStarted` by `retryEnded`.
  *
  * @category models
  * @since 0.1.0
@@ -130,7 +130,7 @@ export interface RetryBudget {
   /** The back-off is over, and the retry is sent. */
   readonly retryStarted: () => void
   readonly retryEnded: () => void
-  /** What the budget holds now. Reading it changes nothing. */
+  /** The present state of the budget. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
@@ -143,7 +143,7 @@ interface PayingCall {
   /** Retries of it that count as in flight. */
   retries: number
   readonly outer: PayingCall | undefined
-  /** What goes on behind it pays for nothing any more. */
+  /** Effects that go on behind it pay for nothing any more. */
   isOver: boolean
 }
 
@@ -157,12 +157,12 @@ const callOf = (budget: RetryBudget, innermost: PayingCall | undefined): PayingC
   return call
 }
 
-/** What budgets hold, for one that follows another. */
+/** The state of budgets, for one that follows another. */
 const held = new WeakMap<RetryBudget, State.BudgetState>()
 
 /**
  * Makes a budget. Throws a `RangeError` that names the option which is out of range.
- * With a `living` one, its balance and what is in flight are those of both.
+ * With a `living` one, its balance and the calls in flight are those of both.
  *
  * ```ts
  * import { RetryBudget } from "holdfast"
@@ -268,23 +268,23 @@ export const run: {
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, budget: RetryBudget): Effect.Effect<A, E, R> => budget.run(self))
 
 /**
- * What is known of the retries that a schedule makes.
+ * Facts about the retries of a schedule.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PaidFromOptions<in Input> {
   /**
-   * What the failure before a retry was, which decides what the retry costs. Default: what the catalogue says of a reason, or of the reason
-   * of a `CallError`; any other is `transient`.
+   * The cause of the failure before a retry, which decides the price of the retry. Default: the catalogue's judgement on a reason, or on
+   * the reason of a `CallError`; any other is `transient`.
    */
   readonly causeOf?: ((input: Input) => FailureCause) | undefined
 }
 
 /**
  * A schedule whose recurrences are paid from a budget, for `Effect.retry`: it ends when the budget grants no more, so that the retrying
- * effect fails with its last failure. Put {@link run} around the retrying effect, or no call pays for its retries but
- * `minimumPerSecond`.
+ * effect fails with its last failure. Put {@link run} around the retrying effect: without it, only `minimumPerSecond` pays for its
+ * retries.
  *
  * Effect does not tell a schedule when a back-off is over, nor how a retry went. So here a retry counts as in flight from its back-off
  * on, until the next failure or the end of the call.
@@ -347,7 +347,7 @@ export const paidFrom: {
           })
         return (now: number, input: Input) =>
           Effect.suspend(() => {
-            // the call has given back what it had, if it is over
+            // the call has given back its places, if it is over
             if (paying !== undefined && !paying.isOver) {
               paying.retries--
               budget.retryEnded()

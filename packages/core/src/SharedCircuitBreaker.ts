@@ -10,15 +10,15 @@
  *
  * **Gotchas**
  *
- * - The store decides, so it has what the store knows: one rule, failures in a row or a count window, and one probe, which closes the
- *   circuit or opens it again. No time window, slow calls, success threshold or ramp.
+ * - The store decides, so the circuit is as simple as the store: one rule, failures in a row or a count window, and one probe, which
+ *   closes the circuit or opens it again. No time window, slow calls, success threshold or ramp.
  * - The store is told that a call failed, and not when it began: calls in flight together that fail together count each by itself. Where
  *   bursts are usual (a proxy that restarts), ask for more failures than there are calls in flight.
  * - Its probe's lease is the store's: 10 s in Redis unless `layerStoreRedis({ probeLease })` says otherwise.
  * - All that share a key must have the same options; nothing checks it.
  * - When the store cannot be reached, calls go through and are not counted (`onStoreError`).
  * - Give a Redis client `disableOfflineQueue: true`: without it commands wait for the store to come back, each call costs the
- *   whole `storeTimeout`, and what has waited is still sent.
+ *   whole `storeTimeout`, and late commands are still sent.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -82,9 +82,9 @@ export interface Options {
    * 1 s.
    */
   readonly openTime?: Duration.Input | ((consecutiveOpenings: number) => Duration.Input) | undefined
-  /** The longest open time, whatever `openTime` says and the server asks for. Default 5 min. */
+  /** The longest open time, also beyond `openTime` and a wait that the server asks for. Default 5 min. */
   readonly maxOpenTime?: Duration.Input | undefined
-  /** What a failure counts as, by its cause. Defaults as in `CircuitBreaker`. */
+  /** How a failure counts, by its cause. Defaults as in `CircuitBreaker`. */
   readonly counts?: { readonly [C in FailureCause]?: CircuitBreaker.Verdict } | undefined
   /**
    * The longest that the store may take to answer; beyond it, it cannot be reached. A caller waits no longer than its deadline allows,
@@ -92,8 +92,8 @@ export interface Options {
    */
   readonly storeTimeout?: Duration.Input | undefined
   /**
-   * What becomes of a call when the store cannot say whether it may be made: `allow` (it is made, and not counted) or `refuse`.
-   * Default `allow`: the circuit breaker must not be what takes the service down.
+   * How a call goes on when the store cannot say whether it may be made: `allow` (it is made, and not counted) or `refuse`.
+   * Default `allow`: the circuit breaker must not take the service down.
    */
   readonly onStoreError?: "allow" | "refuse" | undefined
   /** Default `enforce`. In `observe` the store decides and counts as it would, and every call goes through. */
@@ -101,7 +101,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -117,7 +117,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What a shared circuit is at one instant.
+ * The state of a shared circuit at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -125,7 +125,7 @@ export const defaults = {
 export interface Snapshot {
   /** `Open` until the first call after the open time makes it `HalfOpen`. */
   readonly state: "Closed" | "Open" | "HalfOpen"
-  /** What is left of the open time; zero when it is not open. */
+  /** The rest of the open time; zero when it is not open. */
   readonly openTimeLeft: Duration.Duration
   /** Openings in a row; 0 when it is closed, where the store does not say. */
   readonly consecutiveOpenings: number
@@ -134,7 +134,7 @@ export interface Snapshot {
 }
 
 /**
- * What this process's calls did to a shared circuit. What other processes do is seen by them only.
+ * The effects of this process's calls on a shared circuit. Those of other processes are seen by them only.
  *
  * @category models
  * @since 0.1.0
@@ -151,7 +151,7 @@ export type Event =
   | { readonly _tag: "Closed"; readonly key: string }
   /** `enforced` is false in `observe`, where the call went through all the same. */
   | { readonly _tag: "Refused"; readonly key: string; readonly reason: CircuitOpen; readonly enforced: boolean }
-  /** The store could not be reached, to ask whether a call may be made or to tell what became of it. */
+  /** The store could not be reached, to ask whether a call may be made or to report its outcome. */
   | {
       readonly _tag: "StoreFailed"
       readonly key: string
@@ -160,13 +160,13 @@ export type Event =
     }
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions<in A, in E> extends CircuitBreaker.RunOptions<A, E> {
-  /** Whose circuit it is. */
+  /** The circuit of the call. */
   readonly key: string
 }
 
@@ -183,7 +183,7 @@ export interface SharedCircuitBreaker {
     self: Effect.Effect<A, E, R>,
     options: RunOptions<A, E>
   ) => Effect.Effect<A, E | CircuitOpen, R>
-  /** What the store holds for a key. Reading it changes nothing. */
+  /** The record of a key in the store. Reading it changes nothing. */
   readonly snapshot: (key: string) => Effect.Effect<Snapshot, Store.CircuitBreakerError>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
@@ -203,7 +203,7 @@ const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.Trip
   const [rule] = rules
   if (rule === undefined || rules.length > 1) {
     throw new RangeError(
-      `SharedCircuitBreaker: trip must have one rule, which is what a store counts by, got ${rules.length}`
+      `SharedCircuitBreaker: trip must have exactly one rule, since a store counts by one, got ${rules.length}`
     )
   }
   if (rule._tag === "TimeWindow") {
@@ -211,7 +211,7 @@ const tripPolicyOf = (rules: ReadonlyArray<CircuitBreaker.TripRule>): Store.Trip
   }
   if (rule._tag === "CountWindow" && rule.slowCallRate !== undefined) {
     throw new RangeError(
-      `SharedCircuitBreaker: slowCallRate is not among what the store counts, got ${rule.slowCallRate}`
+      `SharedCircuitBreaker: slowCallRate must be left out, since the store counts no slow calls, got ${rule.slowCallRate}`
     )
   }
   checked({ trip: [rule] })
@@ -244,7 +244,7 @@ export const make = Effect.fnUntraced(function* (
   const access = makeStoreAccess<Store.CircuitBreakerError>({
     name: "SharedCircuitBreaker",
     storeTimeoutMillis: notNegative("storeTimeout", options.storeTimeout ?? defaults.storeTimeout),
-    // that it is open is an answer
+    // an open circuit is an answer too
     failure: ({ reason }) => (reason._tag === "CircuitBreakerStoreError" ? reason.message : undefined)
   })
   const store = yield* Store.CircuitBreakerStore
@@ -263,7 +263,7 @@ export const make = Effect.fnUntraced(function* (
   const onFailed = (key: string, during: "admit" | "record" | "read") => (message: string) => {
     if (isHeard() && during !== "read") emit({ _tag: "StoreFailed", key, during, message })
   }
-  /** The place of a caller who left before it had it. */
+  /** The place of a caller that left before it had it. */
   const freed = (key: string, { generation }: Store.Admission): Effect.Effect<unknown, Store.CircuitBreakerError> =>
     store.record({ key, generation, outcome: "Ignored", tripPolicy, openFor: Duration.zero })
   const admit = (key: string): Effect.Effect<Store.Admission, Store.CircuitBreakerError, Scope.Scope> =>
@@ -283,7 +283,7 @@ export const make = Effect.fnUntraced(function* (
           Effect.mapError(storeError)
         )
     })
-  // what passes the store is told on the spot; `transitions` would come late, and through a fiber
+  // the wrapper around the store is told on the spot; `transitions` would come late, and through a fiber
   const observed = Store.CircuitBreakerStore.of({
     admit,
     record: (report) =>
@@ -305,7 +305,7 @@ export const make = Effect.fnUntraced(function* (
     tripPolicy,
     openDuration: typeof openTime === "function" ? scheduleOf(openTime, maxOpenTime) : openTime,
     maxOpenDuration: maxOpenTime,
-    // what becomes of the call is decided below, without a line in the log for each
+    // the call's outcome is decided below, without a line in the log for each
     onStoreError: "fail"
   }).pipe(Effect.provideService(Store.CircuitBreakerStore, observed))
   const isAllowed = (options.onStoreError ?? defaults.onStoreError) === "allow"
@@ -346,7 +346,7 @@ const refusedBefore =
       self,
       () => !hasStarted(),
       (error) => (error instanceof Store.CircuitBreakerError ? refused(error.reason) : Effect.fail(error))
-      // the type cannot know that what is not caught is the call's
+      // the type cannot know that an error that is not caught is the call's
     ) as Effect.Effect<A, E | CircuitOpen, R>
 
 const storeError = (error: Store.CircuitBreakerError | StoreUnavailable): Store.CircuitBreakerError =>
@@ -381,7 +381,7 @@ const refusalOf = (key: string, reason: Store.CircuitBreakerErrorReason): Circui
     switch (reason._tag) {
       case "CircuitOpen":
         return new CircuitOpen({
-          // never zero: the store rounds to whole milliseconds, and who comes back at once is refused again
+          // never zero: the store rounds to whole milliseconds, and a caller that comes back at once is refused again
           retryAfter: Duration.max(reason.retryAfter, Duration.millis(1)),
           detail: `the shared circuit ${key} is open`
         })

@@ -2,15 +2,15 @@
  * A rate limit that processes share, through Effect's own `RateLimiterStore`: memory, Redis, or one of yours. It is a token
  * bucket that holds up to `limit` calls.
  *
- * **When to use**: when the upstream counts what a whole fleet sends, and a share of the limit for each process would be too
- * little for some and too much for others.
+ * **When to use**: when the upstream counts the calls of a whole fleet, and a share of the limit for each process would be
+ * too little for some and too much for others.
  *
  * **What it is not**: as fast or as strict as `RateLimit`: every call asks the store, and those of several processes are
  * ordered only by when they reach it. It does not read the server's figures.
  *
  * **Gotchas**: the store may be down. Then calls pass, unless `onStoreError` says otherwise: a limiter that stops a
- * service is worse than the load that it limits. Give a Redis client `disableOfflineQueue: true`, or what it could not send in
- * time is sent, and taken, when the store comes back. Everyone who shares a `key` must give the same `limit` and `window`.
+ * service is worse than the load that it limits. Give a Redis client `disableOfflineQueue: true`, or late commands are sent,
+ * and take their tokens, when the store comes back. All processes that share a `key` must give the same `limit` and `window`.
  *
  * Effect marks `effect/persistence` as unstable; this is the only module of the package that touches its rate limiter.
  *
@@ -35,13 +35,13 @@ import { stackless } from "./Stackless.ts"
 import * as Time from "./Time.ts"
 
 /**
- * What a shared rate limit allows.
+ * The figures of a shared rate limit.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** What is shared, by its name in the store. One for each upstream: keys made of user input fill the store. */
+  /** The name of the shared limit in the store. One for each upstream: keys made of user input fill the store. */
   readonly key: string
   /** Calls in a window, and calls that a full bucket lets pass at once. A whole number of at least 1. */
   readonly limit: number
@@ -49,21 +49,21 @@ export interface Options {
   readonly window?: Duration.Input | undefined
   /** Whether a call beyond the limit waits for its time or is refused at once. Default `wait`. */
   readonly onLimit?: "wait" | "refuse" | undefined
-  /** The longest that a call waits; who would have to wait longer is refused at once. Default 5 s. */
+  /** The longest that a call waits; a call that would have to wait longer is refused at once. Default 5 s. */
   readonly maxWait?: Duration.Input | undefined
   /**
    * The longest that the store may take to answer; beyond it, it has failed. A caller waits no longer than its deadline allows, and a
    * store that failed is not asked for 5 s. Default 250 ms.
    */
   readonly storeTimeout?: Duration.Input | undefined
-  /** What becomes of a call when the store fails. Default `allow`. */
+  /** How a call goes on when the store fails. Default `allow`. */
   readonly onStoreError?: "allow" | "refuse" | undefined
-  /** Whether it delays and refuses, only counts what it would, or is not there. Default `enforce`. */
+  /** Whether it delays and refuses, only counts the delays and refusals, or does nothing. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -78,8 +78,8 @@ export const defaults = {
 } as const satisfies Partial<Options>
 
 /**
- * What a shared rate limit tells whoever listens: a call waits for its time, was refused, or was interrupted while it waited;
- * the store failed. `observed` when it only would have been.
+ * An event of a shared rate limit: a call waits for its time, was refused, or was interrupted while it waited; the store
+ * failed. `observed` when it only would have been.
  *
  * @category models
  * @since 0.1.0
@@ -102,7 +102,7 @@ export type Event =
   | { readonly _tag: "SharedRateLimitStoreFailed"; readonly message: string }
 
 /**
- * What this process has seen of a shared rate limit.
+ * This process's view of a shared rate limit.
  *
  * @category models
  * @since 0.1.0
@@ -112,9 +112,9 @@ export interface Snapshot {
   readonly window: Duration.Duration
   /** Calls of this process that wait for their time. */
   readonly waiting: number
-  /** Calls that went; in `observe` without those that it would have refused. */
+  /** Calls that went; in `observe` without calls that it would have refused. */
   readonly admitted: number
-  /** Calls that were given a time to wait for, whatever became of them; in `observe`, that would have been. */
+  /** Calls that were given a time to wait for, however they ended; in `observe`, that would have been. */
   readonly delayed: number
   /** Calls that were refused; in `observe`, that would have been. */
   readonly refused: number
@@ -134,7 +134,7 @@ export interface SharedRateLimit {
   readonly mode: Mode
   /** Runs an effect when its time has come. Refused, it is not run, and fails with `RateLimited`. */
   readonly run: <A, E, R>(self: Effect.Effect<A, E, R>, options?: RunOptions) => Effect.Effect<A, E | RateLimited, R>
-  /** What this process has seen so far. Reading it changes nothing. */
+  /** This process's view so far. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
@@ -166,7 +166,7 @@ export const make = (options: Options): Effect.Effect<SharedRateLimit, never, Ra
   Effect.map(RateLimiter.RateLimiterStore, (store) => {
     const { key } = options
     const limit = whole("limit", options.limit, 1)
-    if (key === "") throw new RangeError("SharedRateLimit: key must not be empty")
+    if (key === "") throw new RangeError('SharedRateLimit: key must not be empty, got ""')
     const window = Time.of("SharedRateLimit: window", options.window ?? defaults.window)
     const intervalMillis = Duration.toMillis(window) / limit
     if (!(intervalMillis > 0 && Number.isFinite(intervalMillis))) {
@@ -240,7 +240,7 @@ interface Shared {
   storeFailures: number
 }
 
-/** What the store said: how long to wait, or that it cannot be asked. */
+/** The store's answer: how long to wait, or that it cannot be asked. */
 type Answer = number | "failed"
 
 /** Takes so many tokens, or only says how long that would take when they are not there and must not be owed. */
@@ -262,15 +262,15 @@ const asked = (
     })
     .pipe(
       Effect.map(([remaining, elapsedMillis]): Answer =>
-        // as `RateLimiter` of effect/persistence has it: whole tokens that are owed, less what has passed of the first
+        // as `RateLimiter` of effect/persistence has it: whole tokens that are owed, less the part of the first that has passed
         remaining >= 0 ? 0 : Math.max(0, Math.ceil(-remaining) * shared.intervalMillis - elapsedMillis)
       ),
       Effect.orElseSucceed((): Answer => "failed")
     )
 
 /**
- * Gives tokens back that were owed: the store has no word for it, and taking less than nothing is the same. Whoever leaves does
- * not wait for it.
+ * Gives tokens back that were owed: the store has no word for it, and taking less than nothing is the same. A caller that
+ * leaves does not wait for it.
  */
 const giveBack = (shared: Shared, tokens: number): Effect.Effect<unknown> =>
   Effect.forkDetach(asked(shared, -tokens, true, undefined), { startImmediately: true })
@@ -280,7 +280,7 @@ const runShared = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   given: RunOptions | undefined
 ): Effect.Effect<A, E | RateLimited, R> =>
-  // what the store has given must be known here before anything is interrupted, or nobody could give it back
+  // the store's grant must be known here before anything is interrupted, or nobody could give it back
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber): Effect.Effect<A, E | RateLimited, R> => {
       const cost = given?.cost ?? 1

@@ -1,11 +1,11 @@
 /**
- * Lets concurrent equal calls share one run: the first starts it, those who come while it lasts wait for the same answer, and
+ * Lets concurrent equal calls share one run: the first starts it, later ones wait for the same answer while it lasts, and
  * when it has ended nothing is kept.
  *
  * **When to use**: in front of a read that many ask for at the same moment: a cache's misses, a token's refresh, a
  * configuration at start.
  *
- * **What it is not**: a cache. Whoever comes after the end starts anew, after a failure too. Nor a limit on how many different
+ * **What it is not**: a cache. A call after the end starts anew, after a failure too. Nor a limit on how many different
  * calls run; that is a bulkhead.
  *
  * **Gotchas**: equal keys must mean equal effects, with the same credentials, the same rights and the same criticality: a
@@ -57,12 +57,12 @@ import { stackless } from "./Stackless.ts"
 export interface Options {
   /** Callers that may wait for one run, the first included; one more is refused. At least 1; default: no bound. */
   readonly maxCallers?: number | undefined
-  /** `observe` counts and reports what would be shared, and runs every call by itself. Default `enforce`. */
+  /** `observe` counts and reports the calls that would be shared, and runs every call by itself. Default `enforce`. */
   readonly mode?: Mode | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -73,7 +73,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
@@ -102,7 +102,7 @@ export interface RunOptions<out K> {
 export type End = "success" | "failure" | "interrupted"
 
 /**
- * What a single flight tells whoever listens.
+ * An event of a single flight.
  *
  * - `RunStarted`: a call had nobody to join
  * - `CallerJoined`: a call waits for a run that is under way; `callers` do now
@@ -119,7 +119,7 @@ export type Event<K> =
   | { readonly _tag: "RunEnded"; readonly key: K; readonly callers: number; readonly end: End }
 
 /**
- * What a single flight holds at one instant.
+ * The state of a single flight at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -150,10 +150,11 @@ export interface SingleFlight<in out K, in out A, in out E> {
   /**
    * Waits for the run with this key, and starts it when there is none.
    *
-   * Every caller gets the run's exit, but for one: a run that this side refused (a full bulkhead, an open circuit), or whose own time
-   * was over, says nothing of those who joined it. They have other rights and more time, so they start anew. A caller that is interrupted leaves, and hurts nobody; the last one to leave interrupts
-   * the run and waits for its finalizers. The run has no deadline: each caller waits within its own, and fails with
-   * `DeadlineExceeded` when that passes. Fails with `BulkheadFull` when `maxCallers` wait already.
+   * Every caller gets the run's exit, but for one: a run that this side refused (a full bulkhead, an open circuit), or whose own time was
+   * over, says nothing of the callers that joined it. They have other rights and more time, so they start anew. A caller that is
+   * interrupted leaves, and hurts nobody; the last one to leave interrupts the run and waits for its finalizers. The run has no deadline:
+   * each caller waits within its own, and fails with `DeadlineExceeded` when that passes. Fails with `BulkheadFull` when `maxCallers` wait
+   * already.
    *
    * A call from inside the run with the same key would wait for itself; it is run by itself instead.
    */
@@ -161,17 +162,17 @@ export interface SingleFlight<in out K, in out A, in out E> {
     self: Effect.Effect<A, E, R>,
     options: RunOptions<K>
   ) => Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
-  /** What is in flight now. Reading it changes nothing. */
+  /** The runs in flight now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event<K>>
 }
 
-/** A run, and who waits for it. */
+/** A run, and the callers that wait for it. */
 interface Flight<A, E> extends State.Flight {
   /** Whether the caller that came first was counted. */
   isStarted: boolean
   fiber: Fiber.Fiber<A, E> | undefined
-  /** What the run was started with. */
+  /** The context that the run was started with. */
   context: Context.Context<never>
   /** In the order in which they came. */
   readonly listeners: Set<(exit: Exit.Exit<A, E>) => void>
@@ -198,7 +199,7 @@ const tighter = (
 ): Deadline.Deadline | undefined =>
   one === undefined || (other !== undefined && other.atMillis < one.atMillis) ? other : one
 
-/** Whether a run ended by what this side says of its first caller: of its priority, its wait, its time. */
+/** Whether a run ended because of its first caller alone: of its priority, its wait, its time. */
 const isOfFirstAlone = (exit: Exit.Exit<unknown, unknown>): boolean => {
   if (exit._tag === "Success") return false
   const found = Cause.findError(exit.cause)
@@ -218,7 +219,7 @@ const endOf = (exit: Exit.Exit<unknown, unknown>): End => {
   return Cause.hasInterrupts(exit.cause) ? "interrupted" : "failure"
 }
 
-/** What single flights hold, for one that follows another; the types are those of the one that it is asked with. */
+/** The state of single flights, for one that follows another; the types are those of the one that it is asked with. */
 const held = new WeakMap<object, unknown>()
 
 /**
@@ -237,7 +238,7 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
   const mode = options.mode ?? defaults.mode
   const { emit, events, isHeard } = PolicyEvents.make<Event<K>>()
   const bound = mode === "observe" ? Infinity : maxCallers
-  // what is only watched has no run that others could wait for
+  // a flight that is only watched has no run that others could wait for
   const before =
     living?.mode === mode ? (held.get(living) as State.SingleFlightState<K, Flight<A, E>> | undefined) : undefined
   const state = before ?? State.makeSingleFlightState<K, Flight<A, E>>(bound)
@@ -278,7 +279,7 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
     self: Effect.Effect<A, E, R>
   ) => {
     const inside: Inside = { flight, outer: caller.getRef(InsideRun) }
-    // the caller holds what `self` requires, or `run` could not have been run in its place
+    // the caller holds the services that `self` requires, or `run` could not have been run in its place
     let context = Context.add(caller.context as Context.Context<R>, InsideRun, inside)
     if (caller.getRef(Deadline.Current) !== undefined) context = Context.add(context, Deadline.Current, undefined)
     flight.context = context
@@ -320,7 +321,7 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
     let joined: Flight<A, E> | undefined
     let listener: ((exit: Exit.Exit<A, E>) => void) | undefined
     let cancel: (() => void) | undefined
-    // the place is taken inside of what gives it back, so that an interruption between two steps cannot lose it
+    // the place is taken inside of the effect that gives it back, so that an interruption between two steps cannot lose it
     return Effect.onExitPrimitive(
       Effect.callback<A, E | DeadlineExceeded | BulkheadFull, R>((resume) => {
         const flight = State.join(state, key, makeFlight)
@@ -329,7 +330,7 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
         const isFirst = !flight.isStarted
         listener = (exit) => {
           if (isFirst || !isOfFirstAlone(exit)) return resume(exit)
-          // whoever asks next starts the next run; each time one caller less is left, so that this has an end
+          // the next caller starts the next run; each time one caller less is left, so that this has an end
           cancel?.()
           joined = undefined
           resume(Effect.suspend(() => shared(caller, key, self, options)))

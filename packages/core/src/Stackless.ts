@@ -1,6 +1,6 @@
 /**
- * Errors without a stack, for what is refused or classified on a hot path. A stack is most of what such an error costs
- * (about 2.5 of 3 µs), and its frames would be this library's, not the caller's.
+ * Errors without a stack, for refusals and classified failures on a hot path. Most of the cost of such an error is its
+ * stack (about 2.5 of 3 µs), and its frames would be this library's, not the caller's.
  *
  * **When to use**: where a policy of your own makes a refusal. **Gotchas**: only for errors that end up inside another one
  * which has a stack, or whose message says everything.

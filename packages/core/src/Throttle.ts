@@ -1,21 +1,21 @@
 /**
- * Sheds calls to an upstream that refuses too much of what it is sent, before they are sent. A refusal costs an overloaded
+ * Sheds calls to an upstream that refuses too many of its requests, before they are sent. A refusal costs an overloaded
  * upstream work too; a client that goes on at full rate keeps it down.
  *
  * **When to use**: for an upstream that can be overloaded by you and others together, and that has more than a few calls a
  * second from here.
  *
- * **What it is not**: a circuit breaker. It never stops all calls: it sends about twice what is accepted, so it follows an
- * upstream that is down to a fifth as well as one that is down. Nor a rate limit: as long as half is accepted, it does
- * nothing.
+ * **What it is not**: a circuit breaker. It never stops all calls: it sends about twice as many as are accepted, so it
+ * follows an upstream that is down to a fifth as well as one that is down. Nor a rate limit: as long as half is accepted,
+ * it does nothing.
  *
  * The formula is Google's (SRE book, chapter "Handling Overload"): a call is shed with the probability
  * `max(0, (requests - K * accepts) / (requests + 1))` over the last two minutes, with K = 2. Calls that were shed here
- * count among the requests. What must be shed is taken from the least critical calls first, see `Criticality`.
+ * count among the requests. The least critical calls are shed first, see `Criticality`.
  *
- * What counts as accepted is an answer by an upstream that is well: a success, and a failure that is `permanent` (a `404`).
- * A failure that is `throttle`, `transient` (a `503`, a refused connection) or `timeout` is a rejection. What was refused on
- * this side, and a call that its caller gave up, is not counted at all.
+ * An answer by an upstream that is well counts as accepted: a success, and a failure that is `permanent` (a `404`).
+ * A failure that is `throttle`, `transient` (a `503`, a refused connection) or `timeout` is a rejection. A call that was
+ * refused on this side, or that its caller gave up, is not counted at all.
  *
  * **Gotchas**: make one for each upstream or endpoint. Put it inside a retry: each attempt is load. After an outage it opens
  * at the pace of its window: full load is back some six minutes after one of five minutes, or one and a half with a window of
@@ -72,7 +72,7 @@ export interface Options {
   /** How long a call counts. Between 1 s and 1 h; default 2 min. A shorter window recovers sooner, and swings more. */
   readonly window?: Duration.Input | undefined
   /**
-   * K: how many times what is accepted may be sent. Between 1 and 100; default 2. Nearer to 1 sheds sooner; more sends more
+   * K: how many times the accepted requests may be sent. Between 1 and 100; default 2. Nearer to 1 sheds sooner; more sends more
    * in vain, and notices a recovery sooner.
    */
   readonly multiplier?: number | undefined
@@ -90,7 +90,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -105,7 +105,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What a throttle tells whoever listens.
+ * An event of a throttle.
  *
  * - `CallShed`: a call was not sent; `observed` when it was nevertheless
  * - `CallProbed`: a call that would have been shed was sent, since none had been for a while
@@ -126,7 +126,7 @@ export type Event =
   | { readonly _tag: "CallProbed"; readonly criticality: Criticality.Criticality }
 
 /**
- * What a throttle holds at one instant.
+ * The state of a throttle at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -142,7 +142,7 @@ export interface Snapshot {
   readonly admitted: number
   /** Those of them that were let through only to see whether the upstream has recovered. */
   readonly probes: number
-  /** Calls shed; in `observe`, those that would have been. */
+  /** Calls shed; in `observe`, calls that would have been. */
   readonly shed: number
 }
 
@@ -154,12 +154,12 @@ export interface Snapshot {
  */
 export interface Permit {
   readonly _tag: "Permit"
-  /** Tells what became of the call. */
+  /** Tells how the call ended. */
   readonly settle: (nowMillis: number, outcome: Outcome.Outcome) => void
 }
 
 /**
- * What is known of one call.
+ * Facts about one call.
  *
  * @category models
  * @since 0.1.0
@@ -168,7 +168,7 @@ export interface RunOptions<in A, in E> {
   /** How much the call matters. Default: the ambient `Criticality.Current`. */
   readonly criticality?: Criticality.Criticality | undefined
   /**
-   * What to think of the call's exit. Default: what succeeds is a success; a typed failure or a defect is a failure that is
+   * How the call's exit is judged. Default: a success is a success; a typed failure or a defect is a failure that is
    * `transient`, or `refused` if another policy refused, or `timeout` if a limit of time passed. An interruption is ignored,
    * and nobody is asked.
    */
@@ -194,7 +194,7 @@ export interface Throttle {
     criticality: Criticality.Criticality,
     chance: { readonly nextDoubleUnsafe: () => number }
   ) => Permit | Throttled
-  /** What the throttle holds now. Reading it changes nothing. */
+  /** The present state of the throttle. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
   readonly events: PolicyEvents.PolicyEvents<Event>
 }
@@ -210,12 +210,12 @@ const levelOf = {
 
 const unthrottled: Permit = { _tag: "Permit", settle: () => undefined }
 
-/** What throttles hold, for one that follows another. */
+/** The state of throttles, for one that follows another. */
 const held = new WeakMap<Throttle, State.ThrottleState>()
 
 /**
  * Makes a throttle. Throws a `RangeError` that names the option which is out of range.
- * With a `living` one, what it has counted counts in the new one.
+ * With a `living` one, its counts count in the new one.
  *
  * @category constructors
  * @since 0.1.0

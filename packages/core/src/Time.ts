@@ -12,7 +12,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
-/** Nobody waits for a hundred years; whoever writes more means something else, or no bound. */
+/** Nobody waits for a hundred years; a greater number means something else, or no bound. */
 const longestMillis = 100 * 365 * 86_400_000
 
 const holdsNaN = (given: unknown): boolean =>
@@ -29,8 +29,8 @@ const shown = (given: unknown): string => {
 }
 
 /**
- * The time that was given. Throws a `RangeError` that begins with `what` for what is no time, for NaN, and for more than a hundred
- * years that is not `Infinity`.
+ * The time that was given. Throws a `RangeError` that begins with `what` for a value that is no time, for NaN, and for more than a
+ * hundred years that is not `Infinity`.
  *
  * ```ts
  * import { Duration } from "effect"

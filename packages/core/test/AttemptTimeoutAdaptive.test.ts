@@ -222,11 +222,8 @@ describe("AttemptTimeout.adaptive", () => {
     refused({ minimumSamples: 9 }, "minimumSamples must be between 10 and 1000000, got 9")
     refused(
       { floor: "6 seconds" },
-      "floor and ceiling must be longer than zero, finite and in order, got 6000 and 5000 milliseconds"
+      "floor must be longer than zero and at most a finite ceiling, got 6000ms and 5000ms"
     )
-    refused(
-      { floor: 0 },
-      "floor and ceiling must be longer than zero, finite and in order, got 0 and 5000 milliseconds"
-    )
+    refused({ floor: 0 }, "floor must be longer than zero and at most a finite ceiling, got 0ms and 5000ms")
   })
 })

@@ -173,7 +173,7 @@ describe("ErrorCatalog", () => {
         assert.throws(
           () => ErrorCatalog.make(domain, {}),
           RangeError,
-          `ErrorCatalog.make: a domain is lower-case letters and digits, got ${JSON.stringify(domain)}`
+          `ErrorCatalog.make: a domain must be lower-case letters and digits, got ${JSON.stringify(domain)}`
         )
       }
     })
@@ -183,7 +183,7 @@ describe("ErrorCatalog", () => {
         assert.throws(
           () => ErrorCatalog.make("payments", { [name]: { summary: "" } } as Record<never, never>),
           RangeError,
-          `ErrorCatalog.make: a name is UPPER_SNAKE_CASE, got ${JSON.stringify(name)} in the domain payments`
+          `ErrorCatalog.make: a name must be UPPER_SNAKE_CASE, got ${JSON.stringify(name)} in the domain payments`
         )
       }
     })

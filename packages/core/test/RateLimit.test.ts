@@ -503,7 +503,7 @@ describe("RateLimit", () => {
     refused({ limit: 1, maxServerWait: -1 }, "maxServerWait must not be negative, got -1")
     refused(
       { limit: 1, burst: 2, algorithm: "sliding-window" },
-      "burst is for the token bucket, and the algorithm is a sliding window"
+      "burst must be left out for a sliding window, got 2; only a token bucket has one"
     )
   })
 })

@@ -378,15 +378,15 @@ describe("SharedCircuitBreaker", () => {
         )
         yield* refused(
           { trip: [CircuitBreaker.consecutiveFailures(3), CircuitBreaker.countWindow({ size: 10 })] },
-          "SharedCircuitBreaker: trip must have one rule, which is what a store counts by, got 2"
+          "SharedCircuitBreaker: trip must have exactly one rule, since a store counts by one, got 2"
         )
         yield* refused(
           { trip: [] },
-          "SharedCircuitBreaker: trip must have one rule, which is what a store counts by, got 0"
+          "SharedCircuitBreaker: trip must have exactly one rule, since a store counts by one, got 0"
         )
         yield* refused(
           { trip: [CircuitBreaker.countWindow({ size: 10, slowCallRate: 0.5 })] },
-          "SharedCircuitBreaker: slowCallRate is not among what the store counts, got 0.5"
+          "SharedCircuitBreaker: slowCallRate must be left out, since the store counts no slow calls, got 0.5"
         )
         yield* refused(
           { trip: [CircuitBreaker.consecutiveFailures(0)] },

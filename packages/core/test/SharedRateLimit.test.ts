@@ -338,7 +338,7 @@ describe("SharedRateLimit", () => {
       const refused = (options: SharedRateLimit.Options, message: string) =>
         Effect.map(Effect.exit(SharedRateLimit.make(options)), (exit) => assert.include(String(exit), message))
       yield* refused({ key: "k", limit: 0 }, "SharedRateLimit: limit must be a whole number of at least 1, got 0")
-      yield* refused({ key: "", limit: 1 }, "SharedRateLimit: key must not be empty")
+      yield* refused({ key: "", limit: 1 }, 'SharedRateLimit: key must not be empty, got ""')
       yield* refused(
         { key: "k", limit: 1, window: 0 },
         "SharedRateLimit: window must be longer than zero and finite, got 0"

@@ -140,7 +140,7 @@ describe("Backoff's shapes", () => {
     ] as const) {
       refused(
         () => make({ jitter }),
-        `Backoff: decorrelated jitter has a growth of its own, got it for a ${name} back-off`
+        `Backoff: jitter must be none, full or equal for a ${name} back-off, got decorrelated, which has a growth of its own`
       )
     }
   })

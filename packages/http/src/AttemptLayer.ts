@@ -1,17 +1,20 @@
 /**
- * What stands around each attempt of an upstream, between its stages and the wire: a token, a signature, an injected fault. It sees the
- * request as it goes out and the head of what comes back, may change the one by an effect, and may fail or try once more for the other.
+ * Code around each attempt of an upstream, between its stages and the wire: a token, a signature, an injected fault. It sees the
+ * request as it goes out and the head of the response, may change the request by an effect, and may fail, or try once more, because of
+ * the response.
  *
- * **When to use**: for what belongs to an attempt and not to the call: whatever must be new, or newly right, when a request is sent again.
+ * **When to use**: for a value that belongs to an attempt and not to the call, because it must be new, or checked anew, when a request
+ * is sent again.
  *
- * **What it is not**: a place for what costs or answers a call as a whole (a cache, a copy of the traffic), which is `CallLayer`. It is
- * no stage either: an attempt that a circuit or a limit refuses never gets to it, and what it takes counts as the attempt's time.
+ * **What it is not**: a place to answer a call as a whole, or to count its cost (a cache, a copy of the traffic), which is `CallLayer`.
+ * It is no stage either: an attempt that a circuit or a limit refuses never gets to it, and its time counts as the attempt's.
  *
- * **Gotchas**: layers run in the order in which they are written, the first outermost, so that the last one sees what is sent. A request
- * that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. Headers, path and body may be
- * changed; the origin and the method stay, because the stages and the retry have judged by them. {@link Next} may be called
- * again, for one more try within the attempt: the response before is released then, and a body that can be sent once must not be sent
- * twice ({@link Attempt.isReplayable}). Behind a try that may have been applied, no failure of the attempt says that nothing was.
+ * **Gotchas**: layers run in the order in which they are written, the first outermost, so that the last one sees the request as it is
+ * sent. A request that a redirect leads to another origin passes no layer: it would take the upstream's credentials along. Headers, path
+ * and body may be changed; the origin and the method stay, because the stages and the retry have judged by them. {@link Next} may be
+ * called again, for one more try within the attempt: the response before is released then, and a body that can be sent once must not be
+ * sent twice ({@link Attempt.isReplayable}). After a try that may have been applied, a failure of the attempt never says that nothing
+ * was applied.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -58,7 +61,7 @@ export interface Attempt {
 }
 
 /**
- * What is seen of a response: its body is read, or left open, once the layers have let it through.
+ * A response as a layer sees it: its body is read, or left open, once the layers have let it through.
  *
  * @category models
  * @since 0.1.0
@@ -70,7 +73,7 @@ export interface Head {
 }
 
 /**
- * Sends a request through the layers within, and gives what came back.
+ * Sends a request through the layers within, and gives the response.
  *
  * @category models
  * @since 0.1.0
@@ -78,8 +81,8 @@ export interface Head {
 export type Next<A extends Head> = (request: Transport.Request) => Effect.Effect<A, Reason>
 
 /**
- * What stands around each attempt. It gives on what it was given: no layer can make up a response. A failure is the attempt's, and is
- * judged, counted and tried again by what the catalogue says of its reason.
+ * A layer around each attempt. It gives on a response of `next`: no layer can make one up. A failure is the attempt's, and is
+ * judged, counted and tried again as the catalogue says of its reason.
  *
  * @category models
  * @since 0.1.0
@@ -88,16 +91,17 @@ export interface AttemptLayer {
   /** Shown on the span of the call. */
   readonly name: string
   /**
-   * Whether what it does may depend on who calls. Callers of an upstream with such a layer share no answer by `singleFlight`: the
-   * token of one would fetch what another is given. Say `false` of a layer that does the same for all. Default `true`.
+   * Whether its effect may depend on the caller. Callers of an upstream with such a layer share no answer by `singleFlight`: the
+   * token of one would fetch the answer that another is given. Say `false` of a layer that does the same for all. Default
+   * `true`.
    */
   readonly perCaller?: boolean | undefined
   readonly around: <A extends Head>(attempt: Attempt, next: Next<A>) => Effect.Effect<A, Reason>
 }
 
 /**
- * What an upstream's declaration takes: a layer, or an effect that makes one when the upstream is built. What that needs and how it may
- * fail is in the type of the upstream's layer.
+ * An entry of an upstream's declaration: a layer, or an effect that makes one when the upstream is built. The services and errors of
+ * that effect are in the type of the upstream's layer.
  *
  * @category models
  * @since 0.1.0

@@ -1,15 +1,15 @@
 /**
- * What a request is about, in a few words that go along with it from service to service: a tenant, a test run, a region. It is the
+ * The subject of a request, in a few words that go along with it from service to service: a tenant, a test run, a region. It is the
  * `baggage` header of W3C Baggage, and goes to an upstream that is to have it: `propagateTrace: { baggage: true }`.
  *
  * **When to use**: {@link fromHeader} where a request comes in, {@link withMember} where something is known that all services below
  * should know, and {@link Current} to read it.
  *
- * **What it is not**: a place for secrets, or for what a service must be able to trust. Every service on the way can read it and
+ * **What it is not**: a place for secrets, or for values that a service must be able to trust. Every service on the way can read it and
  * change it.
  *
- * **Gotchas**: at most 64 members and 8192 bytes are sent. A member that has no room is left out whole, and those after it that
- * have room are sent.
+ * **Gotchas**: at most 64 members and 8192 bytes are sent. A member without room is left out whole; later members that fit are
+ * sent.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -40,14 +40,14 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
 /**
- * What is said of one key.
+ * The entry of one key.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Member {
   readonly value: string
-  /** What else came with it, as it came: `ttl=30;hidden`. It is passed on. */
+  /** Its properties, as they came: `ttl=30;hidden`. It is passed on. */
   readonly properties?: string | undefined
 }
 
@@ -60,7 +60,7 @@ export interface Member {
 export type Baggage = ReadonlyMap<string, Member>
 
 /**
- * How much is sent (W3C Baggage, "limits": what every service must pass on at least).
+ * The bounds of the sent header (W3C Baggage, "limits": every service must pass on at least so much).
  *
  * @category defaults
  * @since 0.1.0
@@ -68,7 +68,7 @@ export type Baggage = ReadonlyMap<string, Member>
 export const limits = { members: 64, bytes: 8192 } as const
 
 /**
- * The baggage of what runs now. Default: none.
+ * The baggage of the running fiber. Default: none.
  *
  * @category references
  * @since 0.1.0
@@ -120,7 +120,7 @@ export const fromHeader = (header: string): Baggage => {
     const key = pair.slice(0, at).trim()
     const value = decoded(pair.slice(at + 1).trim())
     if (at === -1 || !token.test(key) || value === undefined) continue
-    // one that has no room leaves it to those after it
+    // a member that does not fit leaves its room to later ones
     const room = bytes + (bytes === 0 ? 0 : 1) + member.length
     if (room > limits.bytes || (baggage.size >= limits.members && !baggage.has(key))) continue
     bytes = room
@@ -130,7 +130,7 @@ export const fromHeader = (header: string): Baggage => {
   return baggage
 }
 
-/** What is taken apart of a header at most: one member that is too long leaves room for those behind it, and many do not. */
+/** The bounds of parsing a header: one member that is too long leaves room for those behind it, and many do not. */
 const longestRead = limits.bytes * 8
 
 /** Whole members only. */
@@ -147,7 +147,7 @@ const decoded = (value: string): string | undefined => {
   }
 }
 
-/** What may stand after a value without being taken for another member, or another header. */
+/** The characters that may stand after a value without being taken for another member, or another header. */
 const sendable = /^[!-+\--~ \t]*$/
 
 /**

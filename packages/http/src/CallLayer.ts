@@ -1,15 +1,16 @@
 /**
- * What stands around a whole call of an upstream: a cache, a copy of the traffic, a gate. It sees the request as it was encoded, and the
- * answer before it is decoded again; what it answers itself costs neither a place, nor a turn, nor a retry.
+ * Code around a whole call of an upstream: a cache, a copy of the traffic, a gate. It sees the request as it was encoded, and the
+ * answer before it is decoded; an answer of its own costs neither a place, nor a turn, nor a retry.
  *
- * **When to use**: for what answers, refuses or watches a call as a whole, outside of retries and circuits.
+ * **When to use**: to answer, refuse or watch a call as a whole, outside of retries and circuits.
  *
- * **What it is not**: a place for what must be new at every attempt, which is `AttemptLayer`. Nor a stage: it has no mode and no snapshot.
+ * **What it is not**: a place for values that must be new at every attempt, which is `AttemptLayer`. Nor a stage: it has no mode and no
+ * snapshot.
  *
  * **Gotchas**: layers run in the order in which they are written, the first outermost. They are within the call's deadline. The body of an
  * answer that its caller streams is not in memory, and `body` is `undefined` then: such a response is given on as it is, or another one
  * with a body in its place. A copy of it without a body is a defect, because the stream would be lost. Calls of `next` take turns, also
- * where a layer makes them at once. They end with the call: what goes on in the background is a call of its own.
+ * where a layer makes them at once. They end with the call: work that goes on in the background is a call of its own.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -58,7 +59,7 @@ import type { Reason } from "@holdfast/core/Reason"
 import type * as Transport from "./Transport.ts"
 
 /**
- * The request of a call: what of it is the same for every attempt.
+ * The request of a call: the part of it that is the same for every attempt.
  *
  * @category models
  * @since 0.1.0
@@ -72,7 +73,7 @@ export interface Request {
 }
 
 /**
- * What a layer may change of a request. The body stays as it is: it is encoded, and what may be sent again is known of it.
+ * The part of a request that a layer may change. The body stays as it is: it is encoded, and whether it may be sent again has been decided.
  *
  * @category models
  * @since 0.1.0
@@ -113,9 +114,9 @@ export interface Response {
 }
 
 /**
- * What stands around each call. It may change the headers and the path of the request, and call `next` once, again or not at all. What it
- * gives is a response of `next`, or one of its own with a body, which is decoded like any other. It may fail with the error that
- * `next` gave, or with a reason of its own.
+ * A layer around each call. It may change the headers and the path of the request, and call `next` once, again or not at all. It
+ * gives a response of `next`, or one of its own with a body, which is decoded like any other. It may fail with the error that `next`
+ * gave, or with a reason of its own.
  *
  * @category models
  * @since 0.1.0
@@ -130,8 +131,8 @@ export interface CallLayer {
 }
 
 /**
- * What an upstream's declaration takes: a layer, or an effect that makes one when the upstream is built. What that needs and how it may
- * fail is in the type of the upstream's layer.
+ * An entry of an upstream's declaration: a layer, or an effect that makes one when the upstream is built. The services and errors of
+ * that effect are in the type of the upstream's layer.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Names what a transport threw. It walks the chain of causes (an error, its `cause`, the `errors` of an aggregate) and goes
+ * Names the error that a transport threw. It walks the chain of causes (an error, its `cause`, the `errors` of an aggregate) and goes
  * by codes and TLS alert numbers, because messages change between versions and codes seldom do.
  *
  * **When to use**: in a transport, to turn an unknown failure into a reason.
@@ -137,7 +137,7 @@ const brokenRules: ReadonlySet<string> = new Set([
   "NGHTTP2_COMPRESSION_ERROR"
 ])
 
-/** What is specific wins over what is general: `ECONNRESET` behind a certificate error is the certificate's. */
+/** A specific sign wins over a general one: `ECONNRESET` behind a certificate error is the certificate's. */
 const general: ReadonlySet<TransportTag> = new Set(["ConnectionReset", "ConnectionClosed", "TlsHandshakeFailed"])
 
 const tagOf = (link: Link): TransportTag | undefined => {
@@ -148,7 +148,7 @@ const tagOf = (link: Link): TransportTag | undefined => {
     if (link.code === "ECONNRESET" && link.message.includes("before secure TLS connection was established")) {
       return "ConnectionClosed"
     }
-    // undici gives its own verdict on a response the code of a closed connection
+    // undici judges the response itself, and reports that by the code of a closed connection
     if (link.code === "UND_ERR_SOCKET" && (link.message === "bad response" || link.message === "bad upgrade")) {
       return "MalformedResponse"
     }
@@ -204,7 +204,7 @@ export const classify = (error: unknown, circumstances: Circumstances): Reason.T
   }
   if (found === undefined) {
     const name = Predicate.isError(error) ? error.name : typeof error
-    // the name of what was thrown holds no secret; its message may
+    // the name of a thrown error holds no secret; its message may
     return new Reason.TransportFailed({
       ...circumstances,
       detail: name,
@@ -221,7 +221,7 @@ export const classify = (error: unknown, circumstances: Circumstances): Reason.T
   return make(found.tag, found.code, circumstances)
 }
 
-/** What can happen in any phase. */
+/** Failures that can happen in any phase. */
 const keepsPhase: ReadonlySet<TransportTag> = new Set<TransportTag>([
   "ConnectionReset",
   "ConnectionClosed",

@@ -7,8 +7,8 @@
  *
  * **Gotchas**: an `HttpClient` does not tell connecting from sending, so a failure before the response is reported in phase
  * `wait` unless its code says otherwise. The client's own spans and trace headers are switched off: the pipeline makes them. Cookies
- * are those that the client could read, written anew, and trailers are not told. `fetch` sends no `host` header, and no body with a
- * `GET`.
+ * are the ones that the client could read, written anew, and trailers are not told. `fetch` sends no `host` header, and no body with
+ * a `GET`.
  *
  * @since 0.1.0
  */
@@ -42,7 +42,7 @@ const toRequest = (request: Transport.Request): HttpClientRequest.HttpClientRequ
   return HttpClientRequest.setHeaders(withBody, request.headers)
 }
 
-/** Sends, and gives the response with its headers. A client has no error that is not the wire's, or the request's. */
+/** Sends, and gives the response with its headers. Every error of a client is the wire's, or the request's. */
 const sent = <R>(
   client: HttpClient.HttpClient.With<HttpClientError, R>,
   request: Transport.Request,
@@ -65,7 +65,7 @@ export const make = (client: HttpClient.HttpClient): Transport.Transport["Servic
   },
   open: (request) => {
     const endpoint = Transport.endpointOf(request.origin)
-    // the scope aborts the request, also while its response is on the way to who opened it
+    // the scope aborts the request, also while its response is on the way to the caller
     const answered = sent(HttpClient.withScope(client), request, endpoint)
     return Effect.flatMap(answered, ({ response }): ReturnType<Transport.Transport["Service"]["open"]> =>
       Transport.isExpected(request, response.status)

@@ -1,17 +1,17 @@
 /**
- * What a server says of its rate limit in response headers: `RateLimit` and `RateLimit-Policy`
+ * A server's word on its rate limit in response headers: `RateLimit` and `RateLimit-Policy`
  * (draft-ietf-httpapi-ratelimit-headers-10, structured fields by RFC 9651; and the form of its seventh version,
  * `limit=100, remaining=50, reset=30`), and where they are missing the older fields: `X-RateLimit-Remaining` with `-Reset` or
  * `-Reset-After`, `X-Rate-Limit-…`, `RateLimit-…`, and those with `-Requests`.
  *
- * **When to use**: give what it finds to `RateLimit.adjust`, so that a client slows down before it is told to.
+ * **When to use**: give its result to `RateLimit.adjust`, so that a client slows down before it is told to.
  *
  * **What it is not**: a promise of the server, nor checked to be sensible; `RateLimit` bounds how long it is believed. A
  * `Retry-After` alone is not read here: `RetryAfter` does.
  *
  * **Gotchas**: a field that is malformed is ignored as a whole, never a failure. Of several rules the slowest counts. Limits
- * hold for a partition (a user, a key): where one client uses several, each needs a limiter of its own. What a cache kept the
- * response for (`Age`) has passed already. A number says nothing of its unit: see {@link Options.unit}.
+ * hold for a partition (a user, a key): where one client uses several, each needs a limiter of its own. The time that a cache
+ * kept the response for (`Age`) has passed already. A number says nothing of its unit: see {@link Options.unit}.
  *
  * @since 0.1.0
  */
@@ -114,7 +114,7 @@ const currentRules = (headers: { readonly [name: string]: string }): ReadonlyArr
   if (early !== undefined) return [{ ...early, seconds: early.seconds - age }]
   return itemsOf(headers["ratelimit"], limitOf).flatMap(({ name, remaining, seconds }) => {
     const policy = policies.get(name)
-    // what is left of bytes or of concurrent requests says nothing about how many calls may be made
+    // the rest of a limit on bytes or on concurrent requests says nothing about how many calls may be made
     if (policy !== undefined && policy.unit !== "requests") return []
     // without `t` the window is the longest that it can be; without both there is nothing to go by
     const until = seconds ?? policy?.windowSeconds
@@ -145,7 +145,7 @@ interface Limit {
 
 type Parameters = ReadonlyMap<string, unknown>
 
-/** The items of a field; none when anything in it is not as the draft has it. */
+/** The items of a field; none when any part of it breaks the draft's rules. */
 const itemsOf = <A>(
   value: string | undefined,
   read: (name: string, parameters: Parameters) => A | undefined
@@ -185,7 +185,7 @@ const limitOf = (name: string, parameters: Parameters): Limit | undefined => {
   return { name, remaining, seconds }
 }
 
-/** Names of what is left, with those of the resets that go with them, the more telling first. */
+/** Names of the remaining calls, with those of the resets that go with them, the more telling first. */
 const olderFields: ReadonlyArray<readonly [remaining: string, ...resets: ReadonlyArray<string>]> = [
   ...["x-ratelimit-", "x-rate-limit-", "ratelimit-"].map(
     (prefix) => [`${prefix}remaining`, `${prefix}reset-after`, `${prefix}reset`] as const
@@ -208,14 +208,14 @@ const legacyRules = (
     const untils = partsOf(headers[reset] ?? "").map((part) => secondsUntil(part, headers, nowEpochMillis, unit))
     if (untils.some((seconds) => seconds === undefined)) return []
     const seconds = Math.max(...untils.map((seconds) => seconds ?? 0))
-    // no limit is so long that what is left could be spread over it; but nothing left is nothing left
+    // no limit is so long that the rest could be spread over it; but nothing left is nothing left
     return seconds > longestBelieved && remaining > 0 ? [] : [{ remaining, seconds }]
   })
 
 /** A limit for a month is the longest that anybody has. */
 const longestBelieved = 31 * longestSeconds
 
-/** Numbers, or none when anything in the field is none. */
+/** The numbers of a field, or none when any of its items is no number. */
 const numbersOf = (value: string | undefined): ReadonlyArray<number> => {
   if (value === undefined) return []
   const numbers = partsOf(value).map(decimal)

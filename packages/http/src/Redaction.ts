@@ -1,6 +1,6 @@
 /**
- * What never leaves the process: header values and URL parts that carry secrets. Errors, spans and logs show only what
- * passed through here.
+ * Values that never leave the process: header values and URL parts that carry secrets. Errors, spans and logs show only
+ * values that passed through here.
  *
  * **Gotchas**: a query value is hidden unless its name is known to be harmless. A list of names to hide always lacks the
  * one that matters.
@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 
-/** What stands in place of a secret, as OpenTelemetry's conventions have it. */
+/** The text in place of a secret, as OpenTelemetry's conventions have it. */
 export const redacted = "REDACTED"
 
 const secretHeader =
@@ -48,7 +48,7 @@ export const headers = (headers: { readonly [name: string]: string }): Record<st
 }
 
 /**
- * A path and its query with every query value hidden, but for those whose names are in `visible`.
+ * A path and its query with every query value hidden, except under the names in `visible`.
  *
  * ```ts
  * import { Redaction } from "holdfast"

@@ -1,5 +1,5 @@
 /**
- * Business errors with their types: an entry of your own catalogue, and what the body of such an answer looks like.
+ * Business errors with their types: an entry of your own catalogue, and a schema for the body of such an answer.
  *
  * **When to use**: when an upstream says "no" in its own words, at any status, a `200` with an error inside included. Name
  * the rejections that a call knows; it then fails with `BusinessRejected`, and {@link catchRejection} recovers with the
@@ -46,9 +46,9 @@ import type * as Schema from "effect/Schema"
  * @since 0.1.0
  */
 export interface Rejection<out A> {
-  /** What the catalogue says of it. */
+  /** Its entry in the catalogue. */
   readonly entry: Entry
-  /** What the body of such an answer looks like. The first rejection whose schema fits is the one. */
+  /** The schema of such an answer's body. The first rejection whose schema fits is taken. */
   readonly schema: Schema.ConstraintDecoder<A>
 }
 

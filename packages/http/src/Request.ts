@@ -1,5 +1,5 @@
 /**
- * What a request may have: places in its path, a query, headers, one body, a schema for the answer, and the business errors
+ * The parts of a request: places in its path, a query, headers, one body, a schema for the answer, and the business errors
  * that it knows.
  *
  * **When to use**: through the helpers of an `Upstream`; the types are here for code that passes requests on.
@@ -17,7 +17,7 @@ import type { Rejection } from "./Rejection.ts"
 import type * as Transport from "./Transport.ts"
 
 /**
- * What may stand in a path or a query. A `Redacted` value is sent, and shown nowhere.
+ * A value in a path or a query. A `Redacted` value is sent, and shown nowhere.
  *
  * @category models
  * @since 0.1.0
@@ -25,7 +25,7 @@ import type * as Transport from "./Transport.ts"
 export type PathValue = string | number | boolean | Redacted.Redacted<string>
 
 /**
- * The names that a path template has places for: `"id"` for `"/charges/{id}"`.
+ * The names of the places in a path template: `"id"` for `"/charges/{id}"`. A colon is literal text: `"/charges/:id"` has no place.
  *
  * @category models
  * @since 0.1.0
@@ -47,7 +47,7 @@ export type ParamsOf<Path extends string> = string extends Path
     : { readonly params: { readonly [Name in ParamNames<Path>]: PathValue } }
 
 /**
- * What a request may have, besides `params` and `decode`. At most one of `json`, `form`, `text`, `bytes`, `stream`.
+ * The parts of a request, besides `params` and `decode`. At most one of `json`, `form`, `text`, `bytes`, `stream`.
  *
  * @category models
  * @since 0.1.0
@@ -56,9 +56,9 @@ export interface RequestOptions {
   /** Query values; an array repeats the name, `undefined` leaves it out. */
   readonly query?: { readonly [name: string]: PathValue | ReadonlyArray<PathValue> | undefined } | undefined
   /**
-   * Headers of this request, over those of the upstream. A `Redacted` value is sent, and shown nowhere. What belongs to the connection
-   * or frames the body (`connection`, `transfer-encoding`, `expect`, …) is the transport's, and refused. A `host` names a virtual host:
-   * HTTP/2 sends it as `:authority`, and `fetch` leaves it out.
+   * Headers of this request, over those of the upstream. A `Redacted` value is sent, and shown nowhere. Headers that belong to the
+   * connection or frame the body (`connection`, `transfer-encoding`, `expect`, …) are the transport's, and refused. A `host` names a
+   * virtual host: HTTP/2 sends it as `:authority`, and `fetch` leaves it out.
    */
   readonly headers?: { readonly [name: string]: string | Redacted.Redacted<string> | undefined } | undefined
   /** A body that is sent as JSON. */
@@ -119,7 +119,7 @@ export interface Answer {
 export type Decoder = Schema.ConstraintDecoder<unknown, unknown>
 
 /**
- * What a request helper takes after the path: options, which may be left out when nothing in them is needed.
+ * The arguments of a request helper after the path: options, which may be left out when nothing in them is needed.
  *
  * @category models
  * @since 0.1.0
@@ -129,7 +129,7 @@ export type OptionsOf<Path extends string, Decode extends Decoder | undefined> =
   : [options: RequestOptions & ParamsOf<Path> & { readonly decode?: Decode }]
 
 /**
- * A request helper of one method: the path template first, then what the request has. With `decode` it gives the decoded
+ * A request helper of one method: the path template first, then the parts of the request. With `decode` it gives the decoded
  * body, without it the whole {@link Answer}.
  *
  * @category models
@@ -145,7 +145,7 @@ export type Method = <const Path extends string, Decode extends Decoder | undefi
 >
 
 /**
- * An answer whose body is read by who asked for it.
+ * An answer whose body is read by its caller.
  *
  * @category models
  * @since 0.1.0
@@ -156,7 +156,7 @@ export interface StreamedAnswer {
   readonly headers: Transport.Headers
   /** Each `set-cookie` as it came, which may be a secret; none when there was none. */
   readonly setCookies: ReadonlyArray<string>
-  /** Headers that came behind the body. Ask when the stream has ended: before there are none. */
+  /** Headers that came behind the body. Ask when the stream has ended; there are none before. */
   readonly trailers: Effect.Effect<Transport.Headers>
   /**
    * The body, as it comes and no faster than it is read. It can be read once, while the scope is open. It fails when it is cut
@@ -166,7 +166,7 @@ export interface StreamedAnswer {
 }
 
 /**
- * What a request may have whose answer is streamed.
+ * The parts of a request whose answer is streamed.
  *
  * @category models
  * @since 0.1.0
@@ -177,7 +177,7 @@ export interface StreamingOptions extends RequestOptions {
 }
 
 /**
- * What a streaming helper takes after the path.
+ * The arguments of a streaming helper after the path.
  *
  * @category models
  * @since 0.1.0
@@ -187,7 +187,7 @@ export type StreamingOptionsOf<Path extends string> = [ParamNames<Path>] extends
   : [options: StreamingOptions & ParamsOf<Path>]
 
 /**
- * A request helper of one method whose answer is given when its headers have come. Closing the scope aborts what was not read.
+ * A request helper of one method whose answer is given when its headers have come. Closing the scope aborts the rest.
  *
  * @category models
  * @since 0.1.0

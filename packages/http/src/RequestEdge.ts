@@ -1,10 +1,10 @@
 /**
- * The edge of a service that Effect's HTTP server answers for: what `RequestIdentity.edge` takes over from a request, its handler works
- * with, and the answer names it in `x-request-id`.
+ * The edge of a service that Effect's HTTP server answers for: it takes over the identity of a request by `RequestIdentity.edge`, the
+ * handler works with it, and the answer names it in `x-request-id`.
  *
  * **When to use**: with {@link layer}, for all routes of an `HttpRouter`; with {@link middleware}, for `HttpServer.serve`.
  *
- * **What it is not**: a part of `holdfast` itself. It is in `holdfast/server`, because who only calls should not load a server.
+ * **What it is not**: a part of `holdfast` itself. It is in `holdfast/server`, because a program that only calls should not load a server.
  *
  * **Gotchas**: `HttpRouter.serve` logs each access outside of the layer. Give it {@link middleware} as its option `middleware` where the
  * access log is to bear the identifier too.
@@ -48,7 +48,7 @@ export const middleware =
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
       Effect.flatMap(edge.fromHeaders(request.headers), (identity) =>
         Effect.withFiber((fiber) => {
-          // what a handler fails with is made an answer above of any middleware; only this comes after that
+          // a handler's failure becomes an answer above any middleware; only this hook runs after that
           HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_, response) =>
             Effect.succeed(HttpServerResponse.setHeader(response, "x-request-id", identity.id))
           )

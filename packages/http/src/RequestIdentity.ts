@@ -1,5 +1,5 @@
 /**
- * Whose request it is, all the way through: the identifier under which an incoming request is known, and its tags. Both are
+ * The identity of a request, all the way through: the identifier under which an incoming request is known, and its tags. Both are
  * taken over or made once, at the edge; from there every call that the request causes has the same identifier, in its header,
  * its spans, its errors and its log lines.
  *
@@ -7,11 +7,11 @@
  * `holdfast/server` for Effect's servers. For work that comes in another way (a message of a queue, a job) read its headers with
  * `edge(…).fromHeaders`, or make an identity with {@link make}, and run the work within {@link provide}.
  *
- * **What it is not**: trace context. A trace says what caused what, and is sampled; an identifier is what a person quotes in a
- * ticket. Nor is it proof of anything: whoever calls can choose both the identifier and the tags.
+ * **What it is not**: trace context. A trace shows causes, and is sampled; an identifier is for a person to quote in a ticket.
+ * Nor is it proof of anything: a client can choose both the identifier and the tags.
  *
- * **Gotchas**: a tag goes only to the upstreams that ask for it (`propagateTags`), the identifier to all but those that refuse
- * it (`propagateRequestId: false`). What is longer than allowed, or has other characters than letters, digits and
+ * **Gotchas**: a tag goes only to the upstreams that ask for it (`propagateTags`), the identifier to all that do not refuse it
+ * (`propagateRequestId: false`). A text that is longer than allowed, or has other characters than letters, digits and
  * `-._~:+/=@`, is not cut or mended: an identifier is replaced by a new one, a tag is left out. A request that gives its own
  * `x-request-id` header keeps it.
  *
@@ -55,7 +55,7 @@ import { randomHex } from "./internal/request/requestId.ts"
 import { tagNames } from "./internal/request/tagNames.ts"
 
 /**
- * What a request is told apart by, beside its identifier: a canary, a tenant. Names in lower case.
+ * A mark of a request, beside its identifier: a canary, a tenant. Names in lower case.
  *
  * @category models
  * @since 0.1.0
@@ -63,7 +63,7 @@ import { tagNames } from "./internal/request/tagNames.ts"
 export type Tags = { readonly [name: string]: string }
 
 /**
- * Under what a request is known.
+ * The identifier and the tags of a request.
  *
  * @category models
  * @since 0.1.0
@@ -86,9 +86,9 @@ export const Current: Context.Reference<RequestIdentity | undefined> = Context.R
 )
 
 /**
- * Whether what is logged inside of a call bears its upstream, operation and request (`holdfast.upstream`,
- * `holdfast.operation`, `holdfast.request_id`): lines of decode schemas, of transports, of whatever runs in it. An upstream asks
- * once, when it is made; without it a call pays nothing. Default `false`; `Logging.layer` says `true`.
+ * Whether lines from inside of a call bear its upstream, operation and request (`holdfast.upstream`, `holdfast.operation`,
+ * `holdfast.request_id`): lines of decode schemas, of transports, of any code in it. An upstream asks once, when it is made;
+ * without it a call pays nothing. Default `false`; `Logging.layer` says `true`.
  *
  * @category references
  * @since 0.1.0
@@ -109,7 +109,7 @@ const noTags: Tags = {}
 export const tags: Effect.Effect<Tags> = Effect.map(Current, (identity) => identity?.tags ?? noTags)
 
 /**
- * What an edge takes over.
+ * The headers that an edge takes over.
  *
  * @category models
  * @since 0.1.0
@@ -121,8 +121,8 @@ export interface Options {
    */
   readonly tags?: ReadonlyArray<string> | undefined
   /**
-   * Whether the identifier of an incoming request is taken over. Say `false` where strangers call, who could make one look
-   * like another's. Default `true`.
+   * Whether the identifier of an incoming request is taken over. Say `false` where strangers call: one could make its
+   * requests look like another's. Default `true`.
    */
   readonly takeOverId?: boolean | undefined
   /** The longest identifier that is taken over, in characters. A whole number between 1 and 1024; default 128. */
@@ -132,7 +132,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -145,7 +145,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * Where requests come in: what is taken over from them is declared once, for whatever brings them.
+ * The place where requests come in: the headers that are taken over from them are declared once, for any server.
  *
  * @category models
  * @since 0.1.0
@@ -196,7 +196,7 @@ export const provide: {
 
 /**
  * Makes an identity, with a new identifier unless one is given. Dies with a `RangeError` when the identifier or a tag is
- * empty, longer than 1024 characters, or has a character that none may have, and when a name is none for a tag.
+ * empty, longer than 1024 characters, or has a character that is not allowed, and when a name cannot be a tag.
  *
  * @category constructors
  * @since 0.1.0
@@ -225,8 +225,8 @@ const plain = (what: string, value: string): string => {
 }
 
 /**
- * Declares what is taken over from requests that come in. Throws a `RangeError` for a name that cannot be a tag, and for a
- * length that is out of range.
+ * Declares the headers that are taken over from requests that come in. Throws a `RangeError` for a name that cannot be a
+ * tag, and for a length that is out of range.
  *
  * ```ts
  * import { Effect } from "effect"

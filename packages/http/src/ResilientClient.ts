@@ -11,18 +11,18 @@
  *
  * **Gotchas**
  *
- * - What `HttpClient.mapRequest` adds, above the policy or below, is made once a call, so that every attempt has the same: an idempotency
- *   key. What is each attempt's own, as a signature is, comes from a client below:
+ * - The additions of `HttpClient.mapRequest`, above the policy or below, are made once a call, so that every attempt has the same: an
+ *   idempotency key. An addition of each attempt's own, such as a signature, comes from a client below:
  *   `HttpClient.make((request) => client.execute(signed(request)))`.
- * - When retries end on an error status, the last response is given as it is, because that is what the code above expects of a client;
+ * - When retries end on an error status, the last response is given as it is, because the code above expects that of a client;
  *   `failOnStatus` changes that, and so does a rate limit that leaves no room for the next attempt, because the last response has been
  *   read by then.
  * - Hedges, redirects and the deadline header work as they do for an upstream. A policy with `singleFlight` is refused: one response
- *   cannot be read twice. Without the policy's `redirects`, the client below does what it does: `fetch` follows by itself.
- * - A place in the bulkhead is given back when the headers have come. Who leaves a longer body unread holds its connection until the
- *   deadline, or until the response is forgotten: `HttpClient.withScope` above the policy does not end it.
- * - The client's own spans are off: a call has a span, and each attempt one, which is what the trace headers tell. Without a tracer there
- *   are none of both. `HttpClient.TracerDisabledWhen` and `HttpClient.TracerPropagationEnabled` hold as they do for any client.
+ *   cannot be read twice. Without the policy's `redirects`, the client below does as ever: `fetch` follows by itself.
+ * - A place in the bulkhead is given back when the headers have come. If the program leaves a longer body unread, that holds its
+ *   connection until the deadline, or until the response is forgotten: `HttpClient.withScope` above the policy does not end it.
+ * - The client's own spans are off: a call has a span, and each attempt one, which the trace headers tell. Without a tracer there
+ *   is neither. `HttpClient.TracerDisabledWhen` and `HttpClient.TracerPropagationEnabled` hold as they do for any client.
  * - The state is made with the client: by {@link layer} when it is built, and by a combinator for each client that it is put on.
  *   {@link layer} asks once who observes its calls, and is in the `UpstreamRegistry`, like an upstream. A client from one of the combinators
  *   asks where a call is made, and is in no registry, because nothing would say when it goes.
@@ -80,7 +80,7 @@ import * as UpstreamRegistry from "./UpstreamRegistry.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** What errors and spans call the upstream. Default: the host that is called. */
+  /** The upstream's name in errors and spans. Default: the host that is called. */
   readonly name?: string | undefined
   /** Default `HttpPolicy.standard()`. */
   readonly policy?: HttpPolicy.HttpPolicy | undefined
@@ -93,12 +93,12 @@ export interface Options {
    * is. Default `false`: the code above a client expects responses. Say `true` where the error's type may change.
    */
   readonly failOnStatus?: boolean | undefined
-  /** What to think of a failure, when the catalogue's judgement does not fit. */
+  /** Judges a failure, when the catalogue's judgement does not fit. */
   readonly classify?: ((reason: Reason.Reason, usual: Outcome.Failure) => Outcome.Failure) | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -106,8 +106,8 @@ export interface Options {
 export const defaults = { bufferBytes: 1024 * 1024, failOnStatus: false } as const satisfies Options
 
 /**
- * Puts a policy on a client. The state (the retry budget, the rate limit, what is remembered of each origin) is made with each client
- * that comes of it: make one for each upstream, and keep it.
+ * Puts a policy on a client. The state (the retry budget, the rate limit, the state of each origin) is made with each client that
+ * comes of it: make one for each upstream, and keep it.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -135,7 +135,7 @@ export const withPolicy = (
   return (self) => {
     let observers: ReadonlyArray<CallObserver.CallObserver> = []
     let observer: Observer | undefined
-    // a combinator is no effect, so that who observes is asked where a call is made; mostly they are those of the call before
+    // a combinator is no effect, so that the observers are asked for where a call is made; mostly they are those of the call before
     const observerOf = (fiber: Fiber.Fiber<unknown, unknown>) => {
       const found = CallObserver.observersOf(fiber.context)
       if (found.length !== observers.length || found.some((one, index) => one !== observers[index])) {
@@ -159,7 +159,7 @@ const policyFor = (options: Options): HttpPolicy.HttpPolicy => {
   return policy
 }
 
-/** What a client remembers: of its calls, and of each origin that it calls. */
+/** The state of a client: of its calls, and of each origin that it calls. */
 interface Origins {
   /** Of all its calls; the hedge is of each origin where the client has no name. */
   readonly stages: UpstreamStages
@@ -176,7 +176,7 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
       const stages = name === undefined ? ownHedge(policy, shared) : shared
       return {
         name: name ?? endpointNamed(origin),
-        // what an exchange is made with is the client's own
+        // the parts of an exchange are the client's own
         transport: noTransport,
         endpoints: undefined,
         basePath: "",
@@ -207,7 +207,7 @@ const placeAt = (origin: string, stages: EndpointStages): Place =>
     ? { origin, endpoint: origin, server: { scheme: "http", host: origin, port: 80 }, stages }
     : placeOf(origin, stages)
 
-/** What a client is like now: one upstream, or one for each origin where it has no name of its own. */
+/** The present state of a client: one upstream, or one for each origin where it has no name of its own. */
 const snapshotsOf = (
   { name }: Options,
   policy: HttpPolicy.HttpPolicy,
@@ -247,7 +247,7 @@ const resilient = <E, R>(
   origins: Origins,
   observerOf: (fiber: Fiber.Fiber<unknown, unknown>) => Observer | undefined
 ): HttpClient.HttpClient.With<E | CallError, R> => {
-  // a request has been through what the client does before it sends, and is sent as it is
+  // a request has been through the client's own steps before sending, and is sent as it is
   const sender = HttpClient.withScope(
     HttpClient.makeWith(self.postprocess, Effect.succeed as HttpClient.HttpClient.Preprocess<never, never>)
   )
@@ -279,7 +279,7 @@ const resilient = <E, R>(
             body: body.sent,
             repeatable: isIdempotent(request.method) || request.headers["idempotency-key"] !== undefined
           },
-        // the client needs what its caller provides, in whose fiber it runs
+        // the client needs the services of its caller, in whose fiber it runs
         open: (wire) =>
           opened(untracedAsToldOf(sender, fiber, request), request, body, origin, path, wire, isFollowed) as ReturnType<
             Transport["Service"]["open"]
@@ -296,7 +296,7 @@ const resilient = <E, R>(
   )
 }
 
-/** Where a request goes. What a scheme of its own leads to, only the client knows, if anybody. */
+/** Where a request goes. The target of a scheme of its own is known only to the client, if to anybody. */
 const httpUrl = (request: HttpClientRequest.HttpClientRequest): URL | undefined => {
   const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
   return url?.protocol === "http:" || url?.protocol === "https:" ? url : undefined
@@ -317,7 +317,7 @@ const untracedAsToldOf = <E, R>(
     : sender
 }
 
-/** The client's own response of each that was opened. */
+/** The client's own response for each opened one. */
 const belows = new WeakMap<object, Below>()
 
 /** One exchange of the client, of the program's own request with this attempt's headers. */
@@ -331,7 +331,7 @@ const opened = <E, R>(
   isFollowed: boolean
 ) => {
   const endpoint = endpointNamed(wire.origin)
-  // what its caller asked for, or where a redirect led
+  // the URL that its caller asked for, or where a redirect led
   const isAsked = wire.origin === origin && wire.path === path && wire.method === asked.method
   const { hash, urlParams } = asked
   // a request may have any method, and only this constructor's type says otherwise
@@ -353,7 +353,7 @@ const opened = <E, R>(
   )
 }
 
-/** What no client can send, so that it is no attempt. What belongs to the connection is the client's own to judge. */
+/** A request that no client can send, so that it is no attempt. Headers that belong to the connection are the client's own to judge. */
 const wrongRequest = ({ headers, method }: HttpClientRequest.HttpClientRequest): Issue | undefined => {
   if (!isHeaderName(method.toLowerCase()) || method === "CONNECT") {
     return { path: "method", issue: "must be the name of a method, and not CONNECT, which is for proxies" }

@@ -3,9 +3,8 @@
  * asctime), and `retry-after-ms`, which says the same in milliseconds.
  *
  * **Gotchas**: a date is compared with the response's own `Date`, so that a clock which is wrong on either side does not
- * change the wait. What a cache kept the response for (`Age`) has passed already. Given more than once, the longest wait counts. A
- * number above 10⁹ is too large for a wait, and the instant that it must have been meant as. What can't be read is no wait, never a
- * failure.
+ * change the wait. The time that a cache kept the response for (`Age`) has passed already. Given more than once, the longest wait counts. A
+ * number above 10⁹ is too large for a wait: it is taken for an instant. An unreadable value is no wait, never a failure.
  *
  * @since 0.1.0
  */

@@ -2,11 +2,11 @@
  * The trace that a request belongs to, as W3C Trace Context has it in the headers `traceparent` and `tracestate`. An upstream that
  * may know of the trace gets both from the span of the attempt; {@link fromHeaders} is the other end, where a request comes in.
  *
- * **When to use**: where a server of your own makes the parent of its spans from the headers of a request, and what other
- * systems keep in `tracestate` is to go on to the upstreams.
+ * **When to use**: where a server of your own makes the parent of its spans from the headers of a request, and entries of
+ * other systems in `tracestate` are to go on to the upstreams.
  *
- * **What it is not**: a sampler. Whether a trace is recorded, and whether its id is random, is said by the flags that came, and
- * passed on as it is.
+ * **What it is not**: a sampler. The incoming flags say whether the trace is recorded and whether its id is random; they are
+ * passed on as they are.
  *
  * **Gotchas**: Effect's own `HttpTraceContext.fromHeaders` reads no `tracestate`; a parent from there has none to pass on.
  *
@@ -32,7 +32,7 @@ import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
 /**
- * An annotation of a span: what other systems keep with the trace, as the header has it. Empty for nothing.
+ * An annotation of a span: the entries of other systems with the trace, as the header has them. Empty for nothing.
  *
  * @category annotations
  * @since 0.1.0
@@ -45,7 +45,7 @@ export const TraceState: Context.Reference<string> = Context.Reference<string>(
 )
 
 /**
- * An annotation of a span: whether who began the trace made its id at random, so that samplers on the way may decide by it. It is passed
+ * An annotation of a span: whether the trace's id was made at random, so that samplers on the way may decide by it. It is passed
  * on as it came (Trace Context Level 2 §3.2.2.3.2).
  *
  * @category annotations
@@ -87,12 +87,12 @@ const stateMember = /^[a-z0-9][a-z0-9_\-*/]{0,255}(?:@[a-z][a-z0-9_\-*/]{0,13})?
 const mostMembers = 32
 const mostCharacters = 512
 const longMember = 128
-/** No header of so many members is longer, whatever blanks are between them: it is not even taken apart. */
+/** No header of so many members is longer, with any blanks between them: it is not even taken apart. */
 const longestState = 32 * 1024
 
 /**
- * A `tracestate` within what every system passes on: 32 members and 512 characters. Members are left out whole, long ones first, then
- * from the end, where the oldest are (Trace Context §3.3.1.5). One broken member makes the whole of it worthless.
+ * A `tracestate` within the bounds that every system passes on: 32 members and 512 characters. Members are left out whole, long ones
+ * first, then from the end, where the oldest are (Trace Context §3.3.1.5). One broken member makes the whole of it worthless.
  */
 const boundedState = (header: string): string => {
   if (header.length > longestState) return ""

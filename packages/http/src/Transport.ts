@@ -1,5 +1,5 @@
 /**
- * What carries one attempt: undici (`NodeTransport`), any Effect `HttpClient` (`HttpClientTransport`), or a test's script
+ * Carries one attempt: undici (`NodeTransport`), any Effect `HttpClient` (`HttpClientTransport`), or a test's script
  * (`ScriptedTransport`). It is the one service that a test swaps, and the pipeline above never knows which it has.
  *
  * **When to use**: to give upstreams their way to the network, and to write a transport of your own.
@@ -21,7 +21,7 @@ import * as Stream from "effect/Stream"
 import type { TransportReason } from "@holdfast/core/Reason"
 
 /**
- * What is sent as the body: text (UTF-8), bytes, or a stream that is run anew for every attempt.
+ * The body to send: text (UTF-8), bytes, or a stream that is run anew for every attempt.
  *
  * @category models
  * @since 0.1.0
@@ -69,7 +69,7 @@ export interface Request {
   /** Names in lower case. */
   readonly headers: { readonly [name: string]: string }
   readonly body: Body | undefined
-  /** Statuses below 300, `304` and these are what was asked for: their body is read whole. Of any other, its beginning is kept. */
+  /** Statuses below 300, `304` and these are expected: their body is read whole. Of any other, its beginning is kept. */
   readonly expectedStatus: ReadonlyArray<number>
   readonly limits: Limits
   /**
@@ -77,7 +77,7 @@ export interface Request {
    * reasons). Default: over any that is free.
    */
   readonly freshConnection?: boolean | undefined
-  /** Hears once, when the exchange has ended in whatever way, how long its phases took. Left out, nothing is measured. */
+  /** Hears once, when the exchange has ended in any way, how long its phases took. Left out, nothing is measured. */
   readonly onTimings?: ((timings: PhaseTimings) => void) | undefined
 }
 
@@ -91,7 +91,7 @@ export interface Request {
 export interface PhaseTimings {
   /** Whether the connection was made for this exchange, or had served another before. Left out when it never got one. */
   readonly connection?: "new" | "reused" | undefined
-  /** What was spoken on it. */
+  /** The protocol on it. */
   readonly protocol?: "http/1.1" | "http/2" | undefined
   /** Address and port of the peer, which is the proxy's where one is used: `10.0.0.7:443`. */
   readonly peer?: string | undefined
@@ -122,7 +122,7 @@ export interface Headers {
 }
 
 /**
- * What came back.
+ * The response of an exchange.
  *
  * @category models
  * @since 0.1.0
@@ -174,8 +174,8 @@ export class Transport extends Context.Service<
 >()("@holdfast/http/Transport") {}
 
 /**
- * A transport of one that only knows how to read bodies whole, for a script or a client that has no streams: `open` then
- * reads the body, within the same limits, before it gives it.
+ * Makes a transport of a `send` that reads bodies whole, for a script or a client without streams: `open` then reads the
+ * body, within the same limits, before it gives it.
  *
  * ```ts
  * import { Effect } from "effect"

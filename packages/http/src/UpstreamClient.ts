@@ -1,24 +1,24 @@
 /**
- * An upstream as an Effect `HttpClient`, so that what is written for Effect's client runs through the upstream's whole policy, on its
- * transport: `HttpApiClient`, generated clients, the code of others.
+ * An upstream as an Effect `HttpClient`, so that code for Effect's client runs through the upstream's whole policy, on its transport:
+ * `HttpApiClient`, generated clients, other people's code.
  *
  * **When to use**: {@link make} where a client is asked for, as by `HttpApiClient.makeWith`; {@link layer} under a program that takes
  * the `HttpClient` from its context.
  *
- * **What it is not**: the shortest way to call an upstream, which is its own `get` and `post`. A client ends with a response, so what
- * is done with it afterwards, decoding above all, is outside of the policy. `ResilientClient` is the other way round: a policy over
- * the transport of a client that is there already.
+ * **What it is not**: the shortest way to call an upstream, which is its own `get` and `post`. A client ends with a response, so the
+ * steps after it, decoding above all, are outside of the policy. `ResilientClient` is the other way round: a policy over the
+ * transport of a client that is there already.
  *
  * **Gotchas**
  *
  * - A URL is a path below the upstream's base URL, or an absolute one of its origin. Another origin is refused, and so are credentials and
  *   the segments `.` and `..`, with which a path would leave its place.
  * - A body of an announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded
- *   by `limits.responseBytes` and by the deadline. Who leaves it unread holds its connection until then, or until the response is
+ *   by `limits.responseBytes` and by the deadline. A body that is left unread holds its connection until then, or until the response is
  *   forgotten: `HttpClient.withScope` above the client does not end it.
  * - When retries end on an error status, the last response is given as it is; `failOnStatus` changes that.
  * - The policy's `singleFlight` does not apply: a response can be read once.
- * - `UpstreamVersions` has no client: what `current` gives is no upstream of its own.
+ * - `UpstreamVersions` has no client: the result of `current` is no upstream of its own.
  *
  * @since 0.1.0
  */
@@ -57,7 +57,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -127,7 +127,7 @@ const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, optio
     })
   })
 
-/** The request with the whole of its URL, as its response shows it: whoever resolves a redirect or keeps cookies needs that. */
+/** The request with the whole of its URL, as its response shows it: code that resolves a redirect or keeps cookies needs that. */
 const absolute = (
   runtime: Runtime,
   request: HttpClientRequest.HttpClientRequest
@@ -143,7 +143,7 @@ const absolute = (
 const originsOf = ({ endpoints, live }: Runtime): ReadonlyArray<string> =>
   live.place === undefined ? (endpoints?.list() ?? []).map(({ origin }) => origin) : [live.place.origin]
 
-/** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
+/** Path and query of a request. The fault of a URL is told without the URL: it may hold a secret. */
 const pathOf = (origins: ReadonlyArray<string>, request: HttpClientRequest.HttpClientRequest): string | Issue => {
   const wrong = wrongUrl(request.url)
   if (wrong !== undefined) return { path: "url", issue: wrong }
@@ -161,7 +161,7 @@ const pathOf = (origins: ReadonlyArray<string>, request: HttpClientRequest.HttpC
   return url.pathname + url.search
 }
 
-/** What of a URL is another place than the one that was written: an id that a program fills in may be any text. */
+/** The parts of a URL that would lead to another place than the one that was written: an id that a program fills in may be any text. */
 const wrongUrl = (absolute: string): string | undefined => {
   if (/[\\\p{Cc}]/u.test(absolute)) return "has a backslash or a control character, which URLs take for something else"
   return hasDotSegment(absolute.replace(/^[^:]*:\/*[^/?#]*/, ""))
@@ -171,7 +171,7 @@ const wrongUrl = (absolute: string): string | undefined => {
 
 /**
  * The same with the error type of every client: a call error is carried as the cause of a `TransportError`, and
- * `ResilientClient.callError` gets it back. For `HttpApiClient.make` and whatever else takes a plain client.
+ * `ResilientClient.callError` gets it back. For `HttpApiClient.make` and other code that takes a plain client.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,11 +1,11 @@
 /**
- * Every upstream that lives in this process, with its policy and what its stages remember. Looking changes nothing.
+ * Every upstream that lives in this process, with its policy and the state of its stages. Looking changes nothing.
  *
- * **When to use**: for a status page, a dashboard, a command that shows what is open. Upstreams register by themselves and
+ * **When to use**: for a status page, a dashboard, a command that shows open circuits. Upstreams register by themselves and
  * leave with their scope.
  *
- * **Gotchas**: the registry is one for the process unless another is provided, which is what a test does that must not see
- * the upstreams of others.
+ * **Gotchas**: the registry is one for the process unless another is provided, as a test does that must not see the
+ * upstreams of others.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -36,7 +36,7 @@ import type * as Scope from "effect/Scope"
 import type { EndpointStageTypes, Snapshots, UpstreamStageTypes } from "./internal/call/order.ts"
 
 /**
- * What the stages of one endpoint remember; a stage that the policy does not have is `undefined`.
+ * The state of the stages of one endpoint; a stage that the policy does not have is `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -61,7 +61,7 @@ export interface BodiesSnapshot {
 }
 
 /**
- * What an upstream is like at one instant.
+ * The state of an upstream at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -73,7 +73,7 @@ export interface Snapshot extends Snapshots<UpstreamStageTypes> {
   /** Its policy in one line. */
   readonly policy: string
   readonly bodies: BodiesSnapshot
-  /** The endpoint of its base URL, whether it was called or not; where there are several, those that were called of late. */
+  /** The endpoint of its base URL, whether it was called or not; where there are several, the endpoints that were called of late. */
   readonly endpoints: ReadonlyArray<EndpointSnapshot>
 }
 
@@ -84,12 +84,12 @@ export interface Snapshot extends Snapshots<UpstreamStageTypes> {
  * @since 0.1.0
  */
 export interface Registered {
-  /** What it is like; more than one where it stands for several, as a client that calls origins of many names. */
+  /** Its state; more than one where it stands for several, as a client that calls origins of many names. */
   readonly snapshot: Effect.Effect<Snapshot | ReadonlyArray<Snapshot>>
 }
 
 /**
- * All that something registered is like at this instant.
+ * Its snapshots at this instant.
  *
  * @category getters
  * @since 0.1.0

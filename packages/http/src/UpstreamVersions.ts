@@ -2,8 +2,8 @@
  * Several versions of one upstream side by side: a new base URL, a new policy, a rotated certificate with its own pool. The new
  * one is loaded beside the old, calls are switched over in one step, and the old one is closed when its last call is done.
  *
- * **When to use**: for changes that `Upstream.reload` cannot make, because they are not the policy's: where the upstream is, what
- * carries its attempts, the headers of every request. And to go back at once when a change was wrong.
+ * **When to use**: for changes that `Upstream.reload` cannot make, because they are not the policy's: the upstream's address, its
+ * transport, the headers of every request. And to go back at once when a change was wrong.
  *
  * **What it is not**: a load balancer. One version at a time is active, and each call belongs to one version from its start to
  * its end: its retries and hedges go where its first attempt went.
@@ -51,14 +51,14 @@ import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import * as Time from "@holdfast/core/Time"
 
 /**
- * What one version is.
+ * The parts of one version.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<out E = never> extends Omit<Upstream.Options, "version"> {
   /**
-   * What carries the attempts of this version: a pool of its own, that is opened by `load` and closed by `unload`. Default: the
+   * The transport of this version: a pool of its own, that is opened by `load` and closed by `unload`. Default: the
    * transport that all versions share.
    */
   readonly transport?: Layer.Layer<Transport.Transport, E> | undefined
@@ -76,7 +76,7 @@ export interface DrainOptions {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -132,7 +132,7 @@ export class VersionError extends Schema.TaggedError<VersionError>()("VersionErr
 }
 
 /**
- * What a loaded version is like at one instant.
+ * The state of a loaded version at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -159,7 +159,7 @@ export interface UpstreamVersions {
    * `snapshot` and `reload` are the active version's.
    */
   readonly current: Upstream.Upstream
-  /** Makes another version ready beside those that there are. It gets no calls yet. */
+  /** Makes another version ready beside the present ones. It gets no calls yet. */
   readonly load: <E = never>(
     version: string,
     options: Options<E> & Upstream.Where
@@ -184,11 +184,11 @@ interface Version {
   readonly scope: Scope.Closeable
   inFlight: number
   isUnloading: boolean
-  /** Who waits for the last call to end, or for news that it never will. */
+  /** A caller that waits for the last call to end, or for news that it never will. */
   readonly waiting: Set<() => void>
 }
 
-/** What the versions of one upstream share. */
+/** The state that the versions of one upstream share. */
 interface State {
   readonly upstream: string
   /** `undefined` as long as it is being loaded. */
@@ -231,7 +231,7 @@ const counted = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     let version: Version | undefined
-    // counted inside of what counts it back, so that no interruption can come between the two
+    // counted inside of the effect that counts it back, so that no interruption can come between the two
     return Effect.onExitPrimitive(
       Effect.suspend(() => {
         version = state.active
@@ -289,7 +289,7 @@ const drained = (
         if (over !== undefined) resume(over)
       }
       version.waiting.add(look)
-      // asked when whoever ends can tell: a fiber may give way to others in between
+      // asked when the end of a call can be told: a fiber may give way to others in between
       look()
     }).pipe(
       Effect.timeoutOrElse({
@@ -300,10 +300,10 @@ const drained = (
     )
   })
 
-/** The upstream that is whichever version is active. */
+/** The upstream whose calls go to the active version. */
 const makeCurrent = (state: State): Upstream.Upstream => {
   const method = (verb: "get" | "head" | "post" | "put" | "patch" | "delete"): Method =>
-    // path and options are handed on as they came, and what they give only the type of `Method` says
+    // path and options are handed on as they came, and only the type of `Method` says their result
     ((...request: Parameters<Untyped>) =>
       counted(state, (upstream) => (upstream[verb] as Untyped)(...request))) as Method
   const streaming = (verb: keyof StreamingMethods): StreamingMethod => {
@@ -434,7 +434,7 @@ export const make = <E = never>(
       switch: (version) =>
         Effect.map(found(state, version), (next) => {
           state.active = next
-          // who waits for it to run dry would wait for ever now
+          // a caller that waits for it to run dry would wait for ever now
           wake(next)
         }),
       drain: (version, options) => Effect.flatMap(foundIdle(state, version), (idle) => drained(state, idle, options)),

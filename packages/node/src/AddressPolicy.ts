@@ -11,7 +11,7 @@
  *
  * **Gotchas**: `deny` wins over `allow`, and where there is an allow list everything else is refused. To let some private addresses
  * through and no others, allow instead of denying: `allow: [{ group: "public" }, { cidr: "10.1.0.0/16" }]`. A rule that names a
- * host allows it whatever address it has, so that whoever runs its DNS chooses the address: deny groups beside it.
+ * host allows it at any address, so that the owner of its DNS chooses the address: deny groups beside it.
  *
  * An IPv6 address that holds an IPv4 address is denied by rules for either: mapped, compatible and translated ones, NAT64
  * (`64:ff9b::/96`) and 6to4. For an allow list only a mapped address is its IPv4 address. The prefix of a NAT64 of your own is not
@@ -50,7 +50,7 @@ import {
 } from "./internal/connect/ipRange.ts"
 
 /**
- * Addresses by what they are for.
+ * Addresses by their purpose.
  *
  * - `loopback`: this machine: `127.0.0.0/8`, `::1`, and the unspecified addresses, which lead there too
  * - `unspecified`: `0.0.0.0` and `::`
@@ -59,7 +59,7 @@ import {
  * - `linkLocal`: `169.254.0.0/16` and `fe80::/10`
  * - `metadata`: the services of clouds that give credentials to a machine, such as `169.254.169.254` and `fd00:ec2::254`
  * - `multicast`: `224.0.0.0/4` and `ff00::/8`
- * - `reserved`: documentation, benchmarks, broadcast, and whatever else is not assigned to the public
+ * - `reserved`: documentation, benchmarks, broadcast, and any others that are not assigned to the public
  * - `public`: none of the above
  *
  * @category models
@@ -68,7 +68,7 @@ import {
 export type Group = SpecialGroup | "public"
 
 /**
- * What is allowed or denied. At least one of the parts; what has all of them is meant.
+ * The addresses that a rule allows or denies. At least one of the parts; an address is meant if it has all of them.
  *
  * @category models
  * @since 0.1.0
@@ -90,14 +90,14 @@ export interface Rule {
  * @since 0.1.0
  */
 export interface Options {
-  /** What may be called; everything else may not. Left out, everything may that is not denied. An empty list allows nothing. */
+  /** Addresses that may be called; everything else may not. Left out, everything may that is not denied. An empty list allows nothing. */
   readonly allow?: ReadonlyArray<Rule> | undefined
-  /** What may not be called, allowed or not. Default: nothing. */
+  /** Addresses that may not be called, allowed or not. Default: nothing. */
   readonly deny?: ReadonlyArray<Rule> | undefined
 }
 
 /**
- * What the rules say of one address.
+ * The decision on one address.
  *
  * @category models
  * @since 0.1.0
@@ -149,11 +149,11 @@ export interface AddressPolicy {
 
 const allowed: Allowed = { _tag: "Allowed" }
 
-/** A name as rules compare it: upper case, final dots, and the way letters beyond ASCII are written mean nothing. */
+/** A name as rules compare it: without upper case, final dots, and differences in how letters beyond ASCII are written. */
 const comparable = (host: string): string => {
   const bare = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host
   if (parseIp(bare) !== undefined) return bare
-  // empty for what cannot be a host, and cut short at what would end one in a URL
+  // empty for a text that cannot be a host, and cut short at a character that would end one in a URL
   const ascii = /[\s/\\?#@:%]/.test(bare) ? "" : domainToASCII(bare)
   return (ascii === "" ? bare.toLowerCase() : ascii).replace(/\.+$/, "")
 }
@@ -250,7 +250,7 @@ const isSpecial = (ip: Ip): boolean => groupNames.some((name) => isInGroup(name,
 
 const isPublic = (ip: Ip): boolean => !facesOf(ip).some(isSpecial)
 
-/** Whether a rule that denies means an address, in any of the ways in which packets get there. */
+/** Whether a denying rule covers an address, in any form in which packets reach it. */
 const reaches = (rule: ReadRule, faces: ReadonlyArray<Ip>): boolean => {
   const { group, range } = rule
   if (range !== undefined && !faces.some((face) => contains(range, face))) return false
@@ -258,7 +258,7 @@ const reaches = (rule: ReadRule, faces: ReadonlyArray<Ip>): boolean => {
   return group === "public" ? faces.every((face) => !isSpecial(face)) : faces.some((face) => isInGroup(group, face))
 }
 
-/** Whether a rule that allows means an address, for what it is. */
+/** Whether a rule that allows means an address. */
 const covers = (rule: ReadRule, ip: Ip): boolean => {
   const { group, range } = rule
   if (range !== undefined && !contains(range, ip)) return false
@@ -286,7 +286,7 @@ const notAllowed = (rules: ReadonlyArray<ReadRule>): Denied => {
 const denied = ({ text }: ReadRule): Denied => ({ _tag: "Denied", rule: `${text} is denied` })
 
 /**
- * Whether a connection to this address may be made for that host and port. What is no IP address is denied.
+ * Whether a connection to this address may be made for that host and port. A text that is no IP address is denied.
  *
  * @category checks
  * @since 0.1.0
@@ -308,8 +308,8 @@ export const check = (
 }
 
 /**
- * What can be said before a name is resolved: `Denied` is final, and spares the look-up; `Allowed` leaves it to `check`. A host that is
- * an IP address, in whatever spelling, is judged as such.
+ * The decision before a name is resolved: `Denied` is final, and spares the look-up; `Allowed` leaves it to `check`. A host that is
+ * an IP address, in any spelling, is judged as such.
  *
  * @category checks
  * @since 0.1.0

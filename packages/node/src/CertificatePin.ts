@@ -3,7 +3,7 @@
  * signed it. A pin is the SHA-256 of a certificate's SubjectPublicKeyInfo (RFC 7469 §2.4), written `sha256/…`, so that a
  * certificate that is renewed for the same key keeps its pin.
  *
- * **When to use**: for an upstream of great worth, whose operator tells its keys, and tells them before they change. Begin with
+ * **When to use**: for an upstream of great worth, whose operator publishes its keys, and does so before they change. Begin with
  * `mode: "observe"`, and with the pin of an intermediate or a root beside the server's own.
  *
  * **What it is not**: a replacement for trust. The certificate must lead to a trusted root, be in time and be for the host as
@@ -15,7 +15,7 @@
  * a pinned upstream a transport of its own. A connection with pins never goes on with an earlier TLS session, because such a
  * handshake shows no certificate: each one costs a full handshake.
  *
- * What an endpoint shows today, as a command:
+ * To see the certificates that an endpoint shows today, as a command:
  *
  * ```sh
  * node --input-type=module -e '
@@ -54,13 +54,13 @@ export interface Options {
   readonly mode?: Mode | undefined
   /**
    * Hears of every connection without a pinned key, in `observe` too. It runs while the connection is made: it must be quick, and
-   * what it throws is dropped.
+   * an error that it throws is dropped.
    */
   readonly onMismatch?: ((mismatch: Mismatch) => void) | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -83,7 +83,7 @@ export interface Mismatch {
 }
 
 /**
- * What was counted since the pins were made.
+ * The counts since the pins were made.
  *
  * @category models
  * @since 0.1.0
@@ -110,7 +110,7 @@ export interface CertificatePin {
    * first, and each certificate in it must have signed one before it.
    */
   readonly check: (endpoint: string, chain: ReadonlyArray<X509Certificate>) => Mismatch | undefined
-  /** What was counted. Reading it changes nothing. */
+  /** The counts. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
 }
 
@@ -174,7 +174,7 @@ export const make = (options: Options): CertificatePin => {
       try {
         options.onMismatch?.(mismatch)
       } catch {
-        // an observer cannot break what it observes
+        // an observer cannot break a connection
       }
       return mismatch
     },
@@ -203,7 +203,7 @@ const certificateOf = (certificate: string | Uint8Array): X509Certificate => {
  * The pin of a certificate in PEM or DER; of several in one text, that of the first. The same as
  * `openssl x509 -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64`.
  *
- * Throws a `RangeError` for what is no certificate.
+ * Throws a `RangeError` for a text that is no certificate.
  *
  * ```ts
  * import { CertificatePin } from "holdfast/node"
@@ -270,12 +270,12 @@ const hostAndPort = (endpoint: string): { readonly host: string; readonly port: 
 const longestMillis = 2 ** 31 - 1
 
 /**
- * What an endpoint shows of itself: each certificate in the order in which it is sent, the server's own first. A root is seldom
+ * The certificates that an endpoint shows, each in the order in which it is sent, the server's own first. A root is seldom
  * sent, and a certificate whose key cannot be read is left out. Nothing is asked of the server but its certificates, and the port is 443 when it is left out.
  *
- * **It trusts whoever answers**: an expired, foreign or self-made certificate is shown as any other, since a pin says which key it
- * is and not whether it is right. Whoever sits between can show their own. Compare the pins with what the operator tells by
- * another way before they are put to use.
+ * **It trusts any server**: an expired, foreign or self-made certificate is shown as any other, since a pin says which key it is
+ * and not whether it is right. A machine in between can show its own. Before you put the pins to use, compare them with the
+ * ones that the operator publishes in another way.
  *
  * Fails as a connection fails: `NameResolutionFailed`, `ConnectionRefused`, `ConnectTimeout`, `TlsHandshakeFailed`.
  *
@@ -351,7 +351,7 @@ export const ofEndpoint = (
   })
 }
 
-/** Nobody has checked what is sent here: a certificate whose key cannot be read has no pin, and is left out. */
+/** Nobody has checked these certificates: one whose key cannot be read has no pin, and is left out. */
 const presented = (certificate: X509Certificate): ReadonlyArray<Presented> => {
   try {
     const { issuer, pin, subject } = factsOf(certificate)

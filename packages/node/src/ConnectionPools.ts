@@ -1,5 +1,5 @@
 /**
- * The connections of a transport: what its pools are doing, as data and as gauges, and a way to move on to new ones.
+ * The connections of a transport: the state of its pools, as data and as gauges, and a way to move on to new ones.
  *
  * **When to use**: to look at a program that waits for connections, to size its pools, and to renew connections after something
  * changed that only a new one takes up.
@@ -16,7 +16,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 
 /**
- * What one pool is doing.
+ * The state of one pool.
  *
  * @category models
  * @since 0.1.0
@@ -25,7 +25,7 @@ export interface Snapshot {
   readonly upstream: string
   /** Host and port: `payments.internal:443`. */
   readonly endpoint: string
-  /** Connections at most. Those that retire are not among them. */
+  /** Connections at most. Retiring connections are not among them. */
   readonly connections: number
   /** Connections that new exchanges may use. */
   readonly open: number
@@ -33,7 +33,7 @@ export interface Snapshot {
   readonly idle: number
   /** Connections that are being made. */
   readonly opening: number
-  /** Connections that finish what they carry, and take nothing new. */
+  /** Connections that finish their calls, and take no new ones. */
   readonly retiring: number
   /** Exchanges that have a connection. */
   readonly inFlight: number

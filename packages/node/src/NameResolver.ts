@@ -9,13 +9,13 @@
  * **What it is not**: a DNS library. It knows addresses, no other records. Nor service discovery: a look-up of your own can be
  * that.
  *
- * **Gotchas**: the system's resolver gives no time to live, so that what it says is kept for `timeToLive`. Its look-ups run on
+ * **Gotchas**: the system's resolver gives no time to live, so its answers are kept for `timeToLive`. Its look-ups run on
  * the four threads that Node also reads files with, and cannot be called off: one that takes too long is left to its end, with
  * no second one for the same host beside it. Name servers that are asked directly know nothing of `/etc/hosts` and of search
  * domains, and are asked for absolute names only.
  *
- * A name that has no address is an answer, and kept for `negativeTimeToLive`. A resolver that is down is none: while it is,
- * the addresses it gave last are given on, for up to `staleFor` (RFC 8767).
+ * A name that has no address is an answer, and kept for `negativeTimeToLive`. A resolver that is down gives no answer: its
+ * last addresses are given on meanwhile, for up to `staleFor` (RFC 8767).
  *
  * ```ts
  * import { Effect } from "effect"
@@ -78,7 +78,7 @@ export class NameResolutionError extends Schema.TaggedError<NameResolutionError>
 }
 
 /**
- * What a look-up of your own gives.
+ * The answer of a look-up of your own.
  *
  * @category models
  * @since 0.1.0
@@ -90,9 +90,10 @@ export interface Answer {
 }
 
 /**
- * Where names are looked up: `"system"` is what every other program on the machine uses (`getaddrinfo`: `/etc/hosts`, search
- * domains, name servers); `servers` are asked directly, as `"10.0.0.2"`, `"10.0.0.2:5353"` or `"[fd00::2]:53"`; a function
- * looks up by itself, is interrupted at the `timeout`, and says by a code whether the name has no address or nobody could tell.
+ * Where names are looked up: `"system"` is the resolver of every other program on the machine (`getaddrinfo`: `/etc/hosts`,
+ * search domains, name servers); `servers` are asked directly, as `"10.0.0.2"`, `"10.0.0.2:5353"` or `"[fd00::2]:53"`; a
+ * function looks up by itself, is interrupted at the `timeout`, and says by a code whether the name has no address or nobody
+ * could tell.
  *
  * @category models
  * @since 0.1.0
@@ -113,9 +114,9 @@ export interface Options {
   readonly source?: Source | undefined
   /** How long an answer without a time to live of its own is kept; zero looks up for each connection. Default 10 s. */
   readonly timeToLive?: Duration.Input | undefined
-  /** An answer is kept no shorter than this, whatever it says. Default 1 s. */
+  /** An answer is kept no shorter than this, even if it says less. Default 1 s. */
   readonly minTimeToLive?: Duration.Input | undefined
-  /** An answer is kept no longer than this, whatever it says. Default 5 min. */
+  /** An answer is kept no longer than this, even if it says more. Default 5 min. */
   readonly maxTimeToLive?: Duration.Input | undefined
   /** How long it is remembered that a name has no address. Default 1 s. */
   readonly negativeTimeToLive?: Duration.Input | undefined
@@ -137,7 +138,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -157,7 +158,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What is remembered of one host.
+ * The record of one host.
  *
  * @category models
  * @since 0.1.0
@@ -171,7 +172,7 @@ export interface Entry {
    * has no address.
    */
   readonly state: "fresh" | "stale" | "negative"
-  /** What said that the name has no address; only when the state is `negative`. */
+  /** The code that said that the name has no address; only when the state is `negative`. */
   readonly code: string | undefined
   /** Since the look-up. */
   readonly age: Duration.Duration
@@ -184,7 +185,7 @@ export interface Entry {
 }
 
 /**
- * What a resolver holds at one instant.
+ * The state of a resolver at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -203,7 +204,7 @@ export interface Snapshot {
 }
 
 /**
- * What turns names into addresses.
+ * Turns names into addresses.
  *
  * @category models
  * @since 0.1.0
@@ -215,7 +216,7 @@ export interface NameResolver {
    * it to the others.
    */
   readonly resolve: (host: string) => Effect.Effect<ReadonlyArray<Address>, NameResolutionError>
-  /** What is remembered now. Reading it changes nothing. */
+  /** The present records. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
 }
 
@@ -308,14 +309,14 @@ const loopback: Sources.Found = {
   timeToLiveMillis: undefined
 }
 
-/** How a host is looked up, and what ends all of it. */
+/** How a host is looked up, and the scope that ends all of it. */
 interface Ready {
   readonly lookUp: (host: string) => Effect.Effect<Sources.Found, Sources.NotFound>
   readonly close: () => void
 }
 
 const readyOf = (source: Source, timeoutMillis: number): Ready => {
-  // what cannot be called off goes on behind those who have given up, and what it finds is kept
+  // a look-up that cannot be called off goes on behind the callers that have given up, and its result is kept
   if (source === "system") return { lookUp: Sources.askSystem, close: () => {} }
   const bounded = Effect.timeoutOrElse({
     duration: timeoutMillis,
@@ -344,7 +345,7 @@ const readyOf = (source: Source, timeoutMillis: number): Ready => {
 }
 
 /**
- * Makes a resolver with a cache of its own. Look-ups under way end with the scope, and whoever waits for one fails with
+ * Makes a resolver with a cache of its own. Look-ups under way end with the scope, and their callers fail with
  * `ECANCELLED`.
  *
  * Throws a `RangeError` that names the option which is out of range.
@@ -381,7 +382,7 @@ const makeCached = (
   const fibers = new Set<Fiber.Fiber<Sources.Found, Sources.NotFound>>()
   let isClosed = false
 
-  /** What the end of a look-up means, for the cache and for who waits for it. */
+  /** The consequences of the end of a look-up, for the cache and for the waiting callers. */
   const landed = (
     host: string,
     exit: Exit.Exit<Sources.Found, Sources.NotFound>,
@@ -402,7 +403,7 @@ const makeCached = (
     return Effect.fail(failure(host, code))
   }
 
-  /** Starts a look-up that belongs to nobody who waits for it: it goes on when they leave, and its answer is kept. */
+  /** Starts a look-up that belongs to none of its callers: it goes on when they leave, and its answer is kept. */
   const start = (caller: Fiber.Fiber<unknown, unknown>, host: string): Flight => {
     const flight: Flight = Deferred.makeUnsafe()
     flights.set(host, flight)
@@ -516,7 +517,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => Layer.effect
  * A resolver that knows these hosts and no others, gives their addresses in this order, and never asks anybody: for tests, and
  * for names that must not depend on a server. An unknown host fails with `ENOTFOUND`.
  *
- * Throws a `RangeError` that names what is no IP address, and a host without any.
+ * Throws a `RangeError` that names a text that is no IP address, or a host without any.
  *
  * @category layers
  * @since 0.1.0

@@ -3,7 +3,7 @@
  *
  * **When to use**: under every upstream of a program on Node: `Effect.provide(NodeTransport.layer())`.
  *
- * **What it is not**: a policy. It makes one exchange at a time for whoever asks, within the limits of each phase.
+ * **What it is not**: a policy. It makes one exchange for each call of `send` or `open`, within the limits of each phase.
  *
  * **Gotchas**: `layer(options)` gives a new layer each time it is called, and each layer is a pool of its own. Bind it to a
  * constant where several upstreams are to share one. Phase limits run on real time: a `TestClock` moves no socket; use
@@ -29,7 +29,7 @@ import type * as Proxy from "./Proxy.ts"
 import type * as Tls from "./Tls.ts"
 
 /**
- * What the transport is made of.
+ * The options of the transport.
  *
  * @category models
  * @since 0.1.0
@@ -59,7 +59,7 @@ export interface Options<out E = never> {
   readonly transferTimeout?: Duration.Input | undefined
   /** How long a closing layer waits for exchanges in flight before it destroys their connections. Default 5 s. */
   readonly drainTimeout?: Duration.Input | undefined
-  /** Whether `gzip`, `br` and `zstd` are asked for and undone; the bounds of a body count what it stands for. Default `true`. */
+  /** Whether `gzip`, `br` and `zstd` are asked for and undone; the bounds of a body count decoded bytes. Default `true`. */
   readonly decompress?: boolean | undefined
   /**
    * The most bytes of the head of a request, and of a response: names and values, and 32 for each field, as HTTP/2 counts. A larger
@@ -67,8 +67,8 @@ export interface Options<out E = never> {
    */
   readonly headerBytes?: number | undefined
   /**
-   * Whether HTTP/2 is spoken over TLS with a server that can, with at most so many exchanges on one connection: 100, or what
-   * `streams` says. With `priorKnowledge` it is spoken without TLS, too, and without asking (RFC 9113 §3.3): to a server that cannot,
+   * Whether HTTP/2 is spoken over TLS with a server that can, with at most so many exchanges on one connection: 100, or the number in
+   * `streams`. With `priorKnowledge` it is spoken without TLS, too, and without asking (RFC 9113 §3.3): to a server that cannot,
    * every call fails. Default `false`.
    */
   readonly http2?:
@@ -81,7 +81,7 @@ export interface Options<out E = never> {
   readonly addresses?: AddressPolicy.AddressPolicy | undefined
   /** How names are resolved, unless a `NameResolver` is provided. */
   readonly names?: NameResolver.Options | undefined
-  /** The proxy that requests go through: see `Proxy`. Default: none, whatever the environment says. */
+  /** The proxy that requests go through: see `Proxy`. Default: none, also if the environment names one. */
   readonly proxy?: Proxy.Settings | undefined
   /**
    * Path of a Unix socket, which is connected to in place of every host: no name is resolved, and no address judged. Not beside a
@@ -91,7 +91,7 @@ export interface Options<out E = never> {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -138,9 +138,9 @@ const defaultStreams = 100
 
 const unbounded = (millis: number): number => (millis === longestMillis ? Infinity : millis)
 
-/** The options with what was left out, checked. */
+/** The options with their defaults filled in, checked. */
 const settingsOf = (options: Options<unknown>): Settings => {
-  // the proxy's credentials are not for whoever listens to the socket
+  // the proxy's credentials are not for listeners to the socket
   if (options.socketPath !== undefined && options.proxy !== undefined) {
     throw new RangeError("NodeTransport: socketPath and proxy must not both be given, got both")
   }
@@ -228,7 +228,7 @@ export const make = <E = never>(
 const usesTls = (proxies: Proxy.Settings | undefined): boolean =>
   proxies?.http?.scheme === "https" || proxies?.https?.scheme === "https"
 
-/** Of the options of TLS, what holds for whoever is spoken to. */
+/** The options of TLS that hold for any peer. */
 const pick = ({ ca, ciphers, maxVersion, minVersion, systemCa }: Tls.Options<unknown> = {}): Tls.Options => ({
   ca,
   ciphers,

@@ -3,8 +3,8 @@
  *
  * **When to use**: where calls may leave the network only through an HTTP proxy, plain or with TLS.
  *
- * **What it is not**: a connection. It decides; `NodeTransport` connects. SOCKS proxies, proxy auto-configuration (PAC) and what
- * an operating system has in its settings are not read. The environment is never read unless {@link fromEnvironment} asks for it.
+ * **What it is not**: a connection. It decides; `NodeTransport` connects. SOCKS proxies, proxy auto-configuration (PAC) and an
+ * operating system's settings are not read. The environment is never read unless {@link fromEnvironment} asks for it.
  *
  * **Gotchas**
  *
@@ -12,12 +12,12 @@
  *   address, not about names that have one. Entries are names (`internal.example`, with or without a dot before it: the name
  *   and all below it), `*.internal.example` (only those below it), addresses, networks (`10.0.0.0/8`, `fd00::/8`) and `*`. All
  *   but a network may end in a port, and IPv6 addresses are then in brackets: `[::1]:8080`.
- * - Loopback is never proxied by the environment's proxies, as in Go and not in curl: they are set for a whole machine, and
- *   through a proxy elsewhere `localhost` would be the proxy's own. {@link fixed} takes you at your word: what `noProxy` does
- *   not name goes to the proxy.
+ * - Loopback is never proxied by the environment's proxies, as in Go and not in curl: they are set for a whole machine, and through
+ *   a proxy elsewhere `localhost` would be the proxy's own. {@link fixed} takes you at your word: any host that `noProxy` does not
+ *   name goes to the proxy.
  * - A proxy that is given without a port listens at 80, or 443 with TLS. curl takes 1080.
  * - Calls to `https:` go through a tunnel, of which the proxy sees the host and the port. Calls to `http:` are the proxy's to read,
- *   and what `headers` holds besides `proxy-authorization` reaches the upstream with them unless the proxy takes it off.
+ *   and the fields of `headers` other than `proxy-authorization` reach the upstream with them unless the proxy takes them off.
  *
  * ```ts
  * import { Redacted } from "effect"
@@ -43,7 +43,7 @@ import { type Exemption, isExempt, loopback, parseExemption } from "./internal/c
 export type { Exemption } from "./internal/connect/exemption.ts"
 
 /**
- * Who a proxy is told that we are, by the Basic scheme (RFC 7617).
+ * The user and password for a proxy, by the Basic scheme (RFC 7617).
  *
  * @category models
  * @since 0.1.0
@@ -55,7 +55,7 @@ export interface Credentials {
 }
 
 /**
- * A proxy, and what is called without it.
+ * A proxy, and the hosts that are called without it.
  *
  * @category models
  * @since 0.1.0
@@ -65,7 +65,7 @@ export interface Options {
   readonly url: string
   /** May be in the URL instead, percent-encoded. Default: none are sent. */
   readonly credentials?: Credentials | undefined
-  /** What else the proxy is sent: `{ "proxy-authorization": Redacted.make("Bearer …") }`. Default: nothing. */
+  /** Further headers for the proxy: `{ "proxy-authorization": Redacted.make("Bearer …") }`. Default: nothing. */
   readonly headers?: { readonly [name: string]: string | Redacted.Redacted } | undefined
   /** Names, addresses and networks that are called without the proxy; see the gotchas of this module. Default: none. */
   readonly noProxy?: ReadonlyArray<string> | undefined
@@ -85,7 +85,7 @@ export interface ProxyTarget {
   readonly port: number
   /** Host and port, as errors name it: `proxy.internal:3128`. */
   readonly endpoint: string
-  /** What the proxy is sent, its credentials included; names in lower case. */
+  /** The headers for the proxy, its credentials included; names in lower case. */
   readonly headers: { readonly [name: string]: Redacted.Redacted }
 }
 
@@ -128,7 +128,7 @@ const notOurs = new Set([
 ])
 
 /**
- * One proxy for every request but those that `noProxy` names.
+ * One proxy for every request, except to hosts that `noProxy` names.
  *
  * Throws a `RangeError` that names the option which cannot be used, and shows nothing that may be a secret.
  *
@@ -158,7 +158,7 @@ export const fixed = (options: Options): Settings => {
  * `https:`, `all_proxy` where the one for the scheme is missing, and `no_proxy`, a list parted by commas or blanks. Read once.
  *
  * Each may be in upper case; lower case wins, and an empty one is missing. In a CGI program (`REQUEST_METHOD` is there)
- * `HTTP_PROXY` is what a client sent as its header `Proxy:`, and is ignored (httpoxy, CVE-2016-5385 and others). Entries of
+ * `HTTP_PROXY` comes from a client, as its header `Proxy:`, and is ignored (httpoxy, CVE-2016-5385 and others). Entries of
  * `no_proxy` that only other programs understand are passed over.
  *
  * Throws a `RangeError` that names the variable which cannot be used, and shows nothing that may be a secret.
@@ -180,7 +180,7 @@ export const fixed = (options: Options): Settings => {
 export const fromEnvironment = (
   environment: { readonly [name: string]: string | undefined } = process.env
 ): Settings => {
-  // On Windows `process.env` finds HTTP_PROXY by the name of http_proxy, and so would bring in what CGI rules out.
+  // On Windows `process.env` finds HTTP_PROXY by the name of http_proxy, and so would bring in the variable that CGI rules out.
   const variables = new Map(Object.entries(environment))
   const named = (name: string): Variable | undefined => {
     const value = variables.get(name)?.trim() ?? ""
@@ -248,7 +248,8 @@ const readUrl = (option: string, text: string): Address & { readonly credentials
 }
 
 /**
- * What may be shown of a text that may be wrong anywhere: where it has its credentials, if it is a URL at all, only who wrote it knows.
+ * The part that may be shown of a text that may be wrong anywhere: only its author knows where it has its credentials, if it is a URL
+ * at all.
  */
 const shown = (text: string): string => {
   const [, scheme] = /^(https?|socks[45]?[ah]?|ftp|wss?):\/\//i.exec(text) ?? []

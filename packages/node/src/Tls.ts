@@ -1,17 +1,17 @@
 /**
- * The TLS of a transport: which servers are trusted, with which certificate the program shows itself, and what is said before
+ * The TLS of a transport: which servers are trusted, with which certificate the program shows itself, and the warnings before
  * a certificate ends.
  *
  * **When to use**: for an upstream behind an authority of one's own (`ca`, `systemCa`), for mutual TLS (`identity`), and to have
  * certificates that rotate taken up without a restart (`Tls.files`).
  *
  * **What it is not**: a switch for verification. There is none, on purpose: code that was written to get past one bad certificate in
- * a test is copied to production, and then anybody who sits between reads and changes everything. What a switch is wanted for has a
+ * a test is copied to production, and then any machine in between reads and changes everything. Every purpose of such a switch has a
  * right way: `ca` for an authority of one's own or a self-signed certificate, `servername` for a certificate that is for another
  * name than the URL has.
  *
  * **Gotchas**: connections that are open stay as they are when a certificate rotates; new ones are made with the new one. Files are
- * read again and again, and not watched: what a cluster mounts is exchanged below the name, which watchers miss.
+ * read again and again, and not watched: a cluster exchanges mounted files below the name, which watchers miss.
  *
  * ```ts no-run
  * import { Tls } from "holdfast/node"
@@ -114,7 +114,7 @@ export type FilesOptions = (
       readonly certificate: string
       /** Its private key. */
       readonly key: string
-      /** What the key is encrypted with. */
+      /** The passphrase of the key. */
       readonly passphrase?: Redacted.Redacted<string> | undefined
       /** Roots, which are trusted beside those of `ca` of the options, and both instead of the default ones. */
       readonly ca?: string | undefined
@@ -123,7 +123,7 @@ export type FilesOptions = (
       readonly certificate?: undefined
       readonly key?: undefined
       readonly passphrase?: undefined
-      /** Roots, for who shows no certificate. */
+      /** Roots, for a client that shows no certificate. */
       readonly ca: string
     }
 ) & {
@@ -132,8 +132,8 @@ export type FilesOptions = (
 }
 
 /**
- * A certificate and key in files, which may change. A new certificate is taken once its key is there too: what is between the two
- * writes of a rotation is left alone.
+ * A certificate and key in files, which may change. A new certificate is taken once its key is there too: the state between the
+ * two writes of a rotation is left alone.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -245,7 +245,7 @@ export interface Options<out E = never> {
   readonly minVersion?: Version | undefined
   /** The highest version that is spoken. Default `TLSv1.3`. */
   readonly maxVersion?: Version | undefined
-  /** Roots in PEM that are trusted instead of the default ones. Default: those that Node trusts. */
+  /** Roots in PEM that are trusted instead of the default ones. Default: the roots that Node trusts. */
   readonly ca?: string | ReadonlyArray<string> | undefined
   /** Whether the roots of the operating system are trusted beside the others. They are read once. Default false. */
   readonly systemCa?: boolean | undefined
@@ -267,12 +267,12 @@ export interface Options<out E = never> {
   readonly expiryWarning?: Duration.Input | undefined
   /** Whether a connection may go on with the TLS session of an earlier one, which saves a full handshake. Default true. */
   readonly sessionReuse?: boolean | undefined
-  /** Is not there: verification cannot be switched off. The module's comment says why, and what to do instead. */
+  /** Is not there: verification cannot be switched off. The module's comment says why, and which options to use instead. */
   readonly verify?: never
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -286,11 +286,11 @@ export const defaults = {
 } as const satisfies Options
 
 // ---------------------------------------------------------------------------------------------------------------------
-// What connections are made with
+// The material of connections
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * What new connections are made with at one instant.
+ * The material of new connections at one instant.
  *
  * @category models
  * @since 0.1.0
@@ -305,14 +305,14 @@ export interface Current {
 }
 
 /**
- * What connections are made with, kept up to date.
+ * The material of connections, kept up to date.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Credentials {
   readonly current: () => Current
-  /** Calls the listener when another material has taken the place of the current one; gives what ends that. */
+  /** Calls the listener when another material has taken the place of the current one; gives a function that ends that. */
   readonly onChange: (listener: (current: Current) => void) => () => void
 }
 
@@ -407,9 +407,9 @@ const take = (frame: Frame, material: Material, names: FileNames, digest: string
 }
 
 /**
- * Makes what connections are made with, and keeps it up to date for as long as the scope is open. The first reading must succeed.
- * Later ones replace the material when it has changed and is whole; one that is not is logged as a warning, once, and what was
- * there before stays. A later reading that takes longer than the interval is given up.
+ * Makes the material of connections, and keeps it up to date for as long as the scope is open. The first reading must succeed.
+ * Later ones replace the material when it has changed and is whole; one that is not is logged as a warning, once, and the
+ * material before it stays. A later reading that takes longer than the interval is given up.
  *
  * Throws a `RangeError` that names the option which is out of range.
  *
@@ -441,7 +441,7 @@ export const makeCredentials = <E = never>(options: Options<E> = {}): Effect.Eff
       /** The problem that the log has, so that it is not said at every reading. */
       let said: string | undefined
       const reread = Effect.gen(function* () {
-        /** What the source gives now; nothing when that is what is there already. */
+        /** The source's new material; nothing when it is the one that is there already. */
         const reading = Effect.flatMap(identity.read, (material) => {
           const found = digestOf(material)
           return found === digest ? Effect.succeed(undefined) : taking(material, found)
@@ -471,7 +471,7 @@ export const makeCredentials = <E = never>(options: Options<E> = {}): Effect.Eff
   })
 }
 
-/** What a source failed with, in one line and without a stack: a log is no place for a secret store's internals. */
+/** The failure of a source, in one line and without a stack: a log is no place for a secret store's internals. */
 const inWords = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   return Predicate.isError(error) ? error.message : String(error)

@@ -1,5 +1,5 @@
 /**
- * Shows every trace on the console as a tree, once it has ended: what was called, how often, when, how long it took and how it ended.
+ * Shows every trace on the console as a tree, once it has ended: the calls, how often, when, how long they took and how they ended.
  *
  * **When to use**: while developing, and wherever no receiver of traces is at hand.
  *
@@ -36,7 +36,7 @@ import { lineOf } from "./internal/traces/traceTree.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** What takes the text of a trace, which has several lines. Default: `log` of Effect's `Console`. */
+  /** Takes the text of a trace, which has several lines. Default: `log` of Effect's `Console`. */
   readonly write?: ((text: string) => void) | undefined
   /**
    * Whether there are colours. Default: on a terminal, unless `NO_COLOR` is set; never with a `write` of your own.
@@ -53,7 +53,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -71,7 +71,7 @@ const whole = (name: string, value: number, minimum: number): number => {
   return value
 }
 
-/** What is asked of the process that there may be. */
+/** The parts of `process` that a runtime may have. */
 interface Process {
   readonly stdout?: { readonly isTTY?: unknown; readonly columns?: unknown }
   readonly env?: Readonly<Record<string, string | undefined>>
@@ -141,7 +141,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
         try {
           write(`${drawTrace(heading, root, look)}\n`)
         } catch {
-          // what cannot be shown is no failure of the call that ends here
+          // a failure to show a trace is no failure of the call that ends here
         }
       }
       const traces = yield* Effect.acquireRelease(

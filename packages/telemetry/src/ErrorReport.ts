@@ -1,6 +1,6 @@
 /**
- * What fails, in groups: every failure of a call or an attempt counts under its upstream, its operation and its code, with when
- * it was first and last seen, how often it comes now, and an example to look for in logs and traces.
+ * Failures in groups: every failure of a call or an attempt counts under its upstream, its operation and its code, with when it
+ * was first and last seen, how often it comes now, and an example to look for in logs and traces.
  *
  * **When to use**: to answer "what is going wrong?" in a terminal, on a status page, in a ticket.
  *
@@ -9,8 +9,8 @@
  *
  * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes. An attempt
  * that failed counts even when a retry made the call succeed: `attempts` above `calls` is trouble that nobody has felt yet. An
- * example is the line of a `CallError`, in which no header, body or query stands; what the upstream says in problem details
- * does. Groups are bounded: beyond `maxGroups` the one that was not met for longest is forgotten, and `forgotten` says how many.
+ * example is the line of a `CallError`, in which no header, body or query stands; the upstream's own words in problem details
+ * do. Groups are bounded: beyond `maxGroups` the one that was not met for longest is forgotten, and `forgotten` says how many.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -68,7 +68,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -130,7 +130,7 @@ export interface Group {
   readonly severity: ErrorCatalog.Entry["severity"]
   /** Calls that ended so, since the group was first met. */
   readonly calls: number
-  /** Attempts that ended so, whatever became of their calls. */
+  /** Attempts that ended so, also if their calls succeeded. */
   readonly attempts: number
   readonly firstSeen: DateTime.Utc
   readonly lastSeen: DateTime.Utc
@@ -142,14 +142,14 @@ export interface Group {
 }
 
 /**
- * What fails.
+ * The report.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Report {
   readonly at: DateTime.Utc
-  /** Those first of which most calls failed in the last five minutes, then most attempts, then those that were seen last. */
+  /** The groups, worst first: by the failed calls of the last five minutes, then by failed attempts, then by the last time seen. */
   readonly groups: ReadonlyArray<Group>
   /** Groups that were forgotten because there were too many. */
   readonly forgotten: number
@@ -164,13 +164,13 @@ export interface Report {
 export class ErrorReport extends Context.Service<
   ErrorReport,
   {
-    /** What fails, of all upstreams or of one. */
+    /** The failures of all upstreams or of one. */
     readonly read: (upstream?: string) => Effect.Effect<Report>
   }
 >()("@holdfast/telemetry/ErrorReport") {}
 
 /**
- * What fails, of all upstreams or of one.
+ * The failures of all upstreams or of one.
  *
  * @category getters
  * @since 0.1.0
@@ -260,7 +260,7 @@ const make = (maxGroups: number, clock: Clock.Clock) => {
     callEnded: (call, { error, outcome }) => {
       if (outcome !== "failure") return
       if (error === undefined) {
-        // what a defect says is the program's own, and may be anything
+        // a defect's message is the program's own, and may be anything
         const died = `${call.upstream}: ${call.operation} died of a defect (request ${call.requestId})`
         return record("call", call, { code: defectCode, severity: "critical" }, () => died)
       }
@@ -288,7 +288,7 @@ const make = (maxGroups: number, clock: Clock.Clock) => {
 }
 
 /**
- * Keeps a report of what fails in all upstreams above it, and gives the service that reads it. Throws a `RangeError` for a
+ * Keeps a report of the failures of all upstreams above it, and gives the service that reads it. Throws a `RangeError` for a
  * `maxGroups` that is out of range.
  *
  * @category layers
@@ -308,7 +308,7 @@ export const layer = (options: Options = {}): Layer.Layer<ErrorReport> => {
 }
 
 /**
- * What a table shows beside the figures.
+ * The columns of a table beside the figures.
  *
  * @category models
  * @since 0.1.0

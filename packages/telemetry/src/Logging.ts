@@ -7,7 +7,7 @@
  *
  * **What it is not**: a transport of logs. Lines go to the console of the fiber, where a collector reads them.
  *
- * What is logged of calls:
+ * The lines about calls:
  *
  * | event                    | level                                    | when                                                     |
  * | ------------------------ | ---------------------------------------- | -------------------------------------------------------- |
@@ -16,14 +16,14 @@
  * | `holdfast.attempt`       | `Debug`                                  | an attempt ended                                         |
  * | `holdfast.fallback`      | `Info`                                   | a fallback answered: {@link fallback}                    |
  *
- * A call that succeeds at once, and one whose caller went away, has no line.
+ * A call that succeeds at once, and one that its caller gave up, has no line.
  *
  * The keys of a JSON line are those of OpenTelemetry's log data model, as it spells them for JSON: `timestamp`,
  * `severity_text`, `severity_number`, `body`, `event_name`, `trace_id`, `span_id`, `trace_flags`, `attributes` and `resource`.
- * What does not apply is left out.
+ * A key that does not apply is left out.
  *
  * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes; and around
- * what runs, for its own lines. Secrets are hidden by what they are (`Redacted`) and by the name that they stand under
+ * the program, for its own lines. Secrets are hidden by their type (`Redacted`) and by the name that they stand under
  * (`authorization`, `api_key`, anything with `token`); nothing can hide one that is written into a message.
  *
  * ```ts
@@ -94,10 +94,10 @@ export const Event = {
 
 /**
  * How many lines are kept, as ratios between 0 and 1. A line is kept or dropped by its trace, or by its request without one:
- * all lines of a trace share one fate, in every process, and what is kept at a ratio is kept at every higher one. Lines that
+ * all lines of a trace share one fate, in every process, and a line kept at a ratio is kept at every higher one. Lines that
  * belong to neither are kept, unless their ratio is 0.
  *
- * Lines at `Error` and `Fatal` are always kept, whatever their event.
+ * Lines at `Error` and `Fatal` are always kept, for any event.
  *
  * @category models
  * @since 0.1.0
@@ -116,7 +116,7 @@ export interface Sampling {
  * @since 0.1.0
  */
 export interface FormatOptions {
-  /** What runs, for every line: `{ "service.name": "checkout" }`. Only in JSON. Default: none. */
+  /** The program's attributes, for every line: `{ "service.name": "checkout" }`. Only in JSON. Default: none. */
   readonly resource?: { readonly [name: string]: string } | undefined
   /** Whether a pretty line has colours. Default: whether the process writes to a terminal. */
   readonly colors?: boolean | undefined
@@ -139,7 +139,7 @@ export interface CallsOptions {
   /** Whether attempts have lines, at `Debug`. Default `true`. */
   readonly attempts?: boolean | undefined
   /**
-   * Whether what is logged inside of a call (by a decode schema, by a transport) bears its upstream, operation and request.
+   * Whether lines from inside of a call (a decode schema, a transport) bear its upstream, operation and request.
    * Default `true`.
    */
   readonly annotate?: boolean | undefined
@@ -163,7 +163,7 @@ export interface Options extends FormatOptions {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -200,13 +200,13 @@ export const json = (options: FormatOptions = {}): Logger.Logger<unknown, string
   )
 
 const isTerminal = (): boolean => {
-  // Node's `process`, and that of others who have one: this package may run where there is none
+  // Node's `process`, and that of other runtimes that have one: this package may run where there is none
   const { process } = globalThis as { readonly process?: { readonly stdout?: { readonly isTTY?: boolean } } }
   return process?.stdout?.isTTY === true
 }
 
 /**
- * Writes a line for people: the time (UTC), the level, the text, and what else is known as `name=value`. A stack trace stands
+ * Writes a line for people: the time (UTC), the level, the text, and everything else as `name=value`. A stack trace stands
  * below it.
  *
  * @category loggers
@@ -277,7 +277,7 @@ export const sampled = <Message, Output>(
 const isLogged = (context: Context.Context<never>, level: LogLevel.Severity): boolean =>
   !LogLevel.isGreaterThan(Context.get(context, References.MinimumLogLevel), level)
 
-/** Logs with the loggers of whoever called, on the spot: a logger is synchronous, so that this ends before it returns. */
+/** Logs with the caller's loggers, on the spot: a logger is synchronous, so that this ends before it returns. */
 const logIn = (
   context: Context.Context<never>,
   level: LogLevel.Severity,
@@ -312,7 +312,7 @@ const levelOfSeverity = {
 
 const levelOf = (error: CallError): LogLevel.Severity => levelOfSeverity[error.entry.severity]
 
-/** What a call was helped by. */
+/** The retries and hedges that helped a call. */
 interface Helped {
   retries: number
   /** Code of the failure before the last retry. */
@@ -415,7 +415,7 @@ const observerOf = (options: CallsOptions): CallObserver.CallObserver => {
 }
 
 /**
- * The lines that tell of calls, for whatever loggers there are.
+ * The lines that tell of calls, for any loggers.
  *
  * @category layers
  * @since 0.1.0

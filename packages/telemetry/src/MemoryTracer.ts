@@ -1,7 +1,7 @@
 /**
- * Keeps spans in memory, so that a test can say what a trace must look like: as records, as trees, or as text for a snapshot.
+ * Keeps spans in memory, so that a test can compare traces: as records, as trees, or as text for a snapshot.
  *
- * **When to use**: in tests of what your program's traces show.
+ * **When to use**: in tests of your program's traces.
  *
  * **What it is not**: a test of your exporter: for that there is `OtlpReceiver` in `holdfast/testing`.
  *
@@ -30,7 +30,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -84,7 +84,7 @@ export interface SpanTree {
 }
 
 /**
- * What is written of each span.
+ * The parts of each span that are written.
  *
  * @category models
  * @since 0.1.0

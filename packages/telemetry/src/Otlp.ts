@@ -1,15 +1,15 @@
 /**
- * Exports spans, metrics and logs by OTLP over HTTP, to a collector or to whoever speaks it, without ever making a call wait: what
- * the receiver does not take is dropped, oldest first, and counted.
+ * Exports spans, metrics and logs by OTLP over HTTP, to a collector or any other OTLP receiver, without ever making a call wait:
+ * items that the receiver does not take are dropped, oldest first, and counted.
  *
  * **When to use**: in production, wherever nothing else exports already. {@link layerFetch} needs nothing else; {@link layer} sends
  * through the `HttpClient` of the program.
  *
- * **What it is not**: a store. What could not be sent within the bounds of memory and time is lost. It is no OpenTelemetry SDK
+ * **What it is not**: a store. Items that could not be sent within the bounds of memory and time are lost. It is no OpenTelemetry SDK
  * either: a program that has one gives it the spans with `@effect/opentelemetry` (see `docs/telemetry.md`).
  *
- * Effect's own tracer, logger and metric reader make the batches. What is different here is what comes after them: a bounded queue
- * for each signal, one sender for each, and OTLP's own table of what may be sent again (429, 502, 503 and 504, no answer, and no
+ * Effect's own tracer, logger and metric reader make the batches. The difference comes after them: a bounded queue for each
+ * signal, one sender for each, and OTLP's own table of batches that may be sent again (429, 502, 503 and 504, no answer, and no
  * connection), with back-off, jitter and the receiver's `Retry-After`.
  *
  * **Gotchas**: a batch that was answered too late is sent again, so a receiver may see a span twice. Warnings about drops go to the
@@ -48,7 +48,7 @@ export type {
   /**
    * Why items never arrived.
    *
-   * - `overflow`: the queue was full, and they were the oldest in it; or there was no room beside what was being sent
+   * - `overflow`: the queue was full, and they were the oldest in it; or there was no room beside the batch that was being sent
    * - `oversized`: one alone was more than the queue holds
    * - `refused`: the receiver answered with a status that must not be tried again
    * - `exhausted`: they were tried for as long as `giveUpAfter`
@@ -63,7 +63,7 @@ export type {
 } from "./internal/otlp/deliveryQueue.ts"
 
 /**
- * What is exported.
+ * The signals, and how they are exported.
  *
  * @category models
  * @since 0.1.0
@@ -82,10 +82,10 @@ export interface Options {
   /** Sent with every export. Give secrets as `Redacted`. Default: none. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
   /**
-   * What everything comes from. What is left out comes from `OTEL_SERVICE_NAME`, `OTEL_SERVICE_VERSION` and
-   * `OTEL_RESOURCE_ATTRIBUTES`, of which what cannot be read is passed over with one warning; a name that is nowhere is
-   * `unknown_service`. `service.instance.id` is a random UUID, the same for as long as the process lives, where the attributes have
-   * none: without it two replicas are one to whoever stores their metrics.
+   * The origin of all signals. Attributes that are left out come from `OTEL_SERVICE_NAME`, `OTEL_SERVICE_VERSION` and
+   * `OTEL_RESOURCE_ATTRIBUTES`; an unreadable one is passed over with one warning; a name that is nowhere is `unknown_service`.
+   * `service.instance.id` is a random UUID, the same for as long as the process lives, where the attributes have none: without it a
+   * store takes two replicas for one.
    */
   readonly resource?:
     | {
@@ -96,11 +96,11 @@ export interface Options {
     | undefined
   /** How it is encoded. Default `protobuf`. */
   readonly protocol?: "protobuf" | "json" | undefined
-  /** What is exported; a receiver like Jaeger takes traces only. Default: all three. */
+  /** The signals; a receiver like Jaeger takes traces only. Default: all three. */
   readonly signals?: ReadonlyArray<Signal> | undefined
   /** Whether bodies of more than 1 KB are compressed, where the platform can. Default `none`. */
   readonly compression?: "gzip" | "none" | undefined
-  /** How often what there is is handed over. Default: traces 5 s, metrics 10 s, logs 1 s. */
+  /** How often the gathered items are handed over. Default: traces 5 s, metrics 10 s, logs 1 s. */
   readonly exportIntervals?: { readonly [S in Signal]?: Duration.Input | undefined } | undefined
   /** Spans or log records that are handed over without waiting for the interval. At least 1; default 512. */
   readonly maxBatchItems?: number | undefined
@@ -112,12 +112,12 @@ export interface Options {
   readonly timeout?: Duration.Input | undefined
   /** How long a batch is tried before it is dropped. Default 1 minute. */
   readonly giveUpAfter?: Duration.Input | undefined
-  /** How long a closing layer sends what it has; zero drops it. Default 3 s. */
+  /** How long a closing layer sends the rest; zero drops it. Default 3 s. */
   readonly shutdownTimeout?: Duration.Input | undefined
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -136,18 +136,18 @@ export const defaults = {
 } as const satisfies Omit<Options, "url">
 
 /**
- * What became of one signal: `offered` is `arrived`, all of `dropped`, and `pending`.
+ * The counts of one signal: `offered` is `arrived`, all of `dropped`, and `pending`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SignalStats {
-  /** Spans, metric points or log records that were handed over. Those that wait for their export interval are not yet. */
+  /** Spans, metric points or log records that were handed over. Items that wait for their export interval are not yet. */
   readonly offered: number
-  /** Of those, what the receiver has taken. */
+  /** Of those, the items that the receiver has taken. */
   readonly arrived: number
   readonly dropped: { readonly [R in DropReason]: number }
-  /** Of those, what waits or is being sent. */
+  /** Of those, the items that wait or are being sent. */
   readonly pending: number
   readonly pendingBatches: number
   readonly pendingBytes: number
@@ -158,7 +158,7 @@ export interface SignalStats {
 }
 
 /**
- * What became of everything, by signal. A signal that is not exported has zeros.
+ * The counts, by signal. A signal that is not exported has zeros.
  *
  * @category models
  * @since 0.1.0
@@ -174,18 +174,19 @@ export type Stats = { readonly [S in Signal]: SignalStats }
 export class Exporter extends Context.Service<
   Exporter,
   {
-    /** What became of everything so far. Reading it changes nothing. */
+    /** The counts so far. Reading it changes nothing. */
     readonly stats: Effect.Effect<Stats>
     /**
-     * Hands over what waits for its interval, ends a back-off that the receiver did not ask for, and succeeds when all that
-     * has arrived or was dropped. It has no bound of its own but `giveUpAfter`: put `Effect.timeoutOption` around it.
+     * Hands over the items that wait for their interval, ends a back-off that the receiver did not ask for, and succeeds
+     * when all of them have arrived or were dropped. It has no bound of its own but `giveUpAfter`: put
+     * `Effect.timeoutOption` around it.
      */
     readonly flush: Effect.Effect<void>
   }
 >()("@holdfast/telemetry/Otlp/Exporter") {}
 
 /**
- * What became of everything so far.
+ * The counts so far.
  *
  * @category accessors
  * @since 0.1.0
@@ -193,7 +194,7 @@ export class Exporter extends Context.Service<
 export const stats: Effect.Effect<Stats, never, Exporter> = Effect.flatMap(Exporter, (exporter) => exporter.stats)
 
 /**
- * Sends what there is now, and waits until that has arrived or was dropped. Closing the layer does the same, for
+ * Sends the present items, and waits until they have arrived or were dropped. Closing the layer does the same, for
  * `shutdownTimeout` at most.
  *
  * @category accessors
@@ -243,7 +244,7 @@ interface Checked {
   readonly intervals: { readonly [S in Signal]: number }
 }
 
-/** The options with what was left out, checked. */
+/** The options with their defaults filled in, checked. */
 const check = (options: Options): Checked => {
   const headers = Object.fromEntries(
     Object.entries(options.headers ?? {}).map(([name, value]) => [
@@ -329,7 +330,7 @@ const build = (
   checked: Checked
 ): Effect.Effect<Context.Context<Exporter>, never, HttpClient.HttpClient | OtlpExporter.Flusher | Scope.Scope> =>
   Effect.gen(function* () {
-    // before Effect's exporters, so that it is closed after they have handed over what they have
+    // before Effect's exporters, so that it is closed after they have handed over the rest
     const deliveries = yield* makeDeliveries(checked.deliveries, checked.shutdownMillis)
     const resource = yield* resourceOf(options.resource)
     const flusher = yield* OtlpExporter.Flusher

@@ -4,18 +4,19 @@
  * **When to use**: where something comes to fetch metrics: Prometheus, its agent, a collector's Prometheus receiver. Mount
  * {@link layer} on the router that the program has, or on one of its own at another port.
  *
- * **What it is not**: a push exporter, and no server. Who can reach the page can read the names of upstreams and operations.
+ * **What it is not**: a push exporter, and no server. Access to the page shows the names of upstreams and operations.
  *
  * Names follow OpenTelemetry's specification for Prometheus, so that queries do not care which way the metrics came:
  * `http.client.request.duration` in `s` is `http_client_request_duration_seconds`, a counter ends in `_total`, a gauge of unit `1`
  * in `_ratio`, dots in names of attributes become `_`. An attribute without a name is left out, and so is a metric whose name has
  * neither a letter nor a digit.
  *
- * The page is made and sent in pieces, so that a large one does not hold up the calls of the process. Whoever asks for OpenMetrics 1.0
- * gets it, with units, and with the trace of the last call in each bucket of a duration where that is kept; creation times are not on it, because a Prometheus that does not know them stores each as one more series.
+ * The page is made and sent in pieces, so that a large one does not hold up the calls of the process. A scraper that asks for OpenMetrics
+ * 1.0 gets it, with units, and with the trace of the last call in each bucket of a duration where that is kept; creation times are not on
+ * it, because a Prometheus that does not know them stores each as one more series.
  *
  * **Gotchas**: Effect's own `PrometheusMetrics` does not do that: it leaves names as they are, without unit and `_total`, and calls
- * what goes up and down a counter. Mount one of the two.
+ * a value that goes up and down a counter. Mount one of the two.
  *
  * ```ts
  * import { Effect, Metric } from "effect"
@@ -61,7 +62,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -69,7 +70,7 @@ export interface Options {
 export const defaults = { path: "/metrics" } as const satisfies Options
 
 /**
- * What a metric of the toolkit is called on the page. A histogram's series end in `_bucket`, `_sum` and `_count`.
+ * The name of a metric of the toolkit on the page. A histogram's series end in `_bucket`, `_sum` and `_count`.
  *
  * ```ts
  * import { Prometheus } from "holdfast/telemetry"
@@ -105,7 +106,7 @@ export const response: Effect.Effect<HttpServerResponse.HttpServerResponse> = Ef
   const format = formatFor(request?.headers["accept"])
   const isGzip = typeof CompressionStream !== "undefined" && takesGzip(request?.headers["accept-encoding"])
   const context = yield* Effect.context<never>()
-  // the registry that is in force here, whatever it is where the stream is read
+  // the registry that is in force here, even if another is where the stream is read
   const page = Stream.encodeText(Stream.provideContext(pagePieces(format), context))
   return HttpServerResponse.stream(isGzip ? gzipped(page) : page, {
     contentType: contentTypes[format],
@@ -115,7 +116,7 @@ export const response: Effect.Effect<HttpServerResponse.HttpServerResponse> = Ef
 
 const gzipped = (plain: Stream.Stream<Uint8Array>): Stream.Stream<Uint8Array> =>
   Stream.fromReadableStream({
-    // the types of the two streams differ in what buffer their bytes are in
+    // the types of the two streams differ in the buffer of their bytes
     evaluate: () => Stream.toReadableStream(plain).pipeThrough(new CompressionStream("gzip") as unknown as GzipStream),
     onError: (cause) => cause
   }).pipe(Stream.orDie)
@@ -123,7 +124,7 @@ const gzipped = (plain: Stream.Stream<Uint8Array>): Stream.Stream<Uint8Array> =>
 type GzipStream = ReadableWritablePair<Uint8Array, Uint8Array>
 
 /**
- * Puts the page on a router. It shows the registry that is in force where this layer is provided, whatever the request's is.
+ * Puts the page on a router. It shows the registry that is in force where this layer is provided, not that of the request.
  *
  * ```ts
  * import { Effect, Layer, Metric } from "effect"

@@ -7,10 +7,9 @@
  * **What it is not**: a metric. It forgets after five minutes, and is of this process alone; give metrics to Prometheus or
  * OTLP for anything longer.
  *
- * A window is a ring of slices: `last10Seconds` of 2 s, `lastMinute` of 10 s, `last5Minutes` of 60 s. The slice that time is in
- * counts as far as it has come, so that a window covers between its length less one slice and its whole length; rates are of
- * the time that is `covered`. Durations are kept in log-linear buckets: a percentile is within 5 % of the true one between
- * 16 µs and 268 s.
+ * A window is a ring of slices: `last10Seconds` of 2 s, `lastMinute` of 10 s, `last5Minutes` of 60 s. The current slice is only
+ * partly full, so a window covers between its length less one slice and its whole length; rates are of the time that is
+ * `covered`. Durations are kept in log-linear buckets: a percentile is within 5 % of the true one between 16 µs and 268 s.
  *
  * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes. Series
  * are bounded: beyond `maxSeries` the one that was not used for longest is forgotten. A series takes 31 KiB at most: 16 slices
@@ -74,7 +73,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -82,7 +81,7 @@ export interface Options {
 export const defaults = { maxSeries: 256 } as const satisfies Options
 
 /**
- * How long calls or attempts took: what half of them, 95 % and 99 % did not exceed.
+ * How long calls or attempts took: half of them, 95 % and 99 % did not exceed these.
  *
  * @category models
  * @since 0.1.0
@@ -107,20 +106,20 @@ export interface Window {
   readonly succeeded: number
   /** For any reason, those of `rejected` and `refused` included. */
   readonly failed: number
-  /** Of those that failed: the request was wrong, says the catalogue (nature `caller`): `404`, a business error. */
+  /** Of the failures: the request was wrong, says the catalogue (nature `caller`): `404`, a business error. */
   readonly rejected: number
-  /** Of those that failed: a policy on this side said no (nature `refusal`). Attempts are not made then. */
+  /** Of the failures: a policy on this side said no (nature `refusal`). Attempts are not made then. */
   readonly refused: number
   /** Its caller went away, or another attempt was faster. */
   readonly interrupted: number
   /** `count` for each second that is covered; of at least one second, so that the first call makes no burst. */
   readonly ratePerSecond: number
   /**
-   * What failed and was not `rejected`, of all that succeeded or failed, between 0 and 1; `undefined` without any. An upstream
-   * that says that a thing is not there works.
+   * Failures that were not `rejected`, of all successes and failures, between 0 and 1; `undefined` without any. An upstream
+   * that answers that a thing does not exist is working.
    */
   readonly errorRatio: number | undefined
-  /** Of those that succeeded or failed, but were not `refused`; `undefined` without any. Time-outs count as long as they took. */
+  /** Of successes and failures that were not `refused`; `undefined` without any. Time-outs count as long as they took. */
   readonly latency: Latency | undefined
 }
 
@@ -146,9 +145,9 @@ export interface Series {
   readonly upstream: string
   /** `undefined` for all operations of the upstream together. */
   readonly operation: string | undefined
-  /** What the callers got. */
+  /** The results that callers got. */
   readonly calls: Windowed
-  /** What was sent, retries and hedges included. */
+  /** The requests sent, retries and hedges included. */
   readonly attempts: Windowed
 }
 

@@ -1,29 +1,29 @@
 /**
  * Asserts that nothing is left after a piece of code: no socket, server, timer, fiber or permit that was not there before.
  *
- * **When to use**: in the test of whatever opens or holds something: a client, a pool, a layer, a policy, an interruption.
- * It works under `TestClock` and without: what it waits, it waits in real time.
+ * **When to use**: in the test of any code that opens or holds something: a client, a pool, a layer, a policy, an interruption.
+ * It works under `TestClock` and without: its waits are in real time.
  *
  * **What it is not**: a heap profiler. It knows nothing of memory, files, child processes, workers and event listeners.
  *
- * What was left gets a little time to go away, because a socket that is closed is gone a few turns later. The check looks
- * again after pauses that grow from 1 ms to 100 ms, and after `within` it dies with {@link LeaksFound}, whose message names
- * what is left and where it came from, as far as that is known.
+ * Leftovers get a little time to go away, because a socket that is closed is gone a few turns later. The check looks again
+ * after pauses that grow from 1 ms to 100 ms, and after `within` it dies with {@link LeaksFound}, whose message names the
+ * leaks and where they came from, as far as that is known.
  *
  * **Gotchas**
  *
- * - What must be gone must be closed inside: a connection pool keeps its idle connections until its layer closes, so provide
- *   `NodeTransport.layer` inside the effect, and close scopes with `Effect.scoped`. With a pool that outlives the effect,
- *   `ignore: ["socket"]` leaves the rest of the check.
- * - The effect runs in a fiber of its own. Its children (`Effect.forkChild`) end with it as ever; what is found is what was
- *   detached, or forked into a scope that outlives it. A fiber that was begun with `Effect.runFork`, or by a `ManagedRuntime`,
- *   is not of this effect and is not seen.
- * - What runs beside it in the process does not disturb it: sockets, servers and timers are those that the effect itself made,
- *   directly or through what it started. An accepted connection belongs to whoever started the server. What a library makes
- *   for the effect in a callback that it registered before is not seen; `madeBy: "anyone"` sees it, with all that the rest of
- *   the process makes meanwhile. {@link snapshot} counts for the whole process too.
+ * - Close everything inside that must be gone: a connection pool keeps its idle connections until its layer closes, so
+ *   provide `NodeTransport.layer` inside the effect, and close scopes with `Effect.scoped`. With a pool that outlives the
+ *   effect, `ignore: ["socket"]` leaves the rest of the check.
+ * - The effect runs in a fiber of its own. Its children (`Effect.forkChild`) end with it as ever; only fibers that were
+ *   detached, or forked into a scope that outlives it, are found. A fiber that was begun with `Effect.runFork`, or by a
+ *   `ManagedRuntime`, is not of this effect and is not seen.
+ * - Other work in the process does not disturb it: only sockets, servers and timers count that the effect itself made,
+ *   directly or through its children. An accepted connection belongs to the code that started the server. If a library makes
+ *   something for the effect in a callback that it registered before, that is not seen; `madeBy: "anyone"` sees it, with all that
+ *   the rest of the process makes meanwhile. {@link snapshot} counts for the whole process too.
  * - Timers that do not keep the process alive (`timer.unref()`) are not leaks; neither are those of fake timers.
- * - Where a socket came from is the stack at that moment: for a pool that connects later, that is the pool, and the span.
+ * - The place of a socket is the stack at the moment of its making: for a pool that connects later, that names the pool, and the span.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -72,9 +72,9 @@ export type { Held, Kind, Leak } from "./internal/leak.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** How long, in real time, what was left may take to go away. Zero looks once. Default 500 ms. */
+  /** How long, in real time, leftovers may take to go away. Zero looks once. Default 500 ms. */
   readonly within?: Duration.Input | undefined
-  /** What is no leak here: kinds, or whatever the predicate holds for. Default none. */
+  /** Leaks that do not count here: kinds, or any for which the predicate holds. Default none. */
   readonly ignore?: ReadonlyArray<Kind> | ((leak: Leak) => boolean) | undefined
   /**
    * Policies to look at, by the name that the report gives them: `{ ledger: bulkhead.snapshot }`. Those of upstreams are
@@ -82,8 +82,8 @@ export interface Options {
    */
   readonly permits?: { readonly [name: string]: Effect.Effect<Held> } | undefined
   /**
-   * Whose sockets, servers and timers count: those that the effect made, or that anyone in the process made from its start
-   * until the check is over. Default `effect`.
+   * Whose sockets, servers and timers count: the effect's own, or any that the process made from its start until the check
+   * is over. Default `effect`.
    */
   readonly madeBy?: "effect" | "anyone" | undefined
   /** Whether to note where sockets, servers and timers are made, which costs each of them some microseconds. Default true. */
@@ -91,7 +91,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The defaults of the options.
  *
  * @category defaults
  * @since 0.1.0
@@ -149,7 +149,7 @@ const settingsOf = (options: Options = {}): Settings => {
 }
 
 /**
- * Runs an effect and gives what it gives, once nothing is left of it. Otherwise dies with {@link LeaksFound}; when the effect
+ * Runs an effect and gives its result, once nothing is left of it. Otherwise dies with {@link LeaksFound}; when the effect
  * has failed as well, the cause holds both. One that is interrupted is not checked.
  *
  * Throws a `RangeError` for an option that is out of range.
@@ -174,8 +174,8 @@ export const around: {
 )
 
 /**
- * The same, for who wants to see: gives what the effect gives, and what it left. An effect that fails, fails, whatever it
- * left.
+ * The same without an error: gives the effect's result, and the leaks. An effect that fails, fails, whether it left
+ * something or not.
  *
  * @category checks
  * @since 0.1.0
@@ -200,8 +200,8 @@ export const find: {
 )
 
 /**
- * How many there are of what can be counted: what keeps the process alive, by Node's name for it (`TCPSocketWrap`,
- * `TCPServerWrap`, `Timeout`, `PipeWrap`), and what the upstreams of the registry in force hold.
+ * How many there are of each countable thing: the resources that keep the process alive, by Node's name for them
+ * (`TCPSocketWrap`, `TCPServerWrap`, `Timeout`, `PipeWrap`), and the permits in the upstreams of the registry in force.
  *
  * @category models
  * @since 0.1.0
@@ -239,7 +239,7 @@ export const snapshot: Effect.Effect<Snapshot> = Effect.map(heldBy(UpstreamRegis
 })
 
 /**
- * What there is more of, and by how many; empty when there is nothing.
+ * The kinds of which there are more, and by how many; empty when there are none.
  *
  * @category counts
  * @since 0.1.0
@@ -247,7 +247,7 @@ export const snapshot: Effect.Effect<Snapshot> = Effect.map(heldBy(UpstreamRegis
 export const difference = (before: Snapshot, after: Snapshot): Snapshot =>
   Object.fromEntries(risen(new Map(Object.entries(before)), new Map(Object.entries(after))))
 
-/** Runs an effect, and gives how it ended with what is left of it. */
+/** Runs an effect, and gives its exit with its leaks. */
 const checked = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   settings: Settings
@@ -325,7 +325,7 @@ const settled = (look: Effect.Effect<ReadonlyArray<Leak>>, { within }: Settings)
   Effect.gen(function* () {
     const end = performance.now() + Duration.toMillis(within)
     for (let looks = 0; ; looks++) {
-      // Node tells of what has ended one turn later, and a fiber that was just forked has not begun.
+      // Node tells of ended resources one turn later, and a fiber that was just forked has not begun.
       yield* turn
       const leaks = yield* look
       const millisLeft = end - performance.now()
@@ -334,7 +334,7 @@ const settled = (look: Effect.Effect<ReadonlyArray<Leak>>, { within }: Settings)
     }
   })
 
-/** What was scheduled before has had its turn. */
+/** Work that was scheduled before has had its turn. */
 const turn: Effect.Effect<void> = Effect.callback((resume) => {
   const immediate = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(immediate))

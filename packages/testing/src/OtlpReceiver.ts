@@ -1,8 +1,8 @@
 /**
- * A collector for tests: receives OTLP over HTTP on 127.0.0.1 and keeps the spans as plain records, whatever exporter sent
- * them, as JSON or protobuf. Metrics and logs are accepted and counted.
+ * A collector for tests: receives OTLP over HTTP on 127.0.0.1 and keeps the spans as plain records, from any exporter, as
+ * JSON or protobuf. Metrics and logs are accepted and counted.
  *
- * **When to use**: to test what a program's traces show, from what its exporter really sent.
+ * **When to use**: to test a program's traces by the spans that its exporter really sent.
  *
  * **What it is not**: a collector for production. It keeps everything that it gets.
  *
@@ -53,7 +53,7 @@ export interface ReceivedExport {
 }
 
 /**
- * A number of spans, or what is to be true of them.
+ * A number of spans, or a predicate that must hold of them.
  *
  * @category models
  * @since 0.1.0
@@ -67,7 +67,7 @@ export type Until = number | ((spans: ReadonlyArray<SpanRecord>) => boolean)
  * @since 0.1.0
  */
 export interface OtlpReceiver {
-  /** What exporters call the base url: without `/v1/traces`. */
+  /** The base url of exporters: without `/v1/traces`. */
   readonly url: string
   readonly tracesUrl: string
   /** All spans so far, in the order of arrival. */
@@ -75,13 +75,13 @@ export interface OtlpReceiver {
   readonly exports: Effect.Effect<ReadonlyArray<ReceivedExport>>
   /**
    * All spans, as soon as there are so many or the predicate holds; dies, after 5 seconds unless told otherwise, with the
-   * names of those that came.
+   * names of the spans that came.
    */
   readonly awaitSpans: (
     until: Until,
     options?: { readonly withinMillis?: number }
   ) => Effect.Effect<ReadonlyArray<SpanRecord>>
-  /** Forgets what was received. */
+  /** Forgets the received spans. */
   readonly clear: Effect.Effect<void>
 }
 
@@ -151,7 +151,7 @@ const close = (server: http.Server): Promise<void> =>
     server.closeAllConnections()
   })
 
-/** Bounded by real time, of purpose: exporters may run on real timers while a test holds its own clock. */
+/** Bounded by real time, on purpose: exporters may run on real timers while a test holds its own clock. */
 const awaitSpans = (state: State, until: Until, withinMillis: number): Effect.Effect<ReadonlyArray<SpanRecord>> =>
   Effect.callback<ReadonlyArray<SpanRecord>>((resume) => {
     const isMet = typeof until === "number" ? () => state.spans.length >= until : () => until([...state.spans])

@@ -63,7 +63,7 @@ export interface HeaderLines {
 }
 
 /**
- * What an attempt meets: a reply, or silence.
+ * The fate of an attempt: a reply, or silence.
  *
  * @category models
  * @since 0.1.0
@@ -71,7 +71,7 @@ export interface HeaderLines {
 export type Step = Reply | { readonly _tag: "Hang" }
 
 /**
- * What operations are answered with: a list of steps, or a function of the request. A key is an operation
+ * The answers to operations: a list of steps, or a function of the request. A key is an operation
  * (`"GET /items/{sku}"`), an operation of one upstream (`"stock GET /items/{sku}"`, which wins), or `"*"` for every operation
  * that has no script of its own.
  *
@@ -197,11 +197,11 @@ const cutOff = ({ origin }: Transport.Request): Reason.ResponseTruncated =>
   new Reason.ResponseTruncated({ endpoint: Transport.endpointOf(origin), phase: "receive" })
 
 /**
- * Answers with a body that comes bit by bit, for a test of what reads it: `stream(["first", pause("2 seconds"), "second"])`.
+ * Answers with a body that comes bit by bit, for a test of its reader: `stream(["first", pause("2 seconds"), "second"])`.
  *
  * - `status`, `headers`, `trailers`: default 200, and none
- * - `end`: what follows the last part: `"complete"`, `"truncated"` (the connection is cut), `"hang"` (nothing more comes, and no
- *   end), or the reason of a failure. Default `"complete"`
+ * - `end`: the event after the last part: `"complete"`, `"truncated"` (the connection is cut), `"hang"` (nothing more comes, and
+ *   no end), or the reason of a failure. Default `"complete"`
  *
  * A call that reads its answer whole gets the parts together, when the last one has come.
  *
@@ -291,7 +291,7 @@ export const after = (delay: Duration.Input, reply: Reply): Reply => ({
 })
 
 /**
- * What the script has seen.
+ * The requests that the script has seen.
  *
  * @category models
  * @since 0.1.0
@@ -306,7 +306,7 @@ export interface Seen {
 }
 
 /**
- * What was asked of the script, for a test to look at.
+ * The record of requests, for a test to look at.
  *
  * @category services
  * @since 0.1.0
@@ -316,7 +316,7 @@ export class ScriptedRequests extends Context.Service<ScriptedRequests, Effect.E
 ) {}
 
 /**
- * What the script was asked so far.
+ * The requests so far.
  *
  * @category getters
  * @since 0.1.0
@@ -324,7 +324,7 @@ export class ScriptedRequests extends Context.Service<ScriptedRequests, Effect.E
 export const seen: Effect.Effect<Seen, never, ScriptedRequests> = Effect.flatten(ScriptedRequests)
 
 /**
- * A transport that answers from a script, and the record of what it was asked.
+ * A transport that answers from a script, and the record of its requests.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -385,7 +385,7 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
             })
           )
         })
-      /** Read as a transport reads it: what was asked for to its end, and of anything else what may be drained. */
+      /** Read as a transport reads it: an expected body to its end, and of any other the part that may be drained. */
       const readOf = (answer: Played, request: Transport.Request): Effect.Effect<Transport.Response, TransportReason> =>
         answer.isWhole || Transport.isExpected(request, answer.status)
           ? wholeOf(answer)
@@ -471,7 +471,7 @@ const wholeOf = ({
     Effect.as(end, { status, ...fields, body: joined(chunks), bodyComplete })
   )
 
-/** Reads an error's body within the bounds, and aborts what goes beyond them; its status says more than how its body ends. */
+/** Reads an error's body within the bounds, and aborts the rest; its status says more than how its body ends. */
 const drainedOf = (
   { bodyComplete, end, fields, parts, status }: Played,
   { drainBytes, drainTime, errorBytes }: Transport.Limits,

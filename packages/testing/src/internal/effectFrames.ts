@@ -1,6 +1,6 @@
 import type * as Fiber from "effect/Fiber"
 
-/** What names the place where a fiber is. */
+/** The line of a stack that names a fiber's place. */
 export type Frame = NonNullable<Fiber.Fiber.Cache["stackFrame"]>
 
 /** A chain of frames that never ends would be a fault, and a report of a hundred lines is not read. */

@@ -1,6 +1,6 @@
 /**
  * The fibers that run on a scheduler. A scheduler is asked before each step of a fiber whether it should yield, and a fiber
- * hands its scheduler on to those that it forks: so one that only looks sees every fiber which began inside an effect.
+ * hands its scheduler on to its children: so one that only looks sees every fiber which began inside an effect.
  */
 
 import type * as Fiber from "effect/Fiber"
@@ -9,7 +9,7 @@ import { framesOf } from "./effectFrames.ts"
 import type { Left } from "./leakReport.ts"
 
 export interface FiberWatch {
-  /** What the fibers to watch must run on; it decides as the one that it stands before. */
+  /** The scheduler for the fibers to watch; it decides as the one that it stands before. */
   readonly scheduler: Scheduler.Scheduler
   /** The fibers that have not ended. */
   readonly left: () => ReadonlyArray<Left>

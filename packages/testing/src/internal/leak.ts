@@ -1,5 +1,5 @@
 /**
- * What a leak is of.
+ * The kind of a leak.
  *
  * @category models
  * @since 0.1.0
@@ -7,7 +7,7 @@
 export type Kind = "socket" | "server" | "timer" | "permit" | "fiber"
 
 /**
- * Something that was left; what is alike, from one place, is one of these.
+ * A leak; leaks that are alike, from one place, are one of these.
  *
  * @category models
  * @since 0.1.0
@@ -22,8 +22,8 @@ export interface Leak {
 }
 
 /**
- * What a policy holds, as its snapshot says it: `Bulkhead`, `AdaptiveConcurrency`, `RateLimit`, `SingleFlight`, `Hedge`,
- * `RetryBudget` and `CircuitBreaker` have snapshots that are this.
+ * The permits of a policy, in the words of its snapshot: `Bulkhead`, `AdaptiveConcurrency`, `RateLimit`, `SingleFlight`,
+ * `Hedge`, `RetryBudget` and `CircuitBreaker` have snapshots that are this.
  *
  * @category models
  * @since 0.1.0

@@ -1,4 +1,4 @@
-/** What was left, in words: merged, counted, and told to whoever reads a test's output. */
+/** The leaks, in words: merged, counted, and put for the reader of a test's output. */
 
 import type { Kind, Leak } from "./leak.ts"
 
@@ -9,7 +9,7 @@ export interface Left {
   readonly where: ReadonlyArray<string>
 }
 
-/** Merges what is alike: the same thing, from the same place. The order is that of the first of each. */
+/** Merges leaks that are alike: the same thing, from the same place. The order is that of the first of each. */
 export const merged = (left: ReadonlyArray<Left>): ReadonlyArray<Leak> => {
   const leaks = new Map<string, Leak>()
   for (const { kind, what, where } of left) {
@@ -35,15 +35,15 @@ export const pauseMillis = (looks: number): number => Math.min(2 ** looks, 100)
 
 const mostPlaces = 4
 
-/** What is Node's own or the engine's is above everything that is made. */
+/** Frames of Node and of the engine stand above everything that is made. */
 const isNodes = (frame: string): boolean => /\bnode:|<anonymous>\)$/.test(frame)
 
-/** Where Effect runs a fiber: what stands below has only resumed it, and says nothing about where something came from. */
+/** The place where Effect runs a fiber: frames below it have only resumed it, and say nothing about where something came from. */
 const isRunLoop = (frame: string): boolean => /[\\/]node_modules[\\/](@effect[\\/]vitest|effect)[\\/]/.test(frame)
 
 /**
  * The frames of a stack that say where something was made, innermost first: those of the program, or, where there are none,
- * those of the packages that it uses. What called the check is not part of it: the stack ends at `end`, too.
+ * those of the packages that it uses. The caller of the check is not part of it: the stack ends at `end`, too.
  */
 export const placesOf = (stack: string | undefined, end: string): ReadonlyArray<string> => {
   const frames = (stack ?? "").split("\n").flatMap((text) => {

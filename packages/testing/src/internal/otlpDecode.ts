@@ -9,7 +9,7 @@ export type AttributeValue =
   | string
   | number
   | boolean
-  /** An integer beyond what a number holds. */
+  /** An integer beyond the range of a number. */
   | bigint
   | Uint8Array
   | null

@@ -1,14 +1,14 @@
-/** What policies hold: of the upstreams of a registry, of those that have left it, and of policies used alone. */
+/** The permits of policies: of the upstreams of a registry, of upstreams that have left it, and of policies used alone. */
 
 import * as Effect from "effect/Effect"
 import * as StageOrder from "@holdfast/http/StageOrder"
 import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
 import type { Held } from "./leak.ts"
 
-/** How many are held, by what it is. */
+/** How many are held, by kind. */
 export type Figures = ReadonlyMap<string, number>
 
-/** The figures of a snapshot that must be back at what they were; everything else in one only counts up, or is a limit. */
+/** The figures of a snapshot that must come back to their old values; everything else in one only counts up, or is a limit. */
 const figures: { readonly [F in keyof Held]-?: string } = {
   inFlight: "in flight",
   queued: "queued",
@@ -42,7 +42,7 @@ const addUpstream = (sum: Map<string, number>, upstream: UpstreamRegistry.Snapsh
   for (const endpoint of upstream.endpoints) addStages(sum, "attempt", `${name} at ${endpoint.origin}`, endpoint)
 }
 
-/** What the given upstreams and probes hold. */
+/** The permits that the given upstreams and probes hold. */
 export const heldBy = (
   upstreams: Effect.Effect<ReadonlyArray<UpstreamRegistry.Snapshot>>,
   probes: { readonly [name: string]: Effect.Effect<Held> }
@@ -54,14 +54,14 @@ export const heldBy = (
     return sum
   })
 
-/** What there is more of than there was, and by how much. */
+/** The kinds of which there are more than before, and by how much. */
 export const risen = (before: Figures, after: Figures): ReadonlyArray<readonly [what: string, count: number]> =>
   [...after].flatMap(([what, count]) => {
     const more = count - (before.get(what) ?? 0)
     return more > 0 ? [[what, more] as const] : []
   })
 
-/** A registry that hands on to another, and remembers those that leave: what they held, nobody else could say any more. */
+/** A registry that hands on to another, and remembers upstreams that leave: nobody else could name their permits any more. */
 export const remembering = (outer: UpstreamRegistry.UpstreamRegistry): UpstreamRegistry.UpstreamRegistry => {
   const gone = new Set<UpstreamRegistry.Registered>()
   return {

@@ -1,7 +1,7 @@
 /**
  * The sockets, servers and timers that are made while it watches. Node tells of each when it is made and when it is gone
- * (`node:async_hooks`), and in whose asynchronous context it was made, which Effect's fibers carry along: so what a test
- * running beside this one makes is told apart.
+ * (`node:async_hooks`), and in whose asynchronous context it was made, which Effect's fibers carry along: so the
+ * resources of a test running beside this one are told apart.
  */
 
 import { AsyncLocalStorage, createHook } from "node:async_hooks"
@@ -16,7 +16,7 @@ import type { Kind } from "./leak.ts"
 import type { Left } from "./leakReport.ts"
 import { placesOf } from "./leakReport.ts"
 
-/** Node's names for what is watched. TLS is a layer on a socket; it is kept to say so, and is nothing of its own. */
+/** Node's names for the watched resources. TLS is a layer on a socket; it is kept to say so, and is nothing of its own. */
 const kinds: ReadonlyMap<string, Kind | "tls"> = new Map([
   ["TCPWRAP", "socket"],
   ["PIPEWRAP", "socket"],
@@ -40,16 +40,16 @@ interface Origin {
 interface Made extends Origin {
   readonly kind: Kind | "tls"
   readonly type: string
-  /** What made it, for Node: of an accepted socket, that is the server. */
+  /** The maker, for Node: of an accepted socket, that is the server. */
   readonly triggerId: number
-  /** Weak, or what is only gone once it is collected would never be. */
+  /** Weak, or a resource that is only gone once it is collected would never be. */
   readonly resource: WeakRef<object>
 }
 
 export interface ResourceWatch {
-  /** Runs what is watched. */
+  /** Runs the watched code. */
   readonly run: <A>(body: () => A) => A
-  /** What was made and is not gone. */
+  /** The resources that were made and are not gone. */
   readonly left: () => ReadonlyArray<Left>
   readonly stop: () => void
 }
@@ -71,7 +71,7 @@ const stackHere = (above: (...given: never) => unknown): { readonly stack?: stri
   return holder
 }
 
-/** Node makes them for whoever writes first, and keeps them: they are of the process, so they are there before. */
+/** Node makes them for the first writer, and keeps them: they are of the process, so they are there before. */
 export const openStandardStreams = (): void => {
   // reading one makes it
   void [process.stdout, process.stderr]
@@ -145,8 +145,8 @@ const keepsAlive = (timer: object): boolean =>
 const isFunction = (value: unknown): value is (this: unknown) => unknown => typeof value === "function"
 
 /**
- * What a resource is, in words. That it is left is known without this; for its address and its length there is only what
- * Node does not document: the socket of a handle, and the fields of a timer. Where they are missing, less is said.
+ * A resource, in words. That it is left is known without this; its address and its length are only in fields that Node
+ * does not document: the socket of a handle, and the fields of a timer. Where they are missing, less is said.
  */
 const words = (
   type: string,
@@ -178,7 +178,7 @@ const timerWords = (timer: object): string => {
   return typeof millis === "number" && millis > 0 ? `${name} of ${Duration.format(Duration.millis(millis))}` : name
 }
 
-/** The socket or server whose handle it is. */
+/** The socket or server that owns the handle. */
 const ownerOf = (handle: object): unknown => {
   const symbol = Object.getOwnPropertySymbols(handle).find(({ description }) => description === "owner_symbol")
   return symbol === undefined ? undefined : Reflect.get(handle, symbol)
@@ -193,7 +193,7 @@ const onAddress = (server: unknown): string => {
 const toAddress = (socket: unknown, isAccepted: boolean): string => {
   if (!(socket instanceof net.Socket)) return ""
   const { localAddress, localPort, remoteAddress, remotePort } = socket
-  // The port of a client is another each time: what was accepted is told by where.
+  // The port of a client is another each time: accepted sockets are told apart by the server's address.
   if (isAccepted) return ` accepted on ${hostPort(localAddress, localPort)}`
   return remotePort === undefined ? " without a connection" : ` to ${hostPort(remoteAddress, remotePort)}`
 }

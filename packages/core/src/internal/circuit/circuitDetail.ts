@@ -1,4 +1,4 @@
-/** The figures behind what a circuit does, in words. */
+/** The figures behind a circuit's decision, in words. */
 
 import * as Duration from "effect/Duration"
 import type { CircuitShape, CircuitState, Opening, Rule } from "./circuitState.ts"

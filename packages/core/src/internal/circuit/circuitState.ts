@@ -5,9 +5,9 @@
  * connections at once, and every attempt that was on them fails, though the next ones succeed. So a row counts rounds of failures, and
  * a rate needs a few rounds (see `internal/rounds.ts`).
  *
- * Each change of phase begins a new generation, and a permit bears the generation that it was given in: what a call of an
- * older one reports changes nothing. Time is the circuit's own and only goes forward, so that a clock that jumps back
- * makes a wait longer by the jump at most, and never for ever.
+ * Each change of phase begins a new generation, and a permit bears the generation that it was given in: a report from an
+ * older one changes nothing. Time is the circuit's own and only goes forward, so that a clock that jumps back makes a
+ * wait longer by the jump at most, and never for ever.
  */
 
 import * as Rounds from "./rounds.ts"
@@ -35,7 +35,7 @@ export interface CircuitShape {
   readonly slowCallMillis: number
   /** How long the n-th opening in a row lasts. */
   readonly openMillis: (consecutiveOpenings: number) => number
-  /** Bounds what `openMillis` gives and what a server asks for. */
+  /** Bounds the result of `openMillis` and a server's wait. */
   readonly maxOpenMillis: number
   /** Probes that may be out at once. */
   readonly probes: number
@@ -76,7 +76,7 @@ interface Probe extends Permit {
 /** The permit of a call that the circuit does not watch. */
 export const unwatched: Permit = { _tag: "Permit", isProbe: false, generation: -1 }
 
-/** A rule, and what it looks at; without a window it is the row. */
+/** A rule, and the window that it looks at; without a window it is the row. */
 interface Tracker {
   readonly rule: Rule
   readonly window: Window | undefined
@@ -89,11 +89,11 @@ export interface CircuitState {
   readonly trackers: ReadonlyArray<Tracker>
   phase: Phase
   generation: number
-  /** What every call gets while the circuit is closed: one object a generation. */
+  /** The permit of every call while the circuit is closed: one object a generation. */
   permit: Permit
   /** The circuit's own time. It starts at 0 with the first event. */
   at: number
-  /** What the clock showed last. */
+  /** The last time on the clock. */
   seen: number
   /** Failures in a row, by when they finished. */
   failures: number
@@ -128,8 +128,8 @@ export interface CircuitState {
 const permitOf = (generation: number): Permit => ({ _tag: "Permit", isProbe: false, generation })
 
 /**
- * Rounds of bad calls that a rate needs. Two might be one event and its echo: the retries of what a restart had cut, sent before the
- * restart was over. A rule that fewer bad calls are enough for needs no more rounds than bad calls.
+ * Rounds of bad calls that a rate needs. Two might be one event and its echo: the retries of calls that a restart had cut, sent
+ * before the restart was over. A rule that fewer bad calls are enough for needs no more rounds than bad calls.
  */
 const usualRounds = 3
 
@@ -174,8 +174,8 @@ export const makeCircuitState = (shape: CircuitShape): CircuitState => ({
 })
 
 /**
- * Takes over where another circuit is: whether it is open and until when, how often it has opened, and what rules that both have have
- * counted. Probes that are out are the other's; this one sends its own.
+ * Takes over the phase of another circuit: whether it is open and until when, how often it has opened, and the counts of the rules
+ * that both have. Probes that are out are the other's; this one sends its own.
  */
 export const follow = (state: CircuitState, before: CircuitState): void => {
   const {
@@ -241,7 +241,7 @@ const tick = (state: CircuitState, nowMillis: number): number => {
   return state.at
 }
 
-/** Begins a generation: what was counted and what is still out belongs to the one before. */
+/** Begins a generation: earlier counts and open permits belong to the one before. */
 const enter = (state: CircuitState, phase: Phase): void => {
   state.phase = phase
   state.generation++
@@ -269,7 +269,7 @@ const open = (state: CircuitState, at: number, opening: Opening): void => {
   const openings = state.phase === "Closed" && at >= state.steadyAt ? 1 : state.openings + 1
   const wanted = openMillis(openings)
   const asked = state.askedUntil - at
-  // at least a millisecond, so that who is refused is never told to come back at once
+  // at least a millisecond, so that a refused caller is never told to come back at once
   const millis = Math.max(1, Math.min(maxOpenMillis, Number.isNaN(wanted) ? maxOpenMillis : Math.max(wanted, asked)))
   enter(state, "Open")
   state.openings = openings
@@ -363,8 +363,8 @@ const halfOpenWaitMillis = 1000
 
 /**
  * How long until a call that was refused just now may be let through; nothing when only a hand can change that. `random` is
- * what `admit` was given: while ramping it is the share at which this very call would have passed, so that those who are
- * refused come back spread over what is left of the ramp, and not all at its end.
+ * the number that `admit` was given: while ramping it is the share at which this very call would have passed, so that
+ * refused callers come back spread over the rest of the ramp, and not all at its end.
  */
 export const waitMillis = (state: CircuitState, nowMillis: number, random: number): number | undefined => {
   const at = timeAt(state, nowMillis)
@@ -385,16 +385,16 @@ export const waitMillis = (state: CircuitState, nowMillis: number, random: numbe
   }
 }
 
-/** What a call reports: whether it counts as a failure of the upstream, or says nothing about it. */
+/** The report of a call: whether it counts as a failure of the upstream, or says nothing about it. */
 export type Verdict = "success" | "failure" | "ignored"
 
-/** What became of a report. */
+/** The effect of a report. */
 export type Settled = "counted" | "ignored" | "late"
 
 /**
  * Settles a permit. `askedMillis` is how long the server asked to be left alone, 0 for not at all. A probe gives its place
- * back whatever it reports; when its lease ran out the place may be another's by now, and its report still counts, because
- * it was sent in this very half-open phase.
+ * back with any report; when its lease ran out the place may be another's by now, and its report still counts, because it
+ * was sent in this very half-open phase.
  */
 export const settle = (
   state: CircuitState,
@@ -458,7 +458,7 @@ const isReached = (rounds: Rounds.Rounds | undefined, begin: number): boolean =>
 /** Where a call stands in its window: a count window goes by numbers, a time window by time. */
 const placeOf = (rule: Rule, recorded: number, at: number): number => (rule._tag === "CountWindow" ? recorded : at)
 
-/** What stands before it is no longer in the window. */
+/** Bad calls before it are no longer in the window. */
 const beginOf = (rule: Rule, recorded: number, at: number): number =>
   rule._tag === "CountWindow" ? recorded - rule.size + 1 : rule._tag === "TimeWindow" ? at - rule.millis : at
 
@@ -547,7 +547,7 @@ export const forceClosed = (state: CircuitState, nowMillis: number): void => {
   enter(state, "ForcedClosed")
 }
 
-/** As if it had just been made, but for the generation: what is still out reports to nobody. */
+/** As if it had just been made, but for the generation: open permits report to nobody. */
 export const reset = (state: CircuitState, nowMillis: number): void => {
   tick(state, nowMillis)
   enter(state, "Closed")
@@ -559,7 +559,7 @@ export const reset = (state: CircuitState, nowMillis: number): void => {
   state.opening = undefined
 }
 
-/** What a state holds at one instant. */
+/** The state at one instant. */
 export interface Look {
   readonly phase: Phase
   readonly share: number

@@ -1,10 +1,10 @@
 /**
  * Rounds of bad calls. A round begins with a bad call whose attempt began when the one that opened the round before it had ended, or
- * later; so all that fails of what was in flight at one instant is in one round, or, of what had begun before a round was opened, in
- * that round. Rounds are what a window has besides its counts: ten failures of one event are one round, and ten failures one after
+ * later; so all failures among the calls in flight at one instant are in one round, or, for calls that had begun before a round was
+ * opened, in that round. A window has rounds besides its counts: ten failures of one event are one round, and ten failures one after
  * another are ten.
  *
- * It takes one place for each round that is asked for, whatever is recorded.
+ * It takes one place for each round that is asked for, however much is recorded.
  */
 export interface Rounds {
   /** Where the last bad call of each of the latest rounds stands; the round that is under way is the last of them. */

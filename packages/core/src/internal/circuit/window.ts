@@ -1,7 +1,7 @@
 /**
  * Windows over finished calls: the last so many of them, or those of the last while. Recording and reading are O(1).
  *
- * A call falls into one of four cells, because a slow call is slow whatever became of it (resilience4j's `Metrics`): the
+ * A call falls into one of four cells, because a slow call is slow however it ends (resilience4j's `Metrics`): the
  * failure rate and the slow-call rate are two readings of the same four numbers.
  */
 
@@ -104,7 +104,7 @@ const advance = (window: TimeWindow, atMillis: number): void => {
 export const record = (window: Window, cell: Cell, atMillis: number): void => {
   if (window._tag === "Count") {
     const oldest = window.ring[window.next] ?? 0
-    // what was stored is a cell and one
+    // the stored number is a cell and one
     if (oldest > 0) add(window.counts, (oldest - 1) as Cell, -1)
     window.ring[window.next] = cell + 1
     window.next = window.next + 1 === window.ring.length ? 0 : window.next + 1
@@ -117,7 +117,7 @@ export const record = (window: Window, cell: Cell, atMillis: number): void => {
   add(window.counts, cell, 1)
 }
 
-/** What the window holds at a time; reading it changes nothing. */
+/** The counts of the window at a time; reading it changes nothing. */
 export const read = (window: Window, atMillis: number): Counts => {
   const counts = { ...window.counts }
   if (window._tag === "Count") return counts

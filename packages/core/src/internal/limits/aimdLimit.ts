@@ -32,7 +32,7 @@ const memory = 100
 export const makeAimdState = (shape: AimdShape): AimdState => ({
   shape,
   limit: shape.initialLimit,
-  // a limit that is new may grow at once; one that was cut first waits for what becomes of the next calls
+  // a limit that is new may grow at once; one that was cut first waits for the outcome of the next calls
   calls: DropShare.leastCalls,
   drops: 0
 })
@@ -63,7 +63,7 @@ export const succeeded = (state: AimdState, inFlight: number, durationMillis: nu
   }
   count(state, 0)
   if (state.calls < DropShare.leastCalls || !DropShare.isTolerated(state.drops, state.calls)) return "growth"
-  // a limit that is not used proves nothing about one that is higher than what was declared to begin with
+  // a limit that is not used proves nothing about one that is higher than the declared one
   if (inFlight * 2 >= state.limit || state.limit < initialLimit) state.limit = Math.min(maximumLimit, state.limit + 1)
   return "growth"
 }

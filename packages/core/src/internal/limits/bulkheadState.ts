@@ -1,8 +1,8 @@
 /**
- * The bulkhead's state machine: so many permits, and a queue of bounded length for who comes when they are taken.
+ * The bulkhead's state machine: so many permits, and a queue of bounded length for calls that come when they are taken.
  *
- * A permit that comes back goes straight to the first in the queue, so nobody who comes later can take it from under him:
- * while somebody waits, no permit is free. The queue is ordered by priority, and within one by arrival.
+ * A permit that comes back goes straight to the first in the queue, so that no later call can take it first: while a call
+ * waits, no permit is free. The queue is ordered by priority, and within one by arrival.
  */
 export interface BulkheadState<P extends Place<P>> {
   limit: number
@@ -10,9 +10,9 @@ export interface BulkheadState<P extends Place<P>> {
   /** Permits that are held. Above `limit` only after it was lowered. */
   inFlight: number
   queued: number
-  /** Who gets the next permit. */
+  /** The caller that gets the next permit. */
   first: P | undefined
-  /** Who is displaced first: of those that matter least, the one who came last. */
+  /** The caller that is displaced first: the last to come of the least important ones. */
   last: P | undefined
 }
 
@@ -24,7 +24,7 @@ export interface BulkheadState<P extends Place<P>> {
  */
 export type PlaceStatus = "waiting" | "granted" | "displaced" | "left"
 
-/** What one call has: a place in the queue, then a permit. The queue is linked through its places. */
+/** The right of one call: a place in the queue, then a permit. The queue is linked through its places. */
 export interface Place<P> {
   /** Higher goes first. */
   readonly priority: number
@@ -86,7 +86,7 @@ const remove = <P extends Place<P>>(state: BulkheadState<P>, place: P): void => 
   state.queued--
 }
 
-/** Grants a free permit to the first in the queue, and gives who it was. */
+/** Grants a free permit to the first in the queue, and gives that caller. */
 const grantNext = <P extends Place<P>>(state: BulkheadState<P>): P | undefined => {
   const first = state.first
   if (first === undefined || state.inFlight >= state.limit) return undefined
@@ -102,7 +102,7 @@ export const exit = <P extends Place<P>>(state: BulkheadState<P>): P | undefined
   return grantNext(state)
 }
 
-/** Gives up whatever a call has, once. Gives who got the permit that it held. */
+/** Gives up the place or permit of a call, once. Gives the caller that got the permit. */
 export const leave = <P extends Place<P>>(state: BulkheadState<P>, place: P): P | undefined => {
   const status = place.status
   place.status = "left"
@@ -110,7 +110,7 @@ export const leave = <P extends Place<P>>(state: BulkheadState<P>, place: P): P 
   return status === "granted" ? exit(state) : undefined
 }
 
-/** Changes the limits, and grants what that made free. Who is in the queue stays, also in one that was made shorter. */
+/** Changes the limits, and grants the permits that this made free. Waiting callers stay in the queue, also in one that was made shorter. */
 export const resize = <P extends Place<P>>(
   state: BulkheadState<P>,
   limit: number,

@@ -1,7 +1,7 @@
 /**
  * When drops say that there is too much: not one by one, since every upstream fails now and then, but by their share of the
- * calls, and only when that share is beyond what chance makes of a harmless one. Few calls prove little, so the fewer there
- * are, the more of them must have failed.
+ * calls, and only when that share is beyond the play of chance with a harmless one. Few calls prove little, so the fewer
+ * there are, the more of them must have failed.
  */
 
 /** The share of drops that is no reason to send less. */

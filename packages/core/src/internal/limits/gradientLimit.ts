@@ -13,7 +13,7 @@ export interface GradientShape {
   readonly initialLimit: number
   readonly minimumLimit: number
   readonly maximumLimit: number
-  /** What a drop leaves of the limit. */
+  /** The part of the limit that a drop leaves. */
   readonly backoffRatio: number
   /** Which quantile stands for the latencies of a window. */
   readonly quantile: number
@@ -21,7 +21,7 @@ export interface GradientShape {
   readonly minimumSamples: number
   readonly shortestWindowMillis: number
   readonly longestWindowMillis: number
-  /** A limit of more than this many times what was in flight shrinks again. */
+  /** A limit of more than this many times the calls in flight shrinks again. */
   readonly headroom: number
 }
 
@@ -37,9 +37,9 @@ const correlationWindow = 50
 const leastVariation = 0.01
 
 /**
- * What a full limit grows by at first, as long as no window was a reason to shrink it. A step a window would let an upstream that
- * takes ten times as much lose most of its calls for minutes (slow start, as TCP has it; half a step of its doubling, since a window
- * tells late).
+ * The factor by which a full limit grows at first, as long as no window was a reason to shrink it. A step a window would let an
+ * upstream that takes ten times as much lose most of its calls for minutes (slow start, as TCP has it; half a step of its doubling,
+ * since a window tells late).
  */
 const firstGrowth = 1.5
 /** How much slower than the fastest window one may be for the limit to grow so fast. */
@@ -111,7 +111,7 @@ export const correlationOf = (left: ReadonlyArray<number>, right: ReadonlyArray<
 
 const unknownCorrelations: Correlations = { throughput: 0, latency: 0, throughputVariation: 1 }
 
-/** What the last windows say together; nothing until there are ten of them. */
+/** The sum of the last windows; nothing until there are ten of them. */
 export const correlate = (observations: ReadonlyArray<Observation>): Correlations => {
   if (observations.length < warmUp) return unknownCorrelations
   const inFlight = observations.map((observation) => observation.inFlight)
@@ -161,7 +161,7 @@ export interface GradientState {
   limit: number
   /** Whether there never was a reason to shrink. */
   isFresh: boolean
-  /** What the limit was before it grew by half in the last window, and how many calls ended in a millisecond then. */
+  /** The limit before it grew by half in the last window, and how many calls ended in a millisecond then. */
   trial: { readonly limit: number; readonly perMilli: number } | undefined
   /** How often drops cut the limit. A call remembers it, see `dropped`. */
   cuts: number
@@ -264,7 +264,7 @@ const ended = (state: GradientState, nowMillis: number, inFlight: number, isEarl
 const closeWindow = (state: GradientState, nowMillis: number): Cause => {
   const { limit, shape, windowDrops: drops, windowMostInFlight: inFlight } = state
   const calls = state.window.count + drops
-  // what an upstream that fails still answers in time says nothing of how fast it is
+  // the answers that a failing upstream still gives in time say nothing of how fast it is
   if (DropShare.isTooMany(drops, calls)) {
     state.isFresh = false
     state.cuts++
@@ -279,7 +279,7 @@ const closeWindow = (state: GradientState, nowMillis: number): Cause => {
   const baselineMillis = addToMean(state.baseline, recentMillis)
   push(state.observations, { inFlight, recentMillis, throughput: inFlight / recentMillis }, correlationWindow)
   const step = stepOf(limit)
-  // a limit far above what is in flight proves nothing; what was declared to begin with stays
+  // a limit far above the calls in flight proves nothing; the declared one stays
   const highest = Math.min(shape.maximumLimit, Math.max(shape.initialLimit, shape.headroom * inFlight))
   if (limit > highest) {
     state.limit = Math.max(highest, limit - step)

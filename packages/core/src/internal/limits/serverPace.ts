@@ -1,7 +1,7 @@
 /**
- * What the server said last about its own limit, bounded and for a time: so many calls until then. Half of what was left may
- * go at once, the rest is spread over the time (the pace `t / r` of draft-ietf-httpapi-ratelimit-headers-10), and nothing
- * beyond it goes before the time is over.
+ * The server's last word about its own limit, bounded and for a time: so many calls until then. Half of the remaining
+ * calls may go at once, the rest is spread over the time (the pace `t / r` of draft-ietf-httpapi-ratelimit-headers-10),
+ * and nothing beyond it goes before the time is over.
  *
  * It is information, not a promise, and may be wrong or hostile: no call waits for it longer than the longest time that is
  * believed, and it is forgotten when it is over.
@@ -22,7 +22,7 @@ export interface PaceState {
   emptyAtMillis: number
 }
 
-/** What the server said. */
+/** The server's word. */
 export interface Word {
   readonly remaining: number
   readonly resetAfterMillis: number
@@ -44,7 +44,7 @@ export const isInForce = (state: PaceState, nowMillis: number): boolean =>
   state.untilMillis > Math.max(nowMillis, state.latestMillis)
 
 /**
- * Takes the server at its word; whether it did. What makes no sense is not taken. While nothing is left, a word that allows
+ * Takes the server at its word; whether it did. Nonsense is not taken. While nothing is left, a word that allows
  * more is not either: it was said before, by an answer that took longer.
  */
 export const hear = (state: PaceState, nowMillis: number, word: Word): boolean => {

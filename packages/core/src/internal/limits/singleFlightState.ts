@@ -31,16 +31,16 @@ export const join = <K, F extends Flight>(state: SingleFlightState<K, F>, key: K
   return flight
 }
 
-/** A caller leaves; whether nobody is left who waits, so that the run is to be ended. */
+/** A caller leaves; whether it was the last that waits, so that the run is to be ended. */
 export const leave = <K, F extends Flight>(state: SingleFlightState<K, F>, key: K, flight: F): boolean => {
   flight.callers--
   if (flight.callers > 0 || flight.isOver) return false
-  // at once, and not when the run has ended: who comes now must not wait for a run that is being interrupted
+  // at once, and not when the run has ended: a new caller must not wait for a run that is being interrupted
   over(state, key, flight)
   return true
 }
 
-/** The run has ended: whoever comes now starts another. */
+/** The run has ended: a new caller starts another. */
 export const over = <K, F extends Flight>(state: SingleFlightState<K, F>, key: K, flight: F): void => {
   flight.isOver = true
   if (state.flights.get(key) === flight) state.flights.delete(key)

@@ -35,7 +35,7 @@ export interface WindowSlot {
 
 const entriesPerWindow = 1000
 
-/** What sums of fractions may be off by. */
+/** The error that sums of fractions may have. */
 const toleranceMillis = 1e-6
 
 const thousandths = (cost: number): number => Math.round(cost * 1000)
@@ -106,7 +106,7 @@ export const take = (
   return waitMillis === 0 ? undefined : slot
 }
 
-/** Forgets what has left the window, and gives the time. */
+/** Forgets calls that have left the window, and gives the time. */
 const advance = (state: WindowState, nowMillis: number): number => {
   const now = Math.max(nowMillis, state.latestMillis)
   state.latestMillis = now
@@ -124,8 +124,8 @@ const remove = (state: WindowState, slot: WindowSlot): void => {
 }
 
 /**
- * Gives a slot back, unless its time has come: whether it did. Those behind it keep their times, and its cost is free again
- * at once: whoever comes next goes no sooner than the last who waits, and the log says whether there is room.
+ * Gives a slot back, unless its time has come: whether it did. Calls behind it keep their times, and its cost is free again
+ * at once: the next call goes no sooner than the last waiting one, and the log says whether there is room.
  */
 export const giveBack = (state: WindowState, nowMillis: number, slot: WindowSlot): boolean => {
   const now = advance(state, nowMillis)
@@ -134,7 +134,7 @@ export const giveBack = (state: WindowState, nowMillis: number, slot: WindowSlot
   return true
 }
 
-/** Moves everyone who waits, so that the first goes no sooner than `untilMillis`, and the others keep their distance. */
+/** Moves every waiting call, so that the first goes no sooner than `untilMillis`, and the others keep their distance. */
 export const postpone = (state: WindowState, nowMillis: number, untilMillis: number): void => {
   const now = advance(state, nowMillis)
   let first = state.last
@@ -148,7 +148,7 @@ export const postpone = (state: WindowState, nowMillis: number, untilMillis: num
 export const waitOf = (state: WindowState, nowMillis: number, slot: WindowSlot): number =>
   Math.max(0, slot.atMillis - Math.max(nowMillis, state.latestMillis))
 
-/** What the window has room for; reading it changes nothing. */
+/** The room in the window; reading it changes nothing. */
 export const remaining = (state: WindowState, nowMillis: number): number => {
   const now = Math.max(nowMillis, state.latestMillis)
   let used = 0
@@ -166,7 +166,7 @@ export const waiting = (state: WindowState, nowMillis: number): number => {
   return count
 }
 
-/** What is in the log, in its order. */
+/** The log, in its order. */
 export const used = (state: WindowState): ReadonlyArray<{ readonly atMillis: number; readonly cost: number }> => {
   const found: Array<{ readonly atMillis: number; readonly cost: number }> = []
   for (let slot = state.first; slot !== undefined; slot = slot.next) {
@@ -175,7 +175,7 @@ export const used = (state: WindowState): ReadonlyArray<{ readonly atMillis: num
   return found
 }
 
-/** Writes down what another limit has let through, at the times at which it did or will. */
+/** Writes down the calls that another limit has let through, at the times at which it did or will. */
 export const follow = (
   state: WindowState,
   before: ReadonlyArray<{ readonly atMillis: number; readonly cost: number }>

@@ -9,20 +9,20 @@ import { elapsed } from "../time/elapsed.ts"
 import { startTimer } from "../time/timer.ts"
 
 /**
- * Asks a store that processes share, so that a store which is slow or gone costs its callers little: an answer is waited for as long as the
- * store may take and the caller has time, whoever is interrupted leaves at once, and a store that failed is left alone for a
- * while, after which one caller tries it again.
+ * Asks a store that processes share, so that a slow or lost store costs its callers little: an answer is waited for as long as the store
+ * may take and the caller has time, an interrupted caller leaves at once, and a store that failed is left alone for a while, after which
+ * one caller tries it again.
  */
 export interface StoreAccess {
   readonly ask: <A, E, R>(question: Question<A, E, R>) => Effect.Effect<A, E | StoreUnavailable, R>
 }
 
-/** What a store is asked. */
+/** A question to the store. */
 export interface Question<in out A, out E, out R> {
   readonly effect: Effect.Effect<A, E, R>
   /** When the caller no longer wants the answer. Default: the ambient `Deadline.Current`. */
   readonly deadline?: Deadline.Deadline | undefined
-  /** Gives back what an answer has taken that came when nobody waited for it any more. */
+  /** Gives back the tokens of an answer that came when nobody waited for it any more. */
   readonly unwanted: (answer: A) => Effect.Effect<unknown, unknown, R>
   /** Hears that the store failed at this. */
   readonly onFailed: (message: string) => void
@@ -40,14 +40,14 @@ export class StoreUnavailable {
 export const pauseMillis = 5000
 
 export interface AccessOptions<in E> {
-  /** Who asks, for the log. */
+  /** The caller's name, for the log. */
   readonly name: string
   readonly storeTimeoutMillis: number
-  /** What an error says of the store; `undefined` when it is an answer like another. */
+  /** The fault of the store that an error tells of; `undefined` when it is an answer like another. */
   readonly failure: (error: E) => string | undefined
 }
 
-/** What is known of a store that failed. */
+/** The record of a store that failed. */
 interface Outage {
   readonly message: string
   readonly untilMillis: number
@@ -71,7 +71,7 @@ export const makeStoreAccess = <E0>({ failure, name, storeTimeoutMillis }: Acces
       const isTrial = outage !== undefined
       if (isTrial) isTrying = true
       let isKnown = false
-      /** What this question says of the store. It says so once: an answer that comes too late changes nothing. */
+      /** Learns from this question how the store is. It does so once: an answer that comes too late changes nothing. */
       const learn = (message: string | undefined): void => {
         if (isKnown) return
         isKnown = true
@@ -86,12 +86,12 @@ export const makeStoreAccess = <E0>({ failure, name, storeTimeoutMillis }: Acces
         const text = `${name}: its store has failed and is left alone, to be tried every ${pauseMillis / 1000} s: ${message}`
         Effect.runForkWith(caller.context)(Effect.logWithLevel(level)(text))
       }
-      // a fiber of its own, since who waits for it may leave; the caller holds what it requires
+      // a fiber of its own, since its caller may leave; the caller holds the services that it requires
       const run = Effect.runForkWith(caller.context as Parameters<typeof Effect.runForkWith<R>>[0])
       const child = run(question.effect)
       const learnFrom = (exit: Exit.Exit<A, E>): void => {
         const found = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason) : undefined
-        // what a store fails with is what its access was made for
+        // the store's failures are the ones that its access was made for
         learn(found === undefined ? undefined : failure(found.error as E & E0))
       }
       const done = child.pollUnsafe()

@@ -4,12 +4,12 @@
  *
  *     max(0, (requests - K * accepts) / (requests + 1))
  *
- * over a window. Requests that were shed here count among the requests: that is what makes the client send K times what is
- * accepted, and not several times that.
+ * over a window. Requests that were shed here count among the requests: so the client sends K times the accepted ones, and
+ * not several times that.
  *
  * With levels of criticality, `requests - K * accepts` is how many of the window's calls are too many. They are taken from
- * the least critical calls, and from the next level only what those do not make up. All levels together still shed by the
- * formula; with one level in use it is the formula.
+ * the least critical calls, and the next level only makes up for the rest. All levels together still shed by the formula;
+ * with one level in use it is the formula.
  */
 export interface ThrottleShape {
   readonly windowMillis: number
@@ -70,7 +70,7 @@ const advance = (state: ThrottleState, nowMillis: number): void => {
   state.slice = slice
 }
 
-/** Gives the throttle other rules; what it has counted stays. */
+/** Gives the throttle other rules; its counts stay. */
 export const reshape = (state: ThrottleState, shape: ThrottleShape): void => {
   if (shape.windowMillis !== state.shape.windowMillis) {
     // all of them count for the end of the slice that time is in, in slices of another length
@@ -92,7 +92,7 @@ const countRequest = (state: ThrottleState, level: number): void => {
   state.requestSum++
 }
 
-/** How likely a call of a level is shed, by what the window holds. */
+/** How likely a call of a level is shed, by the counts of the window. */
 const probabilityOf = (state: ThrottleState, level: number): number => {
   let excess = state.requestSum - state.shape.multiplier * state.acceptSum
   for (let lower = level + 1; lower < levelCount; lower++) excess -= state.requestsOfLevel[lower] ?? 0
@@ -120,7 +120,7 @@ export const peek = (
 
 export type Decision = "send" | "probe" | "shed"
 
-/** Says what to do with a call. `chance` is asked for a number in [0, 1) only where the answer depends on it. */
+/** Decides on a call. `chance` is asked for a number in [0, 1) only where the answer depends on it. */
 export const decide = (
   state: ThrottleState,
   nowMillis: number,
@@ -147,8 +147,8 @@ export const shed = (state: ThrottleState, nowMillis: number, level: number): vo
 }
 
 /**
- * A call that was let through is over. It is counted only now, with what became of it: counted when sent, a burst of first
- * calls would look like so many rejections until the first answer comes.
+ * A call that was let through is over. It is counted only now, with its outcome: counted when sent, a burst of first calls
+ * would look like so many rejections until the first answer comes.
  */
 export const answered = (state: ThrottleState, nowMillis: number, level: number, accepted: boolean): void => {
   advance(state, nowMillis)

@@ -1,7 +1,7 @@
 /**
  * A token bucket as a virtual clock (the generic cell rate algorithm, ITU-T I.371, with a bucket's words): the whole state is
  * the instant at which the bucket is empty. It holds `(now - emptyAt) / interval` tokens, at most `capacity`, and taking one
- * moves that instant on by one interval. When it lies in the future, it is the time at which whoever took last may go.
+ * moves that instant on by one interval. When it lies in the future, it is the time at which the last call to take may go.
  *
  * So each call is given its time at once, and later calls never get an earlier one.
  */
@@ -101,7 +101,7 @@ const advance = (state: BucketState, nowMillis: number): number => {
 
 /**
  * Gives a slot back, unless its time has come: whether it did. Its tokens can be used again as soon as no later slot is
- * waited for; before that, whoever got them would go at the same time as one who waits already.
+ * waited for; before that, a call that got them would go at the same time as one that waits already.
  */
 export const giveBack = (state: BucketState, nowMillis: number, slot: BucketSlot): boolean => {
   const now = advance(state, nowMillis)
@@ -116,7 +116,7 @@ export const giveBack = (state: BucketState, nowMillis: number, slot: BucketSlot
   return true
 }
 
-/** Moves everyone who waits, so that the first goes no sooner than `untilMillis`, and the others keep their distance. */
+/** Moves every waiting call, so that the first goes no sooner than `untilMillis`, and the others keep their distance. */
 export const postpone = (state: BucketState, nowMillis: number, untilMillis: number): void => {
   advance(state, nowMillis)
   const { first } = state
@@ -152,7 +152,7 @@ export const waiting = (state: BucketState, nowMillis: number): number => {
   return count
 }
 
-/** What was taken and has not come back, as taken last, and what is waited for. */
+/** The tokens that were taken and have not come back, as taken last, and the slots that are waited for. */
 export const used = (state: BucketState): ReadonlyArray<{ readonly atMillis: number; readonly cost: number }> => {
   const { capacity, intervalMillis } = state.shape
   // never used
@@ -166,13 +166,13 @@ export const used = (state: BucketState): ReadonlyArray<{ readonly atMillis: num
   return found
 }
 
-/** Takes what another limit has let through, and will. */
+/** Takes the calls that another limit has let through, and will. */
 export const follow = (
   state: BucketState,
   before: ReadonlyArray<{ readonly atMillis: number; readonly cost: number }>
 ): void => {
   for (const { atMillis, cost } of before) {
-    // what is gone of a larger bucket empties a smaller one, and no more
+    // the tokens missing from a larger bucket empty a smaller one, and no more
     const tokens = Math.min(cost, state.shape.capacity)
     state.emptyAtMillis = emptyAfter(state.shape, state.emptyAtMillis, atMillis, tokens)
   }

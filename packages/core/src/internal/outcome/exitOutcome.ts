@@ -12,9 +12,9 @@ const timeouts: ReadonlyArray<new (...arguments_: never) => unknown> = Reason.Ti
 const refusals: ReadonlyArray<new (...arguments_: never) => unknown> = Reason.PolicyReason.members
 
 /**
- * What an exit is where nobody says otherwise. A typed failure and a defect are failures, likely to pass; but what another
- * policy refused before anything was sent says nothing about the upstream, and a limit of time is a timeout. An interruption
- * is the caller's will, whatever else went wrong under it.
+ * The usual outcome of an exit. A typed failure and a defect are failures, likely to pass; but a refusal by another
+ * policy, before anything was sent, says nothing about the upstream, and a limit of time is a timeout. An interruption is
+ * the caller's will, also with other failures under it.
  */
 export const exitOutcome = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome => {
   if (exit._tag === "Success") return Outcome.success
@@ -30,8 +30,8 @@ export const exitOutcome = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome 
 const isCutShort = (error: unknown): boolean => error instanceof Reason.DeadlineExceeded && error.cutShort === true
 
 /**
- * What `classify` says of an exit, or {@link exitOutcome}. An interruption and a caller who had no more time say nothing of the
- * upstream, so nobody is asked. What is no outcome is the defect of whoever gave it: `who` names the policy that asked.
+ * The outcome of an exit by `classify`, or {@link exitOutcome}. An interruption and a caller that had no more time say nothing of
+ * the upstream, so nobody is asked. A value that is no outcome is a defect of the classifier: `who` names the policy that asked.
  */
 export const outcomeOf = <A, E>(
   who: string,

@@ -16,8 +16,8 @@ export const reasonOf = (error: unknown): Reason.Reason | undefined => {
 }
 
 /**
- * What a failure is where nobody says otherwise: what the catalogue says of its reason, or one that may pass with another try. An effect
- * cannot be told to take a fresh connection, so that none is replaced at once.
+ * The usual outcome of a failure: the catalogue's judgement on its reason, or one that may pass with another try. An effect cannot be
+ * told to take a fresh connection, so that none is replaced at once.
  */
 export const failureOutcome = (error: unknown): Outcome.Failure => {
   const reason = reasonOf(error)

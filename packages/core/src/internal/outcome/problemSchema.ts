@@ -1,12 +1,12 @@
 // The lenient codec of RFC 9457 §3.1. `effect/http/ProblemDetails` has the same one, and loads Effect's HTTP server with it, no module of
-// which is stable: whoever calls an upstream would pay for that. A test holds the two together.
+// which is stable: every program that calls an upstream would pay for that. A test holds the two together.
 
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 export const contentType = "application/problem+json"
 
-/** What a problem is when it says nothing of its type: no more than its status says (RFC 9457 §4.2.1). */
+/** A problem without a type: it says no more than its status (RFC 9457 §4.2.1). */
 const blankType = "about:blank"
 
 /** A problem details object: the five standard members, and extensions. */

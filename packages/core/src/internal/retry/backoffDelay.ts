@@ -1,7 +1,7 @@
 /** How a delay is spread, so that clients that failed together do not come back together. */
 export type Jitter = "none" | "full" | "equal" | "decorrelated"
 
-/** What the next delay depends on. */
+/** The inputs of the next delay. */
 export interface BackoffState {
   /** Retries that were scheduled before this one. */
   readonly retry: number
@@ -15,7 +15,7 @@ export type Growth = "exponential" | "linear" | "fibonacci" | "constant"
 export interface BackoffShape {
   readonly growth: Growth
   readonly baseMillis: number
-  /** What an exponential delay is multiplied by, or how many bases a linear one grows by. */
+  /** The factor of an exponential delay, or the number of bases by which a linear one grows. */
   readonly factor: number
   readonly capMillis: number
   readonly jitter: Jitter

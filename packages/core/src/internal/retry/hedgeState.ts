@@ -1,12 +1,12 @@
 /**
- * The hedge's state machine: when a call is slow enough to be hedged, whether the extra load is paid for, what is learned
- * from a call, and what becomes of a race whose attempts end one after another.
+ * The hedge's state machine: when a call is slow enough to be hedged, whether the extra load is paid for, which samples a
+ * call gives, and how a race goes on when its attempts end one after another.
  */
 
 import type { LatencyTracker } from "../../LatencyTracker.ts"
 import type { Failure, Outcome } from "../../Outcome.ts"
 
-/** What is needed of a `LatencyTracker`. */
+/** The part of a `LatencyTracker` that is needed. */
 export type Latencies = Pick<LatencyTracker, "record" | "quantileMillis" | "count">
 
 export interface HedgeShape {
@@ -63,8 +63,8 @@ const learn = (state: HedgeState, nowMillis: number): void => {
     return
   }
   const learned = state.latencies.quantileMillis(nowMillis, quantile)
-  // upwards, past all that the tracker cannot tell from the quantile (1/64 of it), and because a platform timer drops the
-  // fraction: a hedge sent too early is load above what was promised
+  // upwards, past all values that the tracker cannot tell from the quantile (1/64 of it), and because a platform timer
+  // drops the fraction: a hedge sent too early is load above the promise
   state.delayMillis = learned === undefined ? undefined : Math.max(minimumMillis, Math.ceil(learned * (1 + 1 / 64)))
   state.learnedAtMillis = nowMillis
 }
@@ -81,8 +81,8 @@ export const takeToken = (state: HedgeState): void => {
  * attempt. A first attempt that was overtaken must leave a sample no shorter than the delay that it had exceeded: recording
  * the winner's own duration instead, or dropping it, moves the quantile down and turns 5 % of extra load into 8 or 9 %.
  *
- * Whatever did not succeed in less than the delay is no sample: it failed fast, or its caller left early, and says nothing of
- * how long an answer takes. A time-out says so from the first call on.
+ * A call that did not succeed in less than the delay is no sample: it failed fast, or its caller left early, and says nothing
+ * of how long an answer takes. A time-out says so from the first call on.
  */
 export const callResolved = (
   state: HedgeState,
@@ -116,7 +116,7 @@ export interface RaceState {
 export const makeRaceState = (): RaceState => ({ running: 0, closed: false })
 
 /**
- * What becomes of the race when one of its attempts has ended: it goes on, it ends with this attempt's exit, or, when all
+ * The state of the race when one of its attempts has ended: it goes on, it ends with this attempt's exit, or, when all
  * have failed, with the first one's.
  *
  * A final failure is as final from any attempt (gRPC's proposal A6: fatal codes cancel the rest). A refusal made on this side is

@@ -1,7 +1,7 @@
 /**
  * The retry budget's state machine. Two conditions must both hold: a window of deposits (Finagle's `RetryBudget`), which
- * limits the rate of retries, and a ratio of what is in flight (Envoy's retry budget), which reacts at once when calls get
- * slow. Amounts are whole thousandths of a retry, so that sums do not drift.
+ * limits the rate of retries, and a ratio of the calls in flight (Envoy's retry budget), which reacts at once when calls
+ * get slow. Amounts are whole thousandths of a retry, so that sums do not drift.
  */
 export interface BudgetShape {
   readonly ttlMillis: number
@@ -49,7 +49,7 @@ const advance = (state: BudgetState, nowMillis: number): void => {
   state.slice = slice
 }
 
-/** Gives the budget other rules; what is left of it, and who is in flight, stays. */
+/** Gives the budget other rules; its balance stays, and so do the calls in flight. */
 export const reshape = (state: BudgetState, shape: BudgetShape): void => {
   if (shape.ttlMillis !== state.shape.ttlMillis) {
     // all of it counts for the end of the slice that time is in, in slices of another length

@@ -7,17 +7,17 @@ import type { Failure } from "../../Outcome.ts"
 export const isSentAgainAtOnce = (outcome: Failure, replayable: boolean): boolean =>
   outcome.cause === "stale" && outcome.retryable && replayable
 
-/** What is known when an attempt has failed, before any wait is worked out. */
+/** The facts about a failed attempt, before any wait is worked out. */
 export interface AfterAttempt {
   /** Attempts made so far, those not that were replaced. */
   readonly attempts: number
   readonly maxAttempts: number
   readonly outcome: Failure
-  /** Whether this request may be sent again at all, given what became of it. */
+  /** Whether this request may be sent again at all, given its outcome. */
   readonly replayable: boolean
 }
 
-/** Why another attempt is out of the question, whatever the wait; `undefined` when it is not. */
+/** Why another attempt is out of the question, with any wait; `undefined` when it is not. */
 export const stopBeforeWait = (after: AfterAttempt): "not-retryable" | "not-replayable" | "attempts" | undefined => {
   if (!after.outcome.retryable) return "not-retryable"
   if (!after.replayable) return "not-replayable"
@@ -26,9 +26,9 @@ export const stopBeforeWait = (after: AfterAttempt): "not-retryable" | "not-repl
 }
 
 export interface Wait {
-  /** What the schedule says. */
+  /** The schedule's decision. */
   readonly scheduledMillis: number
-  /** What the server asked for. */
+  /** The server's wait. */
   readonly askedMillis: number | undefined
   /** The longest wait that a server is granted. */
   readonly maxServerWaitMillis: number

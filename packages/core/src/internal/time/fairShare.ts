@@ -1,5 +1,5 @@
 /**
- * What an upstream's successes teach of how long an attempt takes: the smoothed mean and mean deviation that TCP keeps of its round
+ * Learns from an upstream's successes how long an attempt takes: the smoothed mean and mean deviation that TCP keeps of its round
  * trips (RFC 6298 §2, after Jacobson, "Congestion Avoidance and Control", 1988). It takes two numbers where a histogram takes 22 KB,
  * and its bound (the mean and four deviations) holds nearly all of them.
  */
@@ -22,7 +22,7 @@ export const succeeded = (state: FairShareState, durationMillis: number): void =
   state.meanMillis += (durationMillis - state.meanMillis) / 8
 }
 
-/** Twice the bound: what usually takes that long may take so long again before anybody is to blame. */
+/** Twice the bound: an attempt that usually takes that long may take so long again before anybody is to blame. */
 export const millis = (
   { deviationMillis, meanMillis }: FairShareState,
   { floorMillis, unknownMillis }: { readonly floorMillis: number; readonly unknownMillis: number }

@@ -5,7 +5,7 @@
  */
 const mantissaBits = 5
 const bucketsInOctave = 1 << mantissaBits
-/** Octave 0 holds 0 to 31 µs; each further one starts at a power of two, up to what 32 bits hold. */
+/** Octave 0 holds 0 to 31 µs; each further one starts at a power of two, up to the limit of 32 bits. */
 const octaveCount = 32 - mantissaBits + 1
 export const bucketCount = octaveCount * bucketsInOctave
 const longestMicros = 2 ** 32 - 1
@@ -62,7 +62,7 @@ export const clear = (histogram: Histogram): void => {
   histogram.count = 0
 }
 
-/** Takes from `total` what `part` had put into it. */
+/** Takes from `total` the counts that `part` had put into it. */
 const subtract = (total: Histogram, part: Histogram): void => {
   if (part.count === 0) return
   for (let bucket = 0; bucket < bucketCount; bucket++) {
@@ -135,7 +135,7 @@ export const record = (state: WindowState, nowMillis: number, durationMillis: nu
   addBucket(state.total, bucket)
 }
 
-/** What `advance` would leave of the total, without doing it. */
+/** The total that `advance` would leave, without doing it. */
 export const totalAt = (state: WindowState, nowMillis: number): Histogram => {
   const total = {
     buckets: state.total.buckets.slice(),

@@ -21,15 +21,15 @@ const liveClock = Context.get(Context.empty(), Clock.Clock)
 /** Longest wait of a platform timer; a longer one would fire at once. */
 const longestMillis = 2 ** 31 - 1
 
-/** A timer that runs; what it is depends on the clock. */
+/** A timer that runs; its type depends on the clock. */
 export interface Timer {
   readonly cancel: () => void
 }
 
 /**
  * A timer of the platform. When it is due it looks once more before it runs: a program that was busy finds its timers due and its
- * sockets unread at the same time, and a platform runs timers first, so that a limit would cut what has its answer already. The first
- * turn reads the sockets; what came through them may need one more to get from fiber to fiber.
+ * sockets unread at the same time, and a platform runs timers first, so that a limit would cut a call that has its answer already.
+ * The first turn reads the sockets; their data may need one more to get from fiber to fiber.
  */
 class PlatformTimer<S> {
   private readonly run: (subject: S) => void
@@ -97,7 +97,7 @@ export const disarm = (timer: Timer): void => timer.cancel()
 
 const runIt = (run: () => void): void => run()
 
-/** {@link arm} for who has a closure anyway: calls `run`, and gives what cancels it. */
+/** {@link arm} for code that has a closure anyway: calls `run`, and gives a function that cancels it. */
 export const startTimer = (fiber: Fiber.Fiber<unknown, unknown>, millis: number, run: () => void): (() => void) => {
   const timer = arm(fiber, millis, runIt, run)
   return () => disarm(timer)

@@ -17,7 +17,7 @@ interface Group {
  * which they are named where an address is in several.
  */
 export const groups = {
-  // the metadata services of clouds, which hand out credentials to whoever asks from inside of a machine
+  // the metadata services of clouds, which hand out credentials to any program inside of a machine
   metadata: {
     within: ranges(
       "169.254.169.254", // AWS, Azure, Google, Oracle, DigitalOcean, OpenStack and others
@@ -55,7 +55,7 @@ export const groups = {
       "192.88.99.0/24", // relays of 6to4, deprecated (RFC 7526)
       "198.18.0.0/15", // benchmarks (RFC 2544)
       "240.0.0.0/4", // and broadcast
-      // IPv6 but for what is assigned as global unicast, 2000::/3
+      // IPv6 outside of the range that is assigned as global unicast, 2000::/3
       "::/3",
       "4000::/2",
       "8000::/2",

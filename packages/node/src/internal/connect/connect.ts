@@ -20,12 +20,12 @@ import { ProxyError, proxyReason, tunnel } from "../proxy/tunnel.ts"
 /** How long a connection may be idle before the system asks whether the peer is still there, as undici has it. */
 const keepAliveProbeMillis = 60_000
 
-/** What connections of one transport are made with. */
+/** The settings that the connections of one transport are made with. */
 export interface Means {
   readonly resolver: NameResolver.NameResolver
   readonly addresses: AddressPolicy.AddressPolicy | undefined
   readonly tls: TlsClient
-  /** For a proxy that is itself spoken to with TLS: what is pinned, or shown of oneself, is between us and the endpoint. */
+  /** For a proxy that is itself spoken to with TLS: pins and a certificate of one's own are between us and the endpoint. */
   readonly proxyTls: TlsClient
   readonly socketPath: string | undefined
   readonly applicationProtocols: ReadonlyArray<"h2" | "http/1.1">
@@ -33,7 +33,7 @@ export interface Means {
   readonly priorKnowledge: boolean
 }
 
-/** Where an origin is, and through what it is reached. */
+/** Where an origin is, and through which proxy it is reached. */
 export interface Route extends Transport.Server {
   /** Host and port, as errors name it. */
   readonly endpoint: string
@@ -47,7 +47,7 @@ export const routeOf = (origin: string, endpoint: string, proxies: Proxy.Setting
 }
 
 /**
- * Makes a connection on which HTTP can begin. Whatever of it exists is destroyed when it fails or is interrupted.
+ * Makes a connection on which HTTP can begin. Every part of it is destroyed when it fails or is interrupted.
  *
  * It is to be run by a fiber that is uninterruptible, and can be interrupted all the same for as long as it makes the connection:
  * in any other, an interruption that comes between its last step and the end of the fiber loses a connection that is made.
@@ -78,8 +78,8 @@ export const connect = (means: Means, route: Route): Effect.Effect<Connected, Tr
       connectMillis: connectedAt - (resolvedAt ?? begun),
       tlsMillis: route.scheme === "https" ? nowMillis() - connectedAt : undefined
     }))
-    // known here from the moment it is opened, because a socket that goes from one step to the next is nobody's in between; what
-    // is spoken over it closes with it
+    // known here from the moment it is opened, because a socket that goes from one step to the next is nobody's in between; the
+    // protocol on it closes with it
     return Effect.onExitPrimitive(Effect.interruptible(connected), (exit) => {
       if (Exit.isFailure(exit)) for (const socket of sockets) socket.destroy()
       return undefined
@@ -134,7 +134,7 @@ const throughProxy = (
       : Effect.flatMap(dialled, (socket) =>
           proxyTls.secure(socket, { host: proxy.host, port: proxy.port, applicationProtocols: ["http/1.1"] })
         )
-  // what is not secured needs no tunnel: the proxy is asked for the whole URL
+  // an unsecured connection needs no tunnel: the proxy is asked for the whole URL
   if (scheme === "http") return Effect.mapError(spoken, failed)
   const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
   return Effect.mapError(

@@ -10,7 +10,7 @@ export interface DialOptions {
   readonly attemptDelayMillis?: number | undefined
   /** How long a connection may be idle before the system asks whether the peer is still there. Default: it never asks. */
   readonly keepAliveProbeMillis?: number | undefined
-  /** What opens the sockets. Default `net.connect`. */
+  /** The function that opens the sockets. Default `net.connect`. */
   readonly connect?: Connect | undefined
 }
 
@@ -23,7 +23,7 @@ export interface FailedAttempt {
 }
 
 /**
- * From what says most of the peer to what says least. A refusal comes from a machine that is there, whereas a missing route may
+ * The codes, the one that says most of the peer first. A refusal comes from a machine that is there, whereas a missing route may
  * only mean that this machine has no IPv6.
  */
 const telling = [
@@ -47,7 +47,7 @@ const mostTelling = (attempts: ReadonlyArray<FailedAttempt>): string => {
 
 /**
  * No address took the connection. The attempts are in the order in which they failed. Their errors are not in `errors` as those of
- * an `AggregateError` are: whoever walks that finds any of the codes, and not the most telling one.
+ * an `AggregateError` are: code that walks them finds any of the codes, and not the most telling one.
  */
 export class DialError extends Error {
   readonly code: string
@@ -141,7 +141,7 @@ const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effe
     const connect = options.connect ?? connectOfNode
     const delayMillis = options.attemptDelayMillis ?? 250
     const attempts: Array<FailedAttempt> = []
-    /** The sockets that are connecting, with what takes our listeners off them. */
+    /** The connecting sockets, with a function that takes our listeners off each. */
     const pending = new Map<Socket, () => void>()
     let next = 0
     let timer: NodeJS.Timeout | undefined
@@ -171,7 +171,7 @@ const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effe
       } catch (thrown) {
         return onFailed(target, asError(thrown))
       }
-      // whoever is told that a socket is opened may have ended all this
+      // a listener that is told that a socket is opened may have ended all this
       if (isOver) return discard(socket)
       const onError = (error: Error): void => {
         detach()
@@ -202,7 +202,7 @@ const race = (targets: ReadonlyArray<Target>, options: DialOptions): Effect.Effe
     return Effect.sync(stop)
   })
 
-/** What is not an address would be looked up by Node, behind the back of whoever allowed the address. */
+/** A text that is not an address would be looked up by Node, behind the back of the policy that allowed the address. */
 const opened = (target: Target, connect: Connect): Socket => {
   const { options } = target
   if ("host" in options && isIP(options.host ?? "") === 0) {

@@ -1,13 +1,13 @@
 import { BlockList, isIP } from "node:net"
 import { domainToASCII } from "node:url"
 
-/** What is called without a proxy: everything, names below a suffix, or addresses; at one port, or at any. */
+/** The hosts that are called without a proxy: everything, names below a suffix, or addresses; at one port, or at any. */
 export type Exemption =
   | { readonly _tag: "Everything"; readonly port: number | undefined }
   | {
       readonly _tag: "Names"
       readonly suffix: string
-      /** Whether the suffix is itself such a name, or only what is below it. */
+      /** Whether the suffix is itself such a name, or only names below it. */
       readonly itself: boolean
       readonly port: number | undefined
     }
@@ -21,8 +21,8 @@ export type Exemption =
 /**
  * Reads one entry of a NO_PROXY list; gives `undefined` for one that can match nothing, such as `10.*` or `192.168.`.
  *
- * Nothing standardises these entries. Where the programs differ, an entry means what it most plainly asks for: see the table
- * of the tests, which has what curl and Go make of the same one.
+ * Nothing standardises these entries. Where the programs differ, an entry means the most plain reading of it: see the table
+ * of the tests, which has the readings of curl and Go beside it.
  */
 export const parseExemption = (entry: string): Exemption | undefined => {
   const text = entry.trim().toLowerCase()

@@ -23,7 +23,7 @@ const width = { 4: 32, 6: 128 } as const
 
 const ipv4Bits = (text: string): bigint => text.split(".").reduce((bits, part) => (bits << 8n) | BigInt(part), 0n)
 
-/** Only of what Node takes for an IPv6 address. */
+/** Only for texts that Node takes for an IPv6 address. */
 const ipv6Bits = (text: string): bigint => {
   // the last two groups may be written as an IPv4 address
   const dotted = /[\d.]+$/.exec(text)?.[0] ?? ""
@@ -92,7 +92,7 @@ const carriers: ReadonlyArray<readonly [range: IpRange, shift: bigint]> = [
   [range("2002::/16"), 80n] // 6to4 (RFC 3056 §2)
 ]
 
-/** What an address is: an IPv4-mapped one is the IPv4 address, since the system connects to that. */
+/** The address itself: an IPv4-mapped one is the IPv4 address, since the system connects to that. */
 export const canonical = (ip: Ip): Ip => (contains(mapped, ip) ? { family: 4, bits: ip.bits & 0xffff_ffffn } : ip)
 
 const unspecifiedOrLoopback = range("::/127")

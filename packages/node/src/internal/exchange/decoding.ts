@@ -7,10 +7,10 @@ import { gzipHeaderLength, gzipTrailerLength, isGzip, isGzipTrailer } from "./gz
 /** How a body may be coded on the way (RFC 9110 §8.4.1, RFC 7932, RFC 8878). */
 export type Coding = "gzip" | "br" | "zstd"
 
-/** What a request says it takes. */
+/** The codings that a request says it takes. */
 export const acceptedCodings = "gzip, br, zstd"
 
-/** The coding of a response's body, if it is one of these. What is coded twice, or in another way, is left as it is. */
+/** The coding of a response's body, if it is one of these. A body that is coded twice, or in another way, is left as it is. */
 export const codingOf = (contentEncoding: string | undefined): Coding | undefined => {
   if (contentEncoding === undefined) return undefined
   const name = contentEncoding.trim().toLowerCase()
@@ -18,7 +18,7 @@ export const codingOf = (contentEncoding: string | undefined): Coding | undefine
   return name === "br" || name === "zstd" ? name : undefined
 }
 
-/** What a decoder tells. After `onEnd` and `onBroken` it tells nothing more. */
+/** The callbacks of a decoder. After `onEnd` and `onBroken` it tells nothing more. */
 export interface DecoderListener {
   readonly onDecoded: (chunk: Buffer) => void
   /** There is room for more after `write` said that there was none. */
@@ -48,10 +48,10 @@ const nothing = Buffer.alloc(0)
 
 /**
  * Decodes a body as it comes. A body may be of several members, one behind the other (RFC 1952 §2.2, RFC 8878 §3.1), which zlib's
- * streams see to in part only: so each member has a stream of its own. What stands behind the last member and is no member is left
+ * streams see to in part only: so each member has a stream of its own. Bytes behind the last member that are no member are left
  * alone, as `gzip` and browsers do. A body of no bytes is an empty one, however it says that it is coded: a 302 or a 204 may say so.
  *
- * Whoever listens counts what comes out, since a few bytes may stand for any number, and says `stop` when it has enough.
+ * The listener counts decoded bytes, since a few bytes may stand for any number, and says `stop` when it has enough.
  */
 export class Decoder {
   readonly #coding: Coding
@@ -60,9 +60,9 @@ export class Decoder {
   #members = 0
   #written = 0
   #transform: MemberDecoder | undefined
-  /** What came and was not taken yet, before a member or behind it. */
+  /** Bytes that came and were not taken yet, before a member or behind it. */
   #held: Buffer = nothing
-  /** What the member's stream was given, and may not have taken: the last chunks, and how much came before them. */
+  /** Bytes that the member's stream was given, and may not have taken: the last chunks, and how much came before them. */
   #given: Array<Buffer> = []
   #givenBefore = 0
   #checksum = 0
@@ -117,7 +117,7 @@ export class Decoder {
     this.#transform = undefined
   }
 
-  /** Goes as far as what is held allows. */
+  /** Goes as far as the held bytes allow. */
   #advance(): boolean {
     if (this.#stage === "tail" && !this.#checked()) return true
     if (this.#stage !== "head") return true
@@ -148,7 +148,7 @@ export class Decoder {
     return isZstd(this.#held) ? (length < 4 ? undefined : 0) : -1
   }
 
-  /** The input has ended before a member, or within what stands before its data. */
+  /** The input has ended before a member, or within the header before its data. */
   #endInHead(): void {
     const { length } = this.#held
     const isBegun = this.#coding === "gzip" ? isGzip(this.#held) : isZstd(this.#held)
@@ -209,8 +209,8 @@ export class Decoder {
       return
     }
     this.#advance()
-    // those bytes were counted as given to a stream that has ended
-    // and what the next one has room for, no drain of its own will tell
+    // those bytes were counted as given to a stream that has ended and no drain of its own will tell that the next one
+    // has room
     if (this.#transform === undefined || this.#hasRoom) this.#gainRoom()
   }
 
@@ -220,7 +220,7 @@ export class Decoder {
   }
 
   #memberBroken(error: NodeJS.ErrnoException, transform: MemberDecoder): void {
-    // a frame of zstd ends without a word, so that what follows it is only seen to be none
+    // a frame of zstd ends without a word, so that bytes behind it are only seen to be none
     const isBehind = error.code === "ZSTD_error_prefix_unknown" && transform.bytesWritten > 0
     if (isBehind) this.#finish()
     else this.#break({ isCut: error.code === "Z_BUF_ERROR", code: error.code })

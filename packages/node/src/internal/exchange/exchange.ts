@@ -52,7 +52,7 @@ export interface Terms {
   readonly proxy: ProxyTarget | undefined
 }
 
-/** What an exchange asks of the pool that it is in. */
+/** The pool's side of an exchange. */
 export interface Owner {
   /** It waits for a connection no more. */
   readonly leaveQueue: (exchange: Exchange) => void
@@ -69,7 +69,7 @@ export interface Owner {
 export type Answer = Transport.Response | Transport.OpenResponse
 export type Settled = Exit.Exit<Answer, Reason.TransportReason>
 
-/** When the phases ended, for those who listen. */
+/** When the phases ended, for observers. */
 interface Marks {
   readonly begun: number
   connected: number | undefined
@@ -79,8 +79,8 @@ interface Marks {
 }
 
 /**
- * The shell around an exchange's state: it hears the wire, the decoder, the timers and the caller, asks the state what follows, and
- * does it. There is no response object and no abort signal: the signal is what costs most elsewhere.
+ * The shell around an exchange's state: it hears the wire, the decoder, the timers and the caller, asks the state for the next
+ * step, and does it. There is no response object and no abort signal: the signal is the greatest cost elsewhere.
  */
 export class Exchange implements WireListener, DecoderListener, Waiting<Exchange>, Source {
   // its place in the pool's queue
@@ -114,7 +114,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   /** Bytes of the body that it stands for. */
   #size = 0
   #timer: NodeJS.Timeout | undefined
-  /** Whether the timer is due, and what came at the same time is looked at first. */
+  /** Whether the timer is due, and events of the same moment are looked at first. */
   #isDue = false
   /** Bounds all of a body: how long it may take, or how long one that nobody wants is drained. */
   #bodyTimer: NodeJS.Timeout | undefined
@@ -204,7 +204,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what the wire says
+  // events of the wire
   // -------------------------------------------------------------------------------------------------------------------
 
   onRequestStart(control: WireControl): void {
@@ -230,7 +230,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   onResponseStart(_: WireControl, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
-    if (status < 200) return // what comes before the response
+    if (status < 200) return // events before the response
     const { headerBytes, proxy } = this.#terms
     // only a proxy says so (RFC 9110 §15.5.8), and a tunnel would not have been made: the request went no further
     if (status === 407 && proxy !== undefined) {
@@ -261,7 +261,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     const announced = isBodiless ? 0 : response.announcedBytes
     const { drainBytes, drainTime, responseBytes } = this.#request.limits
     if (!isWanted) {
-      // reading it would cost more than a new connection: keep what comes with the headers, which is nothing yet
+      // reading it would cost more than a new connection: keep the part that comes with the headers, which is nothing yet
       if (announced > drainBytes) this.#drainedEnough()
       else this.#bodyTimer = setTimeout(lookOnce, Duration.toMillis(drainTime), () => this.#drainedEnough())
       return
@@ -306,7 +306,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     const { connection } = this
     if (connection === undefined) return
     if (!isOfStream(error)) {
-      // the end of a stream is that exchange's alone; whatever else happens to a connection, happens to all on it
+      // the end of a stream is that exchange's alone; any other event of a connection happens to all on it
       connection.retire()
       if (!(error instanceof NotBegunError)) connection.onError(error)
     }
@@ -317,7 +317,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what the decoder says
+  // events of the decoder
   // -------------------------------------------------------------------------------------------------------------------
 
   onDecoded(chunk: Buffer): void {
@@ -347,7 +347,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   // the body
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** The coding that is undone. What a range of a coded body stands for is not known without the rest (RFC 9110 §14.2). */
+  /** The coding that is undone. A range of a coded body cannot be decoded without the rest (RFC 9110 §14.2). */
   #codingOf({ coding, status }: ResponseHead): ReturnType<typeof codingOf> {
     return this.#terms.decompress && status !== 206 ? codingOf(coding) : undefined
   }
@@ -408,10 +408,10 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what follows
+  // the next steps
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** Does what the state says, in the order of its bits. */
+  /** Does the steps that the state asks for, in the order of its bits. */
   #do(acts: State.Acts, reason?: () => Reason.TransportReason): void {
     if (acts === 0) return
     if ((acts & act.leaveQueue) !== 0) {
@@ -470,7 +470,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     else this.#opened.fail(reason)
   }
 
-  /** The head as the caller sees it: what it says of a coding that was undone is not of what is handed on. */
+  /** The head as the caller sees it: its words about a coding that was undone do not fit the decoded body. */
   #shown(): ResponseHead {
     const head = this.#head ?? noHead
     if (this.#decoder === undefined) return head
@@ -585,7 +585,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   /**
-   * What a cut exchange says of its connection. One of HTTP/1.1 is of no use after it. One that carries many goes on, unless it
+   * The reason of a cut exchange, about its connection. One of HTTP/1.1 is of no use after it. One that carries many goes on, unless it
    * has fallen silent, which nothing else would tell for a while: a limit has passed on it, or nobody got an answer for some time.
    */
   #judge(connection: Connection): void {
@@ -731,10 +731,10 @@ const mostMoves = 256
 /** After so many exchanges without an answer a connection that carries many counts as silent. */
 const silentAfter = 3
 
-/** Smaller than what any system takes at once. */
+/** Smaller than any system takes at once. */
 const oneWriteBytes = 8192
 
-/** What TLS says when it is closed is no byte of an answer. */
+/** The closing alert of TLS is no byte of an answer. */
 const closingBytes = (isTls: boolean): number => (isTls ? 64 : 0)
 
 // made once: an abort needs an error, and nobody reads it

@@ -4,9 +4,9 @@
  * The *wire*: where the exchange stands on its connection. The *body*: whether bytes that came are still on their way to the
  * caller, through a decoder. The *caller*: waits for an answer, reads an open body, or is gone.
  *
- * Two promises hold whatever ends first. A connection that was granted is given back exactly once, when the wire is off. And the
+ * Two promises hold, whichever side ends first. A connection that was granted is given back exactly once, when the wire is off. And the
  * caller is told exactly once how it ended, unless it left: with a whole body when wire and body have both ended, and else with a
- * reason. What is to be done about an event comes as a set of bits, because there are several events in each exchange.
+ * reason. The steps after an event come as a set of bits, because there are several events in each exchange.
  */
 
 /**
@@ -24,13 +24,13 @@ export interface ExchangeState {
   wire: Wire
   body: Body
   caller: Caller
-  /** Whether the body is what the caller asked for; of an error status, some of it is kept. */
+  /** Whether the body is the one that the caller asked for; of an error status, some of it is kept. */
   isWanted: boolean
   /** Whether less of the body is handed on than there was. */
   isCutShort: boolean
 }
 
-/** What is to be done, as bits, in this order. */
+/** The steps to take, as bits, in this order. */
 export const act = {
   /** Take it out of the queue. */
   leaveQueue: 1,
@@ -110,7 +110,7 @@ export const ended = (state: ExchangeState): Acts => {
   return act.giveBack | settle(state)
 }
 
-/** The connection failed it. Of an error's body, what came is enough: its status says more than that it was cut. */
+/** The connection failed it. Of an error's body, the bytes so far are enough: its status says more than that it was cut. */
 export const cut = (state: ExchangeState): Acts => {
   if (!isGranted(state)) return 0
   const isEnough = state.wire === "receiving" && !state.isWanted
@@ -170,7 +170,7 @@ const leaveWire = (state: ExchangeState): Acts => {
   return wire === "off" ? 0 : act.abort | act.giveBack
 }
 
-/** The wire is off, and what came is all there will be; some of it may still be in the decoder. */
+/** The wire is off, and no more bytes will come; some of them may still be in the decoder. */
 const cutShort = (state: ExchangeState): Acts => {
   state.isCutShort = true
   if (state.body === "coded") return act.endDecoder

@@ -1,6 +1,8 @@
-/** Collects the pieces of a body. Pieces far smaller than what holds them are put together, so that a byte weighs about a byte. */
+/**
+ * Collects the pieces of a body. Pieces far smaller than the buffers that hold them are put together, so that a byte weighs about a byte.
+ */
 
-/** A piece that is shorter than this is copied: what it is a view of may be many times as large, and so is the view itself. */
+/** A piece that is shorter than this is copied: the buffer behind it may be many times as large, and so is the view itself. */
 const smallBytes = 1024
 
 /** How much is set aside at once for small pieces, at first and at most. */
@@ -34,7 +36,7 @@ export class Gathering {
     this.#written += piece.length
   }
 
-  /** What was added, in order, and forgets it. */
+  /** The pieces, in order; forgets them. */
   take(): Array<Uint8Array> {
     this.#closeBlock()
     const pieces = this.#pieces
@@ -43,7 +45,7 @@ export class Gathering {
     return pieces
   }
 
-  /** What was added, in one. */
+  /** The pieces, in one. */
   whole(): Uint8Array {
     const { length } = this
     const pieces = this.take()

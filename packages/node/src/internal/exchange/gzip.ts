@@ -1,6 +1,6 @@
 /**
- * What stands around the data of a member of gzip (RFC 1952 §2.3). zlib's own stream for gzip does not say where a member ends, so
- * that bytes behind it, which may come much later, break what was whole.
+ * The header and trailer around the data of a member of gzip (RFC 1952 §2.3). zlib's own stream for gzip does not say where a
+ * member ends, so that bytes behind it, which may come much later, break a whole member.
  */
 
 export const gzipTrailerLength = 8

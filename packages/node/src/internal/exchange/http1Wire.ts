@@ -37,7 +37,7 @@ export class Http1Wire implements Wire {
       allowH2: false,
       pipelining: 1,
       maxHeaderSize: options.headerBytes,
-      // the pool closes what is not used, and the phases have timers of their own: undici's are up to a second late
+      // the pool closes unused connections, and the phases have timers of their own: undici's are up to a second late
       keepAliveTimeout: longestMillis,
       keepAliveMaxTimeout: longestMillis,
       // where a server says how long it keeps a connection, this one goes so much earlier
@@ -82,7 +82,7 @@ export const longestMillis = 2 ** 31 - 1
 
 const keepAliveMarginMillis = 500
 
-/** undici's dispatcher by what it takes, which is any async iterable: its own type names only some of them. */
+/** undici's dispatcher by the bodies that it takes, which may be any async iterable: its own type names only some of them. */
 interface Dispatching {
   dispatch(
     options: Omit<Dispatcher.DispatchOptions, "body"> & {

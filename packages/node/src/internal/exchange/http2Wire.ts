@@ -1,6 +1,6 @@
 /**
- * HTTP/2 on one socket: Node's own client, whose streams say how they ended. A stream that ends without END_STREAM is cut, however
- * it was ended; one that the server says it did nothing with may go to another connection, whatever its method.
+ * HTTP/2 on one socket: Node's own client, whose streams say how they ended. A stream that ends without END_STREAM is cut,
+ * whichever way it was ended; one that the server says it did nothing with may go to another connection, with any method.
  */
 
 import * as http2 from "node:http2"
@@ -21,7 +21,7 @@ import {
 } from "./wire.ts"
 
 export interface Http2Options {
-  /** Requests at once at most, whatever the peer allows. */
+  /** Requests at once at most, even if the peer allows more. */
   readonly streams: number
   /** The most bytes of a response's head. */
   readonly headerBytes: number
@@ -52,8 +52,8 @@ export class Http2Wire implements Wire {
       settings: {
         enablePush: false,
         initialWindowSize: streamWindowBytes,
-        // Node holds a head to what is said here, and ends one that is longer in a way that is not told from a server's own. So
-        // the bound is said with room to spare, and a longer head is seen for what it is.
+        // Node holds a head to the bound that is given here, and ends a longer one in a way that is not told from a server's own. So
+        // the bound is given with room to spare, and a longer head is recognised.
         maxHeaderListSize: headerBytesSaid(options.headerBytes)
       },
       maxHeaderListPairs: Math.ceil(headerBytesSaid(options.headerBytes) / leastFieldBytes),
@@ -100,13 +100,13 @@ export class Http2Wire implements Wire {
     this.#session.destroy()
   }
 
-  /** What became of the connection, if it is gone. */
+  /** The end of the connection, if it is gone. */
   get end(): Error | undefined {
     if (!this.#session.destroyed && !this.#socket.destroyed && !this.#session.closed) return undefined
     return this.error ?? this.#socket.errored ?? new ConnectionEndedError()
   }
 
-  /** What an error of the session, or of one of its streams, is before anything of HTTP/2 has come. */
+  /** The reason of an error of the session, or of one of its streams, before anything of HTTP/2 has come. */
   named(error: Error): Error {
     return !this.hasSettings && codeOf(error) === "ERR_HTTP2_ERROR" ? new NotHttp2Error() : error
   }
@@ -134,7 +134,7 @@ class Stream implements WireControl {
   #isOver = false
   #error: Error | undefined
   #trailers: NodeJS.Dict<string | Array<string>> = {}
-  /** The end of a body, kept here: a connection that ends takes with it what it still holds. */
+  /** The end of a body, kept here: a connection that ends takes along the bytes that it still holds. */
   #rest: Buffer | undefined
   #isKeeping = false
   paused = false
@@ -218,7 +218,7 @@ class Stream implements WireControl {
     this.#hasHead = true
     this.#listener.onResponseStart(this, status, fields)
     stream.on("data", (chunk: Buffer) => {
-      // what is read here to be kept is told like everything else, and of one that was left nothing is told
+      // bytes that are read here to be kept are told like all others, and nothing is told of a body that was left
       if (!this.#isOver && !this.#isKeeping) this.#listener.onResponseData(this, chunk)
     })
     if (this.paused) stream.pause()
@@ -248,7 +248,7 @@ class Stream implements WireControl {
   #end(): void {
     this.#over()
     this.#listener.onResponseEnd(this, this.#trailers)
-    // what is left of the request is of no interest any more
+    // the rest of the request is of no interest any more
     if (this.#stream?.writableFinished === false) this.#stream.close(http2.constants.NGHTTP2_CANCEL)
   }
 
@@ -262,7 +262,7 @@ class Stream implements WireControl {
     const isLost = lostCodes.has(codeOf(this.#error))
     const isRefusal = code === http2.constants.NGHTTP2_REFUSED_STREAM && !this.#wire.isBroken
     const isRefused = isLost || this.#isExcluded || isRefusal
-    // a server that has begun to answer has done something, whatever it says afterwards
+    // a server that has begun to answer has done something, even if it says otherwise afterwards
     if (isRefused && !this.#hasHead) {
       return new UnprocessedError(name, this.#wire.hasTaken)
     }
@@ -378,7 +378,7 @@ const names = new Map<number, string>([
   [13, "HTTP_1_1_REQUIRED"]
 ])
 
-/** The head of a request: what stands in front of a request of HTTP/1.1 is fields here (RFC 9113 §8.3.1). */
+/** The head of a request: the request line of HTTP/1.1 is fields here (RFC 9113 §8.3.1). */
 const pseudo = (origin: string, method: string, path: string, headers: ReadonlyArray<string>): Array<string> => {
   const end = origin.indexOf("://")
   const scheme = origin.slice(0, end)

@@ -1,5 +1,5 @@
 /**
- * Takes interim responses out of what a socket gives. A server may send `100 Continue` unasked (RFC 9110 §15.2: a client must be
+ * Takes interim responses out of a socket's data. A server may send `100 Continue` unasked (RFC 9110 §15.2: a client must be
  * able to parse it); undici, which never asks for it, takes it for the end of a conversation.
  */
 
@@ -38,9 +38,9 @@ const isShaped = (text: string): boolean => {
   return true
 }
 
-/** What a socket gives, without interim responses. */
+/** A socket's data, without interim responses. */
 export interface Filter {
-  /** A request is about to be sent: what comes next is the head of a response. */
+  /** A request is about to be sent: the head of a response comes next. */
   readonly expectHead: () => void
   /** Whether anything of that head has come. */
   readonly hasBegun: () => boolean
@@ -71,7 +71,7 @@ export const withoutInterimResponses = (socket: Socket): Filter => {
       if (bytes.length > 0) held = bytes
     }
   }
-  // With a size it is Node's own stream that asks, to see whether there is more: what it is given then, nobody gets.
+  // With a size it is Node's own stream that asks, to see whether there is more: the bytes that it is given then, nobody gets.
   socket.read = (size?: number) => (size === undefined && isExpecting ? filtered() : read(size))
   return {
     expectHead: () => {

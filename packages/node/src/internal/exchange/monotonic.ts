@@ -1,2 +1,2 @@
-/** Milliseconds on a clock that only goes forward, with a fraction: for what sockets do, which no other clock moves. */
+/** Milliseconds on a clock that only goes forward, with a fraction: for sockets, which no other clock moves. */
 export const nowMillis = (): number => performance.now()

@@ -7,10 +7,10 @@ import type * as Reason from "@holdfast/core/Reason"
 type Chunks = readonly [Uint8Array, ...Array<Uint8Array>]
 type Pulled = Effect.Effect<Chunks, Reason.TransportReason | Cause.Done>
 
-/** Bytes that are kept for a reader who is slower than the wire. */
+/** Bytes that are kept for a reader that is slower than the wire. */
 const highWaterMark = 65_536
 
-/** What a reader of a body does to the exchange. */
+/** How a reader of a body acts on the exchange. */
 export interface Source {
   /** There is room again. */
   readonly resume: () => void
@@ -19,7 +19,7 @@ export interface Source {
 }
 
 /**
- * A body on its way to its reader: chunks that came and are not read yet, or a reader who waits for one. It says when there are
+ * A body on its way to its reader: chunks that came and are not read yet, or a reader that waits for one. It says when there are
  * too many, so that the wire can be held up.
  */
 export class OpenBody {
@@ -45,7 +45,7 @@ export class OpenBody {
     this.#finish(Cause.done())
   }
 
-  /** What came before the failure is still read. */
+  /** Chunks that came before the failure are still read. */
   fail(reason: Reason.TransportReason): void {
     this.#finish(Effect.fail(reason))
   }
@@ -62,7 +62,7 @@ export class OpenBody {
     queueMicrotask(() => {
       this.#serving = false
       const reader = this.#reader
-      // one that has left meanwhile takes nothing along: it is for who reads next
+      // a reader that has left meanwhile takes nothing along: the chunk is for the next one
       if (reader === undefined) return
       this.#reader = undefined
       reader(this.#next() ?? this.#pull)
@@ -79,7 +79,7 @@ export class OpenBody {
 
   readonly #pull: Pulled = Effect.callback((resume) => {
     this.#reader = resume
-    // the end too is told later: the connection is given back before whoever read it makes the next call
+    // the end too is told later: the connection is given back before the reader makes its next call
     if (this.#gathered.length > 0 || this.#end !== undefined) this.#serve()
     return Effect.sync(() => {
       this.#reader = undefined

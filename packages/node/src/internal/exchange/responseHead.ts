@@ -16,7 +16,7 @@ export interface ResponseHead {
   readonly closes: boolean
 }
 
-/** What a field weighs beside its name and value. */
+/** The weight of a field beside its name and value. */
 const fieldBytes = 32
 
 export const responseHead = (status: number, fields: NodeJS.Dict<string | Array<string>>): ResponseHead => {

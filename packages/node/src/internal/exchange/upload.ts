@@ -13,8 +13,8 @@ export interface Upload {
 }
 
 /**
- * What is handed to the socket at once; a longer body goes in pieces of this size, so that a server which stops taking them is
- * noticed: the end of a single long write says nothing of how far it came.
+ * The bytes handed to the socket at once; a longer body goes in pieces of this size, so that a server which stops taking them
+ * is noticed: the end of a single long write says nothing of how far it came.
  */
 const pieceBytes = 65_536
 
@@ -22,7 +22,7 @@ const nothing = (): void => {}
 
 const never = (): boolean => false
 
-/** Whatever code its error has, it is not the connection's. */
+/** The code of its error is not the connection's, even if it looks so. */
 const failed = (): never => {
   throw new BodyError()
 }

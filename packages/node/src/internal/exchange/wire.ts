@@ -12,7 +12,7 @@ export interface WireRequest {
   readonly body: string | Uint8Array | AsyncIterable<Uint8Array> | undefined
 }
 
-/** How an exchange holds up or ends what it has on the wire. */
+/** How an exchange holds up or ends its part of the wire. */
 export interface WireControl {
   readonly paused: boolean
   readonly pause: () => void
@@ -21,7 +21,7 @@ export interface WireControl {
 }
 
 /**
- * What a wire tells of a request. It is undici's own interface, so that HTTP/1.1 needs no object in between; HTTP/2 speaks it too.
+ * The events of a request on the wire. It is undici's own interface, so that HTTP/1.1 needs no object in between; HTTP/2 speaks it too.
  * `onRequestStart` throws when the request must not begin. After `onResponseEnd` and `onResponseError` nothing more is told.
  */
 export interface WireListener {
@@ -40,11 +40,11 @@ export interface Wire {
   readonly send: (request: WireRequest, listener: WireListener) => void
   /** Whether the last request's response has begun, with a part of its head at least. Where there are many at once, nobody knows. */
   readonly hasBegunHead: boolean
-  /** Ends it at once, with what it carries. */
+  /** Ends it at once, with its exchanges. */
   readonly destroy: () => void
 }
 
-/** What a wire tells of its connection. */
+/** The events of a connection. */
 export interface WireOwner {
   /** It begins nothing more. */
   readonly onLeaving: () => void
@@ -65,7 +65,7 @@ export class NotBegunError extends Error {
 /** The peer says that it did nothing with the request (RFC 9113 §8.7), or cannot have. */
 export class UnprocessedError extends Error {
   readonly code: string
-  /** Whether it takes its leave, as opposed to having too much to do, and answers what it has taken of others. */
+  /** Whether it takes its leave, as opposed to having too much to do, and answers the requests of others that it has taken. */
   readonly isLeaving: boolean
   constructor(code: string, isLeaving: boolean) {
     super("the server did nothing with the request")
@@ -107,6 +107,6 @@ export class BodyError extends Error {
   }
 }
 
-/** Whether what happened to a request happened to it alone, and not to the connection. */
+/** Whether the failure of a request is its own alone, and not the connection's. */
 export const isOfStream = (error: Error): boolean =>
   error instanceof StreamEndedError || error instanceof UnprocessedError || error instanceof BodyError

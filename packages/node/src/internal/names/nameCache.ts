@@ -17,7 +17,7 @@ export interface Limits {
   readonly refreshAheadMillis: number
 }
 
-/** What is known of a host: its addresses, or the code that says that it has none. */
+/** The record of a host: its addresses, or the code that says that it has none. */
 export interface Entry {
   readonly host: string
   readonly known: { readonly addresses: ReadonlyArray<Address> } | { readonly code: string }
@@ -47,7 +47,7 @@ export interface NameCacheState {
 }
 
 /**
- * What to do for who asks.
+ * The next step for a caller.
  *
  * - `Known`: give this, and start a look-up in the background if `lookUp` says so
  * - `Unknown`: wait for the look-up, which is to be started if `lookUp` says so
@@ -65,7 +65,7 @@ export const makeNameCacheState = (limits: Limits): NameCacheState => ({
   evictions: 0
 })
 
-/** Somebody asks for a host. Whoever is told to look it up must say how that ended. */
+/** Somebody asks for a host. A caller that is told to look it up must say how that ended. */
 export const ask = (state: NameCacheState, host: string, nowMillis: number): Decision => {
   const entry = found(state, host, nowMillis)
   if (entry !== undefined) {
@@ -86,7 +86,7 @@ export const ask = (state: NameCacheState, host: string, nowMillis: number): Dec
   return { _tag: "Unknown", lookUp }
 }
 
-/** What may be given once the resolver is known to be down: the answer it gave last, unless that is too old. */
+/** The answer that may be given once the resolver is known to be down: the last one, unless that is too old. */
 export const fallback = (state: NameCacheState, host: string, nowMillis: number): Entry | undefined => {
   const entry = found(state, host, nowMillis)
   return entry !== undefined && "addresses" in entry.known ? entry : undefined
@@ -109,7 +109,7 @@ export const answered = (
   return put(state, host, { addresses }, nowMillis, lifeMillis, aheadMillis, limits.staleForMillis)
 }
 
-/** The look-up said that the host has no address. That is an answer: what was known before is no longer given. */
+/** The look-up said that the host has no address. That is an answer: the record before it is no longer given. */
 export const missing = (state: NameCacheState, host: string, code: string, nowMillis: number): Entry =>
   put(state, host, { code }, nowMillis, state.limits.negativeTimeToLiveMillis, 0, 0)
 
@@ -122,7 +122,7 @@ export const failed = (state: NameCacheState, host: string, nowMillis: number): 
   overdue(state, host, nowMillis)
 }
 
-/** The look-up has not ended in time. It goes on, and who asks meanwhile is given what there is. */
+/** The look-up has not ended in time. It goes on, and callers meanwhile are given the record that there is. */
 export const overdue = (state: NameCacheState, host: string, nowMillis: number): void => {
   const entry = state.entries.get(host)
   if (entry !== undefined) entry.downAtMillis = nowMillis
@@ -132,7 +132,7 @@ export const overdue = (state: NameCacheState, host: string, nowMillis: number):
 export const take = (entry: Entry): ReadonlyArray<Address> =>
   "addresses" in entry.known ? turned(entry.known.addresses, entry.turn++) : []
 
-/** What is known of a host. What is of no use any more is dropped. */
+/** The record of a host. Records of no more use are dropped. */
 const found = (state: NameCacheState, host: string, nowMillis: number): Entry | undefined => {
   const entry = state.entries.get(host)
   if (entry === undefined || nowMillis < entry.goneAtMillis) return entry

@@ -2,7 +2,7 @@ import * as dns from "node:dns"
 import * as Effect from "effect/Effect"
 import { type Address, distinct } from "../connect/addressOrder.ts"
 
-/** What a source says of a host that it knows. */
+/** A source's answer for a host that it knows. */
 export interface Found {
   readonly addresses: ReadonlyArray<Address>
   /** `undefined` when the source does not say. */
@@ -17,7 +17,7 @@ export interface NotFound {
 /** How long the answer for one family waits for that of the other (RFC 8305 §3, "Resolution Delay"). */
 const resolutionDelayMillis = 50
 
-/** What says of a name that it has no address. Everything else says nothing of the name: the resolver is down. */
+/** The codes that say that a name has no address. Everything else says nothing of the name: the resolver is down. */
 const negative: ReadonlySet<string> = new Set([
   "ENOTFOUND",
   "ENODATA",
@@ -30,7 +30,7 @@ export const isNegative = (code: string): boolean => negative.has(code)
 
 const codeOf = (error: NodeJS.ErrnoException): string => error.code ?? "EAI_FAIL"
 
-/** Only what has run its course is told: getaddrinfo cannot be called off. */
+/** Only the end of a look-up is told: getaddrinfo cannot be called off. */
 export const askSystem = (host: string): Effect.Effect<Found, NotFound> =>
   Effect.callback((resume) => {
     try {
@@ -45,12 +45,12 @@ export const askSystem = (host: string): Effect.Effect<Found, NotFound> =>
     }
   })
 
-/** What the query for one family gave. */
+/** The result of the query for one family. */
 type Half = { readonly records: ReadonlyArray<dns.RecordWithTtl> } | { readonly code: string }
 
 /**
- * Asks name servers for A and AAAA at once. One of both may fail, and neither waits for the other longer than a moment; what
- * is known of one family only, for that reason, is to be looked up again soon.
+ * Asks name servers for A and AAAA at once. One of both may fail, and neither waits for the other longer than a moment; an
+ * answer with one family only, for that reason, is to be looked up again soon.
  */
 export const askServers =
   (resolver: dns.Resolver) =>

@@ -1,8 +1,8 @@
 /**
- * What is known of a peer that closes connections just after an answer, without having said so. A connection to such a peer rests
+ * The record of a peer that closes connections just after an answer, without having said so. A connection to such a peer rests
  * before it is used again, for a little longer than its peer took to close others.
  *
- * One such close says nothing: a server that reloads closes what is unused, and some of that was used a moment ago. So several have
+ * One such close says nothing: a server that reloads closes unused connections, and some of them were used a moment ago. So several have
  * to come at different times, and no connection may have been used again in between.
  */
 export interface AbruptPeer {
@@ -19,10 +19,10 @@ export interface AbruptPeer {
 /** A connection that was unused for longer than this was closed for being unused, as every server does. */
 const abruptMillis = 50
 
-/** What is closed within this time is closed for one reason. */
+/** Closes within this time have one reason. */
 const togetherMillis = 20
 
-/** So many closes in a row show a peer for what it is. */
+/** So many closes in a row show such a peer. */
 const showing = 3
 
 /** So many connections that were used again clear a peer that has shown itself, and so many one that is suspected. */

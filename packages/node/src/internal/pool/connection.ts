@@ -8,10 +8,10 @@ import { nowMillis } from "../exchange/monotonic.ts"
 import type { Member } from "./poolState.ts"
 import type { Wire, WireListener, WireOwner, WireRequest } from "../exchange/wire.ts"
 
-/** What is spoken on a connection. */
+/** The protocol on a connection. */
 export type Protocol = "http/1.1" | "http/2"
 
-/** A socket on which HTTP can begin, and what making it took. */
+/** A socket on which HTTP can begin, and how long making it took. */
 export interface Connected {
   readonly socket: Socket
   readonly protocol: Protocol
@@ -56,7 +56,7 @@ export class Connection implements Member, WireOwner {
   unanswered = 0
   /** Whether anything of a response has ever come. */
   answered = false
-  /** What broke it. */
+  /** The error that broke it. */
   error: Error | undefined = undefined
   readonly #wire: Wire
   readonly #options: ConnectionOptions
@@ -72,7 +72,7 @@ export class Connection implements Member, WireOwner {
     this.#options = options
     this.openedAtMillis = nowMillis()
     this.idleSinceMillis = this.openedAtMillis
-    // before the listeners of what is spoken on it: when that tells of an end, the error is known
+    // before the listeners of the protocol on it: when that tells of an end, the error is known
     claim(socket).on("error", (error) => this.onError(error))
     socket.once("close", () => {
       this.#isReusable = false
@@ -119,7 +119,7 @@ export class Connection implements Member, WireOwner {
     this.#options.onCapacity(this)
   }
 
-  /** Closes it, and is done when it is closed. What it carries fails. */
+  /** Closes it, and is done when it is closed. Its exchanges fail. */
   close(): Promise<void> {
     const { socket } = this.connected
     this.#isReusable = false

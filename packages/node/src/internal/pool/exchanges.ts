@@ -94,7 +94,7 @@ export class Exchanges {
     )
   }
 
-  /** Lets what is in flight finish, within the bound; then cuts it. */
+  /** Lets exchanges in flight finish, within the bound; then cuts them. */
   get close(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       this.#closing = true
@@ -138,14 +138,14 @@ export class Exchanges {
   }
 }
 
-/** What the head of a request weighs: its path, and its fields as HTTP/2 counts them (RFC 9113 §6.5.2). */
+/** The weight of a request's head: its path, and its fields as HTTP/2 counts them (RFC 9113 §6.5.2). */
 const requestHeadBytes = ({ headers, path }: Transport.Request): number => {
   let size = path.length
   for (const name of Object.keys(headers)) size += name.length + (headers[name]?.length ?? 0) + 32
   return size
 }
 
-/** A connection outlives whoever asks for it, but its first stack says who that was. */
+/** A connection outlives the call that asks for it, but its first stack would name that call. */
 const forWhomAsks = (context: Context.Context<never>): Context.Context<never> =>
   Context.add(context, References.CurrentStackFrame, Fiber.getCurrent()?.cache.stackFrame)
 

@@ -14,10 +14,10 @@ import * as State from "./poolState.ts"
 import type { ReadyBody } from "../exchange/upload.ts"
 import { ConnectionEndedError } from "../exchange/wire.ts"
 
-/** Begins a connection; gives what leaves it. It is told how it ended, later, also when it was left. */
+/** Begins a connection; gives a function that leaves it. It is told how it ended, later, also when it was left. */
 export type Connect = (done: (exit: Exit.Exit<Connected, Reason.TransportReason>) => void) => () => void
 
-/** What a pool is made of. */
+/** The options of a pool. */
 export interface PoolOptions extends State.PoolShape {
   readonly origin: string
   readonly terms: Terms
@@ -36,7 +36,7 @@ export interface PoolOptions extends State.PoolShape {
   readonly closed: (protocol: Protocol, millis: number) => void
 }
 
-/** What a pool is doing, without where it leads. */
+/** The state of a pool, without its endpoint. */
 export type PoolFigures = Omit<Snapshot, "upstream" | "endpoint">
 
 /** How long a connection may take nothing, before another one is tried. */
@@ -49,10 +49,10 @@ const golden = 0.618_033_988_75
 export class Pool implements Owner {
   readonly #options: PoolOptions
   readonly #state: State.PoolState<Connection, Exchange>
-  /** What ends each of the connections that are being made. */
+  /** A function for each connection that is being made, which ends it. */
   readonly #openings = new Set<() => void>()
   readonly #abruptPeer: AbruptPeer = makeAbruptPeer()
-  /** Openings that were begun before the last renewal: what comes of them is not used. */
+  /** Openings that were begun before the last renewal: their connections are not used. */
   #generation = 0
   #isClosed = false
   #sweeper: NodeJS.Timeout | undefined
@@ -92,7 +92,7 @@ export class Pool implements Owner {
   begin(request: Transport.Request, body: ReadyBody, opens: boolean, settle: (exit: Settled) => void): Exchange {
     const exchange = new Exchange(this, this.#options.terms, request, body, opens, settle)
     State.arrive(this.#state, exchange)
-    // a connection that is free for a moment is for those who wait already
+    // a connection that is free for a moment is for the waiting calls
     const free = this.#state.queued === 0 ? this.#take(exchange) : undefined
     if (free !== undefined) {
       exchange.start(free)
@@ -130,7 +130,7 @@ export class Pool implements Owner {
     if (!isMultiplexed) closedUnused(this.#abruptPeer, unusedMillis, nowMillis())
   }
 
-  /** Moves exchanges that come from now on to new connections. The old ones finish what they carry. */
+  /** Moves exchanges that come from now on to new connections. The old ones finish their exchanges. */
   renew(): void {
     this.#generation++
     for (const member of [...this.#state.members]) {
@@ -139,7 +139,7 @@ export class Pool implements Owner {
     }
   }
 
-  /** Fails who waits, and cuts every connection with what it carries; done when every socket is closed. */
+  /** Fails the waiting calls, and cuts every connection with its exchanges; done when every socket is closed. */
   async destroy(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#sweeper)
@@ -186,7 +186,7 @@ export class Pool implements Owner {
     return State.take(this.#state, nowMillis(), (spent) => void spent.close(), freshSinceMillis)
   }
 
-  /** Gives free connections to those who wait. */
+  /** Gives free connections to the waiting calls. */
   #serve(): void {
     const { available } = this.#state
     let waiting = this.#state.first
@@ -202,7 +202,7 @@ export class Pool implements Owner {
     this.#open()
   }
 
-  /** What it carries goes on; what waits for it goes to another one. */
+  /** Its exchanges go on; calls that wait for it go to another one. */
   #left(connection: Connection): void {
     if (!this.#state.members.has(connection)) return
     State.retire(this.#state, connection)
@@ -229,7 +229,7 @@ export class Pool implements Owner {
     timer.unref()
   }
 
-  /** Begins as many connections as those who wait need. */
+  /** Begins as many connections as the waiting calls need. */
   #open(): void {
     for (let count = State.wanted(this.#state); count > 0; count--) this.#openOne()
   }
@@ -302,7 +302,7 @@ export class Pool implements Owner {
       if (connection.inFlight === 0) this.#sweepLater(this.#options.keepAliveMillis)
     })
     const timer = setTimeout(() => {
-      // what made it may be done, and only wait for its turn
+      // the work of making it may be done, and only wait for its turn
       setImmediate(() => {
         if (!this.#openings.has(leave)) return
         leave()
@@ -312,7 +312,7 @@ export class Pool implements Owner {
     this.#openings.add(leave)
   }
 
-  /** Closes what has been unused for too long, when the first of it has. */
+  /** Closes connections that have been unused for too long, when the first of them has. */
   #sweepLater(millis: number): void {
     if (this.#sweeper !== undefined) return
     this.#sweeper = setTimeout(() => {
@@ -350,6 +350,6 @@ const reasonOfCause = (cause: Cause.Cause<Reason.TransportReason>, endpoint: str
   return failure?.error ?? FailureClassifier.classify(Cause.squash(cause), { endpoint, phase: "connect" })
 }
 
-/** What an exchange fails with that the transport no longer makes. */
+/** The failure of an exchange that the transport no longer makes. */
 export const closed = (endpoint: string): Reason.TransportReason =>
   stackless(() => new Reason.ConnectionClosed({ endpoint, phase: "connect", code: "UND_ERR_CLOSED" }))

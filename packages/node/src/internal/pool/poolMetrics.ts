@@ -64,7 +64,7 @@ const nothing = (): void => {}
 /** As OpenTelemetry's conventions have them, in seconds. */
 const connectionSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
 
-/** What a pool has in the metric registry. */
+/** The gauges of a pool in the metric registry. */
 export interface PoolMetrics {
   /** A connection was closed. */
   readonly closed: (protocol: Protocol, millis: number) => void

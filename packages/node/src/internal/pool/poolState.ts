@@ -2,8 +2,8 @@
  * The pool's state machine: connections to one endpoint, and a queue of bounded length for exchanges that come when all are
  * taken.
  *
- * An exchange takes the connection that was used last, so that those which are not needed grow old and go. A connection that
- * comes back goes to the first in the queue, and so does one that was just made: whoever asked for it may have been served
+ * An exchange takes the connection that was used last, so that connections which are not needed grow old and go. A connection that
+ * comes back goes to the first in the queue, and so does one that was just made: the call that asked for it may have been served
  * by another one meanwhile, as in Go's `net/http`.
  */
 export interface PoolState<M extends Member, W extends Waiting<W>> {
@@ -12,7 +12,7 @@ export interface PoolState<M extends Member, W extends Waiting<W>> {
   readonly members: Set<M>
   /** Of those, the ones with room for another exchange; the last is taken first. */
   readonly available: Array<M>
-  /** Connections that finish what they carry, and take nothing new. */
+  /** Connections that finish their exchanges, and take no new ones. */
   readonly retiring: Set<M>
   /** Connections that are being made. */
   opening: number
@@ -26,7 +26,7 @@ export interface PoolState<M extends Member, W extends Waiting<W>> {
 }
 
 export interface PoolShape {
-  /** Connections at most, without those that retire. */
+  /** Connections at most, without the retiring ones. */
   readonly connections: number
   readonly maxQueue: number
   /** How long a connection may have been unused. */
@@ -39,7 +39,7 @@ export interface PoolShape {
   readonly mayMultiplex: boolean
 }
 
-/** What the machine knows of a connection. */
+/** The machine's record of a connection. */
 export interface Member {
   /** Whether it may carry many exchanges at once. */
   readonly isMultiplexed: boolean
@@ -98,8 +98,8 @@ export const arrive = <M extends Member, W extends Waiting<W>>(state: PoolState<
 }
 
 /**
- * Gives the exchange a connection that has room. Those that are spent retire on the way; `spent` is told of each that
- * carries nothing, because nobody else will close it.
+ * Gives the exchange a connection that has room. Spent connections retire on the way; `spent` is told of each without
+ * exchanges, because nobody else will close it.
  */
 export const take = <M extends Member, W extends Waiting<W>>(
   state: PoolState<M, W>,
@@ -134,8 +134,8 @@ const isFresh = (member: Member, sinceMillis: number): boolean =>
   member.served === 0 || (member.isMultiplexed && member.openedAtMillis >= sinceMillis)
 
 /**
- * What makes room for a fresh connection, where there is none left: an unused one, which retires. Nobody else closes it. Nothing, if
- * there is room, or all are used.
+ * The connection that makes room for a fresh one, where there is none left: an unused one, which retires. Nobody else closes it.
+ * Nothing, if there is room, or all are used.
  */
 export const displaced = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): M | undefined => {
   if (room(state) > 0 || state.opening > 0) return undefined
@@ -203,12 +203,12 @@ export const remove = <M extends Member, W extends Waiting<W>>(state: PoolState<
   state.retiring.delete(member)
 }
 
-/** How many connections could be made beside those that there are. */
+/** How many connections could be made beside the present ones. */
 const room = <M extends Member, W extends Waiting<W>>({ members, opening, shape }: PoolState<M, W>): number =>
   Math.max(0, shape.connections - members.size - opening)
 
 /**
- * How many connections have to be begun for those who wait: one for each. Of an endpoint that may carry many exchanges on
+ * How many connections have to be begun for the waiting calls: one for each. Of an endpoint that may carry many exchanges on
  * one connection, one at a time, because the first may be enough for all; and none beside one that takes nothing for the moment,
  * or of which it is not known yet how many it takes.
  */
@@ -224,7 +224,7 @@ export const wanted = <M extends Member, W extends Waiting<W>>(state: PoolState<
 export const isCrowded = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): boolean =>
   state.queued >= state.opening + room(state)
 
-/** Whether the queue has no place for another exchange: those for whom a connection is made, or could be, take none. */
+/** Whether the queue has no place for another exchange: calls for which a connection is made, or could be, take none. */
 export const isFull = <M extends Member, W extends Waiting<W>>(state: PoolState<M, W>): boolean =>
   state.queued >= state.shape.maxQueue + state.opening + room(state)
 
@@ -244,8 +244,8 @@ export const enqueue = <M extends Member, W extends Waiting<W>>(state: PoolState
 }
 
 /**
- * Those who are told that a connection could not be made, which was begun after so many arrivals: the first in the queue, because one is
- * begun for each. Where one may be enough for all, everybody who waited for it.
+ * The calls that are told that a connection, begun after so many arrivals, could not be made: the first in the queue, because one is
+ * begun for each. Where one may be enough for all, every call that waited for it.
  */
 export const served = <M extends Member, W extends Waiting<W>>(
   state: PoolState<M, W>,

@@ -4,7 +4,7 @@ import type { Snapshot } from "../../ConnectionPools.ts"
 import type { Pool } from "./pool.ts"
 import { type PoolMetrics, registerPool } from "./poolMetrics.ts"
 
-/** A pool, where it leads, and what takes it out of the metric registry. */
+/** A pool, its endpoint, and a function that takes it out of the metric registry. */
 interface Kept {
   readonly upstream: string
   readonly endpoint: string

@@ -32,13 +32,13 @@ export interface TunnelOptions {
 }
 
 /**
- * Asks a proxy for a tunnel, over a socket that is connected to it and that nobody reads, and gives the same socket back: what
- * is written to it now, and read from it, is the target's. Whatever goes wrong, and an interruption, destroys it.
+ * Asks a proxy for a tunnel, over a socket that is connected to it and that nobody reads, and gives the same socket back: from
+ * now on it carries the target's bytes. Any failure, and an interruption, destroys it.
  *
- * It has no limit in time: who connects has one, and interrupts.
+ * It has no limit in time: its caller has one, and interrupts.
  *
- * The socket comes back without a listener. Who gets it must listen to its errors in the same turn: an `error` that nobody
- * hears ends the process.
+ * The socket comes back without a listener. The receiver must listen to its errors in the same turn: an `error` that
+ * nobody hears ends the process.
  */
 export const tunnel = (socket: Socket, { proxy, target }: TunnelOptions): Effect.Effect<Socket, ProxyError> =>
   Effect.callback((resume) => {
@@ -60,7 +60,7 @@ export const tunnel = (socket: Socket, { proxy, target }: TunnelOptions): Effect
       // given instead of an agent, which would keep the socket
       createConnection: () => socket
     })
-    // `close` is what Node says for want of an agent, and what a proxy may take at its word when it has answered
+    // `close` is Node's word for want of an agent, and a proxy may take it at its word when it has answered
     connect.removeHeader("connection")
     connect.once("connect", (response, _, head: Buffer) => {
       const status = response.statusCode ?? 0
@@ -72,7 +72,7 @@ export const tunnel = (socket: Socket, { proxy, target }: TunnelOptions): Effect
       if (head.length > 0) socket.unshift(head)
       resume(Effect.succeed(socket))
     })
-    // it also hears what an interruption makes of the request, and nobody waits for that
+    // it also hears of the request's end by an interruption, and nobody waits for that
     connect.on("error", (cause) => fail(isHangUp(cause) ? {} : { cause: withoutPacket(cause) }))
     connect.end()
     return Effect.sync(() => socket.destroy())
@@ -88,14 +88,14 @@ export const absoluteForm = (origin: string, path: string): string => {
   return path.startsWith("/") ? origin + path : `${origin}/${path}`
 }
 
-/** What a proxy is sent besides the request, in the clear; names in lower case. */
+/** Further headers for a proxy, in the clear; names in lower case. */
 export const proxyHeaders = (proxy: ProxyTarget): Record<string, string> => {
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(proxy.headers)) headers[name] = Redacted.value(value)
   return headers
 }
 
-/** What the caller is told of a proxy that did not let it through to `endpoint`. */
+/** The reason when a proxy did not let the call through to `endpoint`. */
 export const proxyReason = (error: ProxyError, endpoint: string): Reason.ProxyFailed => {
   const code = error.status === undefined ? codeOf(error.cause) : String(error.status)
   return stackless(
@@ -146,10 +146,10 @@ const whatHappened = (error: {
 const codeOf = (cause: unknown): string | undefined =>
   Predicate.isObject(cause) && "code" in cause && Predicate.isString(cause.code) ? cause.code : undefined
 
-/** Node gives a connection that has ended the code of one that was reset; only what the system says names its call. */
+/** Node gives a connection that has ended the code of one that was reset; only the system's own error names its call. */
 const isHangUp = (cause: Error): boolean => codeOf(cause) === "ECONNRESET" && !("syscall" in cause)
 
-/** Node's parser adds what it could not read, in which a proxy may have repeated what it was sent. */
+/** Node's parser adds the text that it could not read, in which a proxy may have repeated a header that it was sent. */
 const withoutPacket = (cause: Error): Error => {
   if (!("rawPacket" in cause)) return cause
   const { message } = cause

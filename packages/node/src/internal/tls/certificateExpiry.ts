@@ -1,6 +1,6 @@
 import type { CertificateFacts } from "./certificateFacts.ts"
 
-/** What is to be said of a certificate that ends soon, or has ended. */
+/** The warning about a certificate that ends soon, or has ended. */
 export interface ExpiryWarning {
   /** Whole days that are left; negative once it has expired. */
   readonly daysLeft: number

@@ -1,6 +1,6 @@
 import { createHash, type X509Certificate } from "node:crypto"
 
-/** What is said of a certificate in logs and errors: nothing of it is secret. */
+/** The facts about a certificate in logs and errors: nothing of it is secret. */
 export interface CertificateFacts {
   /** `CN=payments.internal, O=Example`; the names that it is for, when it has no subject. */
   readonly subject: string
@@ -21,7 +21,7 @@ export const spkiPin = (certificate: X509Certificate): string => {
 
 const longestName = 256
 
-/** Node writes a part a line, and escapes what is no letter; a certificate of today may have no subject at all. */
+/** Node writes a part a line, and escapes characters that are no letters; a certificate of today may have no subject at all. */
 const inOneLine = (name: string | undefined, otherwise: string | undefined): string =>
   (name || otherwise || "no name").replaceAll("\n", ", ").slice(0, longestName)
 
@@ -36,7 +36,7 @@ export const factsOf = (certificate: X509Certificate): CertificateFacts => ({
 })
 
 /**
- * The certificates that a peer sent, as they came over the wire, from what `getPeerX509Certificate` gives. That can be asked only
+ * The certificates that a peer sent, as they came over the wire, out of the result of `getPeerX509Certificate`. That can be asked only
  * once of a socket: on Node 24 the first call takes the certificate out of it.
  */
 export const sentChain = (leaf: X509Certificate | undefined): Array<X509Certificate> => {
@@ -46,10 +46,10 @@ export const sentChain = (leaf: X509Certificate | undefined): Array<X509Certific
 }
 
 /**
- * The leaf, and every candidate whose key signed what is in the chain already. Neither the order on the wire nor the names in
- * the certificates are believed: whoever holds a certificate of another authority could send a pinned one beside it, under
- * the name that his own was issued by. Only a signature shows that a key had a part in this chain. A candidate whose key cannot be
- * read has issued nothing, says `checkIssued`, so that nothing here throws.
+ * The leaf, and every candidate whose key signed what is in the chain already. Neither the order on the wire nor the names in the
+ * certificates are believed: the holder of a certificate of another authority could send a pinned one beside it, under the name of
+ * his own issuer. Only a signature shows that a key had a part in this chain. A candidate whose key cannot be read has issued
+ * nothing, says `checkIssued`, so that nothing here throws.
  */
 export const signedChain = (
   leaf: X509Certificate,
@@ -57,7 +57,7 @@ export const signedChain = (
 ): readonly [X509Certificate, ...Array<X509Certificate>] => {
   const chain: [X509Certificate, ...Array<X509Certificate>] = [leaf]
   const seen = new Set([leaf.fingerprint256])
-  // what is found is looked at in its turn
+  // a certificate that is found is looked at in its turn
   for (const child of chain) {
     for (const candidate of candidates) {
       if (seen.has(candidate.fingerprint256)) continue

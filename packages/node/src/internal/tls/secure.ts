@@ -17,7 +17,7 @@ import * as CertificatePin from "../../CertificatePin.ts"
 import { type CertificateFacts, factsOf, signedChain } from "./certificateFacts.ts"
 import type { SessionCache } from "./sessionCache.ts"
 
-/** The server ended the handshake when it had seen what the client shows of itself. */
+/** The server ended the handshake when it had seen the client's certificate, or none. */
 export class ClientRefusedError extends Error {
   readonly code: string
   constructor(cause: NodeJS.ErrnoException) {
@@ -44,7 +44,7 @@ class LeftInHandshakeError extends Error {
   }
 }
 
-/** Node would not begin TLS with what it was given. */
+/** Node would not begin TLS with these settings. */
 class TlsNotBegunError extends Error {
   readonly code = "ERR_TLS_NOT_BEGUN"
   constructor(cause: unknown) {
@@ -52,7 +52,7 @@ class TlsNotBegunError extends Error {
   }
 }
 
-/** What the handshake is made with. */
+/** The settings of the handshake. */
 export interface Settings {
   /** Roots, own certificate, versions and ciphers. */
   readonly context: SecureContext
@@ -79,10 +79,10 @@ export interface Settings {
  * interrupted.
  *
  * The TLS socket that comes out has a listener for errors already, so that an alert which comes before anybody listens ends
- * nothing but the socket: whoever takes it looks at `destroyed` and `errored` first.
+ * nothing but the socket: its receiver looks at `destroyed` and `errored` first.
  */
 export const secure = (socket: Duplex, settings: Settings): Effect.Effect<TLSSocket, Error> =>
-  // the outer handler covers the moment between the end of the handshake and whoever takes its result
+  // the outer handler covers the moment between the end of the handshake and the receiver's own
   Effect.onInterrupt(
     Effect.flatMap(Clock.currentTimeMillis, (nowMillis) => handshake(socket, settings, nowMillis)),
     () => Effect.sync(() => socket.destroy())
@@ -132,7 +132,7 @@ const handshake = (socket: Duplex, settings: Settings, nowMillis: number): Effec
         // also against NODE_TLS_REJECT_UNAUTHORIZED, which is for the whole process
         rejectUnauthorized: true,
         ALPNProtocols: [...applicationProtocols],
-        // Node calls it with what a leaf's chain leads to, though its type names the leaf only
+        // Node calls it with the whole chain of a leaf, though its type names the leaf only
         checkServerIdentity: (_, certificate) => judge(certificate as DetailedPeerCertificate),
         ...(servername === undefined ? {} : { servername }),
         ...(session === undefined ? {} : { session: session.ticket })
@@ -189,7 +189,7 @@ const believedUntil = (chain: Chain, nowMillis: number): number =>
   Math.min(nowMillis + dayMillis, ...chain.map(({ validToDate }) => validToDate.getTime()))
 
 /**
- * The server's certificate and those whose keys stand behind it: what was sent, completed from the trusted roots.
+ * The server's certificate and the certificates whose keys stand behind it: the sent ones, completed from the trusted roots.
  *
  * Not from `getPeerX509Certificate`: on Node 24 the first call takes the certificate out of the socket, and every later one, of
  * `getPeerCertificate` too, finds none.
@@ -210,16 +210,16 @@ const chainOf = (certificate: DetailedPeerCertificate): Chain => {
 }
 
 /**
- * Up to TLS 1.2 a server that misses the client's certificate says `handshake_failure` (RFC 5246 §7.4.6), which is also what
- * it says when there is no common cipher. Once it has shown its own certificate, version and cipher were agreed upon.
+ * Up to TLS 1.2 a server that misses the client's certificate says `handshake_failure` (RFC 5246 §7.4.6), and it says the
+ * same when there is no common cipher. Once it has shown its own certificate, version and cipher were agreed upon.
  */
 const refusesClient = (error: Error, tls: TLSSocket): boolean =>
   /\bSSL alert number 40\b/.test(error.message) && tls.getPeerX509Certificate() !== undefined
 
 /**
  * In TLS 1.3 a server judges the client's certificate after the client's handshake is done. Its alert then comes as an
- * `error` of a socket that stays open, and what is reported by a client is the end of the connection a moment later. A socket
- * that is destroyed with the alert has no later error, so that the alert is what is reported.
+ * `error` of a socket that stays open, and a client reports the end of the connection a moment later. A socket that is
+ * destroyed with the alert has no later error, so that the alert is reported.
  */
 const endWithAlert = (tls: TLSSocket): void => {
   tls.once("error", (alert) => tls.destroy(alert))

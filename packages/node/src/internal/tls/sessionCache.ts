@@ -17,7 +17,7 @@ export interface Session {
 }
 
 export const makeSessionCache = (capacity: number): SessionCache => {
-  // a map keeps the order of insertion: what is used is put at its end
+  // a map keeps the order of insertion: a used session is put at its end
   const sessions = new Map<string, Session>()
   return {
     get: (key, nowMillis) => {

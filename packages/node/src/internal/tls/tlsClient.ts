@@ -11,7 +11,7 @@ import type { CertificateFacts } from "./certificateFacts.ts"
 import { secure, type Settings } from "./secure.ts"
 import { makeSessionCache } from "./sessionCache.ts"
 
-/** What a handshake is for. */
+/** The purpose of a handshake. */
 export type Target = Pick<Settings, "host" | "port" | "applicationProtocols">
 
 /** Everything that the TLS options of one transport ask for, behind one function. */
@@ -28,7 +28,7 @@ const maximumSaid = 1024
 const ownCertificateEvery = Duration.hours(1)
 
 /**
- * Makes what secures the connections of one transport. Throws a `RangeError` that names the option which is out of range.
+ * Makes the function that secures the connections of one transport. Throws a `RangeError` that names the option which is out of range.
  */
 export const makeTlsClient = <E = never>(options: Tls.Options<E> = {}): Effect.Effect<TlsClient, E, Scope.Scope> => {
   const expiryMillis = Duration.toMillis(Duration.fromInputUnsafe(options.expiryWarning ?? Tls.defaults.expiryWarning))

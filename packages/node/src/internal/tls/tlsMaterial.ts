@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import { type CertificateFacts, factsOf } from "./certificateFacts.ts"
 
 /**
- * A certificate of one's own, its key, and what comes with them. All in PEM.
+ * A certificate of one's own, its key, and its chain. All in PEM.
  *
  * @category models
  * @since 0.1.0
@@ -15,14 +15,14 @@ export interface OwnCertificate {
   readonly certificate: string
   /** The private key of the first certificate. */
   readonly key: string | Redacted.Redacted<string>
-  /** What the key is encrypted with. */
+  /** The passphrase of the key. */
   readonly passphrase?: Redacted.Redacted<string> | undefined
   /** Roots that came with it. They are trusted beside those of `ca`, and both instead of the default ones. */
   readonly ca?: string | ReadonlyArray<string> | undefined
 }
 
 /**
- * Only roots: for who trusts an authority that rotates, and shows no certificate.
+ * Only roots: for a client that trusts an authority that rotates, and shows no certificate.
  *
  * @category models
  * @since 0.1.0
@@ -36,14 +36,14 @@ export interface OnlyRoots {
 }
 
 /**
- * What a source gives.
+ * The material that a source gives.
  *
  * @category models
  * @since 0.1.0
  */
 export type Material = OwnCertificate | OnlyRoots
 
-/** Where each part of a material is read from; what was not read from a file has no name. */
+/** The file that each part of a material is read from; a part that was not read from a file has no name. */
 export interface FileNames {
   readonly certificate?: string | undefined
   readonly key?: string | undefined
@@ -51,7 +51,7 @@ export interface FileNames {
 }
 
 /**
- * A certificate, key or root that cannot be used, and why. It names the file, and never shows what is in it.
+ * A certificate, key or root that cannot be used, and why. It names the file, and never shows its contents.
  *
  * @category errors
  * @since 0.1.0
@@ -61,9 +61,9 @@ export class TlsMaterialError extends Schema.TaggedError<TlsMaterialError>()("Tl
   part: Schema.Literals(["certificate", "key", "ca"]),
   /** The file that it came from, if it came from one. */
   file: Schema.optionalKey(Schema.String),
-  /** What is wrong with it. */
+  /** The fault. */
   problem: Schema.String,
-  /** What the platform says: `ENOENT`, `ERR_OSSL_BAD_DECRYPT`. */
+  /** The platform's code: `ENOENT`, `ERR_OSSL_BAD_DECRYPT`. */
   code: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
@@ -95,7 +95,7 @@ const certificateBlock =
 const certificateBeginning = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g
 
 /**
- * The certificates of a PEM text, or what is wrong with it. OpenSSL takes a text without any as an empty list, and one that ends
+ * The certificates of a PEM text, or its fault. OpenSSL takes a text without any as an empty list, and one that ends
  * in the middle of a certificate as one that ends before it.
  */
 export const readCertificates = (text: string): readonly [X509Certificate, ...Array<X509Certificate>] | string => {
@@ -123,7 +123,7 @@ export const several = (texts: string | ReadonlyArray<string> | undefined): Read
 const revealed = (secret: string | Redacted.Redacted<string> | undefined): string | undefined =>
   Redacted.isRedacted(secret) ? Redacted.value(secret) : secret
 
-/** Says whether two materials are the same, and nothing of what they are. */
+/** Says whether two materials are the same, and nothing about them. */
 export const digestOf = (material: Material): string => {
   const parts = [material.certificate, revealed(material.key), revealed(material.passphrase), several(material.ca)]
   return createHash("sha256").update(JSON.stringify(parts)).digest("base64")
@@ -170,7 +170,7 @@ const readKey = (
   }
 }
 
-/** Checks a material. What is wrong is said without anything of what is in it. */
+/** Checks a material. The fault is told without any of the contents. */
 export const checkMaterial = (material: Material, files: FileNames): CheckedMaterial | TlsMaterialError => {
   const ca = several(material.ca)
   for (const text of ca) {

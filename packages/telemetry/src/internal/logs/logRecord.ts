@@ -36,7 +36,7 @@ const severityNumbers: { readonly [L in LogLevel.LogLevel]: number } = {
   None: 0
 }
 
-/** What is logged under: the annotations, and the identity of a request that was provided without them. */
+/** The attributes of a line: the annotations, and the identity of a request that was provided without them. */
 export const annotationsOf = (fiber: Fiber.Fiber<unknown, unknown>): { readonly [name: string]: unknown } => {
   const annotations = fiber.getRef(References.CurrentLogAnnotations)
   const identity = requestIdName in annotations ? undefined : fiber.getRef(RequestIdentity.Current)
@@ -52,7 +52,7 @@ const isFields = (value: unknown): value is { readonly [name: string]: unknown }
   return prototype === Object.prototype || prototype === null
 }
 
-/** Of what an error that was logged or that ended a fiber: OpenTelemetry's names for exceptions. */
+/** The attributes of an error that was logged or that ended a fiber: OpenTelemetry's names for exceptions. */
 const exceptionOf = (error: unknown, stack: string | undefined): Record<string, unknown> => {
   const isError = error instanceof Error
   const code: unknown = isError && "code" in error ? error.code : undefined
@@ -74,7 +74,7 @@ const causeAttributes = (cause: Cause.Cause<unknown>): Record<string, unknown> =
 
 /**
  * Text beside text becomes one body, a plain object beside text becomes attributes, an error becomes those of an exception.
- * What stands alone is the body, whatever it is.
+ * A single value is the body, of any type.
  */
 const bodyAndFields = (message: unknown): readonly [body: unknown, fields: Record<string, unknown>] => {
   const parts: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]

@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Redactable from "effect/Redactable"
 import * as Redacted from "effect/Redacted"
 
-/** What a line of a log may hold of one value, so that no value makes it endless. */
+/** The part of one value that a line of a log may hold, so that no value makes it endless. */
 const maxDepth = 8
 const maxEntries = 100
 const maxCharacters = 16_384
@@ -14,8 +14,8 @@ const bounded = (text: string): string =>
     : `${text.slice(0, maxCharacters)}… ${text.length - maxCharacters} more characters`
 
 /**
- * A value as JSON has it, without secrets: `Redacted` values, headers that carry secrets, and whatever stands under the name
- * of one. Bounded in depth, in entries and in length; a circle ends, and what throws says so.
+ * A value as JSON has it, without secrets: `Redacted` values, headers that carry secrets, and any value under the name of
+ * one. Bounded in depth, in entries and in length; a circle ends, and a value that throws says so.
  */
 export const plainValue = (value: unknown): unknown => plain(value, 0, new Set())
 

@@ -1,7 +1,7 @@
 /**
  * Buckets of durations, log-linear as those of HdrHistogram: each power of two of microseconds from 2 ** 4 to 2 ** 28 is cut
- * into ten equal ones. What a bucket [a, b) is shown as is the harmonic mean 2ab / (a + b), which is off by at most
- * (b − a) / (b + a) of anything in it: 1/21, or 4.8 %, in the first bucket of an octave, and less in the others.
+ * into ten equal ones. A bucket [a, b) is shown as the harmonic mean 2ab / (a + b), which is off by at most (b − a) / (b +
+ * a) of anything in it: 1/21, or 4.8 %, in the first bucket of an octave, and less in the others.
  */
 const inOctave = 10
 const firstOctave = 4
@@ -9,7 +9,7 @@ const lastOctave = 28
 const shortestMicros = 2 ** firstOctave
 const longestMicros = 2 ** lastOctave
 
-/** One for what is below 16 µs, those of the octaves, and one for what is above 268 s. */
+/** One for values below 16 µs, those of the octaves, and one for values above 268 s. */
 export const bucketCount = 1 + (lastOctave - firstOctave) * inOctave + 1
 
 export const bucketOf = (durationMillis: number): number => {

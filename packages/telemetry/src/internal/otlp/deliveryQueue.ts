@@ -1,9 +1,9 @@
 /**
- * What waits to be sent of one signal, bounded in bytes and in batches, and the count of what became of everything. No Effect, no
+ * The batches of one signal that wait to be sent, bounded in bytes and in number, and the counts of all items. No Effect, no
  * clock.
  *
- * When it is full, the oldest batch makes room: after an outage an operator looks at what is happening now, and the newest
- * values of cumulative metrics hold all the earlier ones.
+ * When it is full, the oldest batch makes room: after an outage an operator looks at the present, and the newest values of
+ * cumulative metrics hold all the earlier ones.
  */
 
 /** Why items never arrived. */
@@ -40,7 +40,7 @@ export interface DeliveryQueue<B> {
   /** Bytes that wait or are being sent. */
   bytes: number
   lastSequence: number
-  /** Items that were handed over: `arrived`, all of `dropped`, and what waits or is being sent. */
+  /** Items that were handed over: `arrived`, all of `dropped`, and the items that wait or are being sent. */
   offered: number
   arrived: number
   readonly dropped: Record<DropReason, number>
@@ -65,7 +65,7 @@ const drop = <B>(queue: DeliveryQueue<B>, reason: DropReason, items: number): vo
 
 /**
  * Takes a batch in, and gives how many items were dropped for it: those of the oldest batches, or its own where it would not fit
- * beside the one that is being sent, whatever made room for it.
+ * beside the one that is being sent, even in an empty queue.
  */
 export const offer = <B>(queue: DeliveryQueue<B>, items: number, bytes: number, content: B): number => {
   const { maxBatches, maxBytes } = queue.bounds

@@ -27,7 +27,7 @@ export class DropEpisode {
     return begins
   }
 
-  /** A batch arrived: what is over with it. */
+  /** A batch arrived: gives the episode that is over with it. */
   noteArrived(nowMillis: number): Over | undefined {
     if (this.begunMillis === undefined || nowMillis - this.lastMillis < quietMillis) return undefined
     const over = { millis: this.lastMillis - this.begunMillis, dropped: new Map(this.dropped) }

@@ -1,5 +1,5 @@
 /**
- * What a receiver's answer to an export means: OTLP/HTTP, "Failures" and "Partial Success"
+ * The meaning of a receiver's answer to an export: OTLP/HTTP, "Failures" and "Partial Success"
  * (https://opentelemetry.io/docs/specs/otlp/#otlphttp-response).
  */
 
@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { oneLine } from "../logs/textOfOthers.ts"
 
-/** What is to be done about a batch. */
+/** The next step for a batch. */
 export type Verdict =
   /** It arrived, but for so many of its items. */
   | { readonly _tag: "Arrived"; readonly rejected: number; readonly message: string }
@@ -18,7 +18,7 @@ export type Verdict =
   /** It must not be sent again. */
   | { readonly _tag: "Refused"; readonly why: string }
 
-/** The only ones that may be sent again; whatever else is 4xx or 5xx must not be. */
+/** The only ones that may be sent again; any other 4xx or 5xx must not be. */
 const retryable: ReadonlySet<number> = new Set([429, 502, 503, 504])
 
 /** The verdict on an answer, of whose body `bytes` were read. */
@@ -90,7 +90,7 @@ const shown = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 const longestMessage = 200
 
-/** What a receiver says goes into logs: one line of it, and a short one. */
+/** A receiver's words for logs: one line of them, and a short one. */
 const shortLine = (message: string): string => oneLine(message).replace(/\s+/g, " ").trim().slice(0, longestMessage)
 
 const text = (message: Uint8Array, number: number): string => {

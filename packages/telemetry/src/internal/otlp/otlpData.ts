@@ -1,6 +1,6 @@
 /**
- * What Effect's exporters hand over, made what OTLP and its conventions want: things are said by the library that says them, and a
- * series that begins again says so.
+ * Turns the data of Effect's exporters into data that fits OTLP and its conventions: each item names the library that made it, and
+ * a series that begins again says so.
  */
 
 import type { LogsData } from "effect/observability/OtlpLogger"
@@ -28,7 +28,7 @@ interface Scope {
 
 const own: Scope = { name: "holdfast", version }
 
-/** Of what a program records with Effect itself. */
+/** Of signals that a program records with Effect itself. */
 const effects: Scope = { name: "effect", version: Version.getCurrentVersion() }
 
 /** Items by whether they are this library's, each group with its scope; a group without any is left out. */
@@ -86,7 +86,7 @@ const withoutUnit = (attributes: Array<KeyValue>): Array<KeyValue> =>
 /** A whole number that is no int64 is a double: nothing else could read it. */
 const withinInt64 = (point: NumberPoint): NumberPoint => {
   const { asInt, ...rest } = point
-  // what is no whole number at all is the encoder's to refuse
+  // a value that is no whole number at all is the encoder's to refuse
   if (asInt === undefined || (typeof asInt === "number" && (Number.isSafeInteger(asInt) || !Number.isInteger(asInt)))) {
     return point
   }
@@ -96,7 +96,7 @@ const withinInt64 = (point: NumberPoint): NumberPoint => {
 
 const cumulative = 2
 
-/** What goes up and down and may be summed is a sum to OTLP; the registry has some of it as gauges. */
+/** A value that goes up and down and may be summed is a sum to OTLP; the registry has some of these as gauges. */
 const withKind = (metric: Metric): Metric => {
   const definition: { readonly [name: string]: { readonly kind: string } } = catalogue
   const { gauge, ...rest } = metric
@@ -130,7 +130,7 @@ export const metricsData = (): ((data: MetricsData) => MetricsData) => {
 
 interface Known {
   readonly start: Start
-  /** What it had counted: no less may follow. */
+  /** Its count so far: no less may follow. */
   readonly count: number
 }
 
@@ -190,7 +190,7 @@ class SeriesStarts {
     }
   }
 
-  /** The export is made; what was not in it has left. */
+  /** The export is made; series that were not in it have left. */
   next(): void {
     this.known = this.upcoming
     this.upcoming = new Map()

@@ -1,5 +1,5 @@
 /**
- * Brings what Effect's exporter has encoded to a receiver. To the exporter it is an `HttpClient` that answers at once: it puts the
+ * Brings the encoded batches of Effect's exporter to a receiver. To the exporter it is an `HttpClient` that answers at once: it puts the
  * body into a bounded queue. One fiber for each signal takes from there, so that a receiver which is slow, down or silent costs
  * neither the calls nor the heap anything beyond the queue.
  */
@@ -48,7 +48,7 @@ import { cuts, type Signal, sliceable } from "./otlpSlice.ts"
 export interface Settings {
   readonly signal: Signal
   readonly url: URL
-  /** What the receiver is told beside what Effect's exporter says, secrets included. */
+  /** Further headers for the receiver, beside those of Effect's exporter, secrets included. */
   readonly headers: Readonly<Record<string, string>>
   readonly gzip: boolean
   /** Of one attempt, on real time: no other clock moves a socket. */
@@ -59,7 +59,7 @@ export interface Settings {
   readonly maxBatches: number
 }
 
-/** What things of a signal are called, in a line of text and in OpenTelemetry's names of metrics. */
+/** The names of a signal's items, in a line of text and in OpenTelemetry's names of metrics. */
 const words: { readonly [S in Signal]: { readonly plural: string; readonly metric: string; readonly unit: string } } = {
   traces: { plural: "spans", metric: "otel.sdk.exporter.span", unit: "{span}" },
   metrics: { plural: "metric points", metric: "otel.sdk.exporter.metric_data_point", unit: "{data_point}" },
@@ -70,14 +70,14 @@ const backoffMillis = 1_000
 const longestBackoffMillis = 30_000
 const longestRetryAfterMillis = 60_000
 
-/** So much of an answer is read; what is longer is aborted. */
+/** So much of an answer is read; a longer one is aborted. */
 const answerBytes = 65_536
 
 /** Doubles from a second to half a minute, less up to half of it, so that the processes of a service do not return together. */
 export const backoffOf = (failures: number, random: number): number =>
   Math.min(longestBackoffMillis, backoffMillis * 2 ** Math.min(failures - 1, 10)) * (1 - random / 2)
 
-/** A batch that is larger than this share of its queue is cut, so that it does not push out what is not larger. */
+/** A batch that is larger than this share of its queue is cut, so that it does not push out batches that are not larger. */
 const largestShare = 1 / 4
 
 type Content = HttpClientRequest.HttpClientRequest
@@ -116,7 +116,7 @@ export class Delivery {
   private heldUntilMillis = -Infinity
   /** Whether the receiver itself asked for that wait. */
   private isAsked = false
-  /** What is larger was too large for the receiver. */
+  /** Any larger batch was too large for the receiver. */
   private largestBytes = Infinity
 
   constructor(settings: Settings, carrier: HttpClient.HttpClient, context: Context.Context<never>, clock: Clock.Clock) {
@@ -155,7 +155,7 @@ export class Delivery {
     return body
   }
 
-  /** What Effect's exporter takes for the client of the receiver. */
+  /** The client that Effect's exporter takes for the receiver's. */
   readonly client: HttpClient.HttpClient = HttpClient.make((request) =>
     Effect.suspend(() => Effect.as(this.accept(request), accepted(request)))
   )
@@ -207,7 +207,7 @@ export class Delivery {
       : sliceable(this.settings.signal, "", new Uint8Array(0))
   }
 
-  /** Sends what there is, and waits for more. */
+  /** Sends the waiting batches, and waits for more. */
   readonly run: Effect.Effect<never> = Effect.suspend(() => {
     const batch = take(this.queue)
     if (batch !== undefined) return this.deliver(batch)
@@ -333,7 +333,7 @@ export class Delivery {
       ),
       Effect.exit,
       Effect.map((exit) => (Exit.isSuccess(exit) ? exit.value : ([failed(exit, this.shownUrl()), undefined] as const))),
-      // no spans of whatever the client is made of, and no trace headers, which Effect's clients send even without spans
+      // no spans of the client, whichever it is made of, and no trace headers, which Effect's clients send even without spans
       Effect.withTracerEnabled(false),
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       // fetch would follow a redirect by itself, and take the headers along; other clients do not read this
@@ -402,13 +402,13 @@ export class Delivery {
     return () => this.waiters.delete(waiter)
   }
 
-  /** Whoever waits goes on after what is to be logged has been. */
+  /** Waiting callers go on after the line has been logged. */
   private andTell(log: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.andThen(
       log.pipe(
-        // Effect's exporter annotates what is logged where it hands over, and says that it is its own
+        // Effect's exporter annotates the lines that it logs where it hands over, and says that it is its own
         Effect.provideService(References.CurrentLogAnnotations, {}),
-        // whoever flushes may have the exporter of logs among its own loggers
+        // a caller that flushes may have the exporter of logs among its own loggers
         Effect.provideService(Logger.CurrentLoggers, Context.get(this.context, Logger.CurrentLoggers))
       ),
       Effect.sync(() => this.tell())
@@ -424,7 +424,7 @@ export class Delivery {
     }
   }
 
-  /** Sends what there is for so long at most, on real time, and drops the rest. */
+  /** Sends the waiting batches for so long at most, on real time, and drops the rest. */
   close(worker: Fiber.Fiber<never>, withinMillis: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       this.isClosing = true
@@ -474,7 +474,7 @@ export class Delivery {
     }
   }
 
-  /** One series for what arrived, and one for each reason of drops that there were: it is read when somebody exports it. */
+  /** One series for arrived items, and one for each reason of drops that there were: it is read when somebody exports it. */
   private counter(reason: DropReason | undefined, read: () => number): void {
     const { metric, unit } = words[this.settings.signal]
     this.register(
@@ -532,7 +532,7 @@ const bytesOf = (body: HttpBody.HttpBody): number => (body._tag === "Uint8Array"
 const accepted = (request: Content): HttpClientResponse.HttpClientResponse =>
   HttpClientResponse.fromWeb(request, new Response(null, { status: 200 }))
 
-/** The first bytes of an answer. Its status counts, whatever becomes of them. */
+/** The first bytes of an answer. Its status counts, however its body ends. */
 const readAnswer = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
@@ -550,7 +550,7 @@ const readAnswer = (response: HttpClientResponse.HttpClientResponse): Effect.Eff
     )
   })
 
-/** A request that cannot be made will not be made the next time either; whatever else went wrong may have passed by then. */
+/** A request that cannot be made will not be made the next time either; any other failure may have passed by then. */
 const failed = (exit: Exit.Failure<unknown, unknown>, endpoint: string): Verdict => {
   const error = Exit.findErrorOption(exit)
   if (error._tag === "None") return { _tag: "Retry", why: "the client that carries it broke" }

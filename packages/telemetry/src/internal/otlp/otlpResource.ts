@@ -1,6 +1,6 @@
 /**
- * What everything that is exported comes from: what the options say, then what the environment says, then defaults. Effect reads
- * the environment too, and a variable that it cannot read keeps the program from starting.
+ * The origin of all exported items: first the options, then the environment, then the defaults. Effect reads the environment
+ * too, and a variable that it cannot read keeps the program from starting.
  */
 
 import * as Config from "effect/Config"
@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
-/** What the options of an exporter say. */
+/** The resource in the options of an exporter. */
 export interface Given {
   readonly serviceName?: string | undefined
   readonly serviceVersion?: string | undefined
@@ -23,7 +23,7 @@ export interface Resource {
 
 export interface ReadAttributes {
   readonly attributes: Record<string, string>
-  /** Places of the entries, from 1, that are not as they should be. What they hold is not shown: it may be a secret. */
+  /** Places of the entries, from 1, that are not as they should be. Their values are not shown: one may be a secret. */
   readonly faults: ReadonlyArray<number>
 }
 
@@ -45,7 +45,7 @@ export const readAttributes = (text: string): ReadAttributes => {
     const written = entry.slice(at + 1).trim()
     const value = decoded(written)
     if (value === undefined) faults.push(index + 1)
-    // an own property, whatever it is called
+    // an own property, under any name
     Object.defineProperty(attributes, key, {
       value: value ?? written,
       enumerable: true,
@@ -88,7 +88,7 @@ const named = (value: unknown): string | undefined => {
 
 let instance: string | undefined
 
-/** One for this process, so that two replicas are not one series to whoever stores them. */
+/** One for this process, so that a store does not take two replicas for one series. */
 const instanceOfProcess = (): string => (instance ??= globalThis.crypto.randomUUID())
 
 /** The resource. Warns once when the environment is not as it should be; never fails. */

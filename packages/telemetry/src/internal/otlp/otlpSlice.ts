@@ -1,6 +1,6 @@
 /**
- * Cuts an encoded export between its items: spans, log records or metric points. What stands around them, such as the resource,
- * is in every piece. The three requests of OTLP have the same shape, down to the numbers of their fields.
+ * Cuts an encoded export between its items: spans, log records or metric points. The fields around them, such as the resource,
+ * are in every piece. The three requests of OTLP have the same shape, down to the numbers of their fields.
  */
 
 import { joined } from "./joinedBytes.ts"
@@ -53,7 +53,7 @@ const ofProtobuf = (signal: Signal, bytes: Uint8Array): Sliceable => {
   }
 }
 
-/** The message with what the range takes of its items; nothing when that is none. */
+/** The message with a range of its items; nothing when that is empty. */
 const messageSlice = (
   message: Uint8Array,
   [wanted, ...rest]: ReadonlyArray<ReadonlySet<number>>,
@@ -159,8 +159,8 @@ const pointsLevel = 3
 const isItem = (list: string): boolean => list === "spans" || list === "logRecords" || list === "dataPoints"
 
 /**
- * Where to cut so that no piece is larger than `limitBytes`, but for those that one item alone makes larger: the beginnings of the
- * pieces, in order. `aroundBytes` is what every piece has beside its items.
+ * Where to cut so that no piece is larger than `limitBytes`, except where one item alone makes it larger: the beginnings of the
+ * pieces, in order. `aroundBytes` is the size of the fields that every piece has beside its items.
  */
 export const cuts = (sizes: ReadonlyArray<number>, aroundBytes: number, limitBytes: number): ReadonlyArray<number> => {
   const beginnings: Array<number> = []

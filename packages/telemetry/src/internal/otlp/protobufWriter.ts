@@ -1,6 +1,6 @@
 /**
  * Writes protobuf (https://protobuf.dev/programming-guides/encoding/) into one buffer that grows. A message's length stands before
- * it and is known after it: one byte is left for it, and what is longer than 127 bytes is moved on by the few bytes more.
+ * it and is known after it: one byte is left for it, and a message longer than 127 bytes is moved on by the few bytes more.
  */
 
 const firstBytes = 1024
@@ -20,9 +20,9 @@ export class ProtobufWriter {
     this.view = new DataView(this.bytes.buffer)
   }
 
-  /** What was written. The writer is not used after it. */
+  /** The written bytes. The writer is not used after it. */
   finish(): Uint8Array<ArrayBuffer> {
-    // a copy, so that what waits in a queue holds no more than it counts for
+    // a copy, so that a batch in a queue holds no more than it counts for
     return this.bytes.slice(0, this.at)
   }
 
@@ -111,7 +111,7 @@ export class ProtobufWriter {
     this.close(start)
   }
 
-  /** Copies a text; says no, at its first character beyond ASCII, having written what came before it. */
+  /** Copies a text; says no, at its first character beyond ASCII, having written the text before it. */
   private ascii(value: string): boolean {
     for (let index = 0; index < value.length; index++) {
       const code = value.charCodeAt(index)

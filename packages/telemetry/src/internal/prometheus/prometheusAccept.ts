@@ -1,6 +1,6 @@
 import type { Format } from "./prometheusText.ts"
 
-/** What each format is called. */
+/** The media type of each format. */
 export const contentTypes: { readonly [F in Format]: string } = {
   text: "text/plain; version=0.0.4; charset=utf-8",
   openMetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8"

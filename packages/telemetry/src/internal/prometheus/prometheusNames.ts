@@ -2,7 +2,7 @@ import type { Definition } from "../metrics/catalogue.ts"
 
 // How OpenTelemetry's metrics are called in Prometheus: the specification's "Prometheus and OpenMetrics Compatibility".
 
-/** Units as names have them; the words are those that Effect's own metrics use. */
+/** Units as names have them; the words are the ones that Effect's own metrics use. */
 const unitWords: { readonly [unit: string]: string } = {
   d: "days",
   h: "hours",
@@ -42,7 +42,7 @@ const perWords: { readonly [unit: string]: string } = {
   y: "year"
 }
 
-/** A unit in braces only says what is counted. */
+/** A unit in braces only names the counted things. */
 const wordOf = (unit: string, words: { readonly [unit: string]: string }): string => {
   const bare = unit.trim()
   return /[{}]/.test(bare) ? "" : tokens(words[bare] ?? bare).join("_")
@@ -53,13 +53,13 @@ const wordsOf = (unit: string): { readonly main: string; readonly per: string } 
   return { main: main.trim() === "1" ? "" : wordOf(main, unitWords), per: wordOf(per, perWords) }
 }
 
-/** Letters, digits and `:`, by what stands between them. */
+/** Letters, digits and `:`, by the characters between them. */
 const tokens = (name: string): Array<string> => name.split(/[^a-zA-Z0-9:]+/).filter((token) => token !== "")
 
 /**
- * A name that says its unit and its kind: `http_client_request_duration_seconds`, `holdfast_calls_total`. What the name says already,
- * in whatever place, is not said again: so does Prometheus where it receives OTLP, and a query is to find both. Empty for a name that
- * has neither a letter nor a digit.
+ * A name that says its unit and its kind: `http_client_request_duration_seconds`, `holdfast_calls_total`. Words that the name has
+ * already, in any place, are not said again: so does Prometheus where it receives OTLP, and a query is to find both. Empty for a name
+ * that has neither a letter nor a digit.
  */
 export const prometheusName = (
   name: string,

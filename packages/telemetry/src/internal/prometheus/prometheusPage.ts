@@ -1,5 +1,5 @@
 /**
- * The page, made in pieces: between two of them whatever else the process has to do gets its turn. A page of ten thousand histograms
+ * The page, made in pieces: between two of them the rest of the process gets its turn. A page of ten thousand histograms
  * would hold it for most of a second.
  */
 

@@ -42,7 +42,7 @@ const nameOf = (metric: Snapshot, type: Type): string =>
   // an up-down counter of `1` is no ratio
   prometheusName(metric.id, metric.type === "Counter" && type === "gauge" ? "upDownCounter" : type, unitOf(metric))
 
-/** What OpenMetrics calls the family of a counter. */
+/** The name of a counter's family in OpenMetrics. */
 const withoutTotal = (name: string): string => name.replace(/_total$/, "")
 
 /** Names that a family takes beside its own, in either format. */
@@ -99,7 +99,7 @@ const sample = (name: string, labels: string, value: number | bigint, more = "",
   return `${name}${inside === "" ? "" : `{${inside}}`} ${number(value)}${exemplar}\n`
 }
 
-/** What OpenMetrics has behind a sample of a trace that tells more of it. */
+/** The exemplar that OpenMetrics has behind a sample: a trace that tells more of it. */
 const exemplarText = (exemplar: Exemplar | undefined): string =>
   exemplar === undefined
     ? ""
@@ -154,7 +154,7 @@ const headOf = ({ help, name, type, unit }: Family, format: Format): string => {
   )
 }
 
-/** Metrics by families: what is of one name stands together on the page. */
+/** Metrics by families: series of one name stand together on the page. */
 export class Families {
   private readonly families = new Map<string, Family>()
   private readonly names = new Set<string>()

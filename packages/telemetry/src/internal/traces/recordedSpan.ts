@@ -4,7 +4,7 @@ import * as Tracer from "effect/Tracer"
 
 type Options = ConstructorParameters<typeof Tracer.NativeSpan>[0]
 
-/** What hears of a span's life. */
+/** Hears of a span's life. */
 export interface Keeper {
   readonly ended: (span: RecordedSpan) => void
 }
@@ -47,8 +47,8 @@ export const endingOf = (span: Tracer.Span): Ending => {
 }
 
 /**
- * What became of a span, shortest first: the status of the response, the type of the error, its message where there is no type,
- * or that it was interrupted or runs still.
+ * The end of a span in short: the status of the response, the type of the error, its message where there is no type, or that it
+ * was interrupted or runs still.
  */
 export const outcomeOf = (span: Tracer.Span): string => {
   const ending = endingOf(span)

@@ -21,7 +21,7 @@ const narrowestBar = 8
 const timeColumns = 9
 
 interface Row {
-  /** What shows where it stands in the tree. */
+  /** The marks that show where it stands in the tree. */
   readonly branch: string
   readonly line: Line
 }

@@ -1,4 +1,4 @@
-/** Spans as a tree of what is to be drawn: lines with a begin and an end, in the order in which they began. */
+/** The spans to draw as a tree: lines with a begin and an end, in the order in which they began. */
 
 import type * as Tracer from "effect/Tracer"
 import type { RecordedSpan } from "./recordedSpan.ts"
@@ -33,7 +33,7 @@ const labelOf = (span: Tracer.Span): string => {
 
 const count = (number: unknown, noun: string): string => `${shownValue(number)} ${noun}${number === 1 ? "" : "s"}`
 
-/** What a call says of itself beside its outcome, then what was asked for. */
+/** The attributes of a call beside its outcome, then the chosen ones. */
 const notesOf = (span: Tracer.Span, shown: ReadonlyArray<string>): ReadonlyArray<string> => {
   const attempts = span.attributes.get("holdfast.attempts")
   const stopped = span.attributes.get("holdfast.retry_stopped")
@@ -47,7 +47,7 @@ const notesOf = (span: Tracer.Span, shown: ReadonlyArray<string>): ReadonlyArray
   ]
 }
 
-/** The attributes of an event, what went wrong first, without what their names have in common with the event's. */
+/** The attributes of an event, the error first, without the part that their names have in common with the event's. */
 const eventText = (name: string, attributes: Readonly<Record<string, unknown>>): string => {
   const { "error.type": error, ...others } = attributes
   const pairs = Object.entries(others).map(([key, value]) => {
@@ -59,7 +59,7 @@ const eventText = (name: string, attributes: Readonly<Record<string, unknown>>):
   return [...(error === undefined ? [] : [shownValue(error)]), ...pairs].join(", ")
 }
 
-/** The line of a span, and those of what is below it among `spans`, which are in the order in which they began. */
+/** The line of a span, and the lines of the spans below it among `spans`, which are in the order in which they began. */
 export const lineOf = (
   root: RecordedSpan,
   spans: ReadonlyArray<RecordedSpan>,

@@ -51,13 +51,13 @@ const makeSeries = (windows: CallWindows, nowMillis: number): Series => {
   return {
     calls: makeTimeSlices(width),
     attempts: makeTimeSlices(width),
-    // what is new had no calls before, unless it had some and they were forgotten
+    // a new series had no calls before, unless it had some and they were forgotten
     sinceMillis: windows.forgotten === 0 ? windows.startMillis : nowMillis,
     used: ++windows.uses
   }
 }
 
-/** Forgets what was not used for longest. An upstream is used with each of its operations, so it goes after all of them. */
+/** Forgets the series that was not used for longest. An upstream is used with each of its operations, so it goes after all of them. */
 const forgetOne = (windows: CallWindows): void => {
   let oldest: { readonly upstream: string; readonly operation: string | undefined; readonly used: number } | undefined
   for (const [upstream, { operations, total }] of windows.upstreams) {

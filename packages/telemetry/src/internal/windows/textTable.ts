@@ -1,6 +1,6 @@
 import { oneLine } from "../logs/textOfOthers.ts"
 
-/** A column of a table: what stands above it, and where its cells are aligned. */
+/** A column of a table: its heading, and where its cells are aligned. */
 export interface Column {
   readonly title: string
   readonly align: "left" | "right"

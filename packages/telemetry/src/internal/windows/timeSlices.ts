@@ -1,9 +1,9 @@
 /**
- * Counters over the last five minutes, in slices that grow with age: five of 2 s, then six of 10 s, then five of 60 s. What is
- * counted goes into the youngest slice only. When the place of a slice in its ring is wanted for a later one, its counters are
- * added to the slice of the next ring that covers its time, so that every count is in exactly one slice at a time, and one
- * increment serves all three windows. Nothing has to be moved when time passes: a reader tells by a slice's number whether it
- * still counts, which is why reading changes nothing.
+ * Counters over the last five minutes, in slices that grow with age: five of 2 s, then six of 10 s, then five of 60 s. A count
+ * goes into the youngest slice only. When the place of a slice in its ring is wanted for a later one, its counters are added
+ * to the slice of the next ring that covers its time, so that every count is in exactly one slice at a time, and one increment
+ * serves all three windows. Nothing has to be moved when time passes: a reader tells by a slice's number whether it still
+ * counts, which is why reading changes nothing.
  */
 const rings = [
   { sliceMillis: 2000, places: 5 },
@@ -83,7 +83,7 @@ export const countersAt = (slices: TimeSlices, nowMillis: number): Uint32Array =
   return place.number === number && place.counters !== undefined ? place.counters : takePlace(slices, 0, place, number)
 }
 
-/** What a window holds. */
+/** The figures of a window. */
 export interface Total {
   readonly counters: Uint32Array
   /** How long the window is: between its length and that less one slice. */
@@ -97,7 +97,7 @@ export const totalAt = (slices: TimeSlices, window: WindowName, nowMillis: numbe
   const instant = Math.max(nowMillis, slices.youngest * rings[0].sliceMillis)
   const first = Math.floor(instant / sliceMillis) - places + 1
   const counters = new Uint32Array(slices.width)
-  // older slices are in the further rings, but what is young is in the nearer ones only
+  // older slices are in the further rings, but young ones are in the nearer ones only
   for (let index = 0; index <= ring; index++) {
     const perSlice = sliceMillis / (rings[index]?.sliceMillis ?? sliceMillis)
     for (const slice of slices.rings[index] ?? []) {
