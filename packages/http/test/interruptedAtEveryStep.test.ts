@@ -4,8 +4,9 @@ import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import { atEveryStep, ended } from "../../../test/support/atEveryStep.ts"
+import type * as Endpoints from "../src/Endpoints.ts"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
-import type * as Upstream from "../src/Upstream.ts"
+import * as Upstream from "../src/Upstream.ts"
 import { stage, upstream } from "./support/stock.ts"
 
 const { after, status } = ScriptedTransport
@@ -115,5 +116,67 @@ describe("a call that is interrupted, at whichever of its steps,", { timeout: 20
       assert.isAbove(interrupted, 100)
       assert.includeMembers(sent, [0, 1, 2])
     })
+  )
+
+  it.effect("settles each choice of an endpoint once, retried, hedged and refused as it is", () =>
+    Effect.gen(function* () {
+      const chosen: Array<number> = []
+      let interrupted = 0
+      yield* atEveryStep(({ fork, name, running }) => {
+        const origins = ["https://a.internal", "https://b.internal", "https://c.internal"]
+        const endpoints = origins.map((origin) => ({ origin }))
+        const open = new Set<number>()
+        let choices = 0
+        const counted: Endpoints.Endpoints = {
+          name: "counted",
+          basePath: "",
+          list: () => endpoints,
+          choose: ({ tried }) => {
+            const endpoint = endpoints.find((one) => !tried.includes(one)) ?? endpoints[0]
+            const choice = choices++
+            open.add(choice)
+            return {
+              endpoint: endpoint ?? { origin: "" },
+              settle: () => assert.isTrue(open.delete(choice), `${name}: settled twice`)
+            }
+          }
+        }
+        return Effect.gen(function* () {
+          const api = yield* Upstream.make("stock", {
+            endpoints: counted,
+            policy: HttpPolicy.make({
+              ...policy,
+              attemptTimeout: "5 seconds",
+              hedge: { delay: "300 millis", maximumExtraLoad: 1 }
+            })
+          })
+          yield* Effect.exit(api.get("/bad").pipe(HttpPolicy.override({ retry: false })))
+          const call = yield* fork(api.get("/a"))
+          const exit = yield* ended(call, name, 4000, 300, 200, 1000, 500)
+          if (Exit.hasInterrupts(exit)) interrupted++
+          assert.strictEqual(running(), 0, name)
+          assert.strictEqual(open.size, 0, name)
+          for (const { origin } of endpoints) {
+            const bulkhead = api.stagesAt(origin)?.bulkhead
+            if (bulkhead !== undefined) assert.deepInclude(yield* bulkhead.snapshot, { inFlight: 0, queued: 0 }, name)
+          }
+          chosen.push(choices)
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(
+            ScriptedTransport.layer({
+              "GET /bad": [status(503)],
+              "GET /a": [
+                after("400 millis", status(503)),
+                after("450 millis", status(503)),
+                after("200 millis", status(200))
+              ]
+            })
+          )
+        )
+      })
+      assert.isAbove(interrupted, 100)
+      assert.isAbove(Math.max(...chosen), 3)
+    }).pipe(drawing(0.99))
   )
 })
