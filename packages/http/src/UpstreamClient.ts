@@ -1,9 +1,9 @@
 /**
  * An upstream as an Effect `HttpClient`, so that what is written for Effect's client runs through the upstream's whole policy, on its
- * transport: `HttpApiClient`, generated clients, the code of others.
+ * transport: generated clients, the code of others.
  *
- * **When to use**: {@link make} where a client is asked for, as by `HttpApiClient.makeWith`; {@link layer} under a program that takes
- * the `HttpClient` from its context.
+ * **When to use**: {@link make} where a client is asked for; {@link layer} under a program that takes the `HttpClient` from its context.
+ * For an `HttpApi` there is `UpstreamApi`, which decodes within the attempt.
  *
  * **What it is not**: the shortest way to call an upstream, which is its own `get` and `post`. A client ends with a response, so what
  * is done with it afterwards, decoding above all, is outside of the policy. `ResilientClient` is the other way round: a policy over
@@ -26,16 +26,16 @@
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { CallError } from "@holdfast/core/CallError"
 import { wireBody } from "./internal/client/clientBody.ts"
 import { execute } from "./internal/client/clientExchange.ts"
 import { clientError } from "./internal/client/clientResponse.ts"
+import { propagating } from "./internal/client/clientTracing.ts"
+import { absolute, pathOf } from "./internal/client/clientUrl.ts"
 import { encodeMade } from "./internal/request/encodeRequest.ts"
-import { hasDotSegment, type Issue } from "./internal/request/pathTemplate.ts"
 import type { Runtime } from "./internal/call/runtime.ts"
 import { runtimes } from "./internal/call/runtimes.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
@@ -108,11 +108,8 @@ const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, optio
     const operation = options.operation?.(asked) ?? asked.method
     const request = absolute(runtime, asked)
     const policy = HttpPolicy.callPolicy(runtime.live.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
-    const { propagation } = runtime
     return execute<never, never>({
-      runtime: fiber.getRef(HttpClient.TracerPropagationEnabled)
-        ? runtime
-        : { ...runtime, propagation: { ...propagation, trace: false, b3: false } },
+      runtime: propagating(runtime, fiber),
       request,
       operation,
       encode: (call) => {
@@ -126,40 +123,6 @@ const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, optio
       isFollowed: policy.redirects !== undefined
     })
   })
-
-/** The request with the whole of its URL, as its response shows it: whoever resolves a redirect or keeps cookies needs that. */
-const absolute = (
-  { basePath, origin }: Runtime,
-  request: HttpClientRequest.HttpClientRequest
-): HttpClientRequest.HttpClientRequest => {
-  const { body, hash, headers, method, url, urlParams } = request
-  if (/^[a-z][a-z0-9+.-]*:/i.test(url)) return request
-  const slash = /^(?:[/?#]|$)/.test(url) ? "" : "/"
-  return HttpClientRequest.makeWith(method, origin + basePath + slash + url, urlParams, hash, headers, body)
-}
-
-/** Path and query of a request. What is wrong with a URL is said without it: it may hold a secret. */
-const pathOf = (origin: string, request: HttpClientRequest.HttpClientRequest): string | Issue => {
-  const wrong = wrongUrl(request.url)
-  if (wrong !== undefined) return { path: "url", issue: wrong }
-  const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
-  if (url === undefined) return { path: "url", issue: "must be a path, or an absolute http or https URL" }
-  if (url.origin !== origin) {
-    return { path: "url", issue: `must be a path, or a URL of ${origin}; what is elsewhere is another upstream` }
-  }
-  if (url.username !== "" || url.password !== "") {
-    return { path: "url", issue: "holds credentials; send them as a header, as HttpClientRequest.basicAuth does" }
-  }
-  return url.pathname + url.search
-}
-
-/** What of a URL is another place than the one that was written: an id that a program fills in may be any text. */
-const wrongUrl = (absolute: string): string | undefined => {
-  if (/[\\\p{Cc}]/u.test(absolute)) return "has a backslash or a control character, which URLs take for something else"
-  return hasDotSegment(absolute.replace(/^[^:]*:\/*[^/?#]*/, ""))
-    ? "has a segment . or .., with which it would leave its place; write the path that is meant"
-    : undefined
-}
 
 /**
  * The same with the error type of every client: a call error is carried as the cause of a `TransportError`, and
