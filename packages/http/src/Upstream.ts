@@ -228,7 +228,9 @@ const parseBaseUrl = (name: string, baseUrl: string | URL): URL => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     // what is not a URL may still hold a password, so it is not repeated
-    throw new RangeError(`Upstream ${name}: baseUrl must be an absolute http or https URL`)
+    throw new RangeError(
+      `Upstream ${name}: baseUrl must be an absolute http or https URL, such as https://payments.internal/v1`
+    )
   }
   if (url.username !== "" || url.password !== "") {
     throw new RangeError(

@@ -16,6 +16,9 @@
  * - A body of an announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded
  *   by `limits.responseBytes` and by the deadline. Who leaves it unread holds its connection until then, or until the response is
  *   forgotten: `HttpClient.withScope` above the client does not end it.
+ * - A request's body is sent again as long as it can be: text, bytes, URL parameters and `FormData` always; a `Stream`, or a `ReadableStream` as a
+ *   raw body, only while nobody has begun to read it, even where running it again would give the same. Read one that is short into bytes
+ *   first. Any other raw body is refused.
  * - When retries end on an error status, the last response is given as it is; `failOnStatus` changes that.
  * - The policy's `singleFlight` does not apply: a response can be read once.
  * - `UpstreamVersions` has no client: what `current` gives is no upstream of its own.

@@ -19,6 +19,8 @@ export interface Attempting {
   readonly origin: string
   readonly requestId: string
   readonly request: Encoded | undefined
+  /** Hears what is sent in the end. */
+  readonly onSent: (request: Transport.Request) => void
   /** Hears that a layer sends once more within its attempt. */
   readonly onTriedAgain: () => void
   /** Hears of a failure that the request may have been applied before it, or that nothing had been sent. */
@@ -81,7 +83,10 @@ const through = <A extends AttemptLayer.Head>(
   send: AttemptLayer.Next<A>
 ): Effect.Effect<A, Reason.Reason> => {
   // another origin has other credentials
-  if (asked.origin !== call.origin) return send(asked)
+  if (asked.origin !== call.origin) {
+    call.onSent(asked)
+    return send(asked)
+  }
   let tries = 0
   /** Whether a try before may have been applied, so that no failure behind it can say that nothing was. */
   let isDoubtful = false
@@ -89,6 +94,7 @@ const through = <A extends AttemptLayer.Head>(
     const request = changed(given, asked)
     if (!isChanged(request)) return Effect.fail(stackless(() => new Reason.RequestEncodeFailed(request)))
     if (tries++ > 0) call.onTriedAgain()
+    call.onSent(request)
     return Effect.tapError(
       Effect.tap(send(request), () =>
         Effect.sync(() => {

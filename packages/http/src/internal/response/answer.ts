@@ -130,7 +130,7 @@ const decode = (
     return Effect.fail(undecodable(endpoint, response, { path: "", issue }))
   }
   return Effect.mapError(decoderOf(schema)(body.success), (error) =>
-    undecodable(endpoint, response, bodyIssue("", error))
+    undecodable(endpoint, response, text === "" ? noBody(response) : bodyIssue("", error))
   )
 }
 
@@ -152,6 +152,12 @@ export const undecodable = (
       })
   )
 }
+
+/** What a schema says of no body is about `undefined`, which nobody has written. */
+const noBody = ({ status }: Transport.Response): Issue => ({
+  path: "",
+  issue: `a ${status} without a body, where the schema wants one; decode it with Schema.Void, or ask without decode`
+})
 
 const notJson = ({ headers }: Transport.Response): string =>
   `not JSON (content type ${bounded(headers["content-type"] ?? "not given")})`
