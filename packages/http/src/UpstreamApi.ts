@@ -20,10 +20,10 @@
  *   policy's `operations`, in spans and in metrics.
  * - A declared error is read as errors are, up to `limits.errorBytes`. One that is longer, or does not decode, is the `CallError` of its
  *   status: a proxy in between writes errors of its own. An undeclared status of success is `ResponseDecodeFailed`.
- * - Client middleware (`HttpApiMiddleware.layerClient`) stands around the whole call, within its deadline and outside of its retries, of
- *   the upstream's own layers and of single flight's key. It sees every response of a server, error statuses too, and may change URL and
- *   headers. Method and body stay.
- * - Server-sent events, NDJSON and bytes come as a `Stream`, once their headers are here; the scope of the call ends them. What does not
+ * - Client middleware (`HttpApiMiddleware.layerClient`) stands around the whole call: within its deadline, outside of its retries and of
+ *   the upstream's own layers. It sees every response of a server, error statuses too, and may change URL and headers. Method and body
+ *   stay.
+ * - Server-sent events, NDJSON and bytes come as a `Stream` once their headers are here; the caller's scope ends them. What does not
  *   decode in the middle of a stream fails it with a `CallError`, and nothing is asked for again.
  * - An endpoint that upgrades its connection is refused when the client is made.
  * - `POST` and `PATCH` are sent once, unless a call has an `idempotencyKey`. A `FormData` and whatever has a schema can be sent again, a
