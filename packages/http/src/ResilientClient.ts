@@ -26,6 +26,9 @@
  * - The state is made with the client: by {@link layer} when it is built, and by a combinator for each client that it is put on.
  *   {@link layer} asks once who observes its calls, and is in the `UpstreamRegistry`, like an upstream. A client from one of the combinators
  *   asks where a call is made, and is in no registry, because nothing would say when it goes.
+ * - A client without a `name` is in the registry as one upstream for each origin that it has called. The retry budget, the rate limit and
+ *   the open bodies are the client's, so each of these snapshots shows the same ones: do not add them up. Breaker, bulkhead and whatever
+ *   else is of attempts are each origin's own.
  *
  * @since 0.1.0
  */
@@ -80,7 +83,7 @@ import * as UpstreamRegistry from "./UpstreamRegistry.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** The upstream's name in errors and spans. Default: the host that is called. */
+  /** The upstream's name in errors, spans and the registry. Default: the host that is called, so that each origin is an upstream. */
   readonly name?: string | undefined
   /** Default `HttpPolicy.standard()`. */
   readonly policy?: HttpPolicy.HttpPolicy | undefined

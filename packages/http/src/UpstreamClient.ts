@@ -1,9 +1,9 @@
 /**
  * An upstream as an Effect `HttpClient`, so that code for Effect's client runs through the upstream's whole policy, on its transport:
- * `HttpApiClient`, generated clients, other people's code.
+ * generated clients, other people's code.
  *
- * **When to use**: {@link make} where a client is asked for, as by `HttpApiClient.makeWith`; {@link layer} under a program that takes
- * the `HttpClient` from its context.
+ * **When to use**: {@link make} where a client is asked for; {@link layer} under a program that takes the `HttpClient` from its context.
+ * For an `HttpApi` there is `UpstreamApi`, which decodes within the attempt.
  *
  * **What it is not**: the shortest way to call an upstream, which is its own `get` and `post`. A client ends with a response, so the
  * steps after it, decoding above all, are outside of the policy. `ResilientClient` is the other way round: a policy over the
@@ -16,6 +16,9 @@
  * - A body of an announced length up to `bufferBytes` is read within the attempt, and one that is cut off is retried; any other is bounded
  *   by `limits.responseBytes` and by the deadline. A body that is left unread holds its connection until then, or until the response is
  *   forgotten: `HttpClient.withScope` above the client does not end it.
+ * - A request's body is sent again as long as it can be: text, bytes, URL parameters and `FormData` always; a `Stream`, or a `ReadableStream` as a
+ *   raw body, only while nobody has begun to read it, even where running it again would give the same. Read one that is short into bytes
+ *   first. Any other raw body is refused.
  * - When retries end on an error status, the last response is given as it is; `failOnStatus` changes that.
  * - The policy's `singleFlight` does not apply: a response can be read once.
  * - `UpstreamVersions` has no client: the result of `current` is no upstream of its own.
@@ -26,16 +29,16 @@
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { CallError } from "@holdfast/core/CallError"
 import { wireBody } from "./internal/client/clientBody.ts"
 import { execute } from "./internal/client/clientExchange.ts"
 import { clientError } from "./internal/client/clientResponse.ts"
+import { propagating } from "./internal/client/clientTracing.ts"
+import { absolute, pathOf } from "./internal/client/clientUrl.ts"
 import { encodeMade } from "./internal/request/encodeRequest.ts"
-import { hasDotSegment, type Issue } from "./internal/request/pathTemplate.ts"
 import type { Runtime } from "./internal/call/runtime.ts"
 import { runtimes } from "./internal/call/runtimes.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
@@ -108,15 +111,12 @@ const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, optio
     const operation = options.operation?.(asked) ?? asked.method
     const request = absolute(runtime, asked)
     const policy = HttpPolicy.callPolicy(runtime.live.policy, operation, fiber.getRef(HttpPolicy.CurrentOverrides))
-    const { propagation } = runtime
     return execute<never, never>({
-      runtime: fiber.getRef(HttpClient.TracerPropagationEnabled)
-        ? runtime
-        : { ...runtime, propagation: { ...propagation, trace: false, b3: false } },
+      runtime: propagating(runtime, fiber),
       request,
       operation,
       encode: (call) => {
-        const path = pathOf(originsOf(runtime), request)
+        const path = pathOf(runtime, request)
         return typeof path === "string" ? encodeMade(call, path, wireBody(request.body), call.given) : path
       },
       open: runtime.transport.open,
@@ -126,48 +126,6 @@ const run = (runtime: Runtime, asked: HttpClientRequest.HttpClientRequest, optio
       isFollowed: policy.redirects !== undefined
     })
   })
-
-/** The request with the whole of its URL, as its response shows it: code that resolves a redirect or keeps cookies needs that. */
-const absolute = (
-  runtime: Runtime,
-  request: HttpClientRequest.HttpClientRequest
-): HttpClientRequest.HttpClientRequest => {
-  const { body, hash, headers, method, url, urlParams } = request
-  if (/^[a-z][a-z0-9+.-]*:/i.test(url)) return request
-  const [origin = ""] = originsOf(runtime)
-  const slash = /^(?:[/?#]|$)/.test(url) ? "" : "/"
-  return HttpClientRequest.makeWith(method, origin + runtime.basePath + slash + url, urlParams, hash, headers, body)
-}
-
-/** Where an upstream is. */
-const originsOf = ({ endpoints, live }: Runtime): ReadonlyArray<string> =>
-  live.place === undefined ? (endpoints?.list() ?? []).map(({ origin }) => origin) : [live.place.origin]
-
-/** Path and query of a request. The fault of a URL is told without the URL: it may hold a secret. */
-const pathOf = (origins: ReadonlyArray<string>, request: HttpClientRequest.HttpClientRequest): string | Issue => {
-  const wrong = wrongUrl(request.url)
-  if (wrong !== undefined) return { path: "url", issue: wrong }
-  const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
-  if (url === undefined) return { path: "url", issue: "must be a path, or an absolute http or https URL" }
-  if (!origins.includes(url.origin)) {
-    return {
-      path: "url",
-      issue: `must be a path, or a URL of ${origins.slice(0, 3).join(", ")}; what is elsewhere is another upstream`
-    }
-  }
-  if (url.username !== "" || url.password !== "") {
-    return { path: "url", issue: "holds credentials; send them as a header, as HttpClientRequest.basicAuth does" }
-  }
-  return url.pathname + url.search
-}
-
-/** The parts of a URL that would lead to another place than the one that was written: an id that a program fills in may be any text. */
-const wrongUrl = (absolute: string): string | undefined => {
-  if (/[\\\p{Cc}]/u.test(absolute)) return "has a backslash or a control character, which URLs take for something else"
-  return hasDotSegment(absolute.replace(/^[^:]*:\/*[^/?#]*/, ""))
-    ? "has a segment . or .., with which it would leave its place; write the path that is meant"
-    : undefined
-}
 
 /**
  * The same with the error type of every client: a call error is carried as the cause of a `TransportError`, and

@@ -443,6 +443,15 @@ describe("Upstream", () => {
       })
     )
 
+    it.effect("a whole URL, with what to write instead, and without what it may hold", () =>
+      Effect.gen(function* () {
+        const { issue, path } = yield* refused((api) => api.get("https://user:password@stock.internal/items"))
+        assert.strictEqual(path, "path")
+        assert.include(issue, "got a whole URL; write what comes after the baseUrl")
+        assert.notInclude(issue, "password")
+      })
+    )
+
     it.effect("a path that does not begin with a slash", () =>
       Effect.gen(function* () {
         const { issue, path } = yield* refused((api) => api.get("charges"))
@@ -567,7 +576,10 @@ describe("Upstream", () => {
         const seen = yield* calling({ "*": [status(204)] }, (api) => api.delete("/a", { decode: Schema.Void }))
         assert.isUndefined(succeeded(seen))
         const wanted = yield* calling({ "*": [status(204)] }, (api) => api.get("/a", { decode: Charge }))
-        assert.strictEqual(wanted.error.reason._tag, "ResponseDecodeFailed")
+        assert.deepInclude(wanted.error.reason, {
+          _tag: "ResponseDecodeFailed",
+          issue: "a 204 without a body, where the schema wants one; decode it with Schema.Void, or ask without decode"
+        })
       })
     )
 

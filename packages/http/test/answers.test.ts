@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cookies, HttpClient, HttpClientResponse } from "effect/http"
 import type { CallError } from "@holdfast/core/CallError"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
+import type * as AttemptLayer from "../src/AttemptLayer.ts"
 import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as ResilientClient from "../src/ResilientClient.ts"
@@ -136,6 +137,37 @@ describe("a part of a body", () => {
         assert.strictEqual(answer.headers["content-range"], "bytes 5-14/1000")
       })
     )
+  )
+
+  it.effect(
+    "is the answer to what a layer asks for, whole and streamed, and no longer where a layer takes the range away",
+    () =>
+      Effect.gen(function* () {
+        const around = (range: string | undefined): AttemptLayer.AttemptLayer => ({
+          name: "ranged",
+          around: ({ request }, next) => {
+            const { range: _, ...headers } = request.headers
+            return next({ ...request, headers: range === undefined ? headers : { ...headers, range } })
+          }
+        })
+        const statuses = yield* upstream(
+          { "*": [part] },
+          {},
+          { attempt: [around("bytes=5-14")] }
+        )((api) =>
+          Effect.all([
+            Effect.map(api.get("/items"), ({ status }) => status),
+            Effect.map(api.streaming.get("/items"), ({ status }) => status)
+          ])
+        )
+        assert.deepStrictEqual(statuses, [206, 206])
+        const { reason } = yield* upstream(
+          { "*": [part] },
+          {},
+          { attempt: [around(undefined)] }
+        )((api) => Effect.flip(api.get("/items", { headers: { range: "bytes=5-14" } })))
+        assert.strictEqual(reason._tag, "MalformedResponse")
+      })
   )
 
   it.effect("is not decoded, though it decodes, and the error says how it is asked for", () =>

@@ -628,7 +628,7 @@ describe("a client of an upstream at several endpoints", () => {
         for (const url of ["/items", `${a}/items`, `${b}/items`]) yield* client.get(url)
         assert.strictEqual(yield* origins, "aba")
         const error = yield* Effect.flip(client.get(`${c}/items`))
-        assert.include(error.message, `must be a path, or a URL of ${a}, ${b}; what is elsewhere is another upstream`)
+        assert.include(error.message, `must be a path, or a URL of ${a}, ${b}; another origin is another upstream`)
       })
     )
   )

@@ -83,7 +83,7 @@ describe("the path of a request", () => {
     ["/a\ud800", /surrogate/],
     ["items", /begins with a slash/],
     ["", /begins with a slash/],
-    ["https://other.internal/items", /begins with a slash/]
+    ["https://other.internal/items", /got a whole URL; write what comes after the baseUrl/]
   ] as const)("%j is refused before anything is sent, and the error says why", ([path, why]) =>
     Effect.map(refused(path), (reason) => {
       assert.strictEqual(reason.path, "path")

@@ -19,6 +19,8 @@ export interface Attempting {
   readonly runtime: Runtime
   readonly requestId: string
   readonly request: Encoded | undefined
+  /** Hears what is sent in the end. */
+  readonly onSent: (request: Transport.Request) => void
   /** Hears that a layer sends once more within its attempt. */
   readonly onTriedAgain: () => void
   /** Hears of a failure that the request may have been applied before it, or that nothing had been sent. */
@@ -32,10 +34,17 @@ export const send = (
   request: Transport.Request
 ): Effect.Effect<Transport.Response, Reason.Reason> => {
   const { attemptLayers, transport } = call.runtime
-  // another origin has other credentials
-  return attemptLayers === undefined || request.origin !== place.origin
+  if (attemptLayers === undefined) return transport.send(request)
+  return isElsewhere(call, place, request)
     ? transport.send(request)
     : through(call, attemptLayers, request, transport.send)
+}
+
+/** Another origin has other credentials, so that no layer sees a request that a redirect sends there. */
+const isElsewhere = (call: Attempting, place: Place, request: Transport.Request): boolean => {
+  if (request.origin === place.origin) return false
+  call.onSent(request)
+  return true
 }
 
 type Opened = Transport.Response | Transport.OpenResponse
@@ -49,7 +58,7 @@ export const opening = (
   const { attemptLayers } = call.runtime
   if (attemptLayers === undefined) return open
   return (request) =>
-    request.origin !== place.origin
+    isElsewhere(call, place, request)
       ? open(request)
       : Effect.flatMap(Effect.scope, (scope) => {
           const scopes = new Set<Scope.Closeable>()
@@ -94,6 +103,7 @@ const through = <A extends AttemptLayer.Head>(
     const request = changed(given, asked)
     if (!isChanged(request)) return Effect.fail(stackless(() => new Reason.RequestEncodeFailed(request)))
     if (tries++ > 0) call.onTriedAgain()
+    call.onSent(request)
     return Effect.tapError(
       Effect.tap(send(request), () =>
         Effect.sync(() => {

@@ -158,6 +158,8 @@ export class Call
   private refused: Reason.Reason | undefined = undefined
   /** What a layer's part in a failure was: it had sent something that may have been applied, or it failed before anything was sent. */
   private layersPart: Map<Reason.Reason, "doubt" | "unsent"> | undefined = undefined
+  /** Whether what a layer sent last asks for a part of a body; `undefined` where none stands around attempts. */
+  private sentRange: boolean | undefined = undefined
   /** The last judgement: every stage asks, and a reason is judged once. */
   private judged: { readonly reason: Reason.Reason; readonly outcome: Outcome.Failure } | undefined = undefined
   request: Encoded | undefined = undefined
@@ -662,9 +664,14 @@ export class Call
     return isMeasured ? { ...wire, onTimings: attempt.onTimings } : wire
   }
 
-  /** Whether a part of a body was asked for. */
+  /** Whether a part of a body was asked for, by the caller or by a layer. */
   asksForPart(): boolean {
-    return this.request?.headers["range"] !== undefined
+    return this.sentRange ?? this.request?.headers["range"] !== undefined
+  }
+
+  /** Layers may have made another request of it. */
+  onSent({ headers }: Transport.Request): void {
+    this.sentRange = headers["range"] !== undefined
   }
 
   /** Hears what the upstream says of its own limit; another endpoint, where a redirect led, has limits of its own. */

@@ -43,7 +43,7 @@ export const flightKey = (reader: Reader, request: Encoded, given: Given): strin
     reader.template,
     request.path,
     headers,
-    numberOf(given.decode),
+    numberOf(given.read ?? given.decode),
     given.expectedStatus ?? [],
     rejections,
     numberOf(reader.policy),

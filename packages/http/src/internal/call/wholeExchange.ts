@@ -106,7 +106,8 @@ export const asWhole = ({ body, headers, setCookies, status, trailers }: CallLay
 
 const noBytes = new Uint8Array(0)
 
-const whole: Exchange = {
+/** Sends, reads and decodes within the attempt. */
+export const whole: Exchange = {
   isShareable: true,
   isOpen: false,
   encode: (call) => encodeRequest(call, call.given),

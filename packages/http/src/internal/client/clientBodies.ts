@@ -13,7 +13,7 @@ import * as Transport from "../../Transport.ts"
 import { hasNoBody, readBounded, readErrorBody } from "../response/boundedBody.ts"
 
 /** A client gives the headers of a response without repeated ones, and its cookies taken apart. */
-const headersOf = (response: HttpClientResponse): Pick<Transport.Response, "headers" | "setCookies"> => {
+export const headersOf = (response: HttpClientResponse): Pick<Transport.Response, "headers" | "setCookies"> => {
   if (response.headers["set-cookie"] === undefined) return { headers: response.headers }
   const { "set-cookie": _, ...headers } = response.headers
   return { headers, setCookies: Cookies.toSetCookieHeaders(response.cookies) }

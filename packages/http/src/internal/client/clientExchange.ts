@@ -4,7 +4,6 @@ import type { CallError } from "@holdfast/core/CallError"
 import * as Reason from "@holdfast/core/Reason"
 import type { RetryStopped } from "@holdfast/core/Retry"
 import { stackless } from "@holdfast/core/Stackless"
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,7 +11,6 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Headers from "effect/http/Headers"
-import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
@@ -20,8 +18,9 @@ import type * as CallLayer from "../../CallLayer.ts"
 import * as Transport from "../../Transport.ts"
 import { arrival, callerOf, left, type Step } from "../response/arrival.ts"
 import { concat } from "../response/boundedBody.ts"
-import { beneath, Foreign, ofAttempts } from "./clientExecution.ts"
+import { beneath, foreignAgain } from "./clientExecution.ts"
 import { ClientResponse } from "./clientResponse.ts"
+import { isTraced } from "./clientTracing.ts"
 import type { Encoded } from "../request/encodeRequest.ts"
 import type { Arrived } from "../request/follow.ts"
 import { OpenBody } from "../streaming/openBody.ts"
@@ -96,22 +95,6 @@ export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientRes
       return Effect.flatMap(answered, (answered): Effect.Effect<HttpClientResponse, E> => exchange.give(answered))
     })
   ).pipe(Effect.catchCause(foreignAgain<E>))
-
-/** Whether the program wants spans of this request: what it tells Effect's client of that is told to this one. */
-const isTraced = (fiber: Fiber.Fiber<unknown, unknown>, request: HttpClientRequest.HttpClientRequest): boolean => {
-  if (!Spans.isTracing(fiber)) return false
-  const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
-  return isDisabled === ofAttempts || !isDisabled(request)
-}
-
-/** An error of the program's own leaves as what it was. */
-const foreignAgain = <E>(cause: Cause.Cause<CallError | E>): Effect.Effect<never, CallError | E> => {
-  for (const reason of cause.reasons) {
-    // made of this client's own errors, whose type only it knows
-    if (Cause.isDieReason(reason) && reason.defect instanceof Foreign) return Effect.fail(reason.defect.error as E)
-  }
-  return Effect.failCause(cause)
-}
 
 class ClientExchange implements Exchange {
   readonly isShareable = false

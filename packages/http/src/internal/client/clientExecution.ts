@@ -1,5 +1,6 @@
 /** One request through an Effect `HttpClient`, and what its errors stand for. */
 
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
@@ -43,6 +44,15 @@ export const ofAttempts = (): boolean => true
 
 /** An error of the program's own is none of the upstream's. */
 export const asDefect = (error: unknown): Effect.Effect<never> => Effect.die(stackless(() => new Foreign(error)))
+
+/** An error of the program's own leaves as what it was. */
+export const foreignAgain = <E>(cause: Cause.Cause<CallError | E>): Effect.Effect<never, CallError | E> => {
+  for (const reason of cause.reasons) {
+    // made of this client's own errors, whose type only it knows
+    if (Cause.isDieReason(reason) && reason.defect instanceof Foreign) return Effect.fail(reason.defect.error as E)
+  }
+  return Effect.failCause(cause)
+}
 
 /**
  * Sends, without the client's own span and trace headers: those are the attempt's. A status that the client refuses is an answer like

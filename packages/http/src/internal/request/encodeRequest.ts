@@ -2,9 +2,11 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
+import type * as Reason from "@holdfast/core/Reason"
 import * as Redaction from "../../Redaction.ts"
 import * as RequestIdentity from "../../RequestIdentity.ts"
 import type { ParamsOf, RequestOptions } from "../../Request.ts"
+import type * as Transport from "../../Transport.ts"
 import { putHeaders, wrongHeader, wrongLength } from "./headerRules.ts"
 import { fillPath, isIssue, type Issue, queryString, withQuery } from "./pathTemplate.ts"
 import { isIdempotent } from "./replay.ts"
@@ -15,7 +17,24 @@ import type { Runtime } from "../call/runtime.ts"
 
 /** A request as the helpers pass it on, its types forgotten. */
 export type Given = RequestOptions &
-  ParamsOf<string> & { readonly decode?: Schema.ConstraintDecoder<unknown, unknown> | undefined }
+  ParamsOf<string> & {
+    readonly decode?: Schema.ConstraintDecoder<unknown, unknown> | undefined
+    /** Makes what the caller gets of a response, where a schema and a list of statuses do not say it. */
+    readonly read?: Read | undefined
+  }
+
+/** Makes of a response what the caller asked for, or gives the reason why it is a failure. */
+export type Read = (
+  runtime: Runtime,
+  endpoint: string,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  given: Given,
+  response: Transport.Response,
+  /** Redirects that led to it. */
+  followed: number,
+  /** Whether the request asked for a range. */
+  asksForPart: boolean
+) => Effect.Effect<unknown, Reason.Reason, unknown>
 
 /** A request that is ready to be sent, as often as it may be. */
 export interface Encoded {

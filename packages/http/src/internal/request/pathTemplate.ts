@@ -65,6 +65,14 @@ const dotSegment = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i
 export const hasDotSegment = (target: string): boolean => dotSegment.test(target.split(/[?#]/, 1)[0] ?? "")
 
 const parse = (template: string): Parts | Issue => {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(template)) {
+    return {
+      path: "path",
+      issue:
+        "must be a path below the baseUrl of the upstream, such as /charges/{id}, got a whole URL; " +
+        "write what comes after the baseUrl, and declare another upstream for what is elsewhere"
+    }
+  }
   if (!template.startsWith("/")) {
     return { path: "path", issue: `a path begins with a slash, got ${JSON.stringify(shownRefused(template))}` }
   }

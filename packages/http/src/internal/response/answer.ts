@@ -3,14 +3,13 @@ import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Rejection } from "../../Rejection.ts"
 import type { Answer } from "../../Request.ts"
 import type * as Transport from "../../Transport.ts"
-import type { Given } from "../request/encodeRequest.ts"
+import type { Given, Read } from "../request/encodeRequest.ts"
 import type { Issue } from "../request/pathTemplate.ts"
 import type { Runtime } from "../call/runtime.ts"
 import { noCookies, noHeaders } from "../request/noFields.ts"
@@ -18,22 +17,10 @@ import { bodyIssue, bounded } from "../request/schemaIssue.ts"
 import { bodyText, statusReason } from "./statusReason.ts"
 
 /** What the caller asked for, made of a response; or the reason why it is a failure. */
-export const answer = (
-  runtime: Runtime,
-  endpoint: string,
-  fiber: Fiber.Fiber<unknown, unknown>,
-  given: Given,
-  response: Transport.Response,
-  /** Redirects that led to it. */
-  followed: number,
-  /** Whether the request asked for a range. */
-  asksForPart: boolean
-): Effect.Effect<unknown, Reason.Reason, unknown> => {
-  const rejections = given.rejections === undefined ? runtime.rejections : [...given.rejections, ...runtime.rejections]
-  if (rejections.length > 0) {
-    const rejected = rejection(rejections, response)
-    if (rejected !== undefined) return Effect.fail(rejected)
-  }
+export const answer: Read = (runtime, endpoint, fiber, given, response, followed, asksForPart) => {
+  if (given.read !== undefined) return given.read(runtime, endpoint, fiber, given, response, followed, asksForPart)
+  const rejected = rejectionOf(runtime, given, response)
+  if (rejected !== undefined) return Effect.fail(rejected)
   if (!isAnswer(response.status, given.expectedStatus)) {
     const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
     return Effect.fail(statusReason(endpoint, response, now, followed))
@@ -86,7 +73,17 @@ class WholeAnswer implements Answer {
   }
 }
 
-/** The first declared business error that the body is. A body that is not JSON is none. */
+/** The first declared business error that the body is, of those that the call knows, and then of the upstream's. */
+export const rejectionOf = (
+  runtime: Runtime,
+  given: Given,
+  response: Transport.Response
+): Reason.BusinessRejected | undefined => {
+  const rejections = given.rejections === undefined ? runtime.rejections : [...given.rejections, ...runtime.rejections]
+  return rejections.length === 0 ? undefined : rejection(rejections, response)
+}
+
+/** A body that is not JSON is none. */
 const rejection = (
   rejections: ReadonlyArray<Rejection<unknown>>,
   response: Transport.Response
@@ -126,27 +123,41 @@ const decode = (
   response: Transport.Response
 ): Effect.Effect<unknown, Reason.ResponseDecodeFailed, unknown> => {
   const text = bodyText(response.body)
-  const contentType = response.headers["content-type"]
-  const undecodable = (issue: Issue): Reason.ResponseDecodeFailed =>
-    stackless(
-      () =>
-        new Reason.ResponseDecodeFailed({
-          endpoint,
-          status: response.status,
-          ...(contentType === undefined ? {} : { contentType: bounded(contentType) }),
-          ...issue,
-          excerpt: excerptOf(response.body)
-        })
-    )
   // no body at all is `undefined`, so that `Schema.Void` decodes a 204
   const body = text === "" ? Result.succeed(undefined) : Nesting.parseJson(text)
   if (Result.isFailure(body)) {
-    return Effect.fail(
-      undecodable({ path: "", issue: body.failure === "too-deep" ? Nesting.tooDeep : notJson(response) })
-    )
+    const issue = body.failure === "too-deep" ? Nesting.tooDeep : notJson(response)
+    return Effect.fail(undecodable(endpoint, response, { path: "", issue }))
   }
-  return Effect.mapError(decoderOf(schema)(body.success), (error) => undecodable(bodyIssue("", error)))
+  return Effect.mapError(decoderOf(schema)(body.success), (error) =>
+    undecodable(endpoint, response, text === "" ? noBody(response) : bodyIssue("", error))
+  )
 }
+
+/** A response that is not what its schema says. */
+export const undecodable = (
+  endpoint: string,
+  { body, headers, status }: Pick<Transport.Response, "body" | "headers" | "status">,
+  issue: Issue
+): Reason.ResponseDecodeFailed => {
+  const contentType = headers["content-type"]
+  return stackless(
+    () =>
+      new Reason.ResponseDecodeFailed({
+        endpoint,
+        status,
+        ...(contentType === undefined ? {} : { contentType: bounded(contentType) }),
+        ...issue,
+        excerpt: excerptOf(body)
+      })
+  )
+}
+
+/** What a schema says of no body is about `undefined`, which nobody has written. */
+const noBody = ({ status }: Transport.Response): Issue => ({
+  path: "",
+  issue: `a ${status} without a body, where the schema wants one; decode it with Schema.Void, or ask without decode`
+})
 
 const notJson = ({ headers }: Transport.Response): string =>
   `not JSON (content type ${bounded(headers["content-type"] ?? "not given")})`

@@ -3,6 +3,7 @@
 import type { CallError } from "@holdfast/core/CallError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
@@ -15,7 +16,7 @@ import type { Asking } from "./asking.ts"
 import { encodeRequest, type Given } from "../request/encodeRequest.ts"
 import type { Arrived } from "../request/follow.ts"
 import { type Caller, OpenBody, scopeClosed } from "./openBody.ts"
-import { askedOf, type Attempt, Call, type Exchange } from "../call/engine.ts"
+import { type Asked, askedOf, type Attempt, Call, type Exchange } from "../call/engine.ts"
 import type { Place } from "../call/places.ts"
 import { noHeaders } from "../request/noFields.ts"
 import type { Runtime } from "../call/runtime.ts"
@@ -35,20 +36,42 @@ export const streamed = (
   given: GivenStreamed,
   asking: Asking
 ): Effect.Effect<StreamedAnswer, CallError, Scope.Scope> =>
+  streaming({
+    runtime,
+    asked: () => askedOf(method, template, given),
+    maxBytes: given.maxBytes ?? Infinity,
+    asking,
+    encode: (call) => encodeRequest(call, call.given),
+    isTraced: Spans.isTracing
+  })
+
+/** A request whose answer is streamed, whoever makes it. */
+export interface Streaming {
+  readonly runtime: Runtime
+  readonly asked: () => Asked
+  readonly maxBytes: number
+  readonly asking: Asking
+  readonly encode: Exchange["encode"]
+  readonly isTraced: (fiber: Fiber.Fiber<unknown, unknown>) => boolean
+}
+
+/** The same, of a request that is made in another way. */
+export const streaming = (given: Streaming): Effect.Effect<StreamedAnswer, CallError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Effect.scope, (scope) =>
       Effect.withFiber((fiber) => {
         // of its own, so that a body that has ended leaves nothing behind in a scope that lives long
         const ofCall = Scope.forkUnsafe(scope)
-        const bodies = new StreamedExchange(given, asking)
-        const call = new Call(runtime, fiber, askedOf(method, template, given), bodies)
+        const { asking, runtime } = given
+        const bodies = new StreamedExchange(given)
+        const call = new Call(runtime, fiber, given.asked(), bodies)
         const over = Effect.suspend(() => {
           asking.onEnded?.()
           return Scope.close(ofCall, Exit.void)
         })
         // what a request needs is in the context of who asks: it has no schema for its answer
         const run = (span?: Tracer.Span) => call.run(span) as Effect.Effect<unknown, CallError>
-        const traced = Spans.isTracing(fiber)
+        const traced = given.isTraced(fiber)
           ? Spans.openCallSpan({ upstream: runtime.name, operation: call.operation, requestId: call.requestId }, run)
           : run()
         const settled = Effect.onExitPrimitive(
@@ -70,16 +93,18 @@ class StreamedExchange implements Exchange {
   readonly #bodies = new Set<OpenBody>()
   readonly #maxBytes: number
   readonly #asking: Asking
+  readonly #encode: Exchange["encode"]
   #isReleased = false
 
-  constructor(given: GivenStreamed, asking: Asking) {
-    this.#maxBytes = given.maxBytes ?? Infinity
+  constructor({ asking, encode, maxBytes }: Pick<Streaming, "asking" | "encode" | "maxBytes">) {
+    this.#maxBytes = maxBytes
     this.#asking = asking
+    this.#encode = encode
   }
 
   encode(call: Call): ReturnType<Exchange["encode"]> {
     const maxBytes = this.#maxBytes
-    if (maxBytes === Infinity || (Number.isInteger(maxBytes) && maxBytes >= 0)) return encodeRequest(call, call.given)
+    if (maxBytes === Infinity || (Number.isInteger(maxBytes) && maxBytes >= 0)) return this.#encode(call)
     return { path: "maxBytes", issue: `must be a whole number of bytes of at least 0, got ${maxBytes}` }
   }
 

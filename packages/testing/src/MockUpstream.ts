@@ -1,0 +1,222 @@
+/**
+ * An upstream of functions: a test says what the operations that it needs give, and nothing is sent, encoded or tried again.
+ *
+ * **When to use**: to test what a program does with what its upstream gives, where statuses, retries and bodies do not matter.
+ *
+ * **What it is not**: a test of the policy, for which there is `ScriptedTransport`. `Layer.mock` of Effect cannot make one. It wants every
+ * member that is neither an effect nor a function of one, which an upstream's name and policy are not; and what a helper gives is decided
+ * by the schema of each call, so that no function of a fixed result has its type.
+ *
+ * **Gotchas**: what was not given is a defect when it is asked for, as with `Layer.mock`. With `decode`, a mock gives a value of the
+ * schema, as it is after decoding. Without, it gives an `Answer`. Anything else is a defect, which says what is wrong with it.
+ *
+ * @since 0.1.0
+ */
+
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { CallError } from "@holdfast/core/CallError"
+import * as Outcome from "@holdfast/core/Outcome"
+import type { Reason } from "@holdfast/core/Reason"
+import * as HttpPolicy from "@holdfast/http/HttpPolicy"
+import * as StageOrder from "@holdfast/http/StageOrder"
+import type {
+  Answer,
+  Decoder,
+  PathValue,
+  RequestOptions,
+  StreamedAnswer,
+  StreamingOptions
+} from "@holdfast/http/Request"
+import type { Upstream } from "@holdfast/http/Upstream"
+
+/**
+ * What a mock is asked for, besides the path.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asked extends RequestOptions {
+  readonly params?: { readonly [name: string]: PathValue } | undefined
+  readonly decode?: Decoder | undefined
+}
+
+/**
+ * What stands for a request helper: it gets the path as it was written and the options of the call. A reason becomes the `CallError` of
+ * the call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Method = (path: string, options: Asked) => Effect.Effect<unknown, CallError | Reason>
+
+/**
+ * The same for a helper whose answer is streamed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StreamingMethod = (
+  path: string,
+  options: StreamingOptions & Pick<Asked, "params">
+) => Effect.Effect<StreamedAnswer, CallError | Reason, Scope.Scope>
+
+/**
+ * What of an upstream a test needs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Default `mock`. */
+  readonly name?: string | undefined
+  readonly get?: Method | undefined
+  readonly head?: Method | undefined
+  readonly post?: Method | undefined
+  readonly put?: Method | undefined
+  readonly patch?: Method | undefined
+  readonly delete?: Method | undefined
+  readonly streaming?: { readonly [verb in keyof Upstream["streaming"]]?: StreamingMethod | undefined } | undefined
+}
+
+const unimplemented = (name: string, member: string): Effect.Effect<never> =>
+  Effect.suspend(() => {
+    const error = new Error(`MockUpstream ${name}: Unimplemented method ${JSON.stringify(member)}`)
+    error.name = "UnimplementedError"
+    return Effect.die(error)
+  })
+
+/**
+ * An upstream of functions, to provide where one is asked for. Its policy has no stages.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Upstream => {
+  const name = options.name ?? "mock"
+  const answered = <A, R>(operation: string, answer: Effect.Effect<A, CallError | Reason, R>) =>
+    Effect.mapError(answer, (error) => (error instanceof CallError ? error : callError(name, operation, error)))
+  const method = (member: keyof Options & Verb, given: Method | undefined): Upstream["get"] => {
+    const helper = (path: string, asked: Asked = {}) => {
+      const operation = `${member.toUpperCase()} ${path}`
+      if (given === undefined) return unimplemented(name, member)
+      const answer = answered(
+        operation,
+        Effect.suspend(() => given(path, asked))
+      )
+      return Effect.tap(answer, (value) => {
+        const wrong = wrongValue(asked.decode, value)
+        return wrong === undefined
+          ? Effect.void
+          : Effect.die(new TypeError(`MockUpstream ${name}: ${operation} ${wrong}`))
+      })
+    }
+    // what it gives was looked at above, by the schema that decides the type
+    return helper as Upstream["get"]
+  }
+  const streaming = (verb: keyof Upstream["streaming"]): Upstream["streaming"]["get"] => {
+    const given = options.streaming?.[verb]
+    const helper = (path: string, asked: Parameters<StreamingMethod>[1] = {}) =>
+      given === undefined
+        ? unimplemented(name, `streaming.${verb}`)
+        : answered(
+            `${verb.toUpperCase()} ${path}`,
+            Effect.suspend(() => given(path, asked))
+          )
+    return helper
+  }
+  return {
+    name,
+    policy: HttpPolicy.make({}),
+    stages: noStages,
+    stagesAt: () => undefined,
+    snapshot: unimplemented(name, "snapshot"),
+    reload: () => unimplemented(name, "reload"),
+    get: method("get", options.get),
+    head: method("head", options.head),
+    post: method("post", options.post),
+    put: method("put", options.put),
+    patch: method("patch", options.patch),
+    delete: method("delete", options.delete),
+    streaming: {
+      get: streaming("get"),
+      post: streaming("post"),
+      put: streaming("put"),
+      patch: streaming("patch"),
+      delete: streaming("delete")
+    }
+  }
+}
+
+/** A mock has no policy, and none of its stages. */
+const noStages = Object.fromEntries(
+  StageOrder.all.flatMap(({ isRemembering, name }) => (isRemembering ? [[name, undefined]] : []))
+) as unknown as Upstream["stages"] // the table has them all
+
+type Verb = "get" | "head" | "post" | "put" | "patch" | "delete"
+
+/**
+ * A service of functions, in place of its layer.
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Reason, Upstream } from "holdfast"
+ * import { MockUpstream } from "holdfast/testing"
+ *
+ * class Charge extends Schema.Class<Charge>("Charge")({ id: Schema.String, amount: Schema.Int }) {}
+ *
+ * class Payments extends Upstream.Service<Payments>()("payments", { baseUrl: "https://payments.internal" }) {}
+ *
+ * // what is tested
+ * const amountOf = (id: string) =>
+ *   Payments.use((payments) => payments.get("/charges/{id}", { params: { id }, decode: Charge })).pipe(
+ *     Effect.map(({ amount }) => amount),
+ *     Effect.catchReason("CallError", "RateLimited", () => Effect.succeed(0))
+ *   )
+ *
+ * const payments = MockUpstream.layer(Payments, {
+ *   get: (_, { params }) =>
+ *     params?.id === "busy"
+ *       ? Effect.fail(new Reason.RateLimited({}))
+ *       : Effect.succeed(new Charge({ id: String(params?.id), amount: 1200 }))
+ * })
+ *
+ * console.log(await Effect.runPromise(Effect.all([amountOf("ch_1"), amountOf("busy")]).pipe(Effect.provide(payments))))
+ * // => [ 1200, 0 ]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self>(service: Context.Key<Self, Upstream>, options: Options): Layer.Layer<Self> =>
+  Layer.succeed(service, make({ name: service.key.replace(/^@holdfast\/http\/Upstream\//, ""), ...options }))
+
+/** The error of a call that was sent once, and not again; a refusal was not sent. */
+const callError = (upstream: string, operation: string, reason: Reason): CallError =>
+  new CallError({
+    upstream,
+    operation,
+    requestId: "mock",
+    attempts: Outcome.fromReason(reason).cause === "refused" ? 0 : 1,
+    elapsed: Duration.zero,
+    retryStopped: "not-retryable",
+    reason
+  })
+
+/** What is wrong with what a mock gave: it has no type, so it is looked at. */
+const wrongValue = (decode: Decoder | undefined, value: unknown): string | undefined => {
+  if (decode === undefined) {
+    return isAnswer(value)
+      ? undefined
+      : "was asked for without decode, and gives an Answer then: { status, headers, setCookies, trailers, bytes, text }"
+  }
+  const isValue = Schema.is(Schema.toType(decode))
+  return isValue(value) ? undefined : "gave what its schema does not describe; give a value as it is after decoding"
+}
+
+const isAnswer = (value: unknown): value is Answer =>
+  typeof value === "object" && value !== null && "status" in value && "headers" in value && "bytes" in value
