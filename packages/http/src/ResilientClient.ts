@@ -54,7 +54,7 @@ import { type Below, execute } from "./internal/client/clientExchange.ts"
 import { asDefect, carried, executed, ofAttempts } from "./internal/client/clientExecution.ts"
 import { clientError } from "./internal/client/clientResponse.ts"
 import { isHeaderName, malformedHeader } from "./internal/request/headerRules.ts"
-import { combined, type Observer } from "./internal/watch/observing.ts"
+import { Observers } from "./internal/watch/observing.ts"
 import type { Issue } from "./internal/request/pathTemplate.ts"
 import { isIdempotent } from "./internal/request/replay.ts"
 import type { Runtime } from "./internal/call/runtime.ts"
@@ -125,20 +125,7 @@ export const withPolicy = (
   options: Options = {}
 ): (<E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
   const policy = policyFor(options)
-  return (self) => {
-    let observers: ReadonlyArray<CallObserver.CallObserver> = []
-    let observer: Observer | undefined
-    // a combinator is no effect, so that who observes is asked where a call is made; mostly they are those of the call before
-    const observerOf = (fiber: Fiber.Fiber<unknown, unknown>) => {
-      const found = CallObserver.observersOf(fiber.context)
-      if (found.length !== observers.length || found.some((one, index) => one !== observers[index])) {
-        observers = found
-        observer = combined(found)
-      }
-      return observer
-    }
-    return resilient(self, options, makeOrigins(options, policy), observerOf)
-  }
+  return (self) => resilient(self, options, makeOrigins(options, policy, []))
 }
 
 /** The policy, if a client can have it. */
@@ -159,7 +146,12 @@ interface Origins {
   readonly runtimes: KeyedState.KeyedState<string, Runtime>
 }
 
-const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy): Origins => {
+const makeOrigins = (
+  { classify, name }: Options,
+  policy: HttpPolicy.HttpPolicy,
+  builtWith: ReadonlyArray<CallObserver.CallObserver>
+): Origins => {
+  const observers = new Observers(builtWith)
   const stages = upstreamStages(policy)
   const bodies = { open: 0, unread: 0, found: 0 }
   const runtimes = KeyedState.make({
@@ -185,7 +177,7 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
         visibleQuery: [],
         unreadMillis: Infinity,
         bodies,
-        observer: undefined,
+        observers,
         callLayers: undefined,
         attemptLayers: undefined,
         layersShown: [],
@@ -227,8 +219,7 @@ const noTransport = fromSend(() => Effect.die("a client's exchange is its own"))
 const resilient = <E, R>(
   self: HttpClient.HttpClient.With<E, R>,
   options: Options,
-  origins: Origins,
-  observerOf: (fiber: Fiber.Fiber<unknown, unknown>) => Observer | undefined
+  origins: Origins
 ): HttpClient.HttpClient.With<E | CallError, R> => {
   // a request has been through what the client does before it sends, and is sent as it is
   const sender = HttpClient.withScope(
@@ -247,7 +238,6 @@ const resilient = <E, R>(
       return execute<E, R>({
         runtime: {
           ...known,
-          observer: observerOf(fiber),
           annotatesLogs: fiber.getRef(RequestIdentity.AnnotateCalls),
           propagation: fiber.getRef(HttpClient.TracerPropagationEnabled) ? known.propagation : untraced
         },
@@ -413,10 +403,9 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient,
   return Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function* () {
-      const observer = combined(yield* CallObserver.all)
-      const origins = makeOrigins(options, policy)
+      const origins = makeOrigins(options, policy, yield* CallObserver.all)
       yield* (yield* UpstreamRegistry.Current).register({ snapshot: snapshotsOf(options, policy, origins) })
-      return asHttpClient(resilient(yield* HttpClient.HttpClient, options, origins, () => observer))
+      return asHttpClient(resilient(yield* HttpClient.HttpClient, options, origins))
     })
   )
 }

@@ -68,7 +68,7 @@ import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
 import { putHeaders } from "./internal/request/headerRules.ts"
 import { call } from "./internal/call/wholeExchange.ts"
-import { combined } from "./internal/watch/observing.ts"
+import { Observers } from "./internal/watch/observing.ts"
 import type { Propagation } from "./internal/request/propagation.ts"
 import type { Runtime } from "./internal/call/runtime.ts"
 import { runtimes } from "./internal/call/runtimes.ts"
@@ -310,7 +310,7 @@ export const make = <const O extends LayeredOptions>(
       visibleQuery: options.visibleQuery ?? [],
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },
-      observer: combined(yield* CallObserver.all),
+      observers: new Observers(yield* CallObserver.all),
       callLayers,
       attemptLayers,
       layersShown: shownOf(callLayers, attemptLayers),

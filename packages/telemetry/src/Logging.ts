@@ -22,8 +22,8 @@
  * `severity_text`, `severity_number`, `body`, `event_name`, `trace_id`, `span_id`, `trace_flags`, `attributes` and `resource`.
  * What does not apply is left out.
  *
- * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes; and around
- * what runs, for its own lines. Secrets are hidden by what they are (`Redacted`) and by the name that they stand under
+ * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, whether the lines of their
+ * calls say whose they are; and around what runs, for its own lines. Secrets are hidden by what they are (`Redacted`) and by the name that they stand under
  * (`authorization`, `api_key`, anything with `token`); nothing can hide one that is written into a message.
  *
  * ```ts

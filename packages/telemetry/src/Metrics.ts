@@ -200,7 +200,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
           table.close()
         })
       )
-      return CallObserver.context(recorder.observer).pipe(
+      return (yield* CallObserver.context(recorder.observer)).pipe(
         Context.add(UpstreamRegistry.Current, watched(yield* UpstreamRegistry.Current, gauges, recorder))
       )
     })

@@ -53,7 +53,7 @@ const expired = new Reason.CertificateExpired({ endpoint: "stock.internal:443", 
 /** Tells the observers of the layer, with a call whose context is that of the program. */
 const told = (
   tell: (
-    observer: Required<CallObserver.CallObserver>,
+    observer: Required<Omit<CallObserver.CallObserver, "sink">>,
     make: (given?: Partial<CallObserver.ObservedCall>) => CallObserver.ObservedCall
   ) => void
 ) =>

@@ -136,6 +136,8 @@ export class Call
   readonly retry: Retry.Retry
   readonly budget: RetryBudget | undefined
   readonly stages: EndpointStages
+  /** Who hears of it; `undefined` for nobody. */
+  readonly observer: Observer | undefined
   /** Attempts that were sent: first ones, retries and hedges. */
   private sent = 0
   /** Whether the attempts under way replace one whose connection was stale. */
@@ -175,6 +177,7 @@ export class Call
     this.retry = this.policy.retry?.loop ?? once
     this.budget = this.live.stages.budget
     this.stages = this.live.endpoint
+    this.observer = runtime.observers.of(this.context)
   }
 
   get upstream(): string {
@@ -192,7 +195,7 @@ export class Call
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
     this.span = span
     if (span !== undefined) for (const [name, value] of this.runtime.layersShown) span.attribute(name, value)
-    const run = this.runtime.observer === undefined ? this.asked() : this.heard()
+    const run = this.observer === undefined ? this.asked() : this.heard()
     return this.runtime.annotatesLogs ? annotated(this, run) : run
   }
 
@@ -203,7 +206,7 @@ export class Call
     return Effect.onExitPrimitive(
       Effect.suspend(() => {
         isStarted = true
-        this.runtime.observer?.callStarted?.(this)
+        this.observer?.callStarted?.(this)
         return this.asked()
       }),
       (exit) => {
@@ -214,7 +217,7 @@ export class Call
   }
 
   tellEnded(exit: Exit.Exit<unknown, CallError>): void {
-    const { callEnded } = this.runtime.observer ?? nobody
+    const { callEnded } = this.observer ?? nobody
     const told = this.exchange.endedAs?.(exit) ?? exit
     callEnded?.(this, callEnd(told, this.nowMillis() - this.startMillis, this.sent))
   }
@@ -288,7 +291,7 @@ export class Call
       if (this.span !== undefined) {
         SpanEvents.joined(this.span, this.nowNanos(), Context.getOrUndefined(shared, Tracer.ParentSpan))
       }
-      this.runtime.observer?.joined?.(this)
+      this.observer?.joined?.(this)
     }
     const answered = Effect.mapError(flights.run(own, { key, onJoined, joinedDeadline: this.deadline }), (error) => {
       if (error instanceof CallError) return error
@@ -349,8 +352,7 @@ export class Call
         return outcome
       },
       deadline: this.deadline,
-      onEvent:
-        this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
+      onEvent: this.span === undefined && this.observer === undefined ? undefined : (event) => this.onHedge(event)
     })
   }
 
@@ -367,7 +369,7 @@ export class Call
 
   private onHedge(event: Hedge.Event): void {
     if (this.span !== undefined) SpanEvents.hedge(this.span, this.nowNanos(), event)
-    const { hedgeSettled, hedgeStarted } = this.runtime.observer ?? nobody
+    const { hedgeSettled, hedgeStarted } = this.observer ?? nobody
     switch (event._tag) {
       case "HedgeStarted":
         if (!event.observed) hedgeStarted?.(this, { afterMillis: Duration.toMillis(event.after) })
@@ -412,7 +414,7 @@ export class Call
     if (this.span !== undefined) {
       SpanEvents.retry(this.span, this.nowNanos(), reason, { ...scheduled, resend: this.sent })
     }
-    this.runtime.observer?.retryScheduled?.(this, {
+    this.observer?.retryScheduled?.(this, {
       reason,
       delayMillis: Duration.toMillis(scheduled.delay),
       resend: this.sent,
@@ -448,13 +450,13 @@ export class Call
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
     if (this.span !== undefined) SpanEvents.waited(this.span, this.nowNanos(), stage, millis)
-    this.runtime.observer?.waited?.(this, { stage, millis })
+    this.observer?.waited?.(this, { stage, millis })
   }
 
   onRefused(reason: Refusal, stage?: SpanEvents.Stage): void {
     this.refused = reason
     if (this.span !== undefined) SpanEvents.refused(this.span, this.nowNanos(), reason, stage)
-    this.runtime.observer?.refused?.(this, reason)
+    this.observer?.refused?.(this, reason)
   }
 
   /** An attempt layer sends once more within its attempt. */
@@ -478,7 +480,7 @@ export class Call
     const learned = this.policy.learnsTimeout ? this.stages.adaptiveTimeout : undefined
     const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
     const headers = this.headersOf(limitMillis, nowMillis)
-    const { observer } = this.runtime
+    const { observer } = this
     if (this.span === undefined && observer === undefined) {
       return this.timed(limitMillis, nowMillis, learned, this.exchange.attempt(this, resend, headers, undefined))
     }
@@ -581,7 +583,7 @@ export class Call
     }
     if (this.isFresh) Object.assign(wire, onFreshConnection)
     if (attempt === undefined) return wire
-    const isMeasured = attempt.span !== undefined || runtime.observer?.attemptEnded !== undefined
+    const isMeasured = attempt.span !== undefined || this.observer?.attemptEnded !== undefined
     return isMeasured ? { ...wire, onTimings: attempt.onTimings } : wire
   }
 

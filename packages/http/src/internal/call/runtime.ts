@@ -5,7 +5,7 @@ import type { CallLayer } from "../../CallLayer.ts"
 import type { Rejection } from "../../Rejection.ts"
 import type { Server, Transport } from "../../Transport.ts"
 import type { Live } from "./live.ts"
-import type { Observer } from "../watch/observing.ts"
+import type { Observers } from "../watch/observing.ts"
 import type { Bodies } from "../streaming/openBody.ts"
 import type { Propagation } from "../request/propagation.ts"
 
@@ -35,8 +35,8 @@ export interface Runtime {
   readonly unreadMillis: number
   /** The bodies that callers have taken over. */
   readonly bodies: Bodies
-  /** Who observes its calls; `undefined` for nobody. */
-  readonly observer: Observer | undefined
+  /** Who observes its calls. */
+  readonly observers: Observers
   /** What stands around each call, and around each attempt; `undefined` for nothing. */
   readonly callLayers: ReadonlyArray<CallLayer> | undefined
   readonly attemptLayers: ReadonlyArray<AttemptLayer> | undefined
