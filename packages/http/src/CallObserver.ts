@@ -21,7 +21,9 @@ import type * as Scope from "effect/Scope"
 import type { AnySpan } from "effect/Tracer"
 import type { CallError } from "@holdfast/core/CallError"
 import type { DeadlineExceeded, PolicyReason, Reason } from "@holdfast/core/Reason"
+import { listeners, type Unobserved } from "./internal/watch/unobserved.ts"
 import type { PhaseTimings } from "./Transport.ts"
+import type { Registered } from "./UpstreamRegistry.ts"
 
 /**
  * The call that something happened to. The same object for all that is told of one call.
@@ -43,6 +45,8 @@ export interface ObservedCall {
   readonly startMillis: number
   /** Its span, while somebody traces. */
   readonly span: AnySpan | undefined
+  /** What stands for its upstream in the registry that it is in; none for a client that is in none. */
+  readonly registered?: Registered | undefined
   /** The services of the fiber that called: tags, the request's identity, loggers. */
   readonly context: Context.Context<never>
 }
@@ -192,6 +196,36 @@ export const observersOf = (context: Context.Context<never>): ReadonlyArray<Call
  * @since 0.1.0
  */
 export const all: Effect.Effect<ReadonlyArray<CallObserver>> = Effect.map(Effect.context<never>(), observersOf)
+
+/**
+ * Hears of each call of this process that nobody observes, when it begins, until the scope closes. It is for an observer that wants to know
+ * whether calls pass it by; the toolkit's metrics say so in a warning.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const onUnobserved = (listener: (call: Unobserved) => void): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(
+    Effect.acquireRelease(
+      // a function of its own each time, so that one listener may be there twice
+      Effect.sync(() => {
+        const own = (call: Unobserved): void => listener(call)
+        listeners.add(own)
+        return own
+      }),
+      (own) => Effect.sync(() => void listeners.delete(own))
+    )
+  )
+
+export type {
+  /**
+   * A call that nobody observes.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Unobserved
+}
 
 /**
  * Adds an observer to those that there are.

@@ -125,7 +125,12 @@ export const withPolicy = (
   options: Options = {}
 ): (<E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
   const policy = policyFor(options)
-  return (self) => resilient(self, options, makeOrigins(options, policy, []))
+  return (self) =>
+    resilient(
+      self,
+      options,
+      makeOrigins(options, policy, [], () => undefined)
+    )
 }
 
 /** The policy, if a client can have it. */
@@ -149,7 +154,8 @@ interface Origins {
 const makeOrigins = (
   { classify, name }: Options,
   policy: HttpPolicy.HttpPolicy,
-  builtWith: ReadonlyArray<CallObserver.CallObserver>
+  builtWith: ReadonlyArray<CallObserver.CallObserver>,
+  registered: () => UpstreamRegistry.Registered | undefined
 ): Origins => {
   const observers = new Observers(builtWith)
   const stages = upstreamStages(policy)
@@ -177,6 +183,7 @@ const makeOrigins = (
         visibleQuery: [],
         unreadMillis: Infinity,
         bodies,
+        registered: registered(),
         observers,
         callLayers: undefined,
         attemptLayers: undefined,
@@ -403,8 +410,9 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient,
   return Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function* () {
-      const origins = makeOrigins(options, policy, yield* CallObserver.all)
-      yield* (yield* UpstreamRegistry.Current).register({ snapshot: snapshotsOf(options, policy, origins) })
+      const origins = makeOrigins(options, policy, yield* CallObserver.all, () => registered)
+      const registered: UpstreamRegistry.Registered = { snapshot: snapshotsOf(options, policy, origins) }
+      yield* (yield* UpstreamRegistry.Current).register(registered)
       return asHttpClient(resilient(yield* HttpClient.HttpClient, options, origins))
     })
   )

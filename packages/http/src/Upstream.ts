@@ -292,6 +292,15 @@ export const make = <const O extends LayeredOptions>(
   const made = Effect.gen(function* () {
     const callLayers = yield* built(name, "call", options.call)
     const attemptLayers = yield* built(name, "attempt", options.attempt)
+    const snapshot: Upstream["snapshot"] = Effect.suspend(() =>
+      upstreamSnapshot(
+        { name, version: options.version, policy: HttpPolicy.describe(runtime.live.policy) },
+        runtime.live.stages,
+        runtime.bodies,
+        [{ origin: runtime.origin, stages: runtime.live.endpoint }]
+      )
+    )
+    const registered: UpstreamRegistry.Registered = { snapshot }
     const runtime: Runtime = {
       name,
       transport: yield* Transport.Transport,
@@ -310,15 +319,16 @@ export const make = <const O extends LayeredOptions>(
       visibleQuery: options.visibleQuery ?? [],
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },
+      registered,
       observers: new Observers(yield* CallObserver.all),
       callLayers,
       attemptLayers,
       layersShown: shownOf(callLayers, attemptLayers),
       live: startLive(options.policy ?? HttpPolicy.standard())
     }
-    const upstream = makeUpstream(runtime, options.version)
+    const upstream = makeUpstream(runtime, snapshot)
     runtimes.set(upstream, runtime)
-    yield* (yield* UpstreamRegistry.Current).register(upstream)
+    yield* (yield* UpstreamRegistry.Current).register(registered)
     return upstream
   })
   // what the layers need, and how they fail, is in the options' type
@@ -354,7 +364,7 @@ export type LayerNeeds<O extends Pick<LayeredOptions, "attempt" | "call">> =
 /** Of a declaration without layers nothing is known, and nothing is needed. */
 type Known<A> = unknown extends A ? never : A
 
-const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream => {
+const makeUpstream = (runtime: Runtime, snapshot: Upstream["snapshot"]): Upstream => {
   const method = (verb: string): Method =>
     // the schema decides what it gives, which only the type of `Method` says
     ((path: string, given?: Given) => call(runtime, verb, path, given ?? {})) as Method
@@ -370,14 +380,7 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
     get stages() {
       return stagesOf(runtime.live)
     },
-    snapshot: Effect.suspend(() =>
-      upstreamSnapshot(
-        { name: runtime.name, version, policy: HttpPolicy.describe(runtime.live.policy) },
-        runtime.live.stages,
-        runtime.bodies,
-        [{ origin: runtime.origin, stages: runtime.live.endpoint }]
-      )
-    ),
+    snapshot,
     reload: (policy) =>
       Effect.sync(() => {
         runtime.live = nextLive(runtime.live, policy)

@@ -23,6 +23,7 @@ import { callPolicy, CurrentOverrides } from "../../HttpPolicy.ts"
 import * as Redaction from "../../Redaction.ts"
 import type * as CallLayer from "../../CallLayer.ts"
 import type * as Transport from "../../Transport.ts"
+import type { Registered } from "../../UpstreamRegistry.ts"
 import { annotated } from "../watch/annotated.ts"
 import { appliedOf, type AttemptsMade, isUnsent, toldOf, withAttempt } from "./attemptsMade.ts"
 import { type Encoded, type Given, requestIdOf } from "../request/encodeRequest.ts"
@@ -44,6 +45,7 @@ import { randomHex } from "../request/requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "../watch/spanEvents.ts"
 import * as Spans from "../watch/spans.ts"
+import { tellUnobserved } from "../watch/unobserved.ts"
 import type { EndpointStages } from "./stages.ts"
 import { heardAttempt, WatchedAttempt } from "../watch/watchedAttempt.ts"
 
@@ -188,6 +190,10 @@ export class Call
     return this.runtime.origin
   }
 
+  get registered(): Registered | undefined {
+    return this.runtime.registered
+  }
+
   get keepPlaces(): ((answer: unknown, giveBack: () => void) => void) | undefined {
     return this.exchange.keepPlaces
   }
@@ -195,6 +201,7 @@ export class Call
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
     this.span = span
     if (span !== undefined) for (const [name, value] of this.runtime.layersShown) span.attribute(name, value)
+    if (this.observer === undefined) tellUnobserved(this)
     const run = this.observer === undefined ? this.asked() : this.heard()
     return this.runtime.annotatesLogs ? annotated(this, run) : run
   }

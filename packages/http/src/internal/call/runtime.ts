@@ -4,6 +4,7 @@ import type { AttemptLayer } from "../../AttemptLayer.ts"
 import type { CallLayer } from "../../CallLayer.ts"
 import type { Rejection } from "../../Rejection.ts"
 import type { Server, Transport } from "../../Transport.ts"
+import type { Registered } from "../../UpstreamRegistry.ts"
 import type { Live } from "./live.ts"
 import type { Observers } from "../watch/observing.ts"
 import type { Bodies } from "../streaming/openBody.ts"
@@ -35,6 +36,8 @@ export interface Runtime {
   readonly unreadMillis: number
   /** The bodies that callers have taken over. */
   readonly bodies: Bodies
+  /** What stands for it in a registry; `undefined` for what is in none. */
+  readonly registered: Registered | undefined
   /** Who observes its calls. */
   readonly observers: Observers
   /** What stands around each call, and around each attempt; `undefined` for nothing. */

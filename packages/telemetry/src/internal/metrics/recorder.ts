@@ -1,6 +1,7 @@
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { PolicyReason, Reason } from "@holdfast/core/Reason"
 import type { AttemptEnd, CallEnd, CallObserver, ObservedCall } from "@holdfast/http/CallObserver"
+import type { Registered } from "@holdfast/http/UpstreamRegistry"
 import { type EndpointLabels, endpointLabels } from "./endpointLabels.ts"
 import type { Distribution, HistogramName, Labels, Opened, Owner, Sum, SumName, Table } from "./series.ts"
 
@@ -17,6 +18,8 @@ export interface RecorderOptions {
   readonly nowMillis: () => number
   /** What a calendar says, for the times of exemplars. */
   readonly epochMillis: () => number
+  /** A call of this upstream has begun, and the one before was of another of its name, or of none. */
+  readonly onMet: (upstream: Registered) => void
 }
 
 /** Turns what happens to calls into figures. */
@@ -25,6 +28,8 @@ export interface Recorder {
   /** An upstream of this name lives. Several may have the same. */
   readonly arrived: (upstream: string) => void
   readonly left: (upstream: string) => void
+  /** Whether any call was heard of. */
+  readonly hasHeard: () => boolean
 }
 
 /** The methods of the conventions; others are `_OTHER`, because whoever calls could make up any number of them. */
@@ -304,6 +309,8 @@ class UpstreamRecord implements Owner {
   private readonly onRead: (record: UpstreamRecord) => void
   /** Operations that have series of their own, at all endpoints. */
   operations = 0
+  /** Whose the last call was. */
+  lastMet: Registered | undefined = undefined
   /**
    * Calls and attempts under way: as long as there are any, more will be told of them. An attempt that other calls joined may
    * outlive its own.
@@ -433,6 +440,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
   const crowdOperation = new Operation(table, crowd, { of: {}, request: {}, active: {} }, options)
   const ofTheCrowd = new WeakSet<ObservedCall>()
   let hasCrowd = false
+  let hasHeard = false
   // what is told of a call often comes in pairs: the last one is found without a look
   let lastCall: ObservedCall | undefined = undefined
   let lastOperation = crowdOperation
@@ -471,7 +479,12 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
   return {
     observer: {
       callStarted: (call) => {
+        hasHeard = true
         const { upstream } = find(call)
+        if (call.registered !== undefined && call.registered !== upstream.lastMet) {
+          upstream.lastMet = call.registered
+          options.onMet(call.registered)
+        }
         upstream.inFlight++
         upstream.callsInFlight(table).value++
       },
@@ -506,6 +519,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
       },
       joined: (call) => find(call).add("holdfast.single_flight.joins", "", undefined)
     },
+    hasHeard: () => hasHeard,
     arrived: (upstream) => {
       for (const record of upstreams.values()) forgetIfDue(record)
       const record = recordOf(upstream)
@@ -515,6 +529,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
     },
     left: (upstream) => {
       const record = upstreams.get(upstream)
+      if (record !== undefined) record.lastMet = undefined
       // one that came beyond the bound has no record, or that of a later one of its name
       if (record !== undefined && record.living > 0 && --record.living === 0) record.leftAtMillis = nowMillis()
       for (const record of upstreams.values()) forgetIfDue(record)
