@@ -117,6 +117,7 @@ export type Denial = "limit" | "max-wait" | "deadline" | "cost"
  * What a rate limit tells whoever listens.
  *
  * - `RateLimitDelayed`: a call waits for its time; `observed` when it only would have
+ * - `RateLimitGranted`: the time of a call that waited has come
  * - `RateLimitRefused`: a call was refused; `observed` when it only would have been
  * - `RateLimitAbandoned`: a call was interrupted while it waited
  * - `RateLimitAdjusted`: the server's figures were taken; `until` they are forgotten is a time from now
@@ -131,6 +132,7 @@ export type Event =
       readonly wait: Duration.Duration
       readonly observed: boolean
     }
+  | { readonly _tag: "RateLimitGranted"; readonly cost: number; readonly waited: Duration.Duration }
   | {
       readonly _tag: "RateLimitRefused"
       readonly why: Denial
@@ -572,6 +574,10 @@ class HeldSlot implements Permit {
         if (leftMillis <= toleranceMillis) {
           this.isSettled = true
           shared.admitted++
+          if (shared.emitter.isHeard()) {
+            const waited = Duration.millis(Math.max(0, nowMillis - sinceMillis))
+            shared.emitter.emit({ _tag: "RateLimitGranted", cost, waited })
+          }
           return Effect.void
         }
         // the server may have asked for more time meanwhile

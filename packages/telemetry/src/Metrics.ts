@@ -23,6 +23,7 @@
  */
 
 import * as Deadline from "@holdfast/core/Deadline"
+import * as PolicyRegistry from "@holdfast/core/PolicyRegistry"
 import * as CallObserver from "@holdfast/http/CallObserver"
 import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
 import * as Clock from "effect/Clock"
@@ -32,6 +33,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Catalogue from "./internal/metrics/catalogue.ts"
+import { makePolicyRecorder } from "./internal/metrics/policyRecorder.ts"
 import { makeOverlooked } from "./internal/metrics/overlooked.ts"
 import { makeRecorder } from "./internal/metrics/recorder.ts"
 import { makeTable } from "./internal/metrics/series.ts"
@@ -211,15 +213,27 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
         onMet: (upstream) => visitors.came(upstream)
       })
       const visitors = makeVisitors(yield* UpstreamRegistry.Current, gauges, recorder)
+      const policies = makePolicyRecorder(table, { keepMillis, nowMillis })
       const overlooked = makeOverlooked(recorder.hasHeard, nowMillis)
       yield* Effect.addFinalizer(() =>
         Effect.suspend(() => {
           visitors.stop()
+          policies.close()
           gauges.close()
           table.close()
           return warned(overlooked.atEnd())
         })
       )
+      yield* (yield* PolicyRegistry.Current).watch({
+        arrived: (registered) => {
+          gauges.addPolicies(registered)
+          policies.arrived(registered)
+        },
+        left: (registered) => {
+          gauges.remove(registered)
+          policies.left(registered)
+        }
+      })
       yield* CallObserver.onUnobserved((call) => {
         const warning = overlooked.passed(call)
         if (warning !== undefined) Effect.runForkWith(context)(warned(warning))

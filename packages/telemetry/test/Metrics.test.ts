@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Layer, Logger, Metric, Scope } from "effect"
+import { type Context, Duration, Effect, Exit, Layer, Logger, Metric, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { CallError } from "@holdfast/core/CallError"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"

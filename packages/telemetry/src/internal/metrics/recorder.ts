@@ -2,6 +2,7 @@ import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { PolicyReason, Reason } from "@holdfast/core/Reason"
 import type { AttemptEnd, CallEnd, CallObserver, ObservedCall } from "@holdfast/http/CallObserver"
 import type { Registered } from "@holdfast/http/UpstreamRegistry"
+import { attemptErrorType, callErrorType, other } from "./errorType.ts"
 import { type EndpointLabels, endpointLabels } from "./endpointLabels.ts"
 import type { Distribution, HistogramName, Labels, Opened, Owner, Sum, SumName, Table } from "./series.ts"
 
@@ -35,8 +36,6 @@ export interface Recorder {
 /** The methods of the conventions; others are `_OTHER`, because whoever calls could make up any number of them. */
 const knownMethods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
 
-const other = "_OTHER"
-
 const stages: { readonly [T in PolicyReason["_tag"] | "DeadlineExceeded"]: string } = {
   CircuitOpen: "breaker",
   RateLimited: "rateLimit",
@@ -46,16 +45,6 @@ const stages: { readonly [T in PolicyReason["_tag"] | "DeadlineExceeded"]: strin
   NoEndpointAvailable: "endpoint",
   DeadlineExceeded: "deadline"
 }
-
-/** As spans have it: the status where that is the failure, the catalogue's code otherwise. */
-const attemptErrorType = (reason: Reason | undefined): string => {
-  if (reason === undefined) return other
-  const { code, domain } = ErrorCatalog.of(reason)
-  return domain === "status" && "status" in reason ? String(reason.status) : code
-}
-
-const callErrorType = (reason: Reason | undefined): string =>
-  reason === undefined ? other : ErrorCatalog.of(reason).code
 
 const natures = ["transient", "throttle", "timeout", "refusal", "caller", "permanent"] as const
 
