@@ -33,7 +33,7 @@
  * console.log(await Effect.runPromise(call)) // => unavailable
  * console.log(await Effect.runPromise(call)) // => unavailable
  * const refused = await Effect.runPromise(call)
- * console.log(typeof refused === "string" ? refused : refused.detail) // => 2 calls in a row failed
+ * console.log(typeof refused === "string" ? refused : refused.detail) // => 2 attempts in a row failed
  * ```
  *
  * @since 0.1.0
@@ -262,7 +262,7 @@ export const defaults = {
  * @since 0.1.0
  */
 export interface WindowSnapshot {
-  /** The rule whose window it is: `30s`, or `the last 100 calls`. */
+  /** The rule whose window it is: `30s`, or `the last 100 attempts`. */
   readonly window: string
   readonly calls: number
   /** Succeeded in time. */

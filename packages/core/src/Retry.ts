@@ -47,7 +47,10 @@ import * as Time from "./Time.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Attempts in all, the first included, and those not that replace a stale one. At least 1; default 3. */
+  /**
+   * How often it is tried at most. The first attempt counts; one that replaces an attempt over a stale connection does not. A whole number
+   * of at least 1, which is no retry; default 3.
+   */
   readonly maxAttempts?: number | undefined
   /**
    * How long to wait between attempts; it may also end the retrying. Its input is the outcome of the failed attempt.
