@@ -51,7 +51,7 @@ import * as Detail from "./internal/circuit/circuitDetail.ts"
 import type { Permit, Phase, Verdict } from "./internal/circuit/circuitState.ts"
 import * as State from "./internal/circuit/circuitState.ts"
 import { defaultVerdicts, verdictOf } from "./internal/circuit/circuitVerdict.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { outcomeOf } from "./internal/outcome/exitOutcome.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import { usualRates } from "./internal/circuit/usualRates.ts"
@@ -468,6 +468,7 @@ const held = new WeakMap<CircuitBreaker, State.CircuitState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBreaker => {
+  checkOptions("CircuitBreaker.make", options, "{ trip: [CircuitBreaker.consecutiveFailures(5)] }")
   const mode = options.mode ?? defaults.mode
   const state = State.makeCircuitState(shapeOf(options))
   const before = living && held.get(living)
@@ -581,7 +582,10 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
 
   const breaker: CircuitBreaker = {
     mode,
-    run: (self, given) => (mode === "off" ? self : guarded(breaker, self, given?.classify)),
+    run: (self, given) => {
+      checkEffect("CircuitBreaker", self)
+      return mode === "off" ? self : guarded(breaker, self, given?.classify)
+    },
     admit,
     settle,
     events,
@@ -666,7 +670,7 @@ export const run: {
     options?: RunOptions<A, E>
   ): Effect.Effect<A, E | CircuitOpen, R>
 } = dual(
-  isDataFirst,
+  dataFirst("CircuitBreaker.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     breaker: CircuitBreaker,

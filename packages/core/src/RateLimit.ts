@@ -22,7 +22,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { elapsed } from "./internal/time/elapsed.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import * as Pace from "./internal/limits/serverPace.ts"
@@ -327,6 +327,7 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
  * @since 0.1.0
  */
 export const make = (options: Options, living?: RateLimit): RateLimit => {
+  checkOptions("RateLimit.make", options, '{ limit: 100, window: "1 second" }')
   const limit = positive("limit", options.limit)
   const windowMillis = positive(
     "window (milliseconds)",
@@ -361,14 +362,17 @@ export const make = (options: Options, living?: RateLimit): RateLimit => {
   const adjustUnsafe = (nowMillis: number, hint: Hint): void => adjust(shared, nowMillis, hint)
   const rateLimit: RateLimit = {
     mode,
-    run:
-      mode === "off"
-        ? (self) => self
-        : <A, E, R>(self: Effect.Effect<A, E, R>, given: RunOptions | undefined) =>
-            Effect.withFiber((fiber): Effect.Effect<A, E | RateLimited, R> => {
-              const nowMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
-              return goesAtOnce(shared, nowMillis, costOf(given)) ? self : waitAndRun(shared, self, given)
-            }),
+    run: <A, E, R>(
+      self: Effect.Effect<A, E, R>,
+      given: RunOptions | undefined
+    ): Effect.Effect<A, E | RateLimited, R> => {
+      checkEffect("RateLimit", self)
+      if (mode === "off") return self
+      return Effect.withFiber((fiber) => {
+        const nowMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
+        return goesAtOnce(shared, nowMillis, costOf(given)) ? self : waitAndRun(shared, self, given)
+      })
+    },
     admit: (nowMillis, given) => {
       const cost = costOf(given)
       if (mode === "off" || goesAtOnce(shared, nowMillis, cost)) return immediate
@@ -637,7 +641,7 @@ export const run: {
     options?: RunOptions
   ): Effect.Effect<A, E | RateLimited, R>
 } = dual(
-  isDataFirst,
+  dataFirst("RateLimit.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     rateLimit: RateLimit,

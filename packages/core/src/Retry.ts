@@ -30,7 +30,7 @@ import * as Schema from "effect/Schema"
 import * as AttemptTimeout from "./AttemptTimeout.ts"
 import * as Backoff from "./Backoff.ts"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { failureOutcome, reasonOf } from "./internal/outcome/failureOutcome.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import { isSentAgainAtOnce, stopBeforeWait, waitOrStop } from "./internal/retry/retryDecision.ts"
@@ -150,11 +150,13 @@ const { whole, within } = rangesOf("Retry")
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Retry => {
+  checkOptions("Retry.make", options, "{ maxAttempts: 3 }")
   const maxAttempts = whole("maxAttempts", options.maxAttempts ?? defaults.maxAttempts, 1)
   const serverWaitJitter = within("serverWaitJitter", options.serverWaitJitter ?? defaults.serverWaitJitter, 0, 1)
   const { emit, events, isHeard } = PolicyEvents.make<Event>()
   const retry: Retry = {
     run: <A, E, R>(self: Effect.Effect<A, E, R>, given: RunOptions<E> = {}): Effect.Effect<A, E, R> => {
+      checkEffect("Retry", self)
       const { budget, classify, deadline, onGiveUp, onRetry, replayable } = given
       return loop({
         retry,
@@ -498,7 +500,7 @@ export const run: {
   ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, retry: Retry, options?: RunOptions<E>): Effect.Effect<A, E, R>
 } = dual(
-  isDataFirst,
+  dataFirst("Retry.run", Effect.isEffect, "; Retry.retry takes options"),
   <A, E, R>(self: Effect.Effect<A, E, R>, retry: Retry, options?: RunOptions<E>): Effect.Effect<A, E, R> =>
     retry.run(self, options)
 )
@@ -527,7 +529,12 @@ export const retry: {
   ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, options?: Options & RunOptions<E>): Effect.Effect<A, E, R>
 } = dual(
-  isDataFirst,
+  (given) => {
+    const isFirst = Effect.isEffect(given[0])
+    // options that are left out are the defaults
+    checkOptions("Retry.retry", given[isFirst ? 1 : 0] ?? {}, "{ maxAttempts: 3 }")
+    return isFirst
+  },
   <A, E, R>(self: Effect.Effect<A, E, R>, options?: Options & RunOptions<E>): Effect.Effect<A, E, R> =>
     make(options).run(self, options)
 )
