@@ -372,6 +372,9 @@ const attemptLine = (call: CallObserver.ObservedCall, end: CallObserver.AttemptE
   })
 }
 
+/** All that log calls write to the loggers of whoever calls, so that two of them would write every line twice. */
+const loggersOfTheCall = {}
+
 const observerOf = (options: CallsOptions): CallObserver.CallObserver => {
   const levelOfError = options.level ?? levelOf
   // of calls that were helped only, so that the others cost nothing
@@ -408,6 +411,7 @@ const observerOf = (options: CallsOptions): CallObserver.CallObserver => {
     }
   }
   return {
+    sink: loggersOfTheCall,
     callEnded: failed,
     ...((options.degraded ?? defaults.degraded) ? degraded : {}),
     ...((options.attempts ?? defaults.attempts) ? attempts : {})

@@ -642,6 +642,21 @@ describe("Logging", () => {
       })
     )
 
+    it.effect("is read once for each call, though the upstream was built with one and the program has another", () =>
+      Effect.gen(function* () {
+        const program = Effect.gen(function* () {
+          const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" }).pipe(
+            Effect.provide(Logging.layer())
+          )
+          yield* Effect.exit(stock.post("/items"))
+        }).pipe(Effect.scoped, Effect.provide(ScriptedTransport.layer({ "*": [ScriptedTransport.status(503)] })))
+        assert.deepStrictEqual(
+          (yield* read(program)).map(({ event_name }) => event_name),
+          ["holdfast.call.failed"]
+        )
+      })
+    )
+
     it.effect("says the least level, when it is given one", () =>
       Effect.gen(function* () {
         const bodies = (options: Logging.Options) =>

@@ -858,6 +858,27 @@ describe("a layer of metrics beside the upstream's", () => {
     )
   )
 
+  it.effect(
+    "of one in a registry that the layer did not find it records the calls alone: nobody would say when it leaves",
+    () =>
+      isolated(
+        Effect.gen(function* () {
+          yield* get
+          assert.strictEqual(yield* total("holdfast.calls"), 1)
+          assert.strictEqual(yield* shares, 0)
+        }).pipe(
+          Effect.provide(
+            Layer.mergeAll(
+              Stock.layer.pipe(
+                Layer.provide([transport, Layer.sync(UpstreamRegistry.Current, () => UpstreamRegistry.make())])
+              ),
+              Metrics.layer()
+            )
+          )
+        )
+      )
+  )
+
   it.effect("one more of them, below the upstream's, records each call once", () =>
     isolated(
       Effect.gen(function* () {

@@ -166,6 +166,20 @@ describe("a policy that stands by itself", () => {
     )
   )
 
+  it.effect("what two of one name waited stays as long as one of them does", () =>
+    withMetrics(
+      Effect.gen(function* () {
+        const bulkhead = Bulkhead.make({ maxConcurrent: 1 })
+        yield* PolicyRegistry.register("orders-db", { bulkhead })
+        yield* together(bulkhead.run(slow), bulkhead.run(slow))
+        yield* Effect.scoped(PolicyRegistry.register("orders-db", { bulkhead: Bulkhead.make() }))
+        yield* TestClock.adjust("2 minutes")
+        yield* policies
+        assert.strictEqual((yield* figuresOf("orders-db"))["holdfast.queue.duration bulkhead"], 1)
+      })
+    )
+  )
+
   it.effect("a stage of an upstream is not told as one", () =>
     withMetrics(
       Effect.gen(function* () {

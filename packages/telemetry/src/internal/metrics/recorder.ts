@@ -518,7 +518,6 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
     },
     left: (upstream) => {
       const record = upstreams.get(upstream)
-      if (record !== undefined) record.lastMet = undefined
       // one that came beyond the bound has no record, or that of a later one of its name
       if (record !== undefined && record.living > 0 && --record.living === 0) record.leftAtMillis = nowMillis()
       for (const record of upstreams.values()) forgetIfDue(record)
