@@ -48,7 +48,11 @@ const retries = "job_holdfast_upstream:holdfast_retries:ratio_rate5m"
 const refusals = "job_holdfast_upstream_holdfast_stage:holdfast_refusals:rate5m"
 const deadlines = "job_holdfast_upstream:holdfast_deadline_misses:ratio_rate5m"
 const requests = "job_holdfast_upstream:http_client_request_duration_seconds:p99_5m"
-const bulkheads = "job_instance_holdfast_upstream:holdfast_bulkhead_use:ratio"
+const bulkheads = "job_instance_holdfast_upstream_holdfast_policy:holdfast_bulkhead_use:ratio"
+
+/** An upstream, or a policy that stands by itself: one of the two labels is always empty. */
+const whose = "holdfast_upstream, holdfast_policy"
+const named = "{{ $labels.holdfast_upstream }}{{ $labels.holdfast_policy }}"
 
 /** A series for what has not happened yet, so that a share of it is 0 and not absent. */
 const orZero = (expr: string): string => `(${expr} or ${calls} * 0)`
@@ -72,7 +76,7 @@ const recordings: ReadonlyArray<Recording> = [
   { record: deadlines, expr: `${orZero(rate("holdfast.deadline.misses", byUpstream))} / ${calls}` },
   {
     record: bulkheads,
-    expr: `max by (job, instance, holdfast_upstream) (${name("holdfast.bulkhead.in_flight")} / ${name("holdfast.bulkhead.limit")})`
+    expr: `max by (job, instance, holdfast_upstream, holdfast_policy) (${name("holdfast.bulkhead.in_flight")} / ${name("holdfast.bulkhead.limit")})`
   }
 ]
 
@@ -103,40 +107,40 @@ const alerts: ReadonlyArray<Alert> = [
   {
     alert: "HoldfastCircuitNotClosed",
     // half-open counts: a circuit that goes from open to half-open and back has not recovered
-    expr: `sum by (job, instance, holdfast_upstream, server_address, server_port) (${name("holdfast.circuit.state")}{holdfast_circuit_state=~"Open|HalfOpen"}) > 0`,
+    expr: `sum by (job, instance, ${whose}, server_address, server_port) (${name("holdfast.circuit.state")}{holdfast_circuit_state=~"Open|HalfOpen"}) > 0`,
     for: "5m",
     severity: "warning",
-    summary: "The circuit to {{ $labels.holdfast_upstream }} does not close",
+    summary: `The circuit to ${named} does not close`,
     description:
-      "{{ $labels.instance }} has refused most calls to {{ $labels.server_address }}:{{ $labels.server_port }} for 5 minutes, and its probes fail."
+      "{{ $labels.instance }} has refused most calls{{ with $labels.server_address }} to {{ . }}:{{ $labels.server_port }}{{ end }} for 5 minutes, and its probes fail."
   },
   {
     alert: "HoldfastCircuitFlapping",
     // the changes and not the states that a scrape happens to see: a circuit may open and close between two of them
-    expr: `sum by (job, instance, holdfast_upstream, server_address, server_port) (increase(${name("holdfast.circuit.transitions")}{holdfast_circuit_state="Open"}[15m])) > 5`,
+    expr: `sum by (job, instance, ${whose}, server_address, server_port) (increase(${name("holdfast.circuit.transitions")}{holdfast_circuit_state="Open"}[15m])) > 5`,
     for: "5m",
     severity: "warning",
-    summary: "The circuit to {{ $labels.holdfast_upstream }} opens again and again",
+    summary: `The circuit to ${named} opens again and again`,
     description:
       "{{ $labels.instance }} has opened it {{ $value | humanize }} times in 15 minutes. The upstream answers the probes and not the calls, or the circuit trips too easily."
   },
   {
     alert: "HoldfastCircuitForced",
-    expr: `max by (${byEndpoint}, holdfast_circuit_state) (${name("holdfast.circuit.state")}{holdfast_circuit_state=~"Forced.*"}) > 0`,
+    expr: `max by (${byEndpoint}, holdfast_policy, holdfast_circuit_state) (${name("holdfast.circuit.state")}{holdfast_circuit_state=~"Forced.*"}) > 0`,
     // longer than the work that it was forced for should take
     for: "1h",
     severity: "warning",
-    summary: "The circuit to {{ $labels.holdfast_upstream }} is {{ $labels.holdfast_circuit_state }}",
+    summary: `The circuit to ${named} is {{ $labels.holdfast_circuit_state }}`,
     description:
       "Somebody forced it an hour ago or more. It protects nothing, or lets nothing through, until it is released."
   },
   {
     alert: "HoldfastRetryBudgetSpent",
-    expr: `${rate("holdfast.retry.stops", byUpstream, 'holdfast_retry_stopped="budget"')} > 0`,
+    expr: `${rate("holdfast.retry.stops", `job, ${whose}`, 'holdfast_retry_stopped="budget"')} > 0`,
     // a burst may spend it for a while: that is what it is for
     for: "10m",
     severity: "warning",
-    summary: "The retry budget of {{ $labels.holdfast_upstream }} is spent",
+    summary: `The retry budget of ${named} is spent`,
     description: "Calls have failed without another try for 10 minutes, because too many were being retried already."
   },
   {
@@ -160,7 +164,7 @@ const alerts: ReadonlyArray<Alert> = [
     expr: `${bulkheads} > 0.9`,
     for: "10m",
     severity: "warning",
-    summary: "The bulkhead of {{ $labels.holdfast_upstream }} is nearly full",
+    summary: `The bulkhead of ${named} is nearly full`,
     description:
       "{{ $labels.instance }} has used more than 90 % of it for 10 minutes: slower answers, or more calls than it was made for."
   },

@@ -18,7 +18,8 @@ interface Row {
   readonly panels: ReadonlyArray<Panel>
 }
 
-const ofUpstream = 'job=~"$job",holdfast_upstream=~"$upstream"'
+const ofUpstream = 'job=~"$job",holdfast_upstream=~"$upstream",holdfast_policy=""'
+const ofPolicy = 'job=~"$job",holdfast_policy!=""'
 const ofOperation = `${ofUpstream},holdfast_operation=~"$operation"`
 
 const selector = (name: string, where: string, more = ""): string => `${name}{${where}${more === "" ? "" : `,${more}`}}`
@@ -32,8 +33,8 @@ const quantile = (q: number, metric: Metrics.Name, by: string, where = ofOperati
   return `histogram_quantile(${q}, sum by (le, ${by}) (rate(${buckets}[$__rate_interval])))`
 }
 
-const gauge = (metric: Metrics.Name, by: string, how: "sum" | "min" | "max", more = ""): string =>
-  `${how} by (${by}) (${selector(Prometheus.nameOf(metric), ofUpstream, more)})`
+const gauge = (metric: Metrics.Name, by: string, how: "sum" | "min" | "max", where = ofUpstream): string =>
+  `${how} by (${by}) (${selector(Prometheus.nameOf(metric), where)})`
 
 const upstream = "holdfast_upstream"
 const operation = "holdfast_upstream, holdfast_operation"
@@ -313,6 +314,52 @@ const rows: ReadonlyArray<Row> = [
       several("Shared runs", "Runs that calls can join, and calls that wait for them.", "short", [
         { expr: gauge("holdfast.single_flight.in_flight", upstream, "sum"), legend: `runs ${named}` },
         { expr: gauge("holdfast.single_flight.waiting", upstream, "sum"), legend: `waiting ${named}` }
+      ])
+    ]
+  },
+  {
+    title: "Policies that stand by themselves",
+    panels: [
+      one(
+        "Circuits of policies",
+        "Processes whose circuit is in the state.",
+        "short",
+        gauge("holdfast.circuit.state", "holdfast_policy, holdfast_circuit_state", "sum", ofPolicy),
+        "{{holdfast_policy}} {{holdfast_circuit_state}}",
+        { type: "state-timeline" }
+      ),
+      several("Bulkheads of policies", "Summed over processes.", "short", [
+        {
+          expr: gauge("holdfast.bulkhead.in_flight", "holdfast_policy", "sum", ofPolicy),
+          legend: "in flight {{holdfast_policy}}"
+        },
+        {
+          expr: gauge("holdfast.bulkhead.waiting", "holdfast_policy", "sum", ofPolicy),
+          legend: "waiting {{holdfast_policy}}"
+        },
+        {
+          expr: gauge("holdfast.bulkhead.limit", "holdfast_policy", "sum", ofPolicy),
+          legend: "limit {{holdfast_policy}}"
+        }
+      ]),
+      one(
+        "Refused by policies",
+        "What a policy refused, or in mode observe would have.",
+        "reqps",
+        rate("holdfast.stage.refused", "holdfast_policy, holdfast_stage", ofPolicy),
+        "{{holdfast_policy}} {{holdfast_stage}}",
+        { isStacked: true }
+      ),
+      several("Timeouts, retries and fallbacks of policies", "What they did about failures.", "reqps", [
+        {
+          expr: rate("holdfast.attempt_timeout.timeouts", "holdfast_policy", ofPolicy),
+          legend: "timed out {{holdfast_policy}}"
+        },
+        { expr: rate("holdfast.retries", "holdfast_policy", ofPolicy), legend: "retried {{holdfast_policy}}" },
+        {
+          expr: rate("holdfast.fallbacks", "holdfast_policy, holdfast_fallback_result", ofPolicy),
+          legend: "fallback {{holdfast_fallback_result}} {{holdfast_policy}}"
+        }
       ])
     ]
   },

@@ -303,6 +303,7 @@ const parts: { readonly [name: string]: () => string } = {
   "transport-defaults": () => defaults([["", NodeTransport.defaults]]),
   "metrics-of-calls": () => metricsOf(["calls"]),
   "metrics-of-upstreams": () => metricsOf(["upstreams"]),
+  "metrics-of-policies": () => metricsOf(["policies"]),
   "metrics-of-pools": () => metricsOf(["pools"]),
   "metric-buckets": metricBuckets,
   "metric-attributes": () =>

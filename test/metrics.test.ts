@@ -9,7 +9,7 @@ import { Effect, Fiber, Layer, Metric, Schema } from "effect"
 import type { Scope } from "effect"
 import { FetchHttpClient, HttpRouter, HttpServer } from "effect/http"
 import { OtlpExporter, OtlpMetrics, OtlpSerialization } from "effect/observability"
-import { Backoff, HttpPolicy, Upstream } from "holdfast"
+import { Backoff, Fallback, HttpPolicy, PolicyRegistry, Upstream } from "holdfast"
 import { NodeTransport } from "holdfast/node"
 import { Metrics, Prometheus } from "holdfast/telemetry"
 import { isInstalled, promtool } from "./prometheus/promtool.ts"
@@ -92,6 +92,10 @@ const calls = (origin: string) =>
       Array.from({ length: 3 }, () => Effect.exit(stock.get("/held"))),
       { concurrency: "unbounded" }
     )
+
+    // a policy that stands by itself
+    const { fallback } = yield* PolicyRegistry.register("prices", { fallback: Fallback.make({ value: "none" }) })
+    yield* fallback.run(Effect.fail("no price"))
 
     const search = yield* make("search")
     yield* Effect.all([search.get("/held"), search.get("/held")], { concurrency: "unbounded" })

@@ -43,7 +43,7 @@ import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
 import * as Aimd from "./internal/limits/aimdLimit.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { outcomeOf } from "./internal/outcome/exitOutcome.ts"
 import * as Gradient from "./internal/limits/gradientLimit.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
@@ -337,6 +337,7 @@ const held = new WeakMap<AdaptiveConcurrency, { readonly limit: Limit; readonly 
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: AdaptiveConcurrency): AdaptiveConcurrency => {
+  checkOptions("AdaptiveConcurrency.make", options, "{ initialLimit: 20 }")
   const before = living && held.get(living)
   const limit = limitOf(options, before?.limit.current())
   const load = before?.load ?? { inFlight: 0 }
@@ -406,35 +407,36 @@ export const make = (options: Options = {}, living?: AdaptiveConcurrency): Adapt
   const run = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     given: RunOptions<A, E> = {}
-  ): Effect.Effect<A, E | ConcurrencyLimited, R> =>
-    mode === "off"
-      ? self
-      : Effect.withFiber((fiber): Effect.Effect<A, E | ConcurrencyLimited, R> => {
-          const clock = fiber.getRef(Clock.Clock)
-          // a refusal takes nothing, so it needs no protection: this spares it a third of its cost
-          if (mode === "enforce" && isFull()) return Effect.fail(refuse())
-          let permit: Permit | undefined
-          return Effect.onExitPrimitive<A, E | ConcurrencyLimited, R>(
-            // the place is taken inside, so that an interruption between two steps cannot lose it
-            Effect.suspend((): Effect.Effect<A, E | ConcurrencyLimited, R> => {
-              const decided = admit(Deadline.nowMillisUnsafe(clock))
-              if (decided._tag === "ConcurrencyLimited") return Effect.fail(decided)
-              permit = decided
-              return self
-            }),
-            (exit) => {
-              if (permit === undefined) return undefined
-              let outcome: Outcome.Outcome = Outcome.ignored
-              try {
-                // only an admitted call has a permit, so its failure is one of its own
-                outcome = outcomeOf("AdaptiveConcurrency", exit as Exit.Exit<A, E>, given.classify)
-              } finally {
-                permit.settle(Deadline.nowMillisUnsafe(clock), outcome)
-              }
-              return undefined
-            }
-          )
-        })
+  ): Effect.Effect<A, E | ConcurrencyLimited, R> => {
+    checkEffect("AdaptiveConcurrency", self)
+    if (mode === "off") return self
+    return Effect.withFiber((fiber): Effect.Effect<A, E | ConcurrencyLimited, R> => {
+      const clock = fiber.getRef(Clock.Clock)
+      // a refusal takes nothing, so it needs no protection: this spares it a third of its cost
+      if (mode === "enforce" && isFull()) return Effect.fail(refuse())
+      let permit: Permit | undefined
+      return Effect.onExitPrimitive<A, E | ConcurrencyLimited, R>(
+        // the place is taken inside, so that an interruption between two steps cannot lose it
+        Effect.suspend((): Effect.Effect<A, E | ConcurrencyLimited, R> => {
+          const decided = admit(Deadline.nowMillisUnsafe(clock))
+          if (decided._tag === "ConcurrencyLimited") return Effect.fail(decided)
+          permit = decided
+          return self
+        }),
+        (exit) => {
+          if (permit === undefined) return undefined
+          let outcome: Outcome.Outcome = Outcome.ignored
+          try {
+            // only an admitted call has a permit, so its failure is one of its own
+            outcome = outcomeOf("AdaptiveConcurrency", exit as Exit.Exit<A, E>, given.classify)
+          } finally {
+            permit.settle(Deadline.nowMillisUnsafe(clock), outcome)
+          }
+          return undefined
+        }
+      )
+    })
+  }
 
   const limiter: AdaptiveConcurrency = {
     mode,
@@ -483,7 +485,7 @@ export const run: {
     options?: RunOptions<A, E>
   ): Effect.Effect<A, E | ConcurrencyLimited, R>
 } = dual(
-  isDataFirst,
+  dataFirst("AdaptiveConcurrency.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     limiter: AdaptiveConcurrency,

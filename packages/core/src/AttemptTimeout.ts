@@ -24,7 +24,7 @@ import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
 import { stackless } from "./Stackless.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { exitOutcome, outcomeOf } from "./internal/outcome/exitOutcome.ts"
 import * as Share from "./internal/time/fairShare.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
@@ -353,6 +353,7 @@ const { longerThanZero, within } = rangesOf("AttemptTimeout")
  * @since 0.1.0
  */
 export const adaptive = (options: AdaptiveOptions): AttemptTimeout => {
+  checkOptions("AttemptTimeout.adaptive", options, '{ limit: "1 second" }')
   const fixedMillis = longerThanZero("limit", options.limit)
   const quantile = within("quantile", options.quantile ?? adaptiveDefaults.quantile, 0.5, 1)
   const factor = options.factor ?? adaptiveDefaults.factor
@@ -447,8 +448,9 @@ const limited = (mode: Mode, fixedMillis: number, learning: Learning | undefined
     learning?.settle(nowMillis, durationMillis, outcome)
   }
 
-  const run: AttemptTimeout["run"] = (self, given = {}) =>
-    Effect.withFiber((fiber) => {
+  const run: AttemptTimeout["run"] = (self, given = {}) => {
+    checkEffect("AttemptTimeout", self)
+    return Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
       const startMillis = Deadline.nowMillisUnsafe(clock)
       const millis = limitMillis(startMillis)
@@ -460,6 +462,7 @@ const limited = (mode: Mode, fixedMillis: number, learning: Learning | undefined
         return undefined
       })
     })
+  }
 
   return {
     mode,
@@ -495,6 +498,7 @@ const limited = (mode: Mode, fixedMillis: number, learning: Learning | undefined
  * @since 0.1.0
  */
 export const make = (options: Options = {}): AttemptTimeout => {
+  checkOptions("AttemptTimeout.make", options, '{ limit: "1 second" }')
   const millis = Time.millis("AttemptTimeout: limit", options.limit ?? defaults.limit)
   if (!(millis > 0)) {
     throw new RangeError(`AttemptTimeout: limit must be longer than zero, got ${String(options.limit)}`)
@@ -522,7 +526,7 @@ export const run: {
     options?: RunOptions<A, E>
   ): Effect.Effect<A, E | Reason.AttemptTimeout | Reason.DeadlineExceeded, R>
 } = dual(
-  isDataFirst,
+  dataFirst("AttemptTimeout.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     timeout: AttemptTimeout,

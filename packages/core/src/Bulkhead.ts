@@ -25,7 +25,7 @@ import { dual } from "effect/Function"
 import * as Criticality from "./Criticality.ts"
 import * as Deadline from "./Deadline.ts"
 import * as State from "./internal/limits/bulkheadState.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { elapsed } from "./internal/time/elapsed.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import { startTimer } from "./internal/time/timer.ts"
@@ -230,6 +230,7 @@ const held = new WeakMap<Bulkhead, Shared>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: Bulkhead): Bulkhead => {
+  checkOptions("Bulkhead.make", options, "{ maxConcurrent: 25 }")
   const maxWaitMillis = notNegative("maxWait", options.maxWait ?? defaults.maxWait)
   const mode = options.mode ?? defaults.mode
   const limit = whole("maxConcurrent", options.maxConcurrent ?? defaults.maxConcurrent, 1)
@@ -248,10 +249,11 @@ export const make = (options: Options = {}, living?: Bulkhead): Bulkhead => {
   shared.maxWaitMillis = maxWaitMillis
   const bulkhead: Bulkhead = {
     mode,
-    run:
-      mode === "off"
-        ? (self) => self
-        : (self, given) => (mode === "observe" ? runObserved(shared, self, given) : runEnforced(shared, self, given)),
+    run: (self, given) => {
+      checkEffect("Bulkhead", self)
+      if (mode === "off") return self
+      return mode === "observe" ? runObserved(shared, self, given) : runEnforced(shared, self, given)
+    },
     admit: (nowMillis, given) => {
       if (mode === "off") return unlimited
       const priority = priorityOf(given?.priority)
@@ -547,7 +549,7 @@ export const run: {
     options?: RunOptions
   ): Effect.Effect<A, E | BulkheadFull, R>
 } = dual(
-  isDataFirst,
+  dataFirst("Bulkhead.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     bulkhead: Bulkhead,

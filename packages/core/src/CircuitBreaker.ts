@@ -33,7 +33,7 @@
  * console.log(await Effect.runPromise(call)) // => unavailable
  * console.log(await Effect.runPromise(call)) // => unavailable
  * const refused = await Effect.runPromise(call)
- * console.log(typeof refused === "string" ? refused : refused.detail) // => 2 calls in a row failed
+ * console.log(typeof refused === "string" ? refused : refused.detail) // => 2 attempts in a row failed
  * ```
  *
  * @since 0.1.0
@@ -51,7 +51,7 @@ import * as Detail from "./internal/circuit/circuitDetail.ts"
 import type { Permit, Phase, Verdict } from "./internal/circuit/circuitState.ts"
 import * as State from "./internal/circuit/circuitState.ts"
 import { defaultVerdicts, verdictOf } from "./internal/circuit/circuitVerdict.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { outcomeOf } from "./internal/outcome/exitOutcome.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import { usualRates } from "./internal/circuit/usualRates.ts"
@@ -262,7 +262,7 @@ export const defaults = {
  * @since 0.1.0
  */
 export interface WindowSnapshot {
-  /** The rule that the window belongs to: `30s`, or `the last 100 calls`. */
+  /** The rule that the window belongs to: `30s`, or `the last 100 attempts`. */
   readonly window: string
   readonly calls: number
   /** Succeeded in time. */
@@ -473,6 +473,7 @@ const held = new WeakMap<CircuitBreaker, State.CircuitState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBreaker => {
+  checkOptions("CircuitBreaker.make", options, "{ trip: [CircuitBreaker.consecutiveFailures(5)] }")
   const mode = options.mode ?? defaults.mode
   const state = State.makeCircuitState(shapeOf(options))
   const before = living && held.get(living)
@@ -586,7 +587,10 @@ export const make = (options: Options = {}, living?: CircuitBreaker): CircuitBre
 
   const breaker: CircuitBreaker = {
     mode,
-    run: (self, given) => (mode === "off" ? self : guarded(breaker, self, given?.classify)),
+    run: (self, given) => {
+      checkEffect("CircuitBreaker", self)
+      return mode === "off" ? self : guarded(breaker, self, given?.classify)
+    },
     admit,
     settle,
     hasRoom: (nowMillis) => mode !== "enforce" || State.hasRoom(state, nowMillis),
@@ -672,7 +676,7 @@ export const run: {
     options?: RunOptions<A, E>
   ): Effect.Effect<A, E | CircuitOpen, R>
 } = dual(
-  isDataFirst,
+  dataFirst("CircuitBreaker.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     breaker: CircuitBreaker,

@@ -35,6 +35,7 @@ import { dual } from "effect/Function"
 import * as EffectResult from "effect/Result"
 import * as ErrorCatalog from "./ErrorCatalog.ts"
 import { reasonOf } from "./internal/outcome/failureOutcome.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type * as Reason from "./Reason.ts"
@@ -246,6 +247,7 @@ const predicateOf = <E>(when: WhenOptions<E>["when"]): ((error: E) => boolean) =
 export const make = <B, E2 = never, R2 = never, E = unknown>(
   options: ValueOptions<E, B> | EffectOptions<E, B, E2, R2>
 ): Fallback<E, B, E2, R2> => {
+  checkOptions("Fallback.make", options, "{ value: [] }")
   const { emit, events, isHeard } = PolicyEvents.make<Event<E>>()
   const mode = options.mode ?? defaults.mode
   const handles = predicateOf(options.when)
@@ -300,7 +302,10 @@ export const make = <B, E2 = never, R2 = never, E = unknown>(
   return {
     mode,
     handles,
-    run: (self) => (mode === "off" ? self : Effect.catchCause(self, (cause) => afterFailure(cause, (value) => value))),
+    run: (self) => {
+      checkEffect("Fallback", self)
+      return mode === "off" ? self : Effect.catchCause(self, (cause) => afterFailure(cause, (value) => value))
+    },
     runResult: <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => {
       const fresh = Effect.map(self, (value): Result<A, E1, B> => ({ degraded: false, value }))
       if (mode === "off") return fresh
@@ -343,7 +348,7 @@ export const run: {
     fallback: Fallback<E, B, E2, R2>
   ): Effect.Effect<A | B, E1 | E2, R | R2>
 } = dual(
-  2,
+  dataFirst("Fallback.run"),
   <A, E1 extends E, R, E, B, E2, R2>(
     self: Effect.Effect<A, E1, R>,
     fallback: Fallback<E, B, E2, R2>
@@ -365,7 +370,7 @@ export const runResult: {
     fallback: Fallback<E, B, E2, R2>
   ): Effect.Effect<Result<A, E1, B>, E1 | E2, R | R2>
 } = dual(
-  2,
+  dataFirst("Fallback.runResult"),
   <A, E1 extends E, R, E, B, E2, R2>(
     self: Effect.Effect<A, E1, R>,
     fallback: Fallback<E, B, E2, R2>

@@ -39,7 +39,7 @@ import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkOptions, dataFirst } from "./internal/options/given.ts"
 import { outcomeOf } from "./internal/outcome/exitOutcome.ts"
 import * as State from "./internal/retry/hedgeState.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
@@ -270,6 +270,7 @@ const held = new WeakMap<
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: Hedge): Hedge => {
+  checkOptions("Hedge.make", options, '{ delay: "100 millis" }')
   const shape = shapeOf(options)
   const mode = options.mode ?? defaults.mode
   const window = timeWithin("window", options.window ?? defaults.window, 1000, 3_600_000)
@@ -569,7 +570,7 @@ export const run: {
   <A, E, R>(self: Attempts<A, E, R>, hedge: Hedge, options?: RunOptions<A, E>): Effect.Effect<A, E, R>
 } = dual(
   // a service's class is an effect and a function; a hedge is neither
-  (given) => isDataFirst(given) || typeof given[0] === "function",
+  dataFirst("Hedge.run", (value) => Effect.isEffect(value) || typeof value === "function"),
   <A, E, R>(self: Attempts<A, E, R>, hedge: Hedge, options?: RunOptions<A, E>): Effect.Effect<A, E, R> =>
     hedge.run(self, options)
 )

@@ -22,7 +22,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { elapsed } from "./internal/time/elapsed.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import * as Pace from "./internal/limits/serverPace.ts"
@@ -120,6 +120,7 @@ export type Denial = "limit" | "max-wait" | "deadline" | "cost"
  * An event of a rate limit.
  *
  * - `RateLimitDelayed`: a call waits for its time; `observed` when it only would have
+ * - `RateLimitGranted`: the time of a call that waited has come
  * - `RateLimitRefused`: a call was refused; `observed` when it only would have been
  * - `RateLimitAbandoned`: a call was interrupted while it waited
  * - `RateLimitAdjusted`: the server's figures were taken; `until` they are forgotten is a time from now
@@ -134,6 +135,7 @@ export type Event =
       readonly wait: Duration.Duration
       readonly observed: boolean
     }
+  | { readonly _tag: "RateLimitGranted"; readonly cost: number; readonly waited: Duration.Duration }
   | {
       readonly _tag: "RateLimitRefused"
       readonly why: Denial
@@ -330,6 +332,7 @@ const algorithmOf = (options: Options, limit: number, windowMillis: number): Alg
  * @since 0.1.0
  */
 export const make = (options: Options, living?: RateLimit): RateLimit => {
+  checkOptions("RateLimit.make", options, '{ limit: 100, window: "1 second" }')
   const limit = positive("limit", options.limit)
   const windowMillis = positive(
     "window (milliseconds)",
@@ -364,14 +367,17 @@ export const make = (options: Options, living?: RateLimit): RateLimit => {
   const adjustUnsafe = (nowMillis: number, hint: Hint): void => adjust(shared, nowMillis, hint)
   const rateLimit: RateLimit = {
     mode,
-    run:
-      mode === "off"
-        ? (self) => self
-        : <A, E, R>(self: Effect.Effect<A, E, R>, given: RunOptions | undefined) =>
-            Effect.withFiber((fiber): Effect.Effect<A, E | RateLimited, R> => {
-              const nowMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
-              return goesAtOnce(shared, nowMillis, costOf(given)) ? self : waitAndRun(shared, self, given)
-            }),
+    run: <A, E, R>(
+      self: Effect.Effect<A, E, R>,
+      given: RunOptions | undefined
+    ): Effect.Effect<A, E | RateLimited, R> => {
+      checkEffect("RateLimit", self)
+      if (mode === "off") return self
+      return Effect.withFiber((fiber) => {
+        const nowMillis = Deadline.nowMillisUnsafe(fiber.getRef(Clock.Clock))
+        return goesAtOnce(shared, nowMillis, costOf(given)) ? self : waitAndRun(shared, self, given)
+      })
+    },
     admit: (nowMillis, given) => {
       const cost = costOf(given)
       if (mode === "off" || goesAtOnce(shared, nowMillis, cost)) return immediate
@@ -577,6 +583,10 @@ class HeldSlot implements Permit {
         if (leftMillis <= toleranceMillis) {
           this.isSettled = true
           shared.admitted++
+          if (shared.emitter.isHeard()) {
+            const waited = Duration.millis(Math.max(0, nowMillis - sinceMillis))
+            shared.emitter.emit({ _tag: "RateLimitGranted", cost, waited })
+          }
           return Effect.void
         }
         // the server may have asked for more time meanwhile
@@ -636,7 +646,7 @@ export const run: {
     options?: RunOptions
   ): Effect.Effect<A, E | RateLimited, R>
 } = dual(
-  isDataFirst,
+  dataFirst("RateLimit.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     rateLimit: RateLimit,

@@ -84,7 +84,7 @@ const endedFields = {
 const refusalFields = {
   /** When another try may be let through, when that is known. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis),
-  /** The figures behind the refusal, in words: `24 of 25 calls failed in the last 10s`. */
+  /** The figures behind the refusal, in words: `24 of 25 attempts failed in the last 10s`. */
   detail: Schema.optionalKey(Schema.String)
 }
 

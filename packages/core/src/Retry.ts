@@ -30,12 +30,13 @@ import * as Schema from "effect/Schema"
 import * as AttemptTimeout from "./AttemptTimeout.ts"
 import * as Backoff from "./Backoff.ts"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
-import { failureOutcome } from "./internal/outcome/failureOutcome.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
+import { failureOutcome, reasonOf } from "./internal/outcome/failureOutcome.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import { isSentAgainAtOnce, stopBeforeWait, waitOrStop } from "./internal/retry/retryDecision.ts"
 import { checkedFailure, type Failure, onFreshConnection } from "./Outcome.ts"
-import { DeadlineExceeded } from "./Reason.ts"
+import { DeadlineExceeded, type Reason } from "./Reason.ts"
+import * as PolicyEvents from "./PolicyEvents.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
 import * as Time from "./Time.ts"
 
@@ -46,7 +47,7 @@ import * as Time from "./Time.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Attempts in all, the first included; replacements of stale attempts do not count. At least 1; default 3. */
+  /** Attempts in all, the first included; replacements of stale attempts do not count. A whole number of at least 1; default 3. */
   readonly maxAttempts?: number | undefined
   /**
    * How long to wait between attempts; it may also end the retrying. Its input is the outcome of the failed attempt.
@@ -97,6 +98,30 @@ export interface RunOptions<in E> {
 }
 
 /**
+ * What a retry tells whoever listens.
+ *
+ * - `RetryScheduled`: an attempt failed, and another one follows
+ * - `GaveUp`: an attempt failed, and none follows
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event =
+  | {
+      readonly _tag: "RetryScheduled"
+      readonly error: unknown
+      /** The reason that the error is, or that the error of a call has. */
+      readonly reason: Reason | undefined
+      readonly scheduled: Scheduled
+    }
+  | {
+      readonly _tag: "GaveUp"
+      readonly error: unknown
+      readonly reason: Reason | undefined
+      readonly givenUp: GivenUp
+    }
+
+/**
  * A checked way to retry. It holds no state and may be shared.
  *
  * @category models
@@ -105,6 +130,8 @@ export interface RunOptions<in E> {
 export interface Retry {
   /** Runs an effect until it succeeds or no further attempt is made, and then fails with its last failure. */
   readonly run: <A, E, R>(self: Effect.Effect<A, E, R>, options?: RunOptions<E>) => Effect.Effect<A, E, R>
+  /** What {@link Retry.run} does. A {@link loop} tells whom it is told to tell. */
+  readonly events: PolicyEvents.PolicyEvents<Event>
   readonly maxAttempts: number
   readonly schedule: Schedule.Schedule<unknown, Failure>
   readonly maxServerWait: Duration.Duration
@@ -120,10 +147,13 @@ const { whole, within } = rangesOf("Retry")
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Retry => {
+  checkOptions("Retry.make", options, "{ maxAttempts: 3 }")
   const maxAttempts = whole("maxAttempts", options.maxAttempts ?? defaults.maxAttempts, 1)
   const serverWaitJitter = within("serverWaitJitter", options.serverWaitJitter ?? defaults.serverWaitJitter, 0, 1)
+  const { emit, events, isHeard } = PolicyEvents.make<Event>()
   const retry: Retry = {
-    run: (self, given = {}) => {
+    run: <A, E, R>(self: Effect.Effect<A, E, R>, given: RunOptions<E> = {}): Effect.Effect<A, E, R> => {
+      checkEffect("Retry", self)
       const { budget, classify, deadline, onGiveUp, onRetry, replayable } = given
       return loop({
         retry,
@@ -132,8 +162,12 @@ export const make = (options: Options = {}): Retry => {
         attempt: () => self,
         classify: classify ?? failureOutcome,
         replayable,
-        onRetry,
+        onRetry: (error, scheduled) => {
+          if (isHeard()) emit({ _tag: "RetryScheduled", error, reason: reasonOf(error), scheduled })
+          return onRetry === undefined ? Effect.void : onRetry(error, scheduled)
+        },
         onGiveUp: (error, givenUp) => {
+          if (isHeard()) emit({ _tag: "GaveUp", error, reason: reasonOf(error), givenUp })
           const failure = Effect.fail(error)
           return onGiveUp === undefined ? failure : Effect.andThen(onGiveUp(error, givenUp), failure)
         }
@@ -142,7 +176,8 @@ export const make = (options: Options = {}): Retry => {
     maxAttempts,
     schedule: options.schedule ?? defaults.schedule,
     maxServerWait: Time.of("Retry: maxServerWait", options.maxServerWait ?? defaults.maxServerWait),
-    serverWaitJitter
+    serverWaitJitter,
+    events
   }
   return retry
 }
@@ -462,7 +497,7 @@ export const run: {
   ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, retry: Retry, options?: RunOptions<E>): Effect.Effect<A, E, R>
 } = dual(
-  isDataFirst,
+  dataFirst("Retry.run", Effect.isEffect, "; Retry.retry takes options"),
   <A, E, R>(self: Effect.Effect<A, E, R>, retry: Retry, options?: RunOptions<E>): Effect.Effect<A, E, R> =>
     retry.run(self, options)
 )
@@ -491,7 +526,12 @@ export const retry: {
   ): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, options?: Options & RunOptions<E>): Effect.Effect<A, E, R>
 } = dual(
-  isDataFirst,
+  (given) => {
+    const isFirst = Effect.isEffect(given[0])
+    // options that are left out are the defaults
+    checkOptions("Retry.retry", given[isFirst ? 1 : 0] ?? {}, "{ maxAttempts: 3 }")
+    return isFirst
+  },
   <A, E, R>(self: Effect.Effect<A, E, R>, options?: Options & RunOptions<E>): Effect.Effect<A, E, R> =>
     make(options).run(self, options)
 )

@@ -30,6 +30,7 @@ import * as Deadline from "./Deadline.ts"
 import { failureOutcome } from "./internal/outcome/failureOutcome.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import * as State from "./internal/retry/retryBudgetState.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import type { Mode } from "./Mode.ts"
 import type { FailureCause } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
@@ -179,6 +180,7 @@ const held = new WeakMap<RetryBudget, State.BudgetState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: RetryBudget): RetryBudget => {
+  checkOptions("RetryBudget.make", options, "{ ratio: 0.2 }")
   const ttlMillis = timeWithin("ttl", options.ttl ?? defaults.ttl, 1000, 60_000)
   const minimumPerSecond = within("minimumPerSecond", options.minimumPerSecond ?? defaults.minimumPerSecond, 0, 1e6)
   const costs: Record<FailureCause, number> = { ...defaults.costs }
@@ -202,8 +204,9 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
   let refused = 0
   const budget: RetryBudget = {
     mode,
-    run: (self) =>
-      Effect.withFiber((fiber) => {
+    run: (self) => {
+      checkEffect("RetryBudget", self)
+      return Effect.withFiber((fiber) => {
         let isStarted = false
         const call: PayingCall = { budget, retries: 0, outer: fiber.getRef(CurrentCall), isOver: false }
         return Effect.onExitPrimitive(
@@ -219,7 +222,8 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
             return undefined
           }
         )
-      }),
+      })
+    },
     events,
     callStarted: (nowMillis) => State.callStarted(state, nowMillis),
     callEnded: () => State.callEnded(state),
@@ -265,7 +269,10 @@ export const make = (options: Options = {}, living?: RetryBudget): RetryBudget =
 export const run: {
   (budget: RetryBudget): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, budget: RetryBudget): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, budget: RetryBudget): Effect.Effect<A, E, R> => budget.run(self))
+} = dual(
+  dataFirst("RetryBudget.run"),
+  <A, E, R>(self: Effect.Effect<A, E, R>, budget: RetryBudget): Effect.Effect<A, E, R> => budget.run(self)
+)
 
 /**
  * Facts about the retries of a schedule.
@@ -323,7 +330,7 @@ export const paidFrom: {
     options?: PaidFromOptions<Input>
   ): Schedule.Schedule<Output, Input, Error, Env>
 } = dual(
-  (given) => Schedule.isSchedule(given[0]),
+  dataFirst("RetryBudget.paidFrom", Schedule.isSchedule),
   <Output, Input, Error, Env>(
     schedule: Schedule.Schedule<Output, Input, Error, Env>,
     budget: RetryBudget,

@@ -53,7 +53,7 @@ import * as Scope from "effect/Scope"
 import * as Store from "effect/persistence/CircuitBreaker"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { type Verdicts, verdictOf } from "./internal/circuit/circuitVerdict.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { dataFirst } from "./internal/options/given.ts"
 import { outcomeOf } from "./internal/outcome/exitOutcome.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import { makeStoreAccess, StoreUnavailable } from "./internal/limits/storeAccess.ts"
@@ -416,7 +416,7 @@ export const run: {
     options: RunOptions<A, E>
   ): Effect.Effect<A, E | CircuitOpen, R>
 } = dual(
-  isDataFirst,
+  dataFirst("SharedCircuitBreaker.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     breaker: SharedCircuitBreaker,

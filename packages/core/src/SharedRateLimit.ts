@@ -23,7 +23,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { dataFirst } from "./internal/options/given.ts"
 import { elapsed } from "./internal/time/elapsed.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import { makeStoreAccess, type StoreAccess } from "./internal/limits/storeAccess.ts"
@@ -393,7 +393,7 @@ export const run: {
     options?: RunOptions
   ): Effect.Effect<A, E | RateLimited, R>
 } = dual(
-  isDataFirst,
+  dataFirst("SharedRateLimit.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     rateLimit: SharedRateLimit,

@@ -40,7 +40,7 @@ import { dual } from "effect/Function"
 import * as Result from "effect/Result"
 import { CallError } from "./CallError.ts"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import * as State from "./internal/limits/singleFlightState.ts"
 import { startTimer } from "./internal/time/timer.ts"
 import type { Mode } from "./Mode.ts"
@@ -231,6 +231,7 @@ const held = new WeakMap<object, unknown>()
  * @since 0.1.0
  */
 export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlight<K, A, E>): SingleFlight<K, A, E> => {
+  checkOptions("SingleFlight.make", options, "{ maxCallers: 100 }")
   const maxCallers = options.maxCallers ?? defaults.maxCallers
   if (!(maxCallers >= 1 && (Number.isInteger(maxCallers) || maxCallers === Infinity))) {
     throw new RangeError(`SingleFlight: maxCallers must be a whole number of at least 1, got ${maxCallers}`)
@@ -377,12 +378,14 @@ export const make = <K, A, E = never>(options: Options = {}, living?: SingleFlig
 
   const flights: SingleFlight<K, A, E> = {
     mode,
-    run: (self, given) =>
-      mode === "off"
-        ? self
-        : mode === "observe"
-          ? Effect.suspend(() => observed(given.key, self))
-          : Effect.withFiber((caller) => shared(caller, given.key, self, given)),
+    run: (self, given) => {
+      checkEffect("SingleFlight", self)
+      checkOptions("SingleFlight.run", given, '{ key: "7" }')
+      if (mode === "off") return self
+      return mode === "observe"
+        ? Effect.suspend(() => observed(given.key, self))
+        : Effect.withFiber((caller) => shared(caller, given.key, self, given))
+    },
     snapshot: Effect.sync(() => ({ inFlight: state.flights.size, waiting: State.waiting(state), ...counts })),
     events
   }
@@ -417,7 +420,7 @@ export const run: {
     options: RunOptions<K>
   ): Effect.Effect<A, E | DeadlineExceeded | BulkheadFull, R>
 } = dual(
-  isDataFirst,
+  dataFirst("SingleFlight.run"),
   <K, A, E, R>(
     self: Effect.Effect<A, E, R>,
     flights: SingleFlight<K, A, E>,

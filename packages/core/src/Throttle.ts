@@ -44,7 +44,7 @@ import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Criticality from "./Criticality.ts"
 import * as Deadline from "./Deadline.ts"
-import { isDataFirst } from "./internal/options/dataFirst.ts"
+import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.ts"
 import { outcomeOf } from "./internal/outcome/exitOutcome.ts"
 import { rangesOf } from "./internal/options/inRange.ts"
 import * as State from "./internal/limits/throttleState.ts"
@@ -221,6 +221,7 @@ const held = new WeakMap<Throttle, State.ThrottleState>()
  * @since 0.1.0
  */
 export const make = (options: Options = {}, living?: Throttle): Throttle => {
+  checkOptions("Throttle.make", options, '{ window: "2 minutes" }')
   const windowMillis = timeWithin("window", options.window ?? defaults.window, 1000, 3_600_000)
   const shape: State.ThrottleShape = {
     windowMillis,
@@ -295,23 +296,24 @@ export const make = (options: Options = {}, living?: Throttle): Throttle => {
   const run = <A, E, R>(
     self: Effect.Effect<A, E, R>,
     given: RunOptions<A, E> = {}
-  ): Effect.Effect<A, E | Throttled, R> =>
-    mode === "off"
-      ? self
-      : Effect.withFiber((fiber): Effect.Effect<A, E | Throttled, R> => {
-          const clock = fiber.getRef(Clock.Clock)
-          const decided = admit(
-            Deadline.nowMillisUnsafe(clock),
-            given.criticality ?? fiber.getRef(Criticality.Current),
-            fiber.getRef(Random.Random)
-          )
-          if (decided._tag === "Throttled") return Effect.fail(decided)
-          // a permit holds nothing: one that an interruption keeps from being settled is a call that does not count
-          return Effect.onExitPrimitive(self, (exit) => {
-            decided.settle(Deadline.nowMillisUnsafe(clock), outcomeOf("Throttle", exit, given.classify))
-            return undefined
-          })
-        })
+  ): Effect.Effect<A, E | Throttled, R> => {
+    checkEffect("Throttle", self)
+    if (mode === "off") return self
+    return Effect.withFiber((fiber): Effect.Effect<A, E | Throttled, R> => {
+      const clock = fiber.getRef(Clock.Clock)
+      const decided = admit(
+        Deadline.nowMillisUnsafe(clock),
+        given.criticality ?? fiber.getRef(Criticality.Current),
+        fiber.getRef(Random.Random)
+      )
+      if (decided._tag === "Throttled") return Effect.fail(decided)
+      // a permit holds nothing: one that an interruption keeps from being settled is a call that does not count
+      return Effect.onExitPrimitive(self, (exit) => {
+        decided.settle(Deadline.nowMillisUnsafe(clock), outcomeOf("Throttle", exit, given.classify))
+        return undefined
+      })
+    })
+  }
 
   const throttle: Throttle = {
     mode,
@@ -367,7 +369,7 @@ export const run: {
     options?: RunOptions<A, E>
   ): Effect.Effect<A, E | Throttled, R>
 } = dual(
-  isDataFirst,
+  dataFirst("Throttle.run"),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     throttle: Throttle,

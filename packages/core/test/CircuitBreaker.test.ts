@@ -56,7 +56,7 @@ describe("CircuitBreaker", () => {
       const refusal = yield* refusalOf(breaker)
       assert.strictEqual(
         refusal.message,
-        "the circuit is open (3 of the last 4 calls failed); next try in 7s 500ms; nothing was sent"
+        "the circuit is open (3 of the last 4 attempts failed); next try in 7s 500ms; nothing was sent"
       )
       assert.isTrue(Duration.equals(refusal.retryAfter ?? Duration.zero, Duration.millis(7500)))
       yield* TestClock.adjust("7500 millis")
@@ -98,7 +98,7 @@ describe("CircuitBreaker", () => {
       for (let index = 0; index < 9; index++) yield* fail(inARow)
       assert.strictEqual(yield* stateOf(inARow), "Closed")
       yield* fail(inARow)
-      assert.strictEqual((yield* refusalOf(inARow)).detail, "10 calls in a row failed")
+      assert.strictEqual((yield* refusalOf(inARow)).detail, "10 attempts in a row failed")
       const times: Array<number> = []
       for (let opening = 0; opening < 8; opening++) {
         const { openTimeLeft } = yield* inARow.snapshot
@@ -112,7 +112,7 @@ describe("CircuitBreaker", () => {
       yield* succeed(byRate)
       assert.strictEqual(yield* stateOf(byRate), "Closed")
       yield* fail(byRate)
-      assert.strictEqual((yield* refusalOf(byRate)).detail, "10 of 20 calls failed in the last 30s")
+      assert.strictEqual((yield* refusalOf(byRate)).detail, "10 of 20 attempts failed in the last 30s")
       // three probes at once, which keep their places for a second, and two successes
       yield* TestClock.adjust("1 second")
       const probe = Effect.forkChild(CircuitBreaker.run(byRate)(Effect.sleep("1 second")), { startImmediately: true })
@@ -142,7 +142,7 @@ describe("CircuitBreaker", () => {
       yield* call("1 second")
       assert.deepInclude((yield* breaker.snapshot).windows[0], { ok: 1, slowOk: 0 })
       yield* call("1001 millis")
-      assert.strictEqual((yield* refusalOf(breaker)).detail, "1 of 2 calls took longer than 1s in the last 10s")
+      assert.strictEqual((yield* refusalOf(breaker)).detail, "1 of 2 attempts took longer than 1s in the last 10s")
     })
   )
 
@@ -398,7 +398,7 @@ describe("CircuitBreaker", () => {
         const early = yield* refused(0.3)
         assert.strictEqual(
           early.message,
-          "the circuit is open (recovering: 25% of the calls are let through); next try in 1s; nothing was sent"
+          "the circuit is open (recovering: 25% of the attempts are let through); next try in 1s; nothing was sent"
         )
         assert.strictEqual(Duration.toMillis((yield* refused(0.9)).retryAfter ?? Duration.zero), 13_000)
       })
@@ -512,9 +512,9 @@ describe("CircuitBreaker", () => {
               from: "Closed",
               openTime: Duration.seconds(10),
               consecutiveOpenings: 1,
-              detail: "a call failed"
+              detail: "an attempt failed"
             },
-            { _tag: "Refused", reason: "a call failed", enforced: true },
+            { _tag: "Refused", reason: "an attempt failed", enforced: true },
             { _tag: "HalfOpened" },
             {
               _tag: "Opened",
@@ -580,7 +580,7 @@ describe("CircuitBreaker", () => {
           consecutiveOpenings: 0,
           consecutiveFailures: 2,
           windows: [
-            { window: "the last 50 calls", ...cells, failureRate: 0.5, slowCallRate: 0.75 },
+            { window: "the last 50 attempts", ...cells, failureRate: 0.5, slowCallRate: 0.75 },
             { window: "1m", ...cells, failureRate: undefined, slowCallRate: undefined }
           ],
           probesOut: 0,

@@ -59,8 +59,11 @@ describe("Reason", () => {
   })
 
   it("a refusal says the figures, when to try again, and that nothing was sent", () => {
-    const reason = new Reason.CircuitOpen({ retryAfter: Duration.seconds(5), detail: "24 of 25 calls failed" })
-    assert.strictEqual(reason.message, "the circuit is open (24 of 25 calls failed); next try in 5s; nothing was sent")
+    const reason = new Reason.CircuitOpen({ retryAfter: Duration.seconds(5), detail: "24 of 25 attempts failed" })
+    assert.strictEqual(
+      reason.message,
+      "the circuit is open (24 of 25 attempts failed); next try in 5s; nothing was sent"
+    )
   })
 
   it("a status says what the server's problem details say, the detail before the title, and the wait it asked for", () => {

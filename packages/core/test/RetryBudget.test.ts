@@ -247,4 +247,62 @@ describe("RetryBudget.paidFrom", () => {
       assert.deepInclude(yield* budget.snapshot, { granted: 2, refused: 0 })
     })
   )
+
+  it.effect("what goes on behind a call that has ended holds nothing in flight, and gives nothing back twice", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make({ ratio: 10, minimumPerSecond: 10 })
+      const inFlight = Effect.map(budget.snapshot, ({ callsInFlight, retriesInFlight }) => [
+        callsInFlight,
+        retriesInFlight
+      ])
+      // begun within the call, and left behind by it while a retry of it waits
+      const behind = Effect.fail("no").pipe(Effect.retry(everySecond.pipe(RetryBudget.paidFrom(budget))))
+      const fiber = yield* RetryBudget.run(Effect.tap(Effect.forkDetach(behind), Effect.yieldNow), budget)
+      assert.strictEqual((yield* budget.snapshot).granted, 1, "it had begun")
+      assert.deepStrictEqual(yield* inFlight, [0, 0])
+      const { call } = failingCall(budget)
+      const other = yield* Effect.forkChild(call)
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(yield* inFlight, [1, 1])
+      // retries behind the ended call are paid, and take no place of the call that runs
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(yield* inFlight, [1, 1])
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(yield* inFlight, [1, 1])
+      yield* Fiber.interrupt(other)
+      assert.deepStrictEqual(yield* inFlight, [0, 0])
+      assert.isAbove((yield* budget.snapshot).granted, 5)
+    })
+  )
+
+  it.effect("within a call that has ended, the retries count for the one around it that has not", () =>
+    Effect.gen(function* () {
+      const budget = RetryBudget.make({ ratio: 10 })
+      const behind = Effect.fail("no").pipe(Effect.retry(everySecond.pipe(RetryBudget.paidFrom(budget))))
+      const inner = RetryBudget.run(Effect.forkChild(behind), budget)
+      const outer = RetryBudget.run(Effect.andThen(inner, Effect.sleep("90 seconds")), budget)
+      const fiber = yield* Effect.forkChild(outer)
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* budget.snapshot, { callsInFlight: 1, retriesInFlight: 1 })
+      yield* Fiber.interrupt(fiber)
+      assert.deepInclude(yield* budget.snapshot, { callsInFlight: 0, retriesInFlight: 0 })
+    })
+  )
+
+  it.effect("a cause that there is not is a bug of whoever gave it, and is named with those that there are", () =>
+    Effect.gen(function* () {
+      const said =
+        "RetryBudget: cause must be one of transient, throttle, timeout, refused, permanent, stale, got overload"
+      const budget = RetryBudget.make()
+      // code without types may say anything
+      const overload = "overload" as FailureCause
+      assert.throws(() => budget.tryRetry(0, overload), TypeError, exactly(said))
+      const exit = yield* Effect.exit(failingCall(budget, { causeOf: () => overload }).call)
+      const [reason] = exit._tag === "Failure" ? exit.cause.reasons : []
+      assert.match(reason?._tag === "Die" ? String(reason.defect) : "", exactly(`TypeError: ${said}`))
+      assert.deepInclude(yield* budget.snapshot, { callsInFlight: 0, retriesInFlight: 0, granted: 0, refused: 0 })
+      // what is off judges nothing
+      assert.isTrue(RetryBudget.make({ mode: "off" }).tryRetry(0, overload))
+    })
+  )
 })

@@ -360,7 +360,7 @@ describe("the circuit breaker's state machine", () => {
       assert.deepStrictEqual(State.look(state, 5000).windows[0]?.counts, { ok: 1, slowOk: 1, failed: 0, slowFailed: 1 })
       call(state, "failure", 7000, { durationMillis: 2000 })
       assert.strictEqual(state.phase, "Open")
-      assert.strictEqual(Detail.openDetail(state), "3 of the last 4 calls took longer than 1s")
+      assert.strictEqual(Detail.openDetail(state), "3 of the last 4 attempts took longer than 1s")
     })
 
     it("slow calls that no rule watches open nothing", () => {
@@ -373,17 +373,17 @@ describe("the circuit breaker's state machine", () => {
       const rules = [consecutive(4), countRule(10, { failureRate: 0.5 }), timeRule(1000, { minimumCalls: 50 })]
       const inARow = circuit({ rules })
       calls(inARow, 4, "failure", 0)
-      assert.strictEqual(Detail.openDetail(inARow), "4 calls in a row failed")
+      assert.strictEqual(Detail.openDetail(inARow), "4 attempts in a row failed")
       const byRate = circuit({ rules })
       for (let index = 0; index < 5; index++) {
         call(byRate, "success", 0)
         call(byRate, "failure", 0)
       }
-      assert.strictEqual(Detail.openDetail(byRate), "5 of the last 10 calls failed")
+      assert.strictEqual(Detail.openDetail(byRate), "5 of the last 10 attempts failed")
       const inTime = circuit({ rules: [timeRule(90_000, { minimumCalls: 3, failureRate: 0.6 })] })
       call(inTime, "success", 0)
       calls(inTime, 2, "failure", 0)
-      assert.strictEqual(Detail.openDetail(inTime), "2 of 3 calls failed in the last 1m 30s")
+      assert.strictEqual(Detail.openDetail(inTime), "2 of 3 attempts failed in the last 1m 30s")
     })
   })
 
@@ -465,7 +465,7 @@ describe("the circuit breaker's state machine", () => {
         assert.strictEqual(state.phase, "Closed")
         burst(state, 2, "failure", third)
         assert.strictEqual(state.phase, phase)
-        if (phase === "Open") assert.strictEqual(Detail.openDetail(state), "10 calls in a row failed")
+        if (phase === "Open") assert.strictEqual(Detail.openDetail(state), "10 attempts in a row failed")
       }
     })
 
@@ -692,7 +692,7 @@ describe("the circuit breaker's state machine", () => {
   })
 
   it("says of a ramp what share is let through, in whole hundredths", () => {
-    assert.strictEqual(Detail.rampDetail(0.957), "recovering: 96% of the calls are let through")
+    assert.strictEqual(Detail.rampDetail(0.957), "recovering: 96% of the attempts are let through")
   })
 
   describe("half-open", () => {
@@ -983,6 +983,6 @@ describe("the circuit breaker's state machine", () => {
     assert.strictEqual(busy.phase, "Open")
     const quiet = circuit({ rules })
     for (let index = 0; index < 5; index++) call(quiet, "failure", index * 20_000)
-    assert.strictEqual(Detail.openDetail(quiet), "5 calls in a row failed")
+    assert.strictEqual(Detail.openDetail(quiet), "5 attempts in a row failed")
   })
 })

@@ -6,7 +6,8 @@
  *
  * **What it is not**: a stage. It cannot change, delay or refuse anything.
  *
- * **Gotchas**: an upstream asks once, when it is made, who observes: provide {@link layer} below the layers of upstreams. An
+ * **Gotchas**: a call is heard by the observers that its upstream's layer was built with, and by those of the fiber that calls, each
+ * once: {@link layer} may stand below the layers of upstreams, beside them, or around the program. An
  * observer runs inside the call; it must be quick, and what it throws is dropped. Attempts that other calls joined may be heard of
  * after the end of the call that began them, whose caller left.
  *
@@ -16,10 +17,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import type { AnySpan } from "effect/Tracer"
 import type { CallError } from "@holdfast/core/CallError"
 import type { DeadlineExceeded, PolicyReason, Reason } from "@holdfast/core/Reason"
+import { listeners, type Unobserved } from "./internal/watch/unobserved.ts"
 import type { PhaseTimings } from "./Transport.ts"
+import type { Registered } from "./UpstreamRegistry.ts"
 
 /**
  * The call that something happened to. The same object for all that is told of one call.
@@ -41,6 +45,8 @@ export interface ObservedCall {
   readonly startMillis: number
   /** Its span, while somebody traces. */
   readonly span: AnySpan | undefined
+  /** What stands for its upstream in the registry that it is in; none for a client that is in none. */
+  readonly registered?: Registered | undefined
   /** The services of the fiber that called: tags, the request's identity, loggers. */
   readonly context: Context.Context<never>
 }
@@ -100,6 +106,11 @@ export interface AttemptEnd {
  * @since 0.1.0
  */
 export interface CallObserver {
+  /**
+   * Where it keeps what it hears. Of several observers with one sink a call is told to the first alone, and an upstream's layer comes before
+   * the fiber that calls: nothing is counted twice in one place. Default: a sink of its own.
+   */
+  readonly sink?: object | undefined
   readonly callStarted?: (call: ObservedCall) => void
   readonly callEnded?: (call: ObservedCall, end: CallEnd) => void
   /** The attempt has passed every stage, and goes to the transport. */
@@ -136,19 +147,34 @@ export interface CallObserver {
   readonly joined?: (call: ObservedCall) => void
 }
 
-/** Each observer has a key of its own, so that layers which stand side by side do not take each other's place. */
-const prefix = "@holdfast/http/CallObserver/"
+/**
+ * The keys of the observers that live. Each has its own, so that layers which stand side by side do not take each other's place, and to
+ * look for these few in a context costs a call less than to go through all that is in it.
+ */
+const living = new Set<Context.Key<never, CallObserver>>()
 let made = 0
 
 /**
- * A context with an observer in it, beside those that others have.
+ * A context with an observer in it, beside those that others have. Once the scope closes, it is not found any more.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const context = (observer: CallObserver): Context.Context<never> =>
-  // nobody asks for it by its key, so that no type need tell of it
-  Context.make(Context.Service<never, CallObserver>(`${prefix}${made++}`), observer)
+export const context = (observer: CallObserver): Effect.Effect<Context.Context<never>, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        // nobody asks for it by its key, so that no type need tell of it
+        const key = Context.Service<never, CallObserver>(`@holdfast/http/CallObserver/${made++}`)
+        living.add(key)
+        return key
+      }),
+      (key) => Effect.sync(() => void living.delete(key))
+    ),
+    (key) => Context.make(key, observer)
+  )
+
+const nobody: ReadonlyArray<CallObserver> = []
 
 /**
  * The observers of a context.
@@ -157,19 +183,51 @@ export const context = (observer: CallObserver): Context.Context<never> =>
  * @since 0.1.0
  */
 export const observersOf = (context: Context.Context<never>): ReadonlyArray<CallObserver> => {
-  const found: Array<CallObserver> = []
-  // what stands under the prefix was put there by `context`
-  for (const [key, value] of context.mapUnsafe) if (key.startsWith(prefix)) found.push(value as CallObserver)
-  return found
+  let found: Array<CallObserver> | undefined
+  for (const key of living) {
+    const observer = Context.getOrUndefined(context, key)
+    if (observer !== undefined) (found ??= []).push(observer)
+  }
+  return found ?? nobody
 }
 
 /**
- * Who observes the upstreams that are made here.
+ * Who observes the calls that are made here.
  *
  * @category getters
  * @since 0.1.0
  */
 export const all: Effect.Effect<ReadonlyArray<CallObserver>> = Effect.map(Effect.context<never>(), observersOf)
+
+/**
+ * Hears of each call of this process that nobody observes, when it begins, until the scope closes. It is for an observer that wants to know
+ * whether calls pass it by; the toolkit's metrics say so in a warning.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const onUnobserved = (listener: (call: Unobserved) => void): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(
+    Effect.acquireRelease(
+      // a function of its own each time, so that one listener may be there twice
+      Effect.sync(() => {
+        const own = (call: Unobserved): void => listener(call)
+        listeners.add(own)
+        return own
+      }),
+      (own) => Effect.sync(() => void listeners.delete(own))
+    )
+  )
+
+export type {
+  /**
+   * A call that nobody observes.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Unobserved
+}
 
 /**
  * Adds an observer to those that there are.
@@ -195,4 +253,4 @@ export const all: Effect.Effect<ReadonlyArray<CallObserver>> = Effect.map(Effect
  * @category layers
  * @since 0.1.0
  */
-export const layer = (observer: CallObserver): Layer.Layer<never> => Layer.succeedContext(context(observer))
+export const layer = (observer: CallObserver): Layer.Layer<never> => Layer.effectContext(context(observer))

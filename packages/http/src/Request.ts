@@ -41,10 +41,19 @@ export type ParamNames<Path extends string> = Path extends `${string}{${infer Na
  * @since 0.1.0
  */
 export type ParamsOf<Path extends string> = string extends Path
-  ? { readonly params?: { readonly [name: string]: PathValue } | undefined }
+  ? {
+      /** A value for each place of the path template, escaped where it stands: `{ id: 7 }` for `"/charges/{id}"`. */
+      readonly params?: { readonly [name: string]: PathValue } | undefined
+    }
   : [ParamNames<Path>] extends [never]
-    ? { readonly params?: undefined }
-    : { readonly params: { readonly [Name in ParamNames<Path>]: PathValue } }
+    ? {
+        /** None: this path has no places. */
+        readonly params?: undefined
+      }
+    : {
+        /** A value for each place of the path template, escaped where it stands: `{ id: 7 }` for `"/charges/{id}"`. */
+        readonly params: { readonly [Name in ParamNames<Path>]: PathValue }
+      }
 
 /**
  * The parts of a request, besides `params` and `decode`. At most one of `json`, `form`, `text`, `bytes`, `stream`.
@@ -119,14 +128,28 @@ export interface Answer {
 export type Decoder = Schema.ConstraintDecoder<unknown, unknown>
 
 /**
+ * How an answer is decoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Decoding<Decode extends Decoder | undefined> {
+  /**
+   * A schema for the JSON of the answer. It is decoded within the attempt: an answer that does not fit fails with `ResponseDecodeFailed`.
+   * Default: none, so that the whole {@link Answer} is given.
+   */
+  readonly decode?: Decode
+}
+
+/**
  * The arguments of a request helper after the path: options, which may be left out when nothing in them is needed.
  *
  * @category models
  * @since 0.1.0
  */
 export type OptionsOf<Path extends string, Decode extends Decoder | undefined> = [ParamNames<Path>] extends [never]
-  ? [options?: RequestOptions & ParamsOf<Path> & { readonly decode?: Decode }]
-  : [options: RequestOptions & ParamsOf<Path> & { readonly decode?: Decode }]
+  ? [options?: RequestOptions & ParamsOf<Path> & Decoding<Decode>]
+  : [options: RequestOptions & ParamsOf<Path> & Decoding<Decode>]
 
 /**
  * A request helper of one method: the path template first, then the parts of the request. With `decode` it gives the decoded

@@ -57,7 +57,7 @@ import { type Below, execute } from "./internal/client/clientExchange.ts"
 import { asDefect, carried, executed, ofAttempts } from "./internal/client/clientExecution.ts"
 import { clientError } from "./internal/client/clientResponse.ts"
 import { isHeaderName, malformedHeader } from "./internal/request/headerRules.ts"
-import { combined, type Observer } from "./internal/watch/observing.ts"
+import { Observers } from "./internal/watch/observing.ts"
 import type { Issue } from "./internal/request/pathTemplate.ts"
 import { isIdempotent } from "./internal/request/replay.ts"
 import type { Runtime } from "./internal/call/runtime.ts"
@@ -135,20 +135,12 @@ export const withPolicy = (
   options: Options = {}
 ): (<E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | CallError, R>) => {
   const policy = policyFor(options)
-  return (self) => {
-    let observers: ReadonlyArray<CallObserver.CallObserver> = []
-    let observer: Observer | undefined
-    // a combinator is no effect, so that the observers are asked for where a call is made; mostly they are those of the call before
-    const observerOf = (fiber: Fiber.Fiber<unknown, unknown>) => {
-      const found = CallObserver.observersOf(fiber.context)
-      if (found.length !== observers.length || found.some((one, index) => one !== observers[index])) {
-        observers = found
-        observer = combined(found)
-      }
-      return observer
-    }
-    return resilient(self, options, makeOrigins(options, policy), observerOf)
-  }
+  return (self) =>
+    resilient(
+      self,
+      options,
+      makeOrigins(options, policy, [], () => undefined)
+    )
 }
 
 /** The policy, if a client can have it. */
@@ -170,7 +162,13 @@ interface Origins {
   readonly runtimes: KeyedState.KeyedState<string, Runtime>
 }
 
-const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy): Origins => {
+const makeOrigins = (
+  { classify, name }: Options,
+  policy: HttpPolicy.HttpPolicy,
+  builtWith: ReadonlyArray<CallObserver.CallObserver>,
+  registered: () => UpstreamRegistry.Registered | undefined
+): Origins => {
+  const observers = new Observers(builtWith)
   const shared = upstreamStages(policy)
   const bodies = { open: 0, unread: 0, found: 0 }
   const runtimes = KeyedState.make({
@@ -194,7 +192,8 @@ const makeOrigins = ({ classify, name }: Options, policy: HttpPolicy.HttpPolicy)
         visibleQuery: [],
         unreadMillis: Infinity,
         bodies,
-        observer: undefined,
+        registered: registered(),
+        observers,
         callLayers: undefined,
         attemptLayers: undefined,
         layersShown: [],
@@ -247,8 +246,7 @@ const noTransport = fromSend(() => Effect.die("a client's exchange is its own"))
 const resilient = <E, R>(
   self: HttpClient.HttpClient.With<E, R>,
   options: Options,
-  origins: Origins,
-  observerOf: (fiber: Fiber.Fiber<unknown, unknown>) => Observer | undefined
+  origins: Origins
 ): HttpClient.HttpClient.With<E | CallError, R> => {
   // a request has been through the client's own steps before sending, and is sent as it is
   const sender = HttpClient.withScope(
@@ -267,7 +265,6 @@ const resilient = <E, R>(
       return execute<E, R>({
         runtime: {
           ...known,
-          observer: observerOf(fiber),
           annotatesLogs: fiber.getRef(RequestIdentity.AnnotateCalls),
           propagation: fiber.getRef(HttpClient.TracerPropagationEnabled) ? known.propagation : untraced
         },
@@ -433,10 +430,10 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient,
   return Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function* () {
-      const observer = combined(yield* CallObserver.all)
-      const origins = makeOrigins(options, policy)
-      yield* (yield* UpstreamRegistry.Current).register({ snapshot: snapshotsOf(options, policy, origins) })
-      return asHttpClient(resilient(yield* HttpClient.HttpClient, options, origins, () => observer))
+      const origins = makeOrigins(options, policy, yield* CallObserver.all, () => registered)
+      const registered: UpstreamRegistry.Registered = { snapshot: snapshotsOf(options, policy, origins) }
+      yield* (yield* UpstreamRegistry.Current).register(registered)
+      return asHttpClient(resilient(yield* HttpClient.HttpClient, options, origins))
     })
   )
 }

@@ -69,7 +69,7 @@ import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
 import { putHeaders } from "./internal/request/headerRules.ts"
 import { call } from "./internal/call/wholeExchange.ts"
-import { combined } from "./internal/watch/observing.ts"
+import { Observers } from "./internal/watch/observing.ts"
 import type { Propagation } from "./internal/request/propagation.ts"
 import type { Runtime } from "./internal/call/runtime.ts"
 import { runtimes } from "./internal/call/runtimes.ts"
@@ -345,6 +345,15 @@ export const make = <const O extends LayeredOptions & Where>(
       at instanceof URL
         ? { endpoints: undefined, basePath: basePathOf(at), live: startLive(policy, at.origin) }
         : severalPlaces(checkedEndpoints(name, Effect.isEffect(at) ? yield* at : at), policy)
+    const snapshot: Upstream["snapshot"] = Effect.suspend(() =>
+      upstreamSnapshot(
+        { name, version: options.version, policy: HttpPolicy.describe(runtime.live.policy) },
+        runtime.live.stages,
+        runtime.bodies,
+        placesOf(runtime.live)
+      )
+    )
+    const registered: UpstreamRegistry.Registered = { snapshot }
     const runtime: Runtime = {
       name,
       transport: yield* Transport.Transport,
@@ -360,14 +369,15 @@ export const make = <const O extends LayeredOptions & Where>(
       visibleQuery: options.visibleQuery ?? [],
       unreadMillis,
       bodies: { open: 0, unread: 0, found: 0 },
-      observer: combined(yield* CallObserver.all),
+      registered,
+      observers: new Observers(yield* CallObserver.all),
       callLayers,
       attemptLayers,
       layersShown: shownOf(callLayers, attemptLayers, places.endpoints)
     }
-    const upstream = makeUpstream(runtime, options.version)
+    const upstream = makeUpstream(runtime, snapshot)
     runtimes.set(upstream, runtime)
-    yield* (yield* UpstreamRegistry.Current).register(upstream)
+    yield* (yield* UpstreamRegistry.Current).register(registered)
     return upstream
   })
   // what the layers need, and how they fail, is in the options' type
@@ -409,7 +419,7 @@ export type LayerNeeds<O extends Layered> =
 /** Of a declaration without layers nothing is known, and nothing is needed. */
 type Known<A> = unknown extends A ? never : A
 
-const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream => {
+const makeUpstream = (runtime: Runtime, snapshot: Upstream["snapshot"]): Upstream => {
   const method = (verb: string): Method =>
     // the schema decides what it gives, which only the type of `Method` says
     ((path: string, given?: Given) => call(runtime, verb, path, given ?? {})) as Method
@@ -429,14 +439,7 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
       const place = placesOf(runtime.live).find((place) => place.origin === origin)
       return place && attemptStagesOf(place.stages)
     },
-    snapshot: Effect.suspend(() =>
-      upstreamSnapshot(
-        { name: runtime.name, version, policy: HttpPolicy.describe(runtime.live.policy) },
-        runtime.live.stages,
-        runtime.bodies,
-        placesOf(runtime.live)
-      )
-    ),
+    snapshot,
     reload: (policy) =>
       Effect.sync(() => {
         runtime.live = nextLive(runtime.live, policy)

@@ -30,6 +30,7 @@
  * @since 0.1.0
  */
 
+import * as PolicyEvents from "@holdfast/core/PolicyEvents"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -108,6 +109,10 @@ const isOne = (found: Snapshot | ReadonlyArray<Snapshot>): found is Snapshot => 
 export interface UpstreamRegistry {
   /** Adds an upstream until the scope closes. */
   readonly register: (upstream: Registered) => Effect.Effect<void, never, Scope.Scope>
+  /** Whether it is registered, and lives. */
+  readonly has: (upstream: Registered) => boolean
+  /** Calls the listener with every upstream that leaves; gives what ends that. */
+  readonly onLeft: (listener: (upstream: Registered) => void) => () => void
   /** Every upstream that lives now, in the order in which they came. */
   readonly list: Effect.Effect<ReadonlyArray<Snapshot>>
 }
@@ -120,12 +125,19 @@ export interface UpstreamRegistry {
  */
 export const make = (): UpstreamRegistry => {
   const living = new Set<Registered>()
+  const leaving = PolicyEvents.make<Registered>()
   return {
     register: (upstream) =>
       Effect.acquireRelease(
         Effect.sync(() => void living.add(upstream)),
-        () => Effect.sync(() => void living.delete(upstream))
+        () =>
+          Effect.sync(() => {
+            living.delete(upstream)
+            leaving.emit(upstream)
+          })
       ),
+    has: (upstream) => living.has(upstream),
+    onLeft: leaving.events.subscribe,
     list: Effect.suspend(() => Effect.map(Effect.forEach([...living], snapshotsOf), (found) => found.flat()))
   }
 }

@@ -91,6 +91,72 @@ describe("observers", () => {
   )
 })
 
+describe("who observes a call", () => {
+  const transport = ScriptedTransport.layer({ "*": [ok] })
+  const ends = ({ heard }: ReturnType<typeof recorder>) => heard.filter(([event]) => event === "callEnded").length
+
+  class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+
+  const calling = Effect.gen(function* () {
+    const api = yield* Stock
+    yield* api.get("/a")
+    yield* Effect.scoped(Effect.flatMap(api.streaming.get("/a"), ({ stream }) => Stream.runDrain(stream)))
+  })
+
+  it.effect.each([
+    { where: "beside the upstream's layer", join: (o: Layer.Layer<never>) => Layer.mergeAll(Stock.layer, o) },
+    { where: "above it", join: (o: Layer.Layer<never>) => Layer.provideMerge(o, Stock.layer) },
+    { where: "below it", join: (o: Layer.Layer<never>) => Layer.provide(Stock.layer, o) },
+    { where: "below it and with the program", join: (o: Layer.Layer<never>) => Layer.provideMerge(Stock.layer, o) }
+  ])("an observer whose layer stands $where hears it once", ({ join }) =>
+    Effect.gen(function* () {
+      const record = recorder()
+      const layer = join(CallObserver.layer(record.observer)).pipe(Layer.provide(transport))
+      yield* calling.pipe(Effect.provide(layer))
+      assert.strictEqual(ends(record), 2)
+    })
+  )
+
+  it.effect("each fiber brings its own, beside those that the upstream was built with", () =>
+    Effect.gen(function* () {
+      const [own, first, second] = [recorder(), recorder(), recorder()]
+      const layer = Stock.layer.pipe(Layer.provide([transport, CallObserver.layer(own.observer)]))
+      yield* Effect.gen(function* () {
+        for (const brought of [first, second, first]) {
+          yield* calling.pipe(Effect.provide(CallObserver.layer(brought.observer)))
+        }
+        yield* calling
+      }).pipe(Effect.provide(layer))
+      assert.deepStrictEqual([ends(own), ends(first), ends(second)], [8, 4, 2])
+    })
+  )
+
+  it.effect("of two that keep what they hear in one place, the upstream's hears, and the fiber's does not", () =>
+    Effect.gen(function* () {
+      const sink = {}
+      const [built, brought, other] = [recorder(), recorder(), recorder()]
+      yield* calling.pipe(
+        Effect.provide([
+          CallObserver.layer({ ...brought.observer, sink }),
+          CallObserver.layer({ ...other.observer, sink: {} }),
+          Stock.layer.pipe(Layer.provide([transport, CallObserver.layer({ ...built.observer, sink })]))
+        ])
+      )
+      assert.deepStrictEqual([ends(built), ends(brought), ends(other)], [2, 0, 2])
+    })
+  )
+
+  it.effect("one whose layer is closed hears nothing, though a context that still holds it is used", () =>
+    Effect.gen(function* () {
+      const record = recorder()
+      const held = yield* Effect.provide(Effect.context<never>(), CallObserver.layer(record.observer))
+      yield* Effect.provide(calling, held)
+      assert.deepStrictEqual(record.heard, [])
+      assert.deepStrictEqual(CallObserver.observersOf(held), [])
+    }).pipe(Effect.provide(Stock.layer.pipe(Layer.provide(transport))))
+  )
+})
+
 describe("a call", () => {
   it.effect("is told of from its beginning to its end, with the attempt between", () =>
     observed(
@@ -751,7 +817,7 @@ describe("a client with a policy", () => {
     })
   )
 
-  it.effect("a layer asks once who observes", () =>
+  it.effect("those that its layer was built with hear of calls that are made elsewhere", () =>
     Effect.gen(function* () {
       const { heard, observer } = recorder()
       const layer = ResilientClient.layer(options).pipe(

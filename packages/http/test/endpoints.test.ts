@@ -180,7 +180,7 @@ describe.each(["whole", "streamed", "client"] as const)("a %s call at several en
   it.effect("tells its attempts apart by where they went, in the trace and to observers", () =>
     Effect.gen(function* () {
       const heard: Array<string> = []
-      const observer = CallObserver.context({
+      const observer = CallObserver.layer({
         attemptStarted: (_, { origin }) => heard.push(`started ${origin}`),
         attemptEnded: (_, { origin, outcome }) => heard.push(`${outcome} ${origin}`)
       })
@@ -191,7 +191,7 @@ describe.each(["whole", "streamed", "client"] as const)("a %s call at several en
             yield* TestClock.adjust("2 seconds")
             yield* Fiber.join(call)
           })
-        ).pipe(Effect.provideContext(observer))
+        ).pipe(Effect.provide(observer))
       )
       assert.deepStrictEqual(
         spans.map(({ attributes }) => attributes["server.address"] ?? attributes["holdfast.endpoints"]),
@@ -389,7 +389,7 @@ describe("what chooses", () => {
   it.effect("may say that there is nowhere to go: nothing is sent, and it is refused", () => {
     const { endpoints } = recording(["nowhere"])
     const refused: Array<string> = []
-    const observer = CallObserver.context({ refused: (_, reason) => refused.push(reason._tag) })
+    const observer = CallObserver.layer({ refused: (_, reason) => refused.push(reason._tag) })
     return at(
       answering({}),
       {},
@@ -402,7 +402,7 @@ describe("what chooses", () => {
         assert.deepStrictEqual(refused, ["NoEndpointAvailable"])
         assert.strictEqual(yield* origins, "")
       })
-    ).pipe(Effect.provideContext(observer))
+    ).pipe(Effect.provide(observer))
   })
 
   it.effect.each([

@@ -117,7 +117,7 @@ describe("what a call's span tells", () => {
             "error.type": "ERR_POLICY_CIRCUIT_OPEN"
           }
         ])
-        assert.include(String(refused?.[2]["holdfast.detail"]), "a call failed")
+        assert.include(String(refused?.[2]["holdfast.detail"]), "an attempt failed")
       })
     )
   )

@@ -138,7 +138,7 @@ describe.each(["call", "attempt"] as const)("a stage that is added around each %
     names.push(name)
     const policy = { ...HttpPolicy.make({}), [name]: { first: 0 } } as HttpPolicy.HttpPolicy
     const refused: Array<string> = []
-    const observer = CallObserver.context({
+    const observer = CallObserver.layer({
       refused: (_, reason) => refused.push("detail" in reason ? String(reason.detail) : reason._tag)
     })
     return upstream(
@@ -173,7 +173,7 @@ describe.each(["call", "attempt"] as const)("a stage that is added around each %
         yield* api.get("/a")
       })
     ).pipe(
-      Effect.provideContext(observer),
+      Effect.provide(observer),
       Effect.ensuring(
         Effect.sync(() => {
           names.splice(names.indexOf(name), 1)

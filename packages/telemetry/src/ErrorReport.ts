@@ -7,7 +7,7 @@
  * **What it is not**: a log. One example stands for each group. Nor all there is to know of an upstream: how many calls
  * succeed beside the failures is in `Windows`.
  *
- * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes. An attempt
+ * **Gotchas**: provide {@link layer} once, below the layers of upstreams or beside them. An attempt
  * that failed counts even when a retry made the call succeed: `attempts` above `calls` is trouble that nobody has felt yet. An
  * example is the line of a `CallError`, in which no header, body or query stands; the upstream's own words in problem details
  * do. Groups are bounded: beyond `maxGroups` the one that was not met for longest is forgotten, and `forgotten` says how many.

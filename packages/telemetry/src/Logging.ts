@@ -22,8 +22,9 @@
  * `severity_text`, `severity_number`, `body`, `event_name`, `trace_id`, `span_id`, `trace_flags`, `attributes` and `resource`.
  * A key that does not apply is left out.
  *
- * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes; and around
- * the program, for its own lines. Secrets are hidden by their type (`Redacted`) and by the name that they stand under
+ * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, whether the lines of their
+ * calls say whose they are; and around the program, for its own lines. Secrets are hidden by their type (`Redacted`) and by the name that
+ * they stand under
  * (`authorization`, `api_key`, anything with `token`); nothing can hide one that is written into a message.
  *
  * ```ts
@@ -372,6 +373,9 @@ const attemptLine = (call: CallObserver.ObservedCall, end: CallObserver.AttemptE
   })
 }
 
+/** All that log calls write to the loggers of whoever calls, so that two of them would write every line twice. */
+const loggersOfTheCall = {}
+
 const observerOf = (options: CallsOptions): CallObserver.CallObserver => {
   const levelOfError = options.level ?? levelOf
   // of calls that were helped only, so that the others cost nothing
@@ -408,6 +412,7 @@ const observerOf = (options: CallsOptions): CallObserver.CallObserver => {
     }
   }
   return {
+    sink: loggersOfTheCall,
     callEnded: failed,
     ...((options.degraded ?? defaults.degraded) ? degraded : {}),
     ...((options.attempts ?? defaults.attempts) ? attempts : {})

@@ -3,7 +3,8 @@
  * package or Effect's OTLP exporter. HTTP metrics have the names, units, buckets and attributes of OpenTelemetry's conventions;
  * the toolkit's own begin with `holdfast.`. {@link catalogue} lists them all.
  *
- * **When to use**: in every program that somebody runs for others. Provide {@link layer} once, below the layers of upstreams.
+ * **When to use**: in every program that somebody runs for others. Provide {@link layer} once: below the layers of upstreams, beside
+ * them, or around the program. Below them is best, since figures of an upstream are then there before its first call.
  *
  * **What it is not**: an exporter. Without one the figures stay in the process, where `Metric.snapshot` shows them.
  *
@@ -13,12 +14,16 @@
  *
  * The metrics of an upstream that has left are removed, once whoever exports has had time to take the last of them; one that comes back
  * before goes on counting where it was. An upstream
- * is known to have left by the registry that its layer found: provide another `UpstreamRegistry` below this layer, not above.
+ * is known to have left by the registry that this layer found: provide another `UpstreamRegistry` below this layer, not above, or what
+ * stages remember of the upstreams in it is not shown.
+ *
+ * Of two of these layers that record into one metric registry, a call is recorded by the one that its upstream was built with.
  *
  * @since 0.1.0
  */
 
 import * as Deadline from "@holdfast/core/Deadline"
+import * as PolicyRegistry from "@holdfast/core/PolicyRegistry"
 import * as CallObserver from "@holdfast/http/CallObserver"
 import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
 import * as Clock from "effect/Clock"
@@ -26,7 +31,10 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Catalogue from "./internal/metrics/catalogue.ts"
+import { makePolicyRecorder } from "./internal/metrics/policyRecorder.ts"
+import { makeOverlooked } from "./internal/metrics/overlooked.ts"
 import { makeRecorder } from "./internal/metrics/recorder.ts"
 import { makeTable } from "./internal/metrics/series.ts"
 import { makeUpstreamGauges, type UpstreamGauges } from "./internal/metrics/upstreamGauges.ts"
@@ -125,34 +133,43 @@ const millis = (name: string, given: Duration.Input): number => {
   return value
 }
 
-/** Tells of the upstreams that come to another registry, and leave it. */
-const watched = (
+/** Upstreams come, by being made above this layer or by a call of theirs that is heard, and leave. */
+const makeVisitors = (
   outer: UpstreamRegistry.UpstreamRegistry,
   gauges: UpstreamGauges,
   seen: { readonly arrived: (upstream: string) => void; readonly left: (upstream: string) => void }
-): UpstreamRegistry.UpstreamRegistry => ({
-  list: outer.list,
-  register: (upstream) =>
-    Effect.andThen(
-      outer.register(upstream),
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const names = gauges.add(upstream)
-          for (const name of names) seen.arrived(name)
-          return names
-        }),
-        (names) =>
-          Effect.sync(() => {
-            gauges.remove(upstream)
-            for (const name of names) seen.left(name)
-          })
+) => {
+  const names = new Map<UpstreamRegistry.Registered, ReadonlyArray<string>>()
+  const came = (upstream: UpstreamRegistry.Registered): void => {
+    if (names.has(upstream) || !outer.has(upstream)) return
+    const found = gauges.add(upstream)
+    names.set(upstream, found)
+    for (const name of found) seen.arrived(name)
+  }
+  const left = (upstream: UpstreamRegistry.Registered): void => {
+    const found = names.get(upstream)
+    if (found === undefined) return
+    names.delete(upstream)
+    gauges.remove(upstream)
+    for (const name of found) seen.left(name)
+  }
+  const registry: UpstreamRegistry.UpstreamRegistry = {
+    ...outer,
+    register: (upstream) =>
+      Effect.andThen(
+        outer.register(upstream),
+        Effect.sync(() => came(upstream))
       )
-    )
-})
+  }
+  return { came, stop: outer.onLeft(left), registry }
+}
 
 /**
- * Records metrics of the upstreams that are made above it, in the metric registry that is in force where it is provided. Throws a
- * `RangeError` when an option makes no sense.
+ * Records metrics of the upstreams that are made above it, and of all calls of fibers that have it, in the metric registry that is in
+ * force where it is provided. Throws a `RangeError` when an option makes no sense.
+ *
+ * A layer that hears of no call says so in a warning: after a minute, or when it is released, if calls were made meanwhile that nobody
+ * observes.
  *
  * ```ts
  * import { Effect, Layer, Metric } from "effect"
@@ -192,17 +209,42 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
         bodySizes: options.bodySizes ?? defaults.bodySizes,
         keepMillis,
         nowMillis,
-        epochMillis: () => clock.currentTimeMillisUnsafe()
+        epochMillis: () => clock.currentTimeMillisUnsafe(),
+        onMet: (upstream) => visitors.came(upstream)
       })
+      const visitors = makeVisitors(yield* UpstreamRegistry.Current, gauges, recorder)
+      const policies = makePolicyRecorder(table, { keepMillis, nowMillis })
+      const overlooked = makeOverlooked(recorder.hasHeard, nowMillis)
       yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
+        Effect.suspend(() => {
+          visitors.stop()
+          policies.close()
           gauges.close()
           table.close()
+          return warned(overlooked.atEnd())
         })
       )
-      return CallObserver.context(recorder.observer).pipe(
-        Context.add(UpstreamRegistry.Current, watched(yield* UpstreamRegistry.Current, gauges, recorder))
+      yield* (yield* PolicyRegistry.Current).watch({
+        arrived: (registered) => {
+          gauges.addPolicies(registered)
+          policies.arrived(registered)
+        },
+        left: (registered) => {
+          gauges.remove(registered)
+          policies.left(registered)
+        }
+      })
+      yield* CallObserver.onUnobserved((call) => {
+        const warning = overlooked.passed(call)
+        if (warning !== undefined) Effect.runForkWith(context)(warned(warning))
+      })
+      const sink = yield* Metric.MetricRegistry
+      return (yield* CallObserver.context({ ...recorder.observer, sink })).pipe(
+        Context.add(UpstreamRegistry.Current, visitors.registry)
       )
     })
   )
 }
+
+const warned = (warning: string | undefined): Effect.Effect<void> =>
+  warning === undefined ? Effect.void : Effect.logWarning(warning)

@@ -11,7 +11,7 @@
  * partly full, so a window covers between its length less one slice and its whole length; rates are of the time that is
  * `covered`. Durations are kept in log-linear buckets: a percentile is within 5 % of the true one between 16 µs and 268 s.
  *
- * **Gotchas**: provide {@link layer} below the layers of upstreams, which ask once, when they are made, who observes. Series
+ * **Gotchas**: provide {@link layer} once, below the layers of upstreams or beside them. Series
  * are bounded: beyond `maxSeries` the one that was not used for longest is forgotten. A series takes 31 KiB at most: 16 slices
  * of 247 counters, for calls and for attempts. A call is counted when it ends, and one that is under way is in no window.
  *

@@ -53,7 +53,7 @@ const expired = new Reason.CertificateExpired({ endpoint: "stock.internal:443", 
 /** Tells the observers of the layer, with a call whose context is that of the program. */
 const told = (
   tell: (
-    observer: Required<CallObserver.CallObserver>,
+    observer: Required<Omit<CallObserver.CallObserver, "sink">>,
     make: (given?: Partial<CallObserver.ObservedCall>) => CallObserver.ObservedCall
   ) => void
 ) =>
@@ -639,6 +639,21 @@ describe("Logging", () => {
         const lines = yield* listening(Effect.log("text").pipe(Effect.provide(Layer.provide(Logging.layer(), before))))
         assert.strictEqual(lines.length, 1)
         assert.deepStrictEqual(others, [["text"]])
+      })
+    )
+
+    it.effect("is read once for each call, though the upstream was built with one and the program has another", () =>
+      Effect.gen(function* () {
+        const program = Effect.gen(function* () {
+          const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" }).pipe(
+            Effect.provide(Logging.layer())
+          )
+          yield* Effect.exit(stock.post("/items"))
+        }).pipe(Effect.scoped, Effect.provide(ScriptedTransport.layer({ "*": [ScriptedTransport.status(503)] })))
+        assert.deepStrictEqual(
+          (yield* read(program)).map(({ event_name }) => event_name),
+          ["holdfast.call.failed"]
+        )
       })
     )
 

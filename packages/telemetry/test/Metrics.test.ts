@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Layer, Metric, Scope } from "effect"
+import { type Context, Duration, Effect, Exit, Layer, Logger, Metric, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { CallError } from "@holdfast/core/CallError"
 import * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as Reason from "@holdfast/core/Reason"
-import type * as CallObserver from "@holdfast/http/CallObserver"
+import * as CallObserver from "@holdfast/http/CallObserver"
 import * as HttpPolicy from "@holdfast/http/HttpPolicy"
 import * as Upstream from "@holdfast/http/Upstream"
 import * as UpstreamRegistry from "@holdfast/http/UpstreamRegistry"
@@ -822,6 +822,153 @@ describe("upstreams", () => {
         assert.strictEqual(yield* total("holdfast.calls"), 1)
         assert.deepStrictEqual(yield* Metric.snapshot, [])
       })
+    )
+  )
+})
+
+describe("a layer of metrics beside the upstream's", () => {
+  class Stock extends Upstream.Service<Stock>()("stock", {
+    baseUrl: "https://stock.internal",
+    policy: HttpPolicy.make({ breaker: {} })
+  }) {}
+
+  const get = Effect.flatMap(Stock, (stock) => stock.get("/items"))
+  const shares = Effect.map(seriesOf("holdfast.circuit.share"), (series) => series.length)
+
+  it.effect("records its calls, and from the first of them on what its stages remember, until it leaves", () =>
+    isolated(
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const stock = yield* Layer.buildWithScope(Layer.provide(Stock.layer, transport), scope)
+        yield* Effect.gen(function* () {
+          assert.strictEqual(yield* shares, 0)
+          yield* Effect.provide(get, stock)
+          assert.strictEqual(yield* shares, 1)
+          assert.strictEqual(yield* total("holdfast.calls"), 1)
+          yield* Scope.close(scope, Exit.void)
+          assert.strictEqual(yield* shares, 0)
+          yield* TestClock.adjust("1 minute")
+          yield* total("holdfast.calls")
+          assert.strictEqual(yield* total("holdfast.calls"), 0)
+        }).pipe(Effect.provide(Metrics.layer()))
+      })
+    )
+  )
+
+  it.effect("an upstream that comes back by that name is met again", () =>
+    isolated(
+      Effect.gen(function* () {
+        for (let round = 1; round <= 2; round++) {
+          yield* Effect.gen(function* () {
+            yield* get
+            assert.strictEqual(yield* shares, 1)
+          }).pipe(Effect.provide(Layer.provide(Stock.layer, transport)))
+          assert.strictEqual(yield* shares, 0)
+          assert.strictEqual(yield* total("holdfast.calls"), round)
+        }
+      }).pipe(Effect.provide(Metrics.layer()))
+    )
+  )
+
+  it.effect(
+    "of one in a registry that the layer did not find it records the calls alone: nobody would say when it leaves",
+    () =>
+      isolated(
+        Effect.gen(function* () {
+          yield* get
+          assert.strictEqual(yield* total("holdfast.calls"), 1)
+          assert.strictEqual(yield* shares, 0)
+        }).pipe(
+          Effect.provide(
+            Layer.mergeAll(
+              Stock.layer.pipe(
+                Layer.provide([transport, Layer.sync(UpstreamRegistry.Current, () => UpstreamRegistry.make())])
+              ),
+              Metrics.layer()
+            )
+          )
+        )
+      )
+  )
+
+  it.effect("one more of them, below the upstream's, records each call once", () =>
+    isolated(
+      Effect.gen(function* () {
+        yield* get
+        assert.strictEqual(yield* total("holdfast.calls"), 1)
+        assert.strictEqual(yield* total("holdfast.upstream.calls"), 1)
+      }).pipe(
+        Effect.provide(
+          Layer.mergeAll(
+            Stock.layer.pipe(Layer.provide([transport, Metrics.layer()])),
+            Metrics.layer({ maxSeries: 100 })
+          )
+        )
+      )
+    )
+  )
+})
+
+describe("a layer of metrics that no call passes through", () => {
+  const warnings = () => {
+    const lines: Array<unknown> = []
+    const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+      if (logLevel === "Warn") lines.push(message)
+    })
+    return { lines, layer: Logger.layer([logger]) }
+  }
+  const text = (many: string) =>
+    `Metrics.layer() has recorded no call, and ${many} made since, the last of them GET /b of stock; ` +
+    "provide it to the program that makes the calls, or below the layers of its upstreams"
+
+  it.effect("says so once, after a minute of calls that nobody observes", () =>
+    isolated(
+      Effect.gen(function* () {
+        const { layer, lines } = warnings()
+        const stock = yield* upstream("stock")
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            yield* Layer.build(Metrics.layer())
+            yield* stock.get("/a")
+            yield* TestClock.adjust("59 seconds")
+            yield* stock.get("/a")
+            assert.deepStrictEqual(lines, [])
+            yield* TestClock.adjust("1 second")
+            yield* stock.get("/b")
+            yield* stock.get("/b")
+            yield* Effect.yieldNow
+            assert.deepStrictEqual(lines, [[text("3 calls that nobody observes were")]])
+          })
+        ).pipe(Effect.provide(layer))
+        yield* stock.get("/b")
+        assert.lengthOf(lines, 1)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.effect("says so when it is released, if that comes before", () =>
+    isolated(
+      Effect.gen(function* () {
+        const { layer, lines } = warnings()
+        const stock = yield* upstream("stock")
+        yield* Effect.scoped(Effect.andThen(Layer.build(Metrics.layer()), stock.get("/b"))).pipe(Effect.provide(layer))
+        assert.deepStrictEqual(lines, [[text("1 call that nobody observes was")]])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.effect("says nothing where it heard of a call, where another observed them, and where there were none", () =>
+    isolated(
+      Effect.gen(function* () {
+        const { layer, lines } = warnings()
+        const stock = yield* upstream("stock")
+        const within = (calls: (metrics: Context.Context<never>) => Effect.Effect<void, unknown>) =>
+          Effect.scoped(Effect.flatMap(Layer.build(Metrics.layer()), calls)).pipe(Effect.provide(layer))
+        yield* within((metrics) => Effect.andThen(Effect.provide(stock.get("/a"), metrics), stock.get("/b")))
+        yield* within(() => Effect.asVoid(Effect.provide(stock.get("/b"), CallObserver.layer({}))))
+        yield* within(() => Effect.void)
+        assert.deepStrictEqual(lines, [])
+      }).pipe(Effect.scoped)
     )
   )
 })

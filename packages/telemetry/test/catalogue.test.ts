@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as PolicyRegistry from "@holdfast/core/PolicyRegistry"
 import * as Reason from "@holdfast/core/Reason"
 import * as HttpPolicy from "@holdfast/http/HttpPolicy"
 import * as Upstream from "@holdfast/http/Upstream"
@@ -7,10 +8,11 @@ import { Effect, Layer, Metric } from "effect"
 import * as Metrics from "../src/Metrics.ts"
 import { prometheusName } from "../src/internal/prometheus/prometheusNames.ts"
 import { attemptEnd, callEnd, callError, isolated, observed, observer, serviceUnavailable } from "./support/observed.ts"
+import { cases } from "./support/policies.ts"
 
 const definitions: ReadonlyArray<readonly [string, Metrics.Definition]> = Object.entries(Metrics.catalogue)
 
-/** Everything that can be heard of calls, and an upstream with every stage that has figures. */
+/** Everything that can be heard of calls, an upstream with every stage that has figures, and every policy by itself. */
 const everything = Effect.gen(function* () {
   const heard = yield* observer
   const call = observed()
@@ -44,6 +46,11 @@ const everything = Effect.gen(function* () {
     })
   })
   yield* upstream.get("/orders")
+  for (const { kind, make } of cases) {
+    const { policies, use } = make()
+    yield* PolicyRegistry.register(kind, policies)
+    yield* use
+  }
   // figures that a call made possible show from the second export on
   yield* Metric.snapshot
   return yield* Metric.snapshot

@@ -17,6 +17,7 @@ const recorderOf = (options: Partial<RecorderOptions> & { readonly maxSeries?: n
     keepMillis: 1000,
     nowMillis: () => nowMillis,
     epochMillis: () => 77,
+    onMet: () => {},
     ...given
   })
   /** The series of a metric: the values of some attributes, and how much was counted. */

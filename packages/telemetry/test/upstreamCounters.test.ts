@@ -1,14 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import type { Registered } from "@holdfast/http/UpstreamRegistry"
 import { UpstreamCounters } from "../src/internal/metrics/upstreamCounters.ts"
 
-const upstream = (): Registered => ({ snapshot: Effect.succeed([]) })
+const upstream = (): object => ({})
 
 /** Counts of one name, and what a reader is told when some upstreams say some numbers. */
 const counting = (keepMillis: number) => {
   const counters = new UpstreamCounters(keepMillis)
-  const read = (nowMillis: number, said: ReadonlyMap<Registered, number>): number | undefined => {
+  const read = (nowMillis: number, said: ReadonlyMap<object, number>): number | undefined => {
     for (const [upstream, value] of said) {
       counters.note("stock", upstream, { name: "holdfast.body.forgotten", labels: {}, value })
     }
@@ -17,7 +15,7 @@ const counting = (keepMillis: number) => {
   return { counters, read }
 }
 
-const nobody = new Map<Registered, number>()
+const nobody = new Map<object, number>()
 
 describe("the counts of upstreams", () => {
   it("are what an upstream says, and stay as they are while it says the same", () => {

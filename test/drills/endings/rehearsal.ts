@@ -123,7 +123,7 @@ export const rehearse = Effect.fnUntraced(function* (given: Case, certificates: 
   const wrong: Array<string> = []
   const peer = yield* peerOf(given, certificates)
   let first = "nothing"
-  const observer = CallObserver.context({
+  const observer = CallObserver.layer({
     attemptEnded: (_, { reason, resend }) => {
       if (resend === 0 && first === "nothing") first = reason?._tag ?? "answer"
     }

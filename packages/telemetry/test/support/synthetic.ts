@@ -68,7 +68,7 @@ export const attempt = (given: Partial<CallObserver.AttemptEnd> = {}): CallObser
 })
 
 /** Every observer that there is, as one whose methods are all there. */
-export const observers: Effect.Effect<Required<CallObserver.CallObserver>> = Effect.map(
+export const observers: Effect.Effect<Required<Omit<CallObserver.CallObserver, "sink">>> = Effect.map(
   CallObserver.all,
   (observers) => ({
     callStarted: (call) => observers.forEach((observer) => observer.callStarted?.(call)),

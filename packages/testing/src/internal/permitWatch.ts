@@ -65,6 +65,7 @@ export const risen = (before: Figures, after: Figures): ReadonlyArray<readonly [
 export const remembering = (outer: UpstreamRegistry.UpstreamRegistry): UpstreamRegistry.UpstreamRegistry => {
   const gone = new Set<UpstreamRegistry.Registered>()
   return {
+    ...outer,
     register: (upstream) =>
       Effect.andThen(
         // added first, so that it is closed last: it is never in both

@@ -24,6 +24,7 @@ import * as Redaction from "../../Redaction.ts"
 import type * as CallLayer from "../../CallLayer.ts"
 import type { Endpoint } from "../../Endpoints.ts"
 import type * as Transport from "../../Transport.ts"
+import type { Registered } from "../../UpstreamRegistry.ts"
 import { annotated } from "../watch/annotated.ts"
 import { appliedOf, type AttemptsMade, isUnsent, toldOf, withAttempt } from "./attemptsMade.ts"
 import { type Encoded, type Given, requestIdOf } from "../request/encodeRequest.ts"
@@ -49,6 +50,7 @@ import { chosen, hasOtherPlace } from "./chosen.ts"
 import type { Decider, Refusal } from "./order.ts"
 import type { Place } from "./places.ts"
 import { type EndpointStages, endpointStages, hasRoomForHedge, through } from "./stages.ts"
+import { tellUnobserved } from "../watch/unobserved.ts"
 import { heardAttempt, WatchedAttempt } from "../watch/watchedAttempt.ts"
 
 const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
@@ -144,6 +146,8 @@ export class Call
   place: Place
   /** Where its attempts went, or were refused, if that is chosen for each. */
   readonly tried: Array<Endpoint> | undefined
+  /** Those that observe it, as one; `undefined` for none. */
+  readonly observer: Observer | undefined
   /** Attempts that were sent: first ones, retries and hedges. */
   private sent = 0
   /** Whether the attempts under way replace one whose connection was stale. */
@@ -186,6 +190,7 @@ export class Call
     this.budget = this.live.stages.budget
     this.place = this.live.place ?? nowhere
     this.tried = runtime.endpoints === undefined ? undefined : []
+    this.observer = runtime.observers.of(this.context)
   }
 
   get upstream(): string {
@@ -200,6 +205,10 @@ export class Call
     return this.place.stages
   }
 
+  get registered(): Registered | undefined {
+    return this.runtime.registered
+  }
+
   get keepPlaces(): ((answer: unknown, giveBack: () => void) => void) | undefined {
     return this.exchange.keepPlaces
   }
@@ -207,7 +216,8 @@ export class Call
   run(span: Tracer.Span | undefined): Effect.Effect<unknown, CallError, unknown> {
     this.span = span
     if (span !== undefined) for (const [name, value] of this.runtime.layersShown) span.attribute(name, value)
-    const run = this.runtime.observer === undefined ? this.asked() : this.heard()
+    if (this.observer === undefined) tellUnobserved(this)
+    const run = this.observer === undefined ? this.asked() : this.heard()
     return this.runtime.annotatesLogs ? annotated(this, run) : run
   }
 
@@ -218,7 +228,7 @@ export class Call
     return Effect.onExitPrimitive(
       Effect.suspend(() => {
         isStarted = true
-        this.runtime.observer?.callStarted?.(this)
+        this.observer?.callStarted?.(this)
         return this.asked()
       }),
       (exit) => {
@@ -229,7 +239,7 @@ export class Call
   }
 
   tellEnded(exit: Exit.Exit<unknown, CallError>): void {
-    const { callEnded } = this.runtime.observer ?? nobody
+    const { callEnded } = this.observer ?? nobody
     const told = this.exchange.endedAs?.(exit) ?? exit
     callEnded?.(this, callEnd(told, this.nowMillis() - this.startMillis, this.sent))
   }
@@ -321,7 +331,7 @@ export class Call
       if (this.span !== undefined) {
         SpanEvents.joined(this.span, this.nowNanos(), Context.getOrUndefined(shared, Tracer.ParentSpan))
       }
-      this.runtime.observer?.joined?.(this)
+      this.observer?.joined?.(this)
     }
     const answered = Effect.mapError(flights.run(own, { key, onJoined, joinedDeadline: this.deadline }), (error) => {
       if (error instanceof CallError) return error
@@ -385,8 +395,7 @@ export class Call
         return outcome
       },
       deadline: this.deadline,
-      onEvent:
-        this.span === undefined && this.runtime.observer === undefined ? undefined : (event) => this.onHedge(event)
+      onEvent: this.span === undefined && this.observer === undefined ? undefined : (event) => this.onHedge(event)
     })
   }
 
@@ -420,7 +429,7 @@ export class Call
 
   private onHedge(event: Hedge.Event): void {
     if (this.span !== undefined) SpanEvents.hedge(this.span, this.nowNanos(), event)
-    const { hedgeSettled, hedgeStarted } = this.runtime.observer ?? nobody
+    const { hedgeSettled, hedgeStarted } = this.observer ?? nobody
     switch (event._tag) {
       case "HedgeStarted":
         if (!event.observed) hedgeStarted?.(this, { afterMillis: Duration.toMillis(event.after) })
@@ -465,7 +474,7 @@ export class Call
     if (this.span !== undefined) {
       SpanEvents.retry(this.span, this.nowNanos(), reason, { ...scheduled, resend: this.sent })
     }
-    this.runtime.observer?.retryScheduled?.(this, {
+    this.observer?.retryScheduled?.(this, {
       reason,
       delayMillis: Duration.toMillis(scheduled.delay),
       resend: this.sent,
@@ -501,13 +510,13 @@ export class Call
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
     if (this.span !== undefined) SpanEvents.waited(this.span, this.nowNanos(), stage, millis)
-    this.runtime.observer?.waited?.(this, { stage, millis })
+    this.observer?.waited?.(this, { stage, millis })
   }
 
   onRefused(reason: Refusal, stage?: Decider): void {
     this.refused = reason
     if (this.span !== undefined) SpanEvents.refused(this.span, this.nowNanos(), reason, stage)
-    this.runtime.observer?.refused?.(this, reason)
+    this.observer?.refused?.(this, reason)
   }
 
   /** An attempt layer sends once more within its attempt. */
@@ -555,7 +564,7 @@ export class Call
     const learned = this.policy.learnsTimeout ? place.stages.attemptTimeout : undefined
     const limitMillis = learned?.limitMillis(nowMillis) ?? fixedLimit(this.policy)
     const headers = this.headersOf(limitMillis, nowMillis)
-    const { observer } = this.runtime
+    const { observer } = this
     if (this.span === undefined && observer === undefined) {
       return this.timed(place, limitMillis, nowMillis, this.exchange.attempt(this, place, resend, headers, undefined))
     }
@@ -660,7 +669,7 @@ export class Call
     }
     if (this.isFresh) Object.assign(wire, onFreshConnection)
     if (attempt === undefined) return wire
-    const isMeasured = attempt.span !== undefined || runtime.observer?.attemptEnded !== undefined
+    const isMeasured = attempt.span !== undefined || this.observer?.attemptEnded !== undefined
     return isMeasured ? { ...wire, onTimings: attempt.onTimings } : wire
   }
 

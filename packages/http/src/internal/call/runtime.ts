@@ -5,8 +5,9 @@ import type { CallLayer } from "../../CallLayer.ts"
 import type { Endpoints } from "../../Endpoints.ts"
 import type { Rejection } from "../../Rejection.ts"
 import type { Transport } from "../../Transport.ts"
+import type { Registered } from "../../UpstreamRegistry.ts"
 import type { Live } from "./live.ts"
-import type { Observer } from "../watch/observing.ts"
+import type { Observers } from "../watch/observing.ts"
 import type { Bodies } from "../streaming/openBody.ts"
 import type { Propagation } from "../request/propagation.ts"
 
@@ -34,8 +35,10 @@ export interface Runtime {
   readonly unreadMillis: number
   /** The bodies that callers have taken over. */
   readonly bodies: Bodies
-  /** Who observes its calls; `undefined` for nobody. */
-  readonly observer: Observer | undefined
+  /** What stands for it in a registry; `undefined` for what is in none. */
+  readonly registered: Registered | undefined
+  /** Who observes its calls. */
+  readonly observers: Observers
   /** What stands around each call, and around each attempt; `undefined` for nothing. */
   readonly callLayers: ReadonlyArray<CallLayer> | undefined
   readonly attemptLayers: ReadonlyArray<AttemptLayer> | undefined

@@ -1,10 +1,60 @@
 import { CallError } from "@holdfast/core/CallError"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
-import type { CallEnd, CallObserver, ObservedCall } from "../../CallObserver.ts"
+import type * as Context from "effect/Context"
+import { type CallEnd, type CallObserver, type ObservedCall, observersOf } from "../../CallObserver.ts"
+
+type Listeners = Omit<CallObserver, "sink">
 
 /** All who observe, as one. What none of them wants to hear is `undefined`: asking for it is all that it costs. */
-export type Observer = { readonly [Event in keyof CallObserver]-?: CallObserver[Event] | undefined }
+export type Observer = { readonly [Event in keyof Listeners]-?: Listeners[Event] | undefined }
+
+/** Who hears of the calls of an upstream: those that its layer was built with, and those of the fiber that calls, each once. */
+export class Observers {
+  readonly #own: ReadonlyArray<CallObserver>
+  readonly #ofOwn: Observer | undefined
+  /** Of the last call that brought others along; mostly the next one brings the same. */
+  #found: ReadonlyArray<CallObserver> = []
+  #together: Observer | undefined
+
+  constructor(own: ReadonlyArray<CallObserver>) {
+    this.#own = joined([], own)
+    this.#ofOwn = combined(this.#own)
+    this.#together = this.#ofOwn
+  }
+
+  /** Those of a call that is made in this context. */
+  of(context: Context.Context<never>): Observer | undefined {
+    const found = observersOf(context)
+    if (found.length === 0) return this.#ofOwn
+    if (!isSame(found, this.#found)) {
+      const all = joined(this.#own, found)
+      if (all.length === this.#own.length) return this.#ofOwn
+      this.#found = found
+      this.#together = combined(all)
+    }
+    return this.#together
+  }
+}
+
+const isSame = (some: ReadonlyArray<CallObserver>, others: ReadonlyArray<CallObserver>): boolean => {
+  if (some.length !== others.length) return false
+  for (let index = 0; index < some.length; index++) if (some[index] !== others[index]) return false
+  return true
+}
+
+/** The first ones, and those of the others that keep what they hear somewhere else. */
+const joined = (
+  first: ReadonlyArray<CallObserver>,
+  others: ReadonlyArray<CallObserver>
+): ReadonlyArray<CallObserver> => {
+  const all = [...first]
+  for (const other of others) {
+    const isThere = all.some((one) => one === other || (one.sink !== undefined && one.sink === other.sink))
+    if (!isThere) all.push(other)
+  }
+  return all
+}
 
 /** One observer of several; `undefined` when there are none. */
 export const combined = (observers: ReadonlyArray<CallObserver>): Observer | undefined => {

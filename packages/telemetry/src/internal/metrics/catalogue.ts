@@ -3,20 +3,23 @@ export type Kind = "counter" | "upDownCounter" | "histogram" | "gauge"
 
 /**
  * Who records it: `calls` hears what becomes of calls, `upstreams` reads what their stages remember when somebody exports,
- * `pools` are read from the connection pools of `@holdfast/node`.
+ * `policies` are of policies that stand by themselves alone, `pools` are read from the connection pools of `@holdfast/node`.
  */
-export type Source = "calls" | "upstreams" | "pools"
+export type Source = "calls" | "upstreams" | "policies" | "pools"
 
 /** What every attribute means. */
 export const attributes = {
   "holdfast.upstream": "Name of the upstream",
   "holdfast.upstream.version": "Which of its versions, where it has several",
+  "holdfast.policy": "Name of a policy that stands by itself, as it was registered; then there is no upstream",
   "holdfast.operation": "Method and path template, never a path",
   "holdfast.outcome": "`success`, `failure` or `interrupted`: who called went away",
   "holdfast.nature":
     "Of a failure, what kind of trouble it is by the error catalogue: `transient`, `throttle`, `timeout`, `refusal`, `caller` or `permanent`; `unknown` for what is not in it",
   "holdfast.attempt.kind": "`first`, `retry` or `hedge`",
   "holdfast.retry_stopped": "Why no further attempt was made: see `Retry.RetryStopped`",
+  "holdfast.fallback.result":
+    "`answered`: a failure was; `failed`: the fallback failed too; `passed`: the failure was none of its business",
   "holdfast.stage": "Stage of the policy: `breaker`, `rateLimit`, `bulkhead`, `deadline`, …",
   "holdfast.circuit.state": "State that the series stands for",
   "holdfast.criticality": "How much a call matters: `critical-plus` to `sheddable`",
@@ -61,9 +64,16 @@ const bodyBytes = [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_19
 
 const perOperation = ["holdfast.upstream", "holdfast.operation"] as const
 
-const perEndpoint = ["holdfast.upstream", "holdfast.upstream.version", "server.address", "server.port"] as const
-
 const perUpstream = ["holdfast.upstream", "holdfast.upstream.version"] as const
+
+/** Of what an upstream has once, and a policy that stands by itself has too. */
+const perUpstreamOrPolicy = [...perUpstream, "holdfast.policy"] as const
+
+/** Of what an upstream has for each endpoint, and a policy that stands by itself has too. */
+const perEndpoint = [...perUpstream, "server.address", "server.port", "holdfast.policy"] as const
+
+/** Of what an upstream tells of each operation, and a policy that stands by itself tells, too. */
+const perOperationOrPolicy = [...perOperation, "holdfast.policy"] as const
 
 const perPool = ["holdfast.upstream", "server.address", "server.port"] as const
 
@@ -169,14 +179,14 @@ export const catalogue = {
     kind: "counter",
     unit: "{retry}",
     description: "Further attempts that were decided on, by what made them necessary",
-    attributes: [...perOperation, "error.type"],
+    attributes: [...perOperationOrPolicy, "error.type"],
     source: "calls"
   },
   "holdfast.retry.delay": {
     kind: "histogram",
     unit: "s",
     description: "Waits before further attempts",
-    attributes: perOperation,
+    attributes: perOperationOrPolicy,
     boundaries: callSeconds,
     source: "calls"
   },
@@ -184,35 +194,35 @@ export const catalogue = {
     kind: "counter",
     unit: "{call}",
     description: "Calls that failed, by why no further attempt was made",
-    attributes: [...perOperation, "holdfast.retry_stopped"],
+    attributes: [...perOperationOrPolicy, "holdfast.retry_stopped"],
     source: "calls"
   },
   "holdfast.retry_budget.balance": {
     kind: "gauge",
     unit: "{retry}",
     description: "Retries that the budget would pay for now",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.retry_budget.in_flight": {
     kind: "gauge",
     unit: "{retry}",
     description: "Retries that are being made",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.hedges": {
     kind: "counter",
     unit: "{hedge}",
     description: "Hedges that were sent",
-    attributes: perOperation,
+    attributes: perOperationOrPolicy,
     source: "calls"
   },
   "holdfast.hedge.wins": {
     kind: "counter",
     unit: "{call}",
     description: "Calls whose answer, good or bad, a hedge gave",
-    attributes: perOperation,
+    attributes: perOperationOrPolicy,
     source: "calls"
   },
   "holdfast.hedge.delay": {
@@ -240,7 +250,7 @@ export const catalogue = {
     kind: "histogram",
     unit: "s",
     description: "Waits for a turn in a queue of this side",
-    attributes: [...perOperation, "holdfast.stage"],
+    attributes: [...perOperationOrPolicy, "holdfast.stage"],
     boundaries: requestSeconds,
     source: "calls"
   },
@@ -256,21 +266,21 @@ export const catalogue = {
     kind: "counter",
     unit: "{call}",
     description: "Calls that joined an equal one under way",
-    attributes: perOperation,
+    attributes: perOperationOrPolicy,
     source: "calls"
   },
   "holdfast.single_flight.in_flight": {
     kind: "gauge",
     unit: "{call}",
     description: "Runs under way that calls can join",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.single_flight.waiting": {
     kind: "gauge",
     unit: "{call}",
     description: "Calls that wait for a run",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.stage.admitted": {
@@ -354,21 +364,21 @@ export const catalogue = {
     kind: "gauge",
     unit: "{call}",
     description: "Calls that a window of the rate limit allows",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.rate_limit.remaining": {
     kind: "gauge",
     unit: "{call}",
     description: "Calls that could go now without waiting",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.rate_limit.waiting": {
     kind: "gauge",
     unit: "{call}",
     description: "Calls that wait for their time",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.attempt_timeout.limit": {
@@ -377,6 +387,20 @@ export const catalogue = {
     description: "Time that an attempt gets, as it was learned",
     attributes: perEndpoint,
     source: "upstreams"
+  },
+  "holdfast.attempt_timeout.timeouts": {
+    kind: "counter",
+    unit: "{attempt}",
+    description: "Attempts that took longer than their limit; in mode observe, than the one that is not in force",
+    attributes: perEndpoint,
+    source: "upstreams"
+  },
+  "holdfast.fallbacks": {
+    kind: "counter",
+    unit: "{failure}",
+    description: "Failures that came to a fallback; in mode observe, one that would have been answered is",
+    attributes: ["holdfast.policy", "holdfast.fallback.result"],
+    source: "policies"
   },
   "holdfast.body.open": {
     kind: "gauge",

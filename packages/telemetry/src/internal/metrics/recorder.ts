@@ -2,6 +2,8 @@ import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { Reason } from "@holdfast/core/Reason"
 import type { AttemptEnd, CallEnd, CallObserver, ObservedCall } from "@holdfast/http/CallObserver"
 import * as StageOrder from "@holdfast/http/StageOrder"
+import type { Registered } from "@holdfast/http/UpstreamRegistry"
+import { attemptErrorType, callErrorType, other } from "./errorType.ts"
 import { type EndpointLabels, endpointLabels } from "./endpointLabels.ts"
 import type { Distribution, HistogramName, Labels, Opened, Owner, Sum, SumName, Table } from "./series.ts"
 
@@ -18,6 +20,8 @@ export interface RecorderOptions {
   readonly nowMillis: () => number
   /** What a calendar says, for the times of exemplars. */
   readonly epochMillis: () => number
+  /** A call of this upstream has begun, and the one before was of another of its name, or of none. */
+  readonly onMet: (upstream: Registered) => void
 }
 
 /** Turns what happens to calls into figures. */
@@ -26,22 +30,12 @@ export interface Recorder {
   /** An upstream of this name lives. Several may have the same. */
   readonly arrived: (upstream: string) => void
   readonly left: (upstream: string) => void
+  /** Whether any call was heard of. */
+  readonly hasHeard: () => boolean
 }
 
 /** The methods of the conventions; others are `_OTHER`, because whoever calls could make up any number of them. */
 const knownMethods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
-
-const other = "_OTHER"
-
-/** As spans have it: the status where that is the failure, the catalogue's code otherwise. */
-const attemptErrorType = (reason: Reason | undefined): string => {
-  if (reason === undefined) return other
-  const { code, domain } = ErrorCatalog.of(reason)
-  return domain === "status" && "status" in reason ? String(reason.status) : code
-}
-
-const callErrorType = (reason: Reason | undefined): string =>
-  reason === undefined ? other : ErrorCatalog.of(reason).code
 
 const natures = ["transient", "throttle", "timeout", "refusal", "caller", "permanent"] as const
 
@@ -295,6 +289,8 @@ class UpstreamRecord implements Owner {
   private readonly onRead: (record: UpstreamRecord) => void
   /** Operations that have series of their own, at all endpoints. */
   operations = 0
+  /** Whose the last call was. */
+  lastMet: Registered | undefined = undefined
   /**
    * Calls and attempts under way: as long as there are any, more will be told of them. An attempt that other calls joined may
    * outlive its own.
@@ -424,6 +420,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
   const crowdOperation = new Operation(table, crowd, { of: {}, request: {}, active: {} }, options)
   const ofTheCrowd = new WeakSet<ObservedCall>()
   let hasCrowd = false
+  let hasHeard = false
   // what is told of a call often comes in pairs: the last one is found without a look
   let lastCall: ObservedCall | undefined = undefined
   let lastOrigin = ""
@@ -465,7 +462,12 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
   return {
     observer: {
       callStarted: (call) => {
+        hasHeard = true
         const { upstream } = find(call)
+        if (call.registered !== undefined && call.registered !== upstream.lastMet) {
+          upstream.lastMet = call.registered
+          options.onMet(call.registered)
+        }
         upstream.inFlight++
         upstream.callsInFlight(table).value++
       },
@@ -500,6 +502,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
       },
       joined: (call) => find(call).add("holdfast.single_flight.joins", "", undefined)
     },
+    hasHeard: () => hasHeard,
     arrived: (upstream) => {
       for (const record of upstreams.values()) forgetIfDue(record)
       const record = recordOf(upstream)

@@ -1,5 +1,4 @@
-import type { Registered } from "@holdfast/http/UpstreamRegistry"
-import type { Reading } from "./upstreamReadings.ts"
+import type { Reading } from "./stageReadings.ts"
 
 /** What has been counted for one label set. */
 interface Counter {
@@ -7,7 +6,7 @@ interface Counter {
   /** Of upstreams that have left, and of counts that began again. */
   before: number
   /** What each upstream that lives says. */
-  readonly latest: Map<Registered, number>
+  readonly latest: Map<object, number>
   leftAtMillis: number | undefined
 }
 
@@ -28,7 +27,7 @@ export class UpstreamCounters {
     return this.counters.has(key)
   }
 
-  note(key: string, upstream: Registered, reading: Reading): void {
+  note(key: string, upstream: object, reading: Reading): void {
     let counter = this.counters.get(key)
     if (counter === undefined) {
       counter = { reading, before: 0, latest: new Map(), leftAtMillis: undefined }
@@ -41,7 +40,7 @@ export class UpstreamCounters {
   }
 
   /** The counts, after all that live have been noted; `isNoted` says whether one was. */
-  readings(nowMillis: number, isNoted: (key: string, upstream: Registered) => boolean): ReadonlyMap<string, Reading> {
+  readings(nowMillis: number, isNoted: (key: string, upstream: object) => boolean): ReadonlyMap<string, Reading> {
     const found = new Map<string, Reading>()
     for (const [key, counter] of this.counters) {
       let value = 0

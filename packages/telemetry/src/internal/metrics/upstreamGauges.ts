@@ -1,12 +1,15 @@
+import type * as PolicyRegistry from "@holdfast/core/PolicyRegistry"
 import { type Registered, snapshotsOf } from "@holdfast/http/UpstreamRegistry"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import { catalogue } from "./catalogue.ts"
+import { policyReadings } from "./policyReadings.ts"
 import { attributesOf } from "./series.ts"
 import { UpstreamCounters } from "./upstreamCounters.ts"
-import { type Reading, upstreamReadings } from "./upstreamReadings.ts"
+import type { Reading } from "./stageReadings.ts"
+import { upstreamReadings } from "./upstreamReadings.ts"
 
 /** A figure that is in the registry. */
 interface Gauge {
@@ -18,11 +21,15 @@ interface Gauge {
 
 const nothing = (): void => {}
 
-/** The figures that living upstreams have, in the metric registry: they are read from the upstreams when somebody exports. */
+/**
+ * The figures that living upstreams have, and policies that stand by themselves, in the metric registry: they are read from them when
+ * somebody exports.
+ */
 export interface UpstreamGauges {
   /** Adds an upstream; gives the names that it has now. One that cannot be read is not added. */
   readonly add: (upstream: Registered) => ReadonlyArray<string>
-  readonly remove: (upstream: Registered) => void
+  readonly addPolicies: (policies: PolicyRegistry.Registered) => void
+  readonly remove: (left: Registered | PolicyRegistry.Registered) => void
   /**
    * Somebody exports. A client without a name has no figure before its first call, so that nobody would come to read one and
    * find the others.
@@ -47,7 +54,8 @@ export const makeUpstreamGauges = (
   context: Context.Context<never>,
   { keepMillis, maxSeries, nowMillis }: GaugeOptions
 ): UpstreamGauges => {
-  const living = new Set<Registered>()
+  /** What each of those that live is read by. */
+  const living = new Map<object, () => ReadonlyArray<Reading>>()
   const counters = new UpstreamCounters(keepMillis)
   let isClosed = false
   const gauges = new Map<string, Gauge>()
@@ -62,10 +70,10 @@ export const makeUpstreamGauges = (
 
   const readAll = (): Map<string, Reading> => {
     const found = new Map<string, Reading>()
-    const noted = new Map<string, Set<Registered>>()
+    const noted = new Map<string, Set<object>>()
     const counts = new Map<string, number>()
-    for (const upstream of living) {
-      for (const reading of snapshotsNow(upstream)?.flatMap(upstreamReadings) ?? []) {
+    for (const [upstream, readings] of living) {
+      for (const reading of readings()) {
         const key = JSON.stringify([reading.name, reading.labels])
         const isCounter = catalogue[reading.name].kind === "counter"
         const who = noted.get(key)
@@ -144,15 +152,24 @@ export const makeUpstreamGauges = (
     return gauge
   }
 
+  const enter = (who: object, readings: () => ReadonlyArray<Reading>): void => {
+    living.set(who, readings)
+    isFresh = false
+    refresh()
+  }
+
   return {
     add: (upstream) => {
       const snapshots = snapshotsNow(upstream)
       if (snapshots === undefined) return []
-      living.add(upstream)
-      isFresh = false
-      refresh()
+      enter(upstream, () => snapshotsNow(upstream)?.flatMap(upstreamReadings) ?? [])
       return snapshots.map(({ name }) => name)
     },
+    addPolicies: (policies) =>
+      enter(policies, () => {
+        const exit = runSync(policies.snapshot)
+        return Exit.isSuccess(exit) ? policyReadings(exit.value) : []
+      }),
     remove: (upstream) => {
       if (!living.has(upstream)) return
       // what it has counted up to now is not lost

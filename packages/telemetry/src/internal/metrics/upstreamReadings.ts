@@ -1,98 +1,25 @@
-import * as StageOrder from "@holdfast/http/StageOrder"
-import type { EndpointSnapshot, Snapshot } from "@holdfast/http/UpstreamRegistry"
-import * as Duration from "effect/Duration"
+/** Which figures an upstream has at one instant. */
+
+import type { Snapshot } from "@holdfast/http/UpstreamRegistry"
 import { endpointLabels } from "./endpointLabels.ts"
-import type { catalogue } from "./catalogue.ts"
 import type { Labels } from "./series.ts"
+import { type Reading, Readings, readStages } from "./stageReadings.ts"
 
-export type ReadName = {
-  [N in keyof typeof catalogue]: (typeof catalogue)[N]["source"] extends "upstreams" ? N : never
-}[keyof typeof catalogue]
-
-/** One figure of an upstream. */
-export interface Reading {
-  readonly name: ReadName
-  readonly labels: Labels
-  readonly value: number
-}
-
-const phases = ["Closed", "Open", "HalfOpen", "ForcedOpen", "ForcedClosed"] as const
-
-/** Every figure that an upstream has at one instant; a stage that its policy does not have has none. */
+/** Every figure of an upstream; a stage that its policy does not have has none. */
 export const upstreamReadings = (snapshot: Snapshot): ReadonlyArray<Reading> => {
   const labels: Labels = {
     "holdfast.upstream": snapshot.name,
     ...(snapshot.version === undefined ? undefined : { "holdfast.upstream.version": snapshot.version })
   }
-  const readings: Array<Reading> = []
-  const read = (name: ReadName, value: number, more?: Labels): void => {
-    readings.push({ name, labels: { ...labels, ...more }, value })
+  const readings = new Readings(labels)
+  const { bodies, endpoints, name: _, policy: _policy, version: _version, ...stages } = snapshot
+  readStages(readings, stages)
+  readings.read("holdfast.body.open", bodies.open)
+  readings.read("holdfast.body.unread", bodies.unread)
+  readings.read("holdfast.body.forgotten", bodies.found)
+  for (const { origin, ...stages } of endpoints) {
+    const { "server.address": address, "server.port": port } = endpointLabels(origin)
+    readStages(readings, stages, { "server.address": address, "server.port": port })
   }
-  /** What the stages of a level have let through and refused. */
-  const stages = (level: "call" | "attempt", snapshot: object, more?: Labels): void => {
-    for (const { around, counted, name } of StageOrder.all) {
-      // a snapshot has what a stage remembers under its name
-      const counts = around === level ? counted((snapshot as { readonly [name: string]: unknown })[name]) : undefined
-      if (counts === undefined) continue
-      read("holdfast.stage.admitted", counts.admitted, { ...more, "holdfast.stage": name })
-      read("holdfast.stage.refused", counts.refused, { ...more, "holdfast.stage": name })
-    }
-  }
-  const { bodies, budget, hedge, rateLimit, singleFlight } = snapshot
-  if (budget !== undefined) {
-    read("holdfast.retry_budget.balance", budget.balance)
-    read("holdfast.retry_budget.in_flight", budget.retriesInFlight)
-  }
-  if (rateLimit !== undefined) {
-    read("holdfast.rate_limit.limit", rateLimit.limit)
-    read("holdfast.rate_limit.remaining", rateLimit.remaining)
-    read("holdfast.rate_limit.waiting", rateLimit.waiting)
-  }
-  if (singleFlight !== undefined) {
-    read("holdfast.single_flight.in_flight", singleFlight.inFlight)
-    read("holdfast.single_flight.waiting", singleFlight.waiting)
-  }
-  stages("call", snapshot)
-  if (hedge?.delay !== undefined) read("holdfast.hedge.delay", Duration.toSeconds(hedge.delay))
-  read("holdfast.body.open", bodies.open)
-  read("holdfast.body.unread", bodies.unread)
-  read("holdfast.body.forgotten", bodies.found)
-  for (const endpoint of snapshot.endpoints) endpointReadings(endpoint, read, stages)
-  return readings
-}
-
-const endpointReadings = (
-  endpoint: EndpointSnapshot,
-  read: (name: ReadName, value: number, more?: Labels) => void,
-  stages: (level: "call" | "attempt", snapshot: object, more?: Labels) => void
-): void => {
-  const { "server.address": address, "server.port": port } = endpointLabels(endpoint.origin)
-  const at: Labels = { "server.address": address, "server.port": port }
-  const { adaptiveConcurrency, attemptTimeout, breaker, bulkhead, throttle } = endpoint
-  stages("attempt", endpoint, at)
-  if (breaker !== undefined) {
-    for (const phase of phases) {
-      const inPhase: Labels = { ...at, "holdfast.circuit.state": phase }
-      read("holdfast.circuit.state", breaker.state === phase ? 1 : 0, inPhase)
-      read("holdfast.circuit.transitions", breaker.entered[phase], inPhase)
-    }
-    read("holdfast.circuit.share", breaker.share, at)
-  }
-  if (throttle !== undefined) {
-    for (const [criticality, value] of Object.entries(throttle.probability)) {
-      read("holdfast.throttle.probability", value, { ...at, "holdfast.criticality": criticality })
-    }
-  }
-  if (bulkhead !== undefined) {
-    read("holdfast.bulkhead.limit", bulkhead.limit, at)
-    read("holdfast.bulkhead.in_flight", bulkhead.inFlight, at)
-    read("holdfast.bulkhead.waiting", bulkhead.queued, at)
-  }
-  if (adaptiveConcurrency !== undefined) {
-    read("holdfast.adaptive_concurrency.limit", adaptiveConcurrency.limit, at)
-    read("holdfast.adaptive_concurrency.in_flight", adaptiveConcurrency.inFlight, at)
-  }
-  if (attemptTimeout !== undefined) {
-    read("holdfast.attempt_timeout.limit", Duration.toSeconds(attemptTimeout.limit), at)
-  }
+  return readings.all
 }

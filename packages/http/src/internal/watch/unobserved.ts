@@ -1,0 +1,21 @@
+/** Calls that nobody observes, and who wants to know of them: an observer that wonders why it hears nothing. */
+
+/** What is told of such a call. */
+export interface Unobserved {
+  readonly upstream: string
+  readonly operation: string
+}
+
+export const listeners = new Set<(call: Unobserved) => void>()
+
+/** A call has begun that nobody observes. */
+export const tellUnobserved = (call: Unobserved): void => {
+  if (listeners.size === 0) return
+  for (const listener of listeners) {
+    try {
+      listener(call)
+    } catch {
+      // whoever wonders cannot break the call
+    }
+  }
+}
