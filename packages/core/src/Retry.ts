@@ -54,7 +54,7 @@ export interface Options {
    */
   readonly schedule?: Schedule.Schedule<unknown, Failure> | undefined
   /** The longest wait that a server may ask for; a longer one ends the retrying at once. Default 60 s. */
-  readonly maxServerWait?: Duration.Input | undefined
+  readonly maxServerWait?: Time.Input | undefined
   /** How much a server's wait is spread, upwards only. Between 0 and 1; default 0.1: up to a tenth more. */
   readonly serverWaitJitter?: number | undefined
 }

@@ -42,16 +42,15 @@
  */
 
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { HttpPolicy } from "./HttpPolicy.ts"
-import { inLines, parseText, type Problems, readPolicy, writePolicy } from "./internal/policy/policyData.ts"
-
-const isHttpPolicy = (value: unknown): value is HttpPolicy =>
-  Predicate.hasProperty(value, "options") && Predicate.hasProperty(value, "call") && "operations" in value
+import { inLines, type Problems } from "./internal/policy/found.ts"
+import { readPolicy, writePolicy } from "./internal/policy/policyData.ts"
+import { isHttpPolicy } from "./internal/policy/policyOrigin.ts"
+import { parseText } from "./internal/policy/policyReader.ts"
 
 /** Without the value that is wrong: it may be too deep to be printed. */
 const invalid = (problems: Problems): SchemaIssue.Issue => new SchemaIssue.InvalidValue({ message: inLines(problems) })

@@ -45,13 +45,16 @@ import * as Stream from "effect/Stream"
 import * as Text from "effect/String"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import * as HttpPolicyJson from "./HttpPolicyJson.ts"
-import { Found, inLines, type Problems, readPolicy } from "./internal/policy/policyData.ts"
+import { Found, inLines, type Problems } from "./internal/policy/found.ts"
+import { makePolicy } from "./internal/policy/policyData.ts"
 import { type Entry, gatherPolicy } from "./internal/policy/policyEntries.ts"
-import type { Declared } from "./internal/policy/policyShape.ts"
+import { madeOf } from "./internal/policy/policyOrigin.ts"
+import { readData } from "./internal/policy/policyReader.ts"
+import { type Declared, policySchema } from "./internal/policy/policySchema.ts"
 import type { Upstream } from "./Upstream.ts"
 import * as Time from "@holdfast/core/Time"
 
-export type { Declared, Preset } from "./internal/policy/policyShape.ts"
+export type { Declared, Preset } from "./internal/policy/policySchema.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // from a configuration
@@ -110,10 +113,11 @@ const policyOf = (
   declared: Declared
 ): Result.Result<HttpPolicy.HttpPolicy, Problems> => {
   const found = new Found()
-  const data = gatherPolicy(entries, depth, found)
-  const read = readPolicy(data ?? {}, declared)
-  if (found.isEmpty) return read
-  return Result.fail([...found.problems, ...Result.match(read, { onFailure: (more) => more, onSuccess: () => [] })])
+  const environment = readData(policySchema, gatherPolicy(entries, depth, found), found)
+  if (!found.isEmpty) return Result.fail(found.problems)
+  return Result.map(makePolicy({ ...declared, ...environment }, found), (policy) =>
+    madeOf(policy, { code: declared, environment })
+  )
 }
 
 /**
@@ -237,7 +241,7 @@ export const follow = <E, R>(upstream: Upstream, source: Stream.Stream<unknown, 
  */
 export interface FileOptions {
   /** How often the file is read. Longer than zero; default 10 s. */
-  readonly every?: Duration.Input | undefined
+  readonly every?: Time.Input | undefined
 }
 
 /**

@@ -128,7 +128,7 @@ export interface Options {
    * After how long an open body that nobody has begun to read is reported: it holds a connection, and its caller has probably
    * forgotten it. `false` reports none. Default 30 s.
    */
-  readonly unreadAfter?: Duration.Input | false | undefined
+  readonly unreadAfter?: Time.Input | false | undefined
 }
 
 /**
@@ -257,7 +257,7 @@ const secretNames = (headers: Options["headers"]): ReadonlySet<string> =>
     Object.entries(headers ?? {}).flatMap(([name, value]) => (Redacted.isRedacted(value) ? [name.toLowerCase()] : []))
   )
 
-const unreadMillisOf = (name: string, given: Duration.Input | false): number => {
+const unreadMillisOf = (name: string, given: Time.Input | false): number => {
   if (given === false) return Infinity
   const millis = Time.millis(`Upstream ${name}: unreadAfter`, given)
   if (!(millis > 0)) {

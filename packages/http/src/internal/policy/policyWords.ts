@@ -11,10 +11,14 @@ import * as RateLimit from "@holdfast/core/RateLimit"
 import * as RetryBudget from "@holdfast/core/RetryBudget"
 import * as Throttle from "@holdfast/core/Throttle"
 import type { CallPolicy, Finding, HttpPolicy, RedirectPolicy, RetryPolicy } from "./policyModel.ts"
+import * as Time from "@holdfast/core/Time"
 
 // what a policy is in words, and what its numbers say together; both read the checked policy and nothing else
 
-const words = (given: Duration.Input): string => Duration.format(Duration.fromInputUnsafe(given))
+/** A time of a policy, which was checked when the policy was made. */
+const timeOf = (given: Time.Input): Duration.Duration => Time.of("HttpPolicy", given)
+
+const words = (given: Time.Input): string => Duration.format(timeOf(given))
 
 const percent = (share: number): string => `${Number((share * 100).toFixed(1))}%`
 
@@ -64,7 +68,7 @@ const minimumCalls = (rule: Exclude<CircuitBreaker.TripRule, { readonly _tag: "C
 
 const openTimeInWords = (
   openTime: NonNullable<CircuitBreaker.Options["openTime"]>
-): readonly [first: Duration.Input, growth: string] => {
+): readonly [first: Time.Input, growth: string] => {
   if (Predicate.hasProperty(openTime, "doubling")) return [openTime.doubling, " doubling"]
   return typeof openTime === "function" ? [openTime(1), " at first"] : [openTime, ""]
 }
@@ -72,7 +76,8 @@ const openTimeInWords = (
 const breakerInWords = (breaker: CircuitBreaker.Options): string => {
   const { openTime = CircuitBreaker.defaults.openTime, rampTime, trip = CircuitBreaker.defaults.trip } = breaker
   const [first, growth] = openTimeInWords(openTime)
-  const ramp = rampTime === undefined || Duration.toMillis(rampTime) === 0 ? "" : `, back within ${words(rampTime)}`
+  const ramp =
+    rampTime === undefined || Duration.toMillis(timeOf(rampTime)) === 0 ? "" : `, back within ${words(rampTime)}`
   return `breaker ${trip.map(tripInWords).join(" or ")}, open ${words(first)}${growth}${ramp}`
 }
 
@@ -141,8 +146,8 @@ export const describe = (policy: HttpPolicy): string => {
 const longestWaits = (retry: RetryPolicy): number | undefined => {
   if (retry.backoff === "own schedule") return undefined
   const { shape = "exponential" } = retry.backoff
-  const base = Duration.toMillis(Duration.fromInputUnsafe(retry.backoff.base ?? Backoff.defaults.base))
-  const cap = Duration.toMillis(Duration.fromInputUnsafe(retry.backoff.cap ?? Backoff.defaults.cap))
+  const base = Duration.toMillis(timeOf(retry.backoff.base ?? Backoff.defaults.base))
+  const cap = Duration.toMillis(timeOf(retry.backoff.cap ?? Backoff.defaults.cap))
   const factor = retry.backoff.factor ?? Backoff.defaults.factor
   let sum = 0
   let [previous, fibonacci] = [0, base]
@@ -168,7 +173,7 @@ const inSeconds = (millis: number): string =>
 
 const longestAttempt = (policy: HttpPolicy, call: CallPolicy): Duration.Duration | undefined =>
   call.learnsTimeout && policy.adaptiveTimeout !== undefined
-    ? Duration.fromInputUnsafe(policy.adaptiveTimeout.ceiling ?? policy.adaptiveTimeout.limit)
+    ? timeOf(policy.adaptiveTimeout.ceiling ?? policy.adaptiveTimeout.limit)
     : call.attemptTimeout
 
 const callFindings = (policy: HttpPolicy, call: CallPolicy, prefix: string): ReadonlyArray<Finding> => {
@@ -213,12 +218,8 @@ const callFindings = (policy: HttpPolicy, call: CallPolicy, prefix: string): Rea
   return found
 }
 
-const outlasts = (
-  name: string,
-  wait: Duration.Input,
-  deadline: Duration.Duration | undefined
-): ReadonlyArray<Finding> =>
-  deadline !== undefined && Duration.isGreaterThan(Duration.fromInputUnsafe(wait), deadline)
+const outlasts = (name: string, wait: Time.Input, deadline: Duration.Duration | undefined): ReadonlyArray<Finding> =>
+  deadline !== undefined && Duration.isGreaterThan(timeOf(wait), deadline)
     ? [
         {
           severity: "warning",
@@ -231,7 +232,7 @@ const hedgeFindings = (policy: HttpPolicy): ReadonlyArray<Finding> => {
   const delay = policy.hedge?.delay
   const attempt = longestAttempt(policy, policy.call) ?? policy.call.deadline
   if (delay === undefined || attempt === undefined) return []
-  return Duration.isLessThan(Duration.fromInputUnsafe(delay), attempt)
+  return Duration.isLessThan(timeOf(delay), attempt)
     ? []
     : [
         {
@@ -246,11 +247,11 @@ const breakerFindings = (policy: HttpPolicy): ReadonlyArray<Finding> => {
   const perSecond =
     limit === undefined || limit.mode === "off" || limit.mode === "observe"
       ? undefined
-      : limit.limit / Duration.toSeconds(Duration.fromInputUnsafe(limit.window ?? RateLimit.defaults.window))
+      : limit.limit / Duration.toSeconds(timeOf(limit.window ?? RateLimit.defaults.window))
   if (perSecond === undefined || policy.breaker?.trip === undefined) return []
   return policy.breaker.trip.flatMap((rule): ReadonlyArray<Finding> => {
     if (rule._tag !== "TimeWindow") return []
-    const reachable = perSecond * Duration.toSeconds(Duration.fromInputUnsafe(rule.duration))
+    const reachable = perSecond * Duration.toSeconds(timeOf(rule.duration))
     return minimumCalls(rule) <= reachable
       ? []
       : [
