@@ -37,7 +37,7 @@ import { isSentAgainAtOnce, stopBeforeWait, waitOrStop } from "./internal/retry/
 import { checkedFailure, type Failure, onFreshConnection } from "./Outcome.ts"
 import { DeadlineExceeded } from "./Reason.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
-import * as Time from "./Time.ts"
+import type * as Time from "./Time.ts"
 
 /**
  * How to retry.
@@ -111,7 +111,7 @@ export interface Retry {
   readonly serverWaitJitter: number
 }
 
-const { whole, within } = rangesOf("Retry")
+const { notNegative, whole, within } = rangesOf("Retry")
 
 /**
  * Checks the options. Throws a `RangeError` that says what was wrong and what was got.
@@ -141,7 +141,7 @@ export const make = (options: Options = {}): Retry => {
     },
     maxAttempts,
     schedule: options.schedule ?? defaults.schedule,
-    maxServerWait: Time.of("Retry: maxServerWait", options.maxServerWait ?? defaults.maxServerWait),
+    maxServerWait: Duration.millis(notNegative("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)),
     serverWaitJitter
   }
   return retry

@@ -42,6 +42,7 @@
  */
 
 import * as Effect from "effect/Effect"
+import type * as JsonSchema from "effect/JsonSchema"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
@@ -49,6 +50,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { HttpPolicy } from "./HttpPolicy.ts"
 import { inLines, type Problems } from "./internal/policy/found.ts"
 import { readPolicy, writePolicy } from "./internal/policy/policyData.ts"
+import { policyJsonSchema } from "./internal/policy/policyJsonSchema.ts"
 import { isHttpPolicy } from "./internal/policy/policyOrigin.ts"
 import { parseText } from "./internal/policy/policyReader.ts"
 
@@ -126,3 +128,19 @@ export const toText = (policy: HttpPolicy): Effect.Effect<string, Schema.SchemaE
     onFailure: (issue) => new Schema.SchemaError(issue),
     onSuccess: (json) => JSON.stringify(json, undefined, 2)
   })
+
+/**
+ * The JSON Schema (draft 2020-12) of a policy's file, by which editors complete and check it. It is what
+ * `holdfast-policy.schema.json` holds, which the package ships: name it in the file, as `"$schema"`.
+ *
+ * ```ts
+ * import { HttpPolicyJson } from "holdfast"
+ *
+ * const { properties } = HttpPolicyJson.jsonSchema()
+ * console.log(JSON.stringify(properties).includes("maxAttempts")) // => true
+ * ```
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const jsonSchema = (): JsonSchema.JsonSchema => policyJsonSchema()

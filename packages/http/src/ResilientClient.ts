@@ -47,6 +47,7 @@ import type * as Outcome from "@holdfast/core/Outcome"
 import type * as Reason from "@holdfast/core/Reason"
 import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
+import { givenPolicy } from "./internal/policy/policyOrigin.ts"
 import { blamed } from "./internal/request/callersStream.ts"
 import { clientBody, type ClientBody } from "./internal/client/clientBody.ts"
 import { openBody } from "./internal/client/clientBodies.ts"
@@ -143,7 +144,7 @@ export const withPolicy = (
 
 /** The policy, if a client can have it. */
 const policyFor = (options: Options): HttpPolicy.HttpPolicy => {
-  const policy = options.policy ?? HttpPolicy.standard()
+  const policy = givenPolicy("ResilientClient", options.policy ?? HttpPolicy.standard())
   if (policy.call.singleFlight) {
     throw new RangeError(
       "ResilientClient: singleFlight cannot be had over a client: one response cannot be read twice; use an Upstream"

@@ -64,6 +64,8 @@ import * as HttpPolicy from "./HttpPolicy.ts"
 import { whoAsks } from "./internal/streaming/asking.ts"
 import { built, shownOf } from "./internal/call/declaredLayers.ts"
 import { type Live, nextLive, startLive, upstreamSnapshot } from "./internal/call/live.ts"
+import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
+import { givenPolicy } from "./internal/policy/policyOrigin.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
 import { putHeaders } from "./internal/request/headerRules.ts"
@@ -274,7 +276,7 @@ const propagationOf = (given: boolean | PropagationOptions): Propagation =>
 /**
  * Makes an upstream that calls through the `Transport` in the context.
  *
- * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment, for a header that no
+ * Throws a `RangeError` for a policy that no constructor of `HttpPolicy` made, for a base URL that is not absolute, or that holds credentials, a query or a fragment, for a header that no
  * request can carry, for an `unreadAfter` that is not longer than zero, and for a name in `propagateTags` that cannot be a tag.
  *
  * @category constructors
@@ -287,6 +289,7 @@ export const make = <const O extends LayeredOptions>(
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
   const url = parseBaseUrl(name, options.baseUrl)
   const headers = baseHeaders(name, options.headers)
+  const policy = givenPolicy(`Upstream ${name}`, options.policy ?? HttpPolicy.standard())
   const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
   const propagateTags = tagNames(`Upstream ${name}`, "propagateTags", options.propagateTags ?? [])
   const made = Effect.gen(function* () {
@@ -314,10 +317,11 @@ export const make = <const O extends LayeredOptions>(
       callLayers,
       attemptLayers,
       layersShown: shownOf(callLayers, attemptLayers),
-      live: startLive(options.policy ?? HttpPolicy.standard())
+      live: startLive(policy)
     }
     const upstream = makeUpstream(runtime, options.version)
     runtimes.set(upstream, runtime)
+    yield* (yield* PoliciesElsewhere.Current).adopt(upstream)
     yield* (yield* UpstreamRegistry.Current).register(upstream)
     return upstream
   })
@@ -380,7 +384,7 @@ const makeUpstream = (runtime: Runtime, version: string | undefined): Upstream =
     ),
     reload: (policy) =>
       Effect.sync(() => {
-        runtime.live = nextLive(runtime.live, policy)
+        runtime.live = nextLive(runtime.live, givenPolicy(`Upstream ${runtime.name}`, policy))
       }),
     get: method("GET"),
     head: method("HEAD"),

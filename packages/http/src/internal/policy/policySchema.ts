@@ -42,6 +42,8 @@ import { timeInWords } from "./timeInWords.ts"
 export interface Notes {
   /** What kind of text it is; a text without it is one of a few words. */
   readonly text?: "time" | "header"
+  /** What it is, in words for a person. */
+  readonly words?: string
   /** What is right, in words, for a person: `a whole number of bytes, at least 0`. */
   readonly takes?: string
   /** What it means to leave it out, where that is no value. */
@@ -107,7 +109,7 @@ const rangeInWords = ({ above, below, least, most }: Range, show = (bound: numbe
 
 const takes = (what: string, range: string, words: string): Notes & { readonly description: string } => {
   const text = range === "" ? what : `${what}, ${range}`
-  return { takes: text, description: `${words} ${text.replace(/^./, (first) => first.toUpperCase())}.` }
+  return { words, takes: text, description: `${words} ${text.replace(/^./, (first) => first.toUpperCase())}.` }
 }
 
 const inRange = (words: string, what: string, range: Range, base: Schema.Schema<number>): Schema.Schema<number> => {
@@ -117,12 +119,12 @@ const inRange = (words: string, what: string, range: Range, base: Schema.Schema<
   return noted(described(checked, description), notes)
 }
 
-/** A number in a unit, such as `of the calls`. */
-const number = (words: string, unit: string, range: Range): Schema.Schema<number> =>
-  inRange(words, `a number ${unit}`.trim(), range, Schema.Finite)
+/** A number in a unit, such as `a share of the calls`. */
+const number = (words: string, what: string, range: Range): Schema.Schema<number> =>
+  inRange(words, what, range, Schema.Finite)
 
 const count = (words: string, unit: string, range: Range): Schema.Schema<number> =>
-  inRange(words, `a whole number of ${unit}`, range, Schema.Int)
+  inRange(words, `a whole number of ${unit}`, range, Schema.Finite.check(Schema.isInt()))
 
 type TimeInWords = Extract<Time.Input, string>
 
@@ -149,8 +151,8 @@ const oneOf = <const W extends string>(words: string, table: { readonly [word in
   })
 }
 
-const listOf = <A>(words: string, item: Schema.Schema<A>): Schema.Schema<ReadonlyArray<A>> =>
-  described(Schema.Array(item), words)
+const listOf = <A>(words: string, item: Schema.Schema<A>, least = 0): Schema.Schema<ReadonlyArray<A>> =>
+  described(least === 0 ? Schema.Array(item) : Schema.Array(item).check(Schema.isMinLength(least)), words)
 
 /** Or `false`, which switches it off. */
 const orOff = <A>(schema: Schema.Schema<A>, off = "`false` switches it off."): Schema.Schema<A | false> =>
@@ -192,8 +194,11 @@ const named = <A>(words: string, given: object, from: object, notes: Notes): Sch
     const withDefault = value === undefined ? schema : schema.annotate({ default: value })
     return [name, notes.needs?.includes(name) === true ? withDefault : Schema.optionalKey(withDefault)] as const
   })
+  const struct = Schema.Struct(Object.fromEntries(fields))
+  const chosen =
+    notes.choice === undefined ? struct : struct.check(Schema.isMinProperties(1), Schema.isMaxProperties(1))
   // the table that it is made of is typed by the options
-  return noted(described(Schema.Struct(Object.fromEntries(fields)) as unknown as Schema.Schema<A>, words), notes)
+  return noted(described(chosen as unknown as Schema.Schema<A>, words), notes)
 }
 
 /** The options of a stage, with what leaving them out means. */
@@ -225,12 +230,12 @@ const byCause = <A>(words: string, from: object, of: (cause: string) => Schema.S
   })
 
 const rates = {
-  failureRate: number("The share of failed calls from which on the circuit opens.", "of all calls", {
+  failureRate: number("The share of failed calls from which on the circuit opens.", "a share of the calls", {
     above: 0,
     most: 1
   }),
   slowCallRate: leftOut(
-    number("The share of slow calls from which on it opens; needs `slowCallDuration`.", "of all calls", {
+    number("The share of slow calls from which on it opens; needs `slowCallDuration`.", "a share of the calls", {
       above: 0,
       most: 1
     }),
@@ -297,14 +302,14 @@ export const stages = {
     "So many calls in so much time; the figures that the server sends slow it down further.",
     RateLimit.defaults,
     {
-      limit: number("Calls in a window; 0.5 a second is one in two seconds.", "of calls", { above: 0 }),
+      limit: number("Calls in a window; 0.5 a second is one in two seconds.", "a number of calls", { above: 0 }),
       window: time("How long the window is.", positive),
       algorithm: oneOf<"token-bucket" | "sliding-window">("How calls are counted.", {
         "token-bucket": "Tokens come back one by one, and some may be saved up.",
         "sliding-window": "No window of this length, wherever it begins, has more calls than the limit."
       }),
       burst: leftOut(
-        number("Calls that a full token bucket lets pass at once.", "of calls", { least: 1 }),
+        number("Calls that a full token bucket lets pass at once.", "a number of calls", { least: 1 }),
         "the `limit`, at least 1"
       ),
       onLimit: oneOf<"wait" | "refuse">("What becomes of a call beyond the limit.", {
@@ -334,7 +339,7 @@ export const stages = {
         "initialInterval"
       ),
       factor: meant(
-        number("`exponential` only: what each delay is multiplied by.", "", { least: 1 }),
+        number("`exponential` only: what each delay is multiplied by.", "a number", { least: 1 }),
         "multiplier",
         "exponent"
       ),
@@ -352,17 +357,27 @@ export const stages = {
     RetryBudget.defaults,
     {
       ttl: time("How long a call counts.", { least: 1000, most: 60_000 }),
-      ratio: number("Retries that each call pays for.", "of retries", { least: 0, most: 10 }),
-      minimumPerSecond: number("Retries that are there without any call.", "a second", { least: 0, most: 1e6 }),
-      inFlightRatio: number("Retries being made for each call in flight, above which none is granted.", "of retries", {
+      ratio: number("Retries that each call pays for.", "a number of retries", { least: 0, most: 10 }),
+      minimumPerSecond: number("Retries that are there without any call.", "a number a second", {
         least: 0,
-        most: 1
+        most: 1e6
       }),
-      minimumInFlight: number("Retries being made that are always allowed.", "of retries", { least: 1, most: 1e6 }),
+      inFlightRatio: number(
+        "Retries being made for each call in flight, above which none is granted.",
+        "a number of retries",
+        {
+          least: 0,
+          most: 1
+        }
+      ),
+      minimumInFlight: number("Retries being made that are always allowed.", "a number of retries", {
+        least: 1,
+        most: 1e6
+      }),
       costs: byCause<number>(
         "What a retry costs, by the cause of the failure before it.",
         RetryBudget.defaults.costs,
-        (cause) => number(`After ${cause}.`, "of retries", { least: 0, most: 1000 })
+        (cause) => number(`After ${cause}.`, "a number of retries", { least: 0, most: 1000 })
       ),
       mode
     }
@@ -372,8 +387,8 @@ export const stages = {
       time("How long an attempt may take before the next one is started.", positive),
       "learned: the quantile above which `maximumExtraLoad` of the calls lie"
     ),
-    maximumExtraLoad: number("Hedges for each call, at most.", "of hedges", { least: 0.001, most: 1 }),
-    burst: number("Hedges that quiet times may save up.", "of hedges", { least: 1, most: 1e6 }),
+    maximumExtraLoad: number("Hedges for each call, at most.", "a number of hedges", { least: 0.001, most: 1 }),
+    burst: number("Hedges that quiet times may save up.", "a number of hedges", { least: 1, most: 1e6 }),
     maxHedges: count("Hedges of one call, each `delay` after the attempt before it.", "hedges", { least: 1, most: 10 }),
     window: time("How long a call counts for the learned delay.", { least: 1000, most: 3_600_000 }),
     minimumSamples: count("Calls that the window must hold for a delay to be learned.", "calls", { least: 1 }),
@@ -386,7 +401,7 @@ export const stages = {
     { ...CircuitBreaker.defaults, trip: undefined },
     {
       trip: leftOut(
-        listOf("Any of these rules opens the circuit; at least one.", tripRule),
+        listOf("Any of these rules opens the circuit; at least one.", tripRule, 1),
         "10 failures in a row, or half of at least 20 calls in 30s"
       ),
       slowCallDuration: leftOut(
@@ -433,9 +448,15 @@ export const stages = {
     Throttle.defaults,
     {
       window: time("How long a call counts.", { least: 1000, most: 3_600_000 }),
-      multiplier: number("How many times what is accepted may be sent.", "", { least: 1, most: 100 }),
-      minimumPerSecond: number("Calls that are let through at the least.", "a second", { least: 0, most: 1000 }),
-      minimumRequests: number("Requests in the window before any is shed.", "of requests", { least: 1, most: 10_000 }),
+      multiplier: number("How many times what is accepted may be sent.", "a number", { least: 1, most: 100 }),
+      minimumPerSecond: number("Calls that are let through at the least.", "a number a second", {
+        least: 0,
+        most: 1000
+      }),
+      minimumRequests: number("Requests in the window before any is shed.", "a number of requests", {
+        least: 1,
+        most: 10_000
+      }),
       rejections: listOf(
         "The failures that count as not accepted.",
         oneOf<Throttle.Rejection>("A cause of failures.", {
@@ -479,9 +500,12 @@ export const stages = {
       initialLimit: count("Attempts at once, to begin with; within the two limits below.", "attempts", { least: 1 }),
       minimumLimit: count("The limit never goes below.", "attempts", { least: 1 }),
       maximumLimit: count("The limit never goes above.", "attempts", { least: 1, most: 100_000 }),
-      backoffRatio: number("What too large a share of drops leaves of the limit.", "", { least: 0.5, below: 1 }),
+      backoffRatio: number("What too large a share of drops leaves of the limit.", "a number", {
+        least: 0.5,
+        below: 1
+      }),
       slowAfter: leftOut(time("`aimd` only: a success that took longer is a drop.", positive), "none is"),
-      quantile: number("`gradient` only: which quantile stands for the latencies of a window.", "", {
+      quantile: number("`gradient` only: which quantile stands for the latencies of a window.", "a number", {
         least: 0.5,
         most: 1
       }),
@@ -497,10 +521,14 @@ export const stages = {
         least: 1,
         most: 600_000
       }),
-      headroom: number("`gradient` only: a limit of more than this many times what was in flight shrinks again.", "", {
-        least: 2,
-        most: 1000
-      }),
+      headroom: number(
+        "`gradient` only: a limit of more than this many times what was in flight shrinks again.",
+        "a number",
+        {
+          least: 2,
+          most: 1000
+        }
+      ),
       mode
     }
   ),
@@ -509,11 +537,11 @@ export const stages = {
     AttemptTimeout.adaptiveDefaults,
     {
       limit: time("The limit in force until there are enough samples.", positive),
-      quantile: number("Which quantile of the latency is multiplied.", "", { least: 0.5, most: 1 }),
-      factor: number("How many times that quantile an attempt may take.", "", { above: 1, most: 100 }),
+      quantile: number("Which quantile of the latency is multiplied.", "a number", { least: 0.5, most: 1 }),
+      factor: number("How many times that quantile an attempt may take.", "a number", { above: 1, most: 100 }),
       floor: time("The learned limit is never shorter.", positive),
       ceiling: leftOut(time("The learned limit is never longer; not below `floor`.", positive), "the `limit`"),
-      minimumSamples: number("Samples before the limit is learned.", "of samples", { least: 10, most: 1e6 }),
+      minimumSamples: number("Samples before the limit is learned.", "a number of samples", { least: 10, most: 1e6 }),
       mode
     },
     ["limit"]
@@ -552,9 +580,9 @@ const loop: Table<Omit<RetryOptions, "budget">> = {
     Schedule.isSchedule,
     "a schedule is code; say how to wait with backoff"
   ),
-  backoff: stages.Backoff,
+  backoff: leftOut(stages.Backoff, "`{}`"),
   maxServerWait: time("The longest wait that a server may ask for; a longer one ends the retrying at once."),
-  serverWaitJitter: number("How much a server's wait is spread, upwards only.", "", { least: 0, most: 1 }),
+  serverWaitJitter: number("How much a server's wait is spread, upwards only.", "a number", { least: 0, most: 1 }),
   nonIdempotent: oneOf<NonNullable<RetryOptions["nonIdempotent"]>>(
     "What of a request that is not idempotent (`POST`, `PATCH`) may be sent again.",
     {
@@ -576,9 +604,9 @@ const retryDefaults = {
   refusals: defaults.refusals
 }
 
-const retry = options<RetryOptions>("How calls are retried.", retryDefaults, {
+export const retrySchema = options<RetryOptions>("How calls are retried.", retryDefaults, {
   ...loop,
-  budget: orOff(stages.RetryBudget, "`false` is no budget.")
+  budget: leftOut(orOff(stages.RetryBudget, "`false` is no budget."), "`{}`")
 })
 
 const deadline = meant(
@@ -645,7 +673,7 @@ const table: Table<Options> = {
     }),
     "`false` sends none."
   ),
-  retry: orOff(retry, "`false` is one attempt."),
+  retry: orOff(retrySchema, "`false` is one attempt."),
   hedge: meant(orOff(stages.Hedge), "hedging"),
   breaker: meant(orOff(stages.CircuitBreaker), "circuitBreaker", "circuit"),
   throttle: meant(orOff(stages.Throttle), "adaptiveThrottle", "loadShedding"),
@@ -675,12 +703,20 @@ export const optionsSchema = options<Options>("How calls to an upstream behave."
 /** What one operation, or one call, has otherwise. */
 export const overridesSchema = overrides
 
+const words =
+  "How calls to an upstream behave. A stage is its options, `{}` for the defaults, or `false` for off; what is left out is the preset's."
+
 /** What a file, a configuration or a control plane says. */
 export const policySchema = options<Declared & { readonly $schema?: string }>(
-  "How calls to an upstream behave. A stage is its options, `{}` for the defaults, or `false` for off; what is left out is the preset's.",
+  words,
   { preset: "standard" },
   { $schema: editors, preset: presets, ...table }
 )
+
+/** The same as one of several. */
+export const declaredSchema = options<Declared>(words, { preset: "standard" }, { preset: presets, ...table }).annotate({
+  identifier: "Policy"
+})
 
 /** The policies of several upstreams, in one file. */
 export const upstreamsSchema = options<{
@@ -691,13 +727,7 @@ export const upstreamsSchema = options<{
   {},
   {
     $schema: editors,
-    upstreams: described(
-      Schema.Record(
-        Schema.String,
-        options<Declared>("", { preset: "standard" }, { preset: presets, ...table }).annotate({ identifier: "Policy" })
-      ),
-      "The policy of each upstream, by its name."
-    )
+    upstreams: described(Schema.Record(Schema.String, declaredSchema), "The policy of each upstream, by its name.")
   },
   ["upstreams"]
 )
