@@ -10,7 +10,7 @@ const running = (make: () => unknown): Effect.Effect<unknown, unknown> =>
   Effect.suspend(() => {
     const made = make()
     // those that give a layer look at their options when it is built
-    return Layer.isLayer(made) ? Layer.build(made as Layer.Any as Layer.Layer<never, unknown>) : Effect.succeed(made)
+    return Layer.isLayer(made) ? Layer.build(made as unknown as Layer.Layer<never, unknown>) : Effect.succeed(made)
   }).pipe(Effect.scoped)
 
 type Taking = (time: Time.Input) => unknown
@@ -25,7 +25,7 @@ const options: ReadonlyArray<readonly [name: string, take: Taking]> = [
   ["Metrics: keepFor", (keepFor) => Metrics.layer({ keepFor })],
   ["ScriptedTransport: after", (delay) => ScriptedTransport.after(delay, ScriptedTransport.status(200))],
   ["ScriptedTransport: pause", (time) => ScriptedTransport.pause(time)],
-  ["LeakCheck: within", (within) => Effect.runPromise(LeakCheck.scoped(Effect.void, { within }))],
+  ["LeakCheck: within", (within) => LeakCheck.around(Effect.void, { within })],
   ["Deadline.within: the budget", (time) => Effect.runSync(Deadline.within(Effect.void, time))],
   [
     "Upstream stock: unreadAfter",

@@ -90,6 +90,9 @@ const fromText = (text: string): Option.Option<Duration.Duration> =>
       ? Duration.fromIso(text)
       : fromParts(text)
 
+/** What Effect itself may read. It throws for what it does not, and a stack costs more than all the rest. */
+const isEffects = /^-?[\d.]+\s+[a-z]+$|Infinity$/
+
 /**
  * The time that was given, if it is one.
  *
@@ -113,6 +116,7 @@ const fromText = (text: string): Option.Option<Duration.Duration> =>
  */
 export const fromInput = (given: Input): Option.Option<Duration.Duration> => {
   if (holdsNaN(given)) return Option.none()
+  if (typeof given === "string" && !isEffects.test(given)) return fromText(given)
   // what is no input of Effect's is none to it
   const found = Duration.fromInput(given as Duration.Input)
   return Option.isNone(found) && typeof given === "string" ? fromText(given) : found

@@ -16,6 +16,7 @@
  * - A trip rule is written like its constructor: `"trip": [{ "consecutiveFailures": 5 }]`; an open time that doubles is
  *   `"openTime": { "doubling": "5 seconds" }`.
  * - Functions cannot be data: a policy with a `schedule` of its own does not encode, and says so.
+ * - `"$schema"` is for editors, and forgotten: the package ships `holdfast-policy.schema.json`, by which they complete and check.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -1,14 +1,15 @@
 /**
  * Where a policy comes from when it is not code: the environment, a configuration, a file that changes while the program runs.
  *
- * **When to use**: {@link config} at the start; {@link follow} with {@link file}, or with any stream of a control plane, to
- * change how a living upstream is called without a restart.
+ * **When to use**: {@link config} at the start; {@link layer} for one file of several upstreams; {@link follow} with {@link file}, or
+ * with any stream of a control plane, to change how one living upstream is called without a restart.
  *
  * **What it is not**: a way to break a service from afar. A policy that is not right is refused as a whole and said so; the one
  * before it stays in force.
  *
  * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, who is in flight,
- * what the server said), whatever of its options changes.
+ * what the server said), whatever of its options changes. Where several say something of one stage, the environment wins over a file,
+ * and a file over the code.
  *
  * ```ts
  * import { ConfigProvider, Effect } from "effect"

@@ -36,6 +36,54 @@ describe("the JSON Schema of policies", () => {
     assert.isTrue(ofUpstreams({ upstreams: { payments: json } }), JSON.stringify(ofUpstreams.errors))
   })
 
+  /** The same JSON with another value at one of its places, chosen by a number. */
+  const replaced = (json: unknown, place: number, value: unknown): unknown => {
+    if (!Predicate.isObject(json)) return value
+    const names = Object.keys(json)
+    const name = names[place % (names.length + 1)]
+    if (name === undefined) return value
+    const further = Math.floor(place / (names.length + 1))
+    return Object.fromEntries(
+      Object.entries(json).map(([key, item]) => [key, key === name ? replaced(item, further, value) : item])
+    )
+  }
+
+  it.prop(
+    "whatever is read, passes",
+    [
+      SomeFigures,
+      Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100_000 })),
+      Schema.Union([
+        Schema.Json,
+        Schema.Number,
+        Schema.Literals([
+          false,
+          0,
+          1,
+          0.5,
+          -1,
+          1e9,
+          "5s",
+          "2m 30s",
+          "PT5S",
+          "Infinity",
+          "0",
+          "-5s",
+          "enforce",
+          "observe",
+          "x-left"
+        ])
+      ])
+    ],
+    ([figures, place, value]) => {
+      const json: unknown = JSON.parse(
+        JSON.stringify(replaced(encode(HttpPolicy.make(optionsOf(figures))), place, value) ?? null)
+      )
+      if (isRead(json)) assert.isTrue(ofPolicy(json), `${JSON.stringify(json)}: ${JSON.stringify(ofPolicy.errors)}`)
+    },
+    { arbitrary: { runs: 500, size: 20 } }
+  )
+
   const right: ReadonlyArray<unknown> = [
     {},
     { $schema: "./node_modules/holdfast/holdfast-policy.schema.json", preset: "gentle", deadline: "2m 30s" },
