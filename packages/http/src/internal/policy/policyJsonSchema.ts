@@ -12,7 +12,9 @@ const ofData = (schema: unknown): unknown => {
   if (!Predicate.isObject(schema)) return schema
   const isTime = "pattern" in schema && schema.pattern === Time.pattern.source
   const own = isTime ? { ...schema, type: undefined, pattern: undefined, $ref: "#/$defs/Time" } : schema
-  const isSaid = (value: unknown): boolean => value !== undefined && !(Predicate.isObject(value) && "not" in value)
+  // a whole number that is too large to be exact is one all the same
+  const isSaid = (value: unknown): boolean =>
+    value !== undefined && value !== Number.MAX_SAFE_INTEGER && !(Predicate.isObject(value) && "not" in value)
   return Object.fromEntries(
     Object.entries(own).flatMap(([key, value]) => (isSaid(value) ? [[key, ofData(value)]] : []))
   )
