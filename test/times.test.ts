@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer } from "effect"
-import { Bulkhead, Deadline, HttpPolicy, Time, Upstream } from "holdfast"
+import { Bulkhead, Deadline, HttpPolicy, type Time, Upstream } from "holdfast"
 import { NameResolver, NodeTransport } from "holdfast/node"
 import { Metrics } from "holdfast/telemetry"
 import { LeakCheck, ScriptedTransport } from "holdfast/testing"

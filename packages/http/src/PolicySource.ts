@@ -402,10 +402,11 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
   const files = yield* FileSystem.FileSystem
   let text = yield* Effect.mapError(files.readFileString(path), ({ message }) => failed([`cannot be read: ${message}`]))
   let said = yield* Effect.mapError(Effect.fromResult(readUpstreams(text)), failed)
-  const wrong = [...said].flatMap(([name, one]) =>
-    Result.isSuccess(one) ? [] : one.failure.map((problem) => `${name}: ${problem}`)
-  )
-  if (wrong.length > 0) return yield* failed(wrong)
+  const wrong = new Found()
+  for (const [name, one] of said) {
+    if (Result.isFailure(one)) for (const problem of one.failure) wrong.add(() => `${name}: ${problem}`)
+  }
+  if (!wrong.isEmpty) return yield* failed(wrong.problems)
 
   /** What was last said of each upstream and right, for those that are built while it is not. */
   const good = new Map<string, Declared>()
@@ -442,6 +443,22 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
     }
   })
 
+  /** What the file says of upstreams that nobody has built, as far as it was not told yet. */
+  const inVain = (): Problems => {
+    const found = new Found()
+    for (const name of unknown) if (!said.has(name)) unknown.delete(name)
+    for (const name of said.keys()) {
+      if (built.has(name) || unknown.has(name)) continue
+      unknown.add(name)
+      found.add(() => {
+        const meant = nearestName(name, [...built])
+        const hint = meant === undefined ? "" : `; did you mean ${meant}?`
+        return oneLine(`says something of ${name}, and no upstream of this name has been built${hint}`)
+      })
+    }
+    return found.problems
+  }
+
   const read = reading(path)
   const look = Effect.gen(function* () {
     const found = yield* read
@@ -454,13 +471,7 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
       } else yield* Effect.logWarning(`${path} is not right, and all keep their policies\n${inLines(fresh.failure)}`)
     }
     for (const [upstream, follower] of followers) yield* refresh(upstream, follower)
-    for (const name of said.keys()) {
-      if (built.has(name) || unknown.has(name)) continue
-      unknown.add(name)
-      const meant = nearestName(name, [...built])
-      const hint = meant === undefined ? "" : `; did you mean ${meant}?`
-      yield* Effect.logWarning(`${path} says something of ${name}, and no upstream of this name has been built${hint}`)
-    }
+    for (const problem of inVain()) yield* Effect.logWarning(`${path} ${problem}`)
   })
   yield* Effect.forkScoped(Effect.delay(Effect.repeat(look, Schedule.spaced(every)), every))
 
