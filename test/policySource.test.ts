@@ -71,7 +71,7 @@ describe("the policies of several upstreams in a real file", () => {
         yield* replace(files, path, text("6s"))
         assert.strictEqual(yield* next, "payments has a new policy: deadline 6s")
         assert.deepStrictEqual(inForce(), ["deadline 6s", "deadline 7s"])
-      }).pipe(Effect.provide(upstreams), Effect.provide(Logger.layer([logger])))
+      }).pipe(Effect.provide(Layer.provideMerge(upstreams, Logger.layer([logger]))))
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
   )
 

@@ -527,8 +527,9 @@ describe("a file of several upstreams", () => {
       )
     const policies = PolicySource.layer(path).pipe(Layer.provide(oneFile(content)))
     return run({ write, lines }).pipe(
-      Effect.provide(upstreams.pipe(Layer.provide([policies, ScriptedTransport.layer({})]))),
-      Effect.provide(logged(lines))
+      Effect.provide(
+        upstreams.pipe(Layer.provide([policies, ScriptedTransport.layer({})]), Layer.provideMerge(logged(lines)))
+      )
     )
   }
 
