@@ -12,6 +12,8 @@ import {
   ErrorCatalog,
   Hedge,
   HttpPolicy,
+  HttpPolicyJson,
+  PolicySource,
   RateLimit,
   Retry,
   RetryBudget,
@@ -26,6 +28,7 @@ import { alertRules } from "./alertRules.ts"
 import { checks } from "./checks/all.ts"
 import { dashboard } from "./dashboard.ts"
 import { table } from "./markdownTable.ts"
+import { optionTables } from "./policyTables.ts"
 import { mainEntries, toleratedModules, unstableImports, unstableLoaded } from "./unstable.ts"
 
 const errorRow = ([tag, entry]: readonly [string, ErrorCatalog.Entry]): ReadonlyArray<string> => [
@@ -287,6 +290,7 @@ const parts: { readonly [name: string]: () => string } = {
       ["retry.budget.", RetryBudget.defaults],
       ["limits.", limits]
     ]),
+  ...optionTables,
   "policy-presets": presets,
   "policy-optional-stages": optionalStages,
   "stage-order": () =>
@@ -329,8 +333,15 @@ export const regenerate = (text: string): { readonly text: string; readonly part
   return { text: fresh, parts: count }
 }
 
+const policyFile = (): string => `${JSON.stringify(HttpPolicyJson.jsonSchema(), undefined, 2)}\n`
+const upstreamsFile = (): string => `${JSON.stringify(PolicySource.jsonSchema(), undefined, 2)}\n`
+
 /** Files that are made whole, by their path. */
 export const wholeFiles: { readonly [path: string]: () => string } = {
+  "holdfast-policy.schema.json": policyFile,
+  "holdfast-upstreams.schema.json": upstreamsFile,
+  "packages/http/holdfast-policy.schema.json": policyFile,
+  "packages/http/holdfast-upstreams.schema.json": upstreamsFile,
   "packages/telemetry/dashboards/holdfast.json": dashboard,
   "packages/telemetry/rules/holdfast.rules.yml": alertRules
 }

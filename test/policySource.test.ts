@@ -34,6 +34,58 @@ describe("a policy in a real file", () => {
   )
 })
 
+describe("the policies of several upstreams in a real file", () => {
+  class Payments extends Upstream.Service<Payments>()("payments", { baseUrl: "https://payments.internal" }) {}
+  class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+
+  it.live("are in force before the first call, follow the file, and outlive one that is half written", () =>
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const folder = yield* files.makeTempDirectoryScoped()
+      const path = `${folder}/policies.json`
+      const text = (deadline: string) =>
+        JSON.stringify({
+          $schema: "./node_modules/holdfast/holdfast-upstreams.schema.json",
+          upstreams: { payments: { preset: "none", deadline }, stock: { preset: "none", deadline: "7s" } }
+        })
+      yield* files.writeFileString(path, text("5s"))
+
+      const lines = yield* Queue.unbounded<string>()
+      const logger = Logger.make(({ message }) => Queue.offerUnsafe(lines, String(message)))
+      const upstreams = Layer.mergeAll(Payments.layer, Stock.layer).pipe(
+        Layer.provide([PolicySource.layer(path, { every: "20ms" }), ScriptedTransport.layer({})])
+      )
+      /** The next line that is logged: it comes when the file has been read. */
+      const next = Effect.map(Queue.take(lines), (line) => line.split("\n")[0])
+
+      yield* Effect.gen(function* () {
+        const [payments, stock] = [yield* Payments, yield* Stock]
+        const inForce = () => [payments, stock].map(({ policy }) => HttpPolicy.describe(policy).split(" → ")[0])
+        assert.deepStrictEqual(inForce(), ["deadline 5s", "deadline 7s"])
+        yield* Effect.andThen(Queue.take(lines), Queue.take(lines))
+
+        yield* files.writeFileString(path, text("6s").slice(0, 60))
+        assert.strictEqual(yield* next, `${path} is not right, and all keep their policies`)
+        assert.deepStrictEqual(inForce(), ["deadline 5s", "deadline 7s"])
+
+        yield* replace(files, path, text("6s"))
+        assert.strictEqual(yield* next, "payments has a new policy: deadline 6s")
+        assert.deepStrictEqual(inForce(), ["deadline 6s", "deadline 7s"])
+      }).pipe(Effect.provide(Layer.provideMerge(upstreams, Logger.layer([logger]))))
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
+  )
+
+  it.live("fail the layer when the file is not there", () =>
+    Effect.gen(function* () {
+      const error = yield* Layer.build(
+        Stock.layer.pipe(Layer.provide(PolicySource.layer("/nowhere/policies.json")))
+      ).pipe(Effect.scoped, Effect.flip, Effect.provide(layers))
+      assert.strictEqual(error._tag, "PolicyFileError")
+      assert.match(error.message, /^\/nowhere\/policies\.json: cannot be read: NotFound/)
+    })
+  )
+})
+
 /** As whoever mounts configuration does it: written beside, and put in its place whole. */
 const replace = (files: FileSystem.FileSystem, path: string, text: string) =>
   Effect.andThen(files.writeFileString(`${path}.new`, text), files.rename(`${path}.new`, path))

@@ -129,6 +129,8 @@ const contents = (one: Packed, project: string): ReadonlyArray<string> => {
     "README.md",
     // the guides, and files for other programs: a dashboard, alert rules
     ...files(join(root, one.folder), "docs/**/*.md", "{dashboards,rules}/*"),
+    // and for editors
+    ...files(join(root, one.folder), "*.schema.json"),
     ...sources,
     ...sources
       .map((file) => file.replace(/^src/, "dist").replace(/\.ts$/, ""))
@@ -161,11 +163,11 @@ const published = async (one: Packed): Promise<ReadonlyArray<string>> => {
   return result.code === 0 ? [] : [`${one.manifest.name}: publint\n${result.output.trimEnd()}`]
 }
 
-/** Every specifier that a user may import: the exact exports, and each module that `./*` stands for. */
+/** Every module that a user may import: the exact exports, and each module that `./*` stands for. */
 const entriesOf = (packed: ReadonlyArray<Packed>, project: string): ReadonlyArray<string> =>
   packed.flatMap((one) =>
     Object.entries(one.manifest.exports ?? {}).flatMap(([path, target]) => {
-      if (target === null || path === "./package.json") return []
+      if (target === null || path.endsWith(".json")) return []
       if (path !== "./*") return [one.manifest.name + path.slice(1)]
       return globSync("dist/*.js", { cwd: installedFolder(one, project) })
         .map((file) => basename(file, ".js"))
@@ -175,7 +177,7 @@ const entriesOf = (packed: ReadonlyArray<Packed>, project: string): ReadonlyArra
     })
   )
 
-/** Imports every entry in plain Node, and asks that what is internal stays out of reach. */
+/** Imports every entry and all data in plain Node, and asks that what is internal stays out of reach. */
 const imports = async (packed: ReadonlyArray<Packed>, project: string): Promise<ReadonlyArray<string>> => {
   const internals = packed
     .map((one) => ({
@@ -183,7 +185,15 @@ const imports = async (packed: ReadonlyArray<Packed>, project: string): Promise<
       file: globSync("dist/internal/*.js", { cwd: installedFolder(one, project) })[0]
     }))
     .flatMap(({ name, file }) => (file === undefined ? [] : [`${name}/internal/${basename(file, ".js")}`]))
+  const data = packed.flatMap((one) =>
+    Object.keys(one.manifest.exports ?? {})
+      .filter((path) => path.endsWith(".json"))
+      .map((path) => one.manifest.name + path.slice(1))
+  )
   const program = [
+    `for (const entry of ${JSON.stringify(data)}) {`,
+    "  await import(entry, { with: { type: 'json' } }).catch((error) => console.log(`${entry}: ${error.stack}`))",
+    "}",
     `for (const entry of ${JSON.stringify(entriesOf(packed, project))}) {`,
     "  const module = await import(entry).catch((error) => console.log(`${entry}: ${error.stack}`))",
     "  if (module && Object.keys(module).length === 0) console.error(`${entry} exports types only`)",

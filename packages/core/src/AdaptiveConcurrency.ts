@@ -86,7 +86,7 @@ export interface Options {
    * `aimd` only: a success that took longer is a drop. Longer than zero. By default no success is a drop, since a call
    * that takes too long fails by its attempt timeout already.
    */
-  readonly slowAfter?: Duration.Input | undefined
+  readonly slowAfter?: Time.Input | undefined
   /** `gradient` only: which quantile stands for the latencies of a window. Between 0.5 and 1; default 0.9. */
   readonly quantile?: number | undefined
   /** `gradient` only: successes before a window may end. Between 10 and 100 000; default 50. */
@@ -95,9 +95,9 @@ export interface Options {
    * `gradient` only: a window lasts twice its fastest call, but not less than this. Longer than zero, not above
    * `longestWindow`; default 1 s.
    */
-  readonly shortestWindow?: Duration.Input | undefined
+  readonly shortestWindow?: Time.Input | undefined
   /** `gradient` only: nor longer than this, once there are enough samples. At most 10 min; default 30 s. */
-  readonly longestWindow?: Duration.Input | undefined
+  readonly longestWindow?: Time.Input | undefined
   /**
    * `gradient` only: a limit of more than this many times the calls in flight shrinks again, down to `initialLimit`. Between 2
    * and 1000; default 5.

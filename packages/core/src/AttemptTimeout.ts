@@ -44,7 +44,7 @@ import * as Time from "./Time.ts"
  */
 export interface Options {
   /** The longest that an attempt may take. Longer than zero; default: only the deadline bounds it. */
-  readonly limit?: Duration.Input | undefined
+  readonly limit?: Time.Input | undefined
   /**
    * `observe` counts and reports the attempts that it would have cut, and leaves them to the deadline, as `off` does. Default `enforce`.
    */
@@ -199,7 +199,7 @@ export const makeFairShare = (): FairShare => {
  */
 export interface AdaptiveOptions {
   /** The limit in force until there are enough samples. Longer than zero and finite. */
-  readonly limit: Duration.Input
+  readonly limit: Time.Input
   /** Which quantile of the upstream's latency is multiplied. Between 0.5 and 1; default 0.99. */
   readonly quantile?: number | undefined
   /** How many times that quantile an attempt may take. Above 1, at most 100; default 2. */
@@ -208,11 +208,11 @@ export interface AdaptiveOptions {
    * The learned limit is never shorter. Default 250 ms, or `limit` if that is shorter: a lost packet is sent again after
    * 200 ms or more, and is no reason to give up.
    */
-  readonly floor?: Duration.Input | undefined
+  readonly floor?: Time.Input | undefined
   /**
    * The learned limit is never longer. Not below `floor`; default `limit`, so that a policy whose times were added up with it still holds.
    */
-  readonly ceiling?: Duration.Input | undefined
+  readonly ceiling?: Time.Input | undefined
   /** Samples in the tracker's window before the limit is learned. At least 10; default 100. */
   readonly minimumSamples?: number | undefined
   /** Where the latencies are kept. Default: a tracker of its own, over 60 s. */

@@ -44,11 +44,11 @@ export type {
  */
 export interface Options {
   /** The first delay before jitter. Default 100 ms. */
-  readonly base?: Duration.Input | undefined
+  readonly base?: Time.Input | undefined
   /** The factor between one delay and the next. Default 2. Not used by `decorrelated`. */
   readonly factor?: number | undefined
   /** The longest delay. Default 10 s. */
-  readonly cap?: Duration.Input | undefined
+  readonly cap?: Time.Input | undefined
   /** Default `full`. */
   readonly jitter?: Jitter | undefined
 }
@@ -75,9 +75,9 @@ export const defaults = {
  */
 export interface SteadyOptions {
   /** The first delay before jitter. Default 100 ms. */
-  readonly base?: Duration.Input | undefined
+  readonly base?: Time.Input | undefined
   /** The longest delay. Default 10 s. */
-  readonly cap?: Duration.Input | undefined
+  readonly cap?: Time.Input | undefined
   /** Default `full`. */
   readonly jitter?: Exclude<Jitter, "decorrelated"> | undefined
 }
@@ -90,7 +90,7 @@ export interface SteadyOptions {
  */
 export interface LinearOptions extends SteadyOptions {
   /** The time added for each retry. Longer than zero; default the base. */
-  readonly increment?: Duration.Input | undefined
+  readonly increment?: Time.Input | undefined
 }
 
 const shapeOf = (growth: Growth, options: Options): BackoffShape => {
@@ -250,7 +250,7 @@ export const fibonacci = (options: SteadyOptions = {}): Schedule.Schedule<Durati
 export const constant = (
   options: {
     /** The delay before jitter. Default 100 ms. */
-    readonly delay?: Duration.Input | undefined
+    readonly delay?: Time.Input | undefined
     /** Default `full`: anything below the delay. */
     readonly jitter?: Exclude<Jitter, "decorrelated"> | undefined
   } = {}

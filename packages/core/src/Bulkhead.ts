@@ -33,6 +33,7 @@ import type { Mode } from "./Mode.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { BulkheadFull } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import type * as Time from "./Time.ts"
 
 /**
  * The limits of a bulkhead.
@@ -46,7 +47,7 @@ export interface Options {
   /** Calls that wait for their turn. A whole number; 0 refuses instead of queueing. Default 10. */
   readonly maxQueue?: number | undefined
   /** The longest that a call waits; the ambient deadline may make it shorter. Zero refuses instead of queueing. Default 1 s. */
-  readonly maxWait?: Duration.Input | undefined
+  readonly maxWait?: Time.Input | undefined
   /** Whether it refuses, only counts refusals that it would have made, or does nothing. Default `enforce`. */
   readonly mode?: Mode | undefined
 }

@@ -114,7 +114,7 @@ export interface Rates {
 export type TripRule =
   | { readonly _tag: "ConsecutiveFailures"; readonly failures: number }
   | ({ readonly _tag: "CountWindow"; readonly size: number } & Rates)
-  | ({ readonly _tag: "TimeWindow"; readonly duration: Duration.Input } & Rates)
+  | ({ readonly _tag: "TimeWindow"; readonly duration: Time.Input } & Rates)
 
 /**
  * Opens after so many failures in a row, in the order in which the calls finish. A success ends the row. It is the one rule
@@ -146,7 +146,7 @@ export const countWindow = (options: { readonly size: number } & Rates): TripRul
  * @category trip rules
  * @since 0.1.0
  */
-export const timeWindow = (options: { readonly duration: Duration.Input } & Rates): TripRule => ({
+export const timeWindow = (options: { readonly duration: Time.Input } & Rates): TripRule => ({
   _tag: "TimeWindow",
   ...options
 })
@@ -178,7 +178,7 @@ export interface Doubling {
  * @category open times
  * @since 0.1.0
  */
-export const doubling = (base: Duration.Input): Doubling => {
+export const doubling = (base: Time.Input): Doubling => {
   const first = Time.of("CircuitBreaker: openTime", base)
   const firstMillis = Duration.toMillis(first)
   const openTime = (consecutiveOpenings: number) => Duration.millis(firstMillis * 2 ** (consecutiveOpenings - 1))
@@ -195,7 +195,7 @@ export interface Options {
   /** Any of these opens the circuit. Default: 10 failures in a row, or half of 20 calls or more in 30 s. */
   readonly trip?: ReadonlyArray<TripRule> | undefined
   /** A call that takes longer is slow, however it ends. Longer than zero; default: no call is slow. */
-  readonly slowCallDuration?: Duration.Input | undefined
+  readonly slowCallDuration?: Time.Input | undefined
   /**
    * How long the circuit stays open: a time, a first time that doubles, or a function of how many times it has opened in a row
    * (1 for the first). The row ends when it has stayed closed for as long as it was last open, and no sooner than the end of the
@@ -203,15 +203,15 @@ export interface Options {
    * be kept waiting.
    */
   readonly openTime?:
-    | Duration.Input
-    | { readonly doubling: Duration.Input }
-    | ((consecutiveOpenings: number) => Duration.Input)
+    | Time.Input
+    | { readonly doubling: Time.Input }
+    | ((consecutiveOpenings: number) => Time.Input)
     | undefined
   /**
    * The longest open time, also beyond `openTime` and a wait that the server asks for. Default 5 min. Within it, a circuit is never open
    * for less than the `retryAfter` of the failure that opened it.
    */
-  readonly maxOpenTime?: Duration.Input | undefined
+  readonly maxOpenTime?: Time.Input | undefined
   /** Probes that may be out at once while half-open. Between 1 and 1000; default 3. */
   readonly probes?: number | undefined
   /**
@@ -224,9 +224,9 @@ export interface Options {
    * the circuit half-open. Longer than zero; default 1 s: probes that hang on a peer that is gone would otherwise keep a new one
    * from being asked. A probe that is slower still counts when it comes back.
    */
-  readonly probeLease?: Duration.Input | undefined
+  readonly probeLease?: Time.Input | undefined
   /** How long after a close the share of calls that are let through grows, from a tenth to all. Default 0: all at once. */
-  readonly rampTime?: Duration.Input | undefined
+  readonly rampTime?: Time.Input | undefined
   /**
    * How a failure counts, by its cause. By default `transient` and `timeout` count as failures; `throttle` (the upstream is
    * there and wants less), `refused` (this side never asked it) and `permanent` (the fault of the request, as a rule) are
@@ -428,7 +428,7 @@ const ruleOf = (rule: TripRule, slowCallMillis: number): State.Rule => {
 
 const openTimeOf = (
   openTime: NonNullable<Options["openTime"]>
-): Duration.Input | ((consecutiveOpenings: number) => Duration.Input) =>
+): Time.Input | ((consecutiveOpenings: number) => Time.Input) =>
   typeof openTime === "object" && "doubling" in openTime ? doubling(openTime.doubling) : openTime
 
 const shapeOf = (options: Options): State.CircuitShape => {
@@ -453,7 +453,9 @@ const shapeOf = (options: Options): State.CircuitShape => {
     rules: trip.map((rule) => ruleOf(rule, slowCallMillis)),
     slowCallMillis,
     openMillis:
-      typeof openTime === "function" ? (opening) => Duration.toMillis(openTime(opening)) : () => firstOpenMillis,
+      typeof openTime === "function"
+        ? (opening) => Time.millis("CircuitBreaker: openTime", openTime(opening))
+        : () => firstOpenMillis,
     maxOpenMillis,
     probes: whole("probes", options.probes ?? defaults.probes, 1, 1000),
     successThreshold: whole("successThreshold", options.successThreshold ?? defaults.successThreshold, 1, 1e6),

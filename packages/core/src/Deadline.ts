@@ -89,9 +89,9 @@ export const tighten = (
  * @since 0.1.0
  */
 export const within: {
-  (budget: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  <A, E, R>(self: Effect.Effect<A, E, R>, budget: Duration.Input): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, budget: Duration.Input): Effect.Effect<A, E, R> => {
+  (budget: Time.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, budget: Time.Input): Effect.Effect<A, E, R>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, budget: Time.Input): Effect.Effect<A, E, R> => {
   const budgetMillis = Time.millis("Deadline.within: the budget", budget)
   if (!(budgetMillis > 0)) {
     throw new RangeError(`Deadline.within: the budget must be longer than zero, got ${String(budget)}`)

@@ -49,6 +49,7 @@ import type { Mode } from "./Mode.ts"
 import * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
+import type * as Time from "./Time.ts"
 
 /**
  * When to hedge, and how much.
@@ -61,7 +62,7 @@ export interface Options {
    * How long an attempt may take before the next one is started. Left out, it is learned: the quantile of the latency above
    * which `maximumExtraLoad` of the calls lie, so p95 for 0.05.
    */
-  readonly delay?: Duration.Input | undefined
+  readonly delay?: Time.Input | undefined
   /**
    * Hedges for each call, at most. Between 0.001 and 1; default 0.05. It is a limit (every call pays for so much of a hedge),
    * and it sets the learned delay (Finagle's `BackupRequestFilter` does both).
@@ -72,16 +73,16 @@ export interface Options {
   /** Hedges of one call, each `delay` after the attempt before it. At least 1; default 1. */
   readonly maxHedges?: number | undefined
   /** How long a call counts for the learned delay. Between 1 s and 1 h; default 1 min. */
-  readonly window?: Duration.Input | undefined
+  readonly window?: Time.Input | undefined
   /**
    * Calls that the window must hold for a delay to be learned; with fewer, nothing is hedged. Default 100, or, when that
    * is more, twice the number that tells the quantile from the maximum.
    */
   readonly minimumSamples?: number | undefined
   /** How often the learned delay is worked out anew. Longer than zero; default 3 s. */
-  readonly refresh?: Duration.Input | undefined
+  readonly refresh?: Time.Input | undefined
   /** The shortest delay that is learned. At least 1 ms, which is the default. */
-  readonly minimumDelay?: Duration.Input | undefined
+  readonly minimumDelay?: Time.Input | undefined
   /**
    * The budget that hedges share with the retries of the same upstream. A hedge costs as much as a retry after a time-out. The budget's
    * calls are counted by `Retry` or `RetryBudget.run` around the hedge. Default: none, only `maximumExtraLoad` limits.

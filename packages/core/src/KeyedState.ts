@@ -34,7 +34,7 @@ export interface Options<in out K, out A> {
   /** Makes the state of a key that is not there. */
   readonly create: (key: K) => A
   /** How long a key may be unused. Longer than zero and finite; default 10 minutes. */
-  readonly idleTimeToLive?: Duration.Input | undefined
+  readonly idleTimeToLive?: Time.Input | undefined
   /** Keys that are kept although they are unused. Asked when some are due to be forgotten. Default: none. */
   readonly kept?: (() => Iterable<K>) | undefined
 }

@@ -42,7 +42,7 @@ import * as State from "./internal/time/latencyHistogram.ts"
  */
 export interface Options {
   /** How long a sample counts. Between 1 s and 1 h; default 30 s. */
-  readonly window?: Duration.Input | undefined
+  readonly window?: Time.Input | undefined
 }
 
 /**

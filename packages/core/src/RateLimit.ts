@@ -48,7 +48,7 @@ export interface Options {
    */
   readonly limit: number
   /** How long the window is. Default 1 s. */
-  readonly window?: Duration.Input | undefined
+  readonly window?: Time.Input | undefined
   /** How calls are counted. Default `token-bucket`. */
   readonly algorithm?: "token-bucket" | "sliding-window" | undefined
   /** Calls that a full token bucket lets pass at once. At least 1; default `limit`. */
@@ -56,9 +56,9 @@ export interface Options {
   /** Whether a call beyond the limit waits for its time or is refused at once. Default `wait`. */
   readonly onLimit?: "wait" | "refuse" | undefined
   /** The longest that a call waits; a call that would have to wait longer is refused at once. Default 5 s. */
-  readonly maxWait?: Duration.Input | undefined
+  readonly maxWait?: Time.Input | undefined
   /** The longest time for which the server's own figures are believed. Default 60 s. */
-  readonly maxServerWait?: Duration.Input | undefined
+  readonly maxServerWait?: Time.Input | undefined
   /** Whether it delays and refuses, only counts the delays and refusals, or does nothing. Default `enforce`. */
   readonly mode?: Mode | undefined
 }

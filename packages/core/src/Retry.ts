@@ -38,7 +38,7 @@ import { checkedFailure, type Failure, onFreshConnection } from "./Outcome.ts"
 import { DeadlineExceeded, type Reason } from "./Reason.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import type { RetryBudget } from "./RetryBudget.ts"
-import * as Time from "./Time.ts"
+import type * as Time from "./Time.ts"
 
 /**
  * How to retry.
@@ -55,7 +55,7 @@ export interface Options {
    */
   readonly schedule?: Schedule.Schedule<unknown, Failure> | undefined
   /** The longest wait that a server may ask for; a longer one ends the retrying at once. Default 60 s. */
-  readonly maxServerWait?: Duration.Input | undefined
+  readonly maxServerWait?: Time.Input | undefined
   /** How much a server's wait is spread, upwards only. Between 0 and 1; default 0.1: up to a tenth more. */
   readonly serverWaitJitter?: number | undefined
 }
@@ -138,7 +138,7 @@ export interface Retry {
   readonly serverWaitJitter: number
 }
 
-const { whole, within } = rangesOf("Retry")
+const { notNegative, whole, within } = rangesOf("Retry")
 
 /**
  * Checks the options. Throws a `RangeError` that names the fault and the value that it got.
@@ -175,7 +175,7 @@ export const make = (options: Options = {}): Retry => {
     },
     maxAttempts,
     schedule: options.schedule ?? defaults.schedule,
-    maxServerWait: Time.of("Retry: maxServerWait", options.maxServerWait ?? defaults.maxServerWait),
+    maxServerWait: Duration.millis(notNegative("maxServerWait", options.maxServerWait ?? defaults.maxServerWait)),
     serverWaitJitter,
     events
   }

@@ -34,6 +34,7 @@ import { checkEffect, checkOptions, dataFirst } from "./internal/options/given.t
 import type { Mode } from "./Mode.ts"
 import type { FailureCause } from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
+import type * as Time from "./Time.ts"
 
 /**
  * The limits of a budget.
@@ -43,7 +44,7 @@ import * as PolicyEvents from "./PolicyEvents.ts"
  */
 export interface Options {
   /** How long a call counts. Between 1 s and 60 s; default 10 s. */
-  readonly ttl?: Duration.Input | undefined
+  readonly ttl?: Time.Input | undefined
   /** Retries that each call pays for. Between 0 and 10; default 0.2: one retry for five calls. */
   readonly ratio?: number | undefined
   /** Retries a second that are there without any call, so that a quiet upstream may retry. Default 2. */

@@ -81,16 +81,16 @@ export interface Options {
    * How long a circuit stays open: a time, or a function of how many times it has opened in a row (1 for the first). Default:
    * 1 s.
    */
-  readonly openTime?: Duration.Input | ((consecutiveOpenings: number) => Duration.Input) | undefined
+  readonly openTime?: Time.Input | ((consecutiveOpenings: number) => Time.Input) | undefined
   /** The longest open time, also beyond `openTime` and a wait that the server asks for. Default 5 min. */
-  readonly maxOpenTime?: Duration.Input | undefined
+  readonly maxOpenTime?: Time.Input | undefined
   /** How a failure counts, by its cause. Defaults as in `CircuitBreaker`. */
   readonly counts?: { readonly [C in FailureCause]?: CircuitBreaker.Verdict } | undefined
   /**
    * The longest that the store may take to answer; beyond it, it cannot be reached. A caller waits no longer than its deadline allows,
    * and a store that failed is not asked for 5 s. Default 250 ms.
    */
-  readonly storeTimeout?: Duration.Input | undefined
+  readonly storeTimeout?: Time.Input | undefined
   /**
    * How a call goes on when the store cannot say whether it may be made: `allow` (it is made, and not counted) or `refuse`.
    * Default `allow`: the circuit breaker must not take the service down.
@@ -303,7 +303,10 @@ export const make = Effect.fnUntraced(function* (
   })
   const breaker = yield* Store.make({
     tripPolicy,
-    openDuration: typeof openTime === "function" ? scheduleOf(openTime, maxOpenTime) : openTime,
+    openDuration:
+      typeof openTime === "function"
+        ? scheduleOf(openTime, maxOpenTime)
+        : Time.of("SharedCircuitBreaker: openTime", openTime),
     maxOpenDuration: maxOpenTime,
     // the call's outcome is decided below, without a line in the log for each
     onStoreError: "fail"
@@ -356,13 +359,13 @@ const storeError = (error: Store.CircuitBreakerError | StoreUnavailable): Store.
 
 /** The n-th delay of the schedule is the n-th open time; Effect's breaker steps it with the number of the opening. */
 const scheduleOf = (
-  openTime: (consecutiveOpenings: number) => Duration.Input,
+  openTime: (consecutiveOpenings: number) => Time.Input,
   maxOpenTime: Duration.Duration
 ): Schedule.Schedule<unknown, number> =>
   Schedule.forever.pipe(
     Schedule.setInputType<number>(),
     Schedule.modifyDelay(({ input }) =>
-      Effect.sync(() => Duration.min(Duration.fromInputUnsafe(openTime(input)), maxOpenTime))
+      Effect.sync(() => Duration.min(Time.of("SharedCircuitBreaker: openTime", openTime(input)), maxOpenTime))
     )
   )
 

@@ -46,16 +46,16 @@ export interface Options {
   /** Calls in a window, and calls that a full bucket lets pass at once. A whole number of at least 1. */
   readonly limit: number
   /** How long the window is. Default 1 s. */
-  readonly window?: Duration.Input | undefined
+  readonly window?: Time.Input | undefined
   /** Whether a call beyond the limit waits for its time or is refused at once. Default `wait`. */
   readonly onLimit?: "wait" | "refuse" | undefined
   /** The longest that a call waits; a call that would have to wait longer is refused at once. Default 5 s. */
-  readonly maxWait?: Duration.Input | undefined
+  readonly maxWait?: Time.Input | undefined
   /**
    * The longest that the store may take to answer; beyond it, it has failed. A caller waits no longer than its deadline allows, and a
    * store that failed is not asked for 5 s. Default 250 ms.
    */
-  readonly storeTimeout?: Duration.Input | undefined
+  readonly storeTimeout?: Time.Input | undefined
   /** How a call goes on when the store fails. Default `allow`. */
   readonly onStoreError?: "allow" | "refuse" | undefined
   /** Whether it delays and refuses, only counts the delays and refusals, or does nothing. Default `enforce`. */

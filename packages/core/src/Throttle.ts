@@ -53,6 +53,7 @@ import type * as Outcome from "./Outcome.ts"
 import * as PolicyEvents from "./PolicyEvents.ts"
 import { Throttled } from "./Reason.ts"
 import { stackless } from "./Stackless.ts"
+import type * as Time from "./Time.ts"
 
 /**
  * A cause of failure that can mean that the upstream did not take the call.
@@ -70,7 +71,7 @@ export type Rejection = "throttle" | "transient" | "timeout"
  */
 export interface Options {
   /** How long a call counts. Between 1 s and 1 h; default 2 min. A shorter window recovers sooner, and swings more. */
-  readonly window?: Duration.Input | undefined
+  readonly window?: Time.Input | undefined
   /**
    * K: how many times the accepted requests may be sent. Between 1 and 100; default 2. Nearer to 1 sheds sooner; more sends more
    * in vain, and notices a recovery sooner.

@@ -669,5 +669,10 @@ describe("Retry.make", () => {
         `Retry: serverWaitJitter must be between 0 and 1, got ${serverWaitJitter}`
       )
     }
+    assert.throws(
+      () => Retry.make({ maxServerWait: "-1 seconds" }),
+      RangeError,
+      "Retry: maxServerWait must not be negative, got -1 seconds"
+    )
   })
 })

@@ -34,8 +34,14 @@ import type {
   RetryPolicy
 } from "./internal/policy/policyModel.ts"
 import { isHeaderName, isOfConnection } from "./internal/request/headerRules.ts"
-import { optionsOf, rowOf, stageNames } from "./internal/call/order.ts"
+import { declared, optionsOf, rowOf, stageNames } from "./internal/call/order.ts"
+import { inLines } from "./internal/policy/found.ts"
+import { defaults as policyDefaults } from "./internal/policy/policyDefaults.ts"
+import { madeOf } from "./internal/policy/policyOrigin.ts"
+import { readCode } from "./internal/policy/policyReader.ts"
+import { optionsSchema, overridesSchema } from "./internal/policy/policySchema.ts"
 import * as Words from "./internal/policy/policyWords.ts"
+import type * as Schema from "effect/Schema"
 import type * as Transport from "./Transport.ts"
 
 export type {
@@ -62,23 +68,11 @@ import * as Time from "@holdfast/core/Time"
  * @category defaults
  * @since 0.1.0
  */
-export const defaults = {
-  deadline: Duration.seconds(30),
-  attemptTimeout: Duration.seconds(10),
-  nonIdempotent: "never",
-  refusals: "fail",
-  redirects: { max: 5, insecure: "refuse", traceHeaders: "drop" },
-  limits: {
-    responseBytes: 16 * 1024 * 1024,
-    errorBytes: 16 * 1024,
-    drainBytes: 256 * 1024,
-    drainTime: Duration.seconds(1)
-  }
-} as const
+export const defaults = policyDefaults
 
 const on = <A>(stage: A | false | undefined): A | undefined => (stage === false ? undefined : stage)
 
-const time = (name: string, given: Duration.Input | false | undefined): Duration.Duration | undefined => {
+const time = (name: string, given: Time.Input | false | undefined): Duration.Duration | undefined => {
   if (given === false || given === undefined) return undefined
   const duration = Time.of(`HttpPolicy: ${name}`, given)
   if (!(Duration.toMillis(duration) > 0)) {
@@ -95,7 +89,7 @@ const bytes = (name: string, given: number | undefined, fallback: number): numbe
   return value
 }
 
-const drainTime = (given: Duration.Input | undefined): Duration.Duration | undefined => {
+const drainTime = (given: Time.Input | undefined): Duration.Duration | undefined => {
   const found = time("limits.drainTime", given)
   if (given === undefined || found !== undefined) return found
   throw new RangeError("HttpPolicy: limits.drainTime must be finite, got Infinity")
@@ -203,10 +197,18 @@ const headerName = (given: string | false | undefined): string | undefined => {
   return name
 }
 
+/** Refuses what code says wrong, which the types would have said. */
+const checked = <A>(schema: Schema.Top, given: A): A => {
+  const found = readCode(schema, given)
+  if (!found.isEmpty) throw new RangeError(inLines(found.problems))
+  return given
+}
+
 /**
  * Makes a policy of exactly the stages that are given; what is left out is off. The presets are this with stages of their own.
  *
- * Throws a `RangeError` for an option out of range, and for stages that contradict each other: all contradictions, a line each.
+ * Throws a `RangeError` for an option that there is not (with the one that was probably meant) or that is of another kind, for one out
+ * of range, and for stages that contradict each other: all contradictions, a line each.
  *
  * ```ts
  * import { HttpPolicy } from "holdfast"
@@ -219,7 +221,10 @@ const headerName = (given: string | false | undefined): string | undefined => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): HttpPolicy => {
+export const make = (options: Options): HttpPolicy =>
+  madeOf(made(checked(optionsSchema, options)), { code: { preset: "none", ...options }, environment: {} })
+
+const made = (options: Options): HttpPolicy => {
   const learned = isAdaptive(options.attemptTimeout) ? options.attemptTimeout : undefined
   const retry = on(options.retry)
   const redirects = on(options.redirects)
@@ -240,14 +245,9 @@ export const make = (options: Options): HttpPolicy => {
       Object.entries(options.operations ?? {}).map(([operation, given]) => [operation, overridden(call, given)])
     ),
     deadlineHeader: headerName(options.deadlineHeader),
+    ...declared(options),
+    // these two are parts of other options
     budget: retry === undefined ? undefined : on(retry.budget ?? {}),
-    singleFlight: on(options.singleFlight),
-    rateLimit: on(options.rateLimit),
-    hedge: on(options.hedge),
-    breaker: on(options.breaker),
-    throttle: on(options.throttle),
-    bulkhead: on(options.bulkhead),
-    adaptiveConcurrency: on(options.adaptiveConcurrency),
     attemptTimeout: learned
   }
   tryStages(policy)
@@ -262,11 +262,11 @@ export const make = (options: Options): HttpPolicy => {
 const attemptTimeoutWithin = (
   options: Options,
   fallback: Duration.Duration
-): Duration.Input | AdaptiveTimeoutOptions | false => {
+): Time.Input | AdaptiveTimeoutOptions | false => {
   if (options.attemptTimeout !== undefined) return options.attemptTimeout
   if (options.deadline === undefined || options.deadline === false) return fallback
   const attempts = options.retry === false ? 1 : (options.retry?.maxAttempts ?? Retry.defaults.maxAttempts)
-  const share = Duration.toMillis(Duration.fromInputUnsafe(options.deadline)) / attempts
+  const share = Time.millis("HttpPolicy: deadline", options.deadline) / attempts
   // whole milliseconds, since it is shown
   return Duration.min(fallback, Duration.millis(share > 1 ? Math.floor(share) : share))
 }
@@ -287,7 +287,7 @@ const attemptTimeoutWithin = (
  * @since 0.1.0
  */
 export const standard = (options: Options = {}): HttpPolicy =>
-  make({
+  preset("standard", options, {
     deadline: defaults.deadline,
     retry: {},
     breaker: {},
@@ -303,7 +303,7 @@ export const standard = (options: Options = {}): HttpPolicy =>
  * @since 0.1.0
  */
 export const aggressive = (options: Options = {}): HttpPolicy =>
-  make({
+  preset("aggressive", options, {
     deadline: "3 seconds",
     retry: { backoff: { base: "20 millis", cap: "500 millis" }, maxServerWait: "1 second" },
     hedge: {},
@@ -320,7 +320,7 @@ export const aggressive = (options: Options = {}): HttpPolicy =>
  * @since 0.1.0
  */
 export const gentle = (options: Options = {}): HttpPolicy =>
-  make({
+  preset("gentle", options, {
     deadline: "10 minutes",
     retry: {
       maxAttempts: 6,
@@ -335,10 +335,14 @@ export const gentle = (options: Options = {}): HttpPolicy =>
     ...given(options)
   })
 
+const preset = (name: "standard" | "aggressive" | "gentle", options: Options, filled: Options): HttpPolicy =>
+  madeOf(made(filled), { code: { preset: name, ...options }, environment: {} })
+
 /** The options that were given: one that is `undefined` must not hide a preset's. */
 const given = (options: Options): Options => {
   const present: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(options)) if (value !== undefined) present[name] = value
+  for (const [name, value] of Object.entries(checked(optionsSchema, options)))
+    if (value !== undefined) present[name] = value
   return present
 }
 
@@ -387,7 +391,8 @@ export const CurrentOverrides: Context.Reference<Overrides | undefined> = Contex
 )
 
 /**
- * Runs an effect whose calls have something otherwise than their policies. It wins over the overrides of an operation.
+ * Runs an effect whose calls have something otherwise than their policies. It wins over the overrides of an operation. Throws a
+ * `RangeError` for an option that there is not, or that is of another kind.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -406,10 +411,10 @@ export const CurrentOverrides: Context.Reference<Overrides | undefined> = Contex
  * @category combinators
  * @since 0.1.0
  */
-export const override =
-  (overrides: Overrides): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
-  (self) =>
-    Effect.updateService(self, CurrentOverrides, (outer) => ({ ...outer, ...overrides }))
+export const override = (overrides: Overrides): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) => {
+  checked(overridesSchema, overrides)
+  return (self) => Effect.updateService(self, CurrentOverrides, (outer) => ({ ...outer, ...overrides }))
+}
 
 /**
  * What a call of an operation does, with the overrides of the operation and of the fiber.

@@ -16,6 +16,7 @@
  * - A trip rule is written like its constructor: `"trip": [{ "consecutiveFailures": 5 }]`; an open time that doubles is
  *   `"openTime": { "doubling": "5 seconds" }`.
  * - Functions cannot be data: a policy with a `schedule` of its own does not encode, and says so.
+ * - `"$schema"` is for editors, and forgotten: the package ships `holdfast-policy.schema.json`, by which they complete and check.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -42,16 +43,17 @@
  */
 
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
+import type * as JsonSchema from "effect/JsonSchema"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { HttpPolicy } from "./HttpPolicy.ts"
-import { inLines, parseText, type Problems, readPolicy, writePolicy } from "./internal/policy/policyData.ts"
-
-const isHttpPolicy = (value: unknown): value is HttpPolicy =>
-  Predicate.hasProperty(value, "options") && Predicate.hasProperty(value, "call") && "operations" in value
+import { inLines, type Problems } from "./internal/policy/found.ts"
+import { readPolicy, writePolicy } from "./internal/policy/policyData.ts"
+import { policyJsonSchema } from "./internal/policy/policyJsonSchema.ts"
+import { isHttpPolicy } from "./internal/policy/policyOrigin.ts"
+import { parseText } from "./internal/policy/policyReader.ts"
 
 /** Without the value that is wrong: it may be too deep to be printed. */
 const invalid = (problems: Problems): SchemaIssue.Issue => new SchemaIssue.InvalidValue({ message: inLines(problems) })
@@ -127,3 +129,19 @@ export const toText = (policy: HttpPolicy): Effect.Effect<string, Schema.SchemaE
     onFailure: (issue) => new Schema.SchemaError(issue),
     onSuccess: (json) => JSON.stringify(json, undefined, 2)
   })
+
+/**
+ * The JSON Schema (draft 2020-12) of a policy's file, by which editors complete and check it. It is what
+ * `holdfast-policy.schema.json` holds, which the package ships: name it in the file, as `"$schema"`.
+ *
+ * ```ts
+ * import { HttpPolicyJson } from "holdfast"
+ *
+ * const { properties } = HttpPolicyJson.jsonSchema()
+ * console.log(JSON.stringify(properties).includes("maxAttempts")) // => true
+ * ```
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const jsonSchema = (): JsonSchema.JsonSchema => policyJsonSchema()

@@ -1,14 +1,15 @@
 /**
  * Where a policy comes from when it is not code: the environment, a configuration, a file that changes while the program runs.
  *
- * **When to use**: {@link config} at the start; {@link follow} with {@link file}, or with any stream of a control plane, to
- * change how a living upstream is called without a restart.
+ * **When to use**: {@link config} at the start; {@link layer} for one file of several upstreams; {@link follow} with {@link file}, or
+ * with any stream of a control plane, to change how one living upstream is called without a restart.
  *
  * **What it is not**: a way to break a service from afar. A policy that is not right is refused as a whole and said so; the one
  * before it stays in force.
  *
  * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, who is in flight,
- * what the server said), whatever of its options changes.
+ * what the server said), whatever of its options changes. Where several say something of one stage, the environment wins over a file,
+ * and a file over the code.
  *
  * ```ts
  * import { ConfigProvider, Effect } from "effect"
@@ -35,6 +36,8 @@ import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import type * as JsonSchema from "effect/JsonSchema"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -45,13 +48,23 @@ import * as Stream from "effect/Stream"
 import * as Text from "effect/String"
 import * as HttpPolicy from "./HttpPolicy.ts"
 import * as HttpPolicyJson from "./HttpPolicyJson.ts"
-import { Found, inLines, type Problems, readPolicy } from "./internal/policy/policyData.ts"
+import { Found, inLines, type Problems } from "./internal/policy/found.ts"
+import { makePolicy } from "./internal/policy/policyData.ts"
 import { type Entry, gatherPolicy } from "./internal/policy/policyEntries.ts"
-import type { Declared } from "./internal/policy/policyShape.ts"
+import { nearestName } from "./internal/policy/nearestName.ts"
+import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
+import type { Reloadable } from "./internal/policy/policiesElsewhere.ts"
+import { overruled, readUpstreams, withFile } from "./internal/policy/policyFile.ts"
+import { upstreamsJsonSchema } from "./internal/policy/policyJsonSchema.ts"
+import { madeOf, originOf } from "./internal/policy/policyOrigin.ts"
+import { readData } from "./internal/policy/policyReader.ts"
+import { type Declared, policySchema } from "./internal/policy/policySchema.ts"
+import { sameOptions } from "./internal/policy/sameOptions.ts"
 import type { Upstream } from "./Upstream.ts"
+import { oneLine } from "@holdfast/core/OneLine"
 import * as Time from "@holdfast/core/Time"
 
-export type { Declared, Preset } from "./internal/policy/policyShape.ts"
+export type { Declared, Preset } from "./internal/policy/policySchema.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // from a configuration
@@ -110,10 +123,11 @@ const policyOf = (
   declared: Declared
 ): Result.Result<HttpPolicy.HttpPolicy, Problems> => {
   const found = new Found()
-  const data = gatherPolicy(entries, depth, found)
-  const read = readPolicy(data ?? {}, declared)
-  if (found.isEmpty) return read
-  return Result.fail([...found.problems, ...Result.match(read, { onFailure: (more) => more, onSuccess: () => [] })])
+  const environment = readData(policySchema, gatherPolicy(entries, depth, found), found)
+  if (!found.isEmpty) return Result.fail(found.problems)
+  return Result.map(makePolicy({ ...declared, ...environment }, found), (policy) =>
+    madeOf(policy, { code: declared, environment })
+  )
 }
 
 /**
@@ -174,24 +188,32 @@ export type Change =
     }
   | { readonly _tag: "Rejected"; readonly upstream: string; readonly error: Schema.SchemaError }
 
+/** Puts a policy in force, and tells so. */
+const applied = Effect.fnUntraced(function* (
+  upstream: Reloadable,
+  policy: HttpPolicy.HttpPolicy,
+  besides: ReadonlyArray<string> = []
+) {
+  yield* upstream.reload(policy)
+  const warnings = [...HttpPolicy.validate(policy).map(({ text }) => text), ...besides]
+  yield* Effect.logInfo(`${upstream.name} has a new policy: ${HttpPolicy.describe(policy)}`)
+  for (const warning of warnings) yield* Effect.logWarning(`the new policy of ${upstream.name}: ${warning}`)
+  return { _tag: "Applied", upstream: upstream.name, policy, warnings } as const
+})
+
+const rejected = ({ name }: Reloadable, error: Schema.SchemaError): Effect.Effect<Change> =>
+  Effect.as(Effect.logWarning(`${name} keeps its policy; the new one is not right\n${error.message}`), {
+    _tag: "Rejected",
+    upstream: name,
+    error
+  } as const)
+
 const apply = (upstream: Upstream, given: unknown): Effect.Effect<Change> =>
   (Predicate.isString(given) ? HttpPolicyJson.fromText(given) : HttpPolicyJson.fromJson(given)).pipe(
-    Effect.flatMap((policy) =>
-      Effect.gen(function* () {
-        yield* upstream.reload(policy)
-        const warnings = HttpPolicy.validate(policy).map(({ text }) => text)
-        yield* Effect.logInfo(`${upstream.name} has a new policy: ${HttpPolicy.describe(policy)}`)
-        for (const warning of warnings) yield* Effect.logWarning(`the new policy of ${upstream.name}: ${warning}`)
-        return { _tag: "Applied", upstream: upstream.name, policy, warnings } as const
-      })
-    ),
-    Effect.catch((error) =>
-      Effect.as(Effect.logWarning(`${upstream.name} keeps its policy; the new one is not right\n${error.message}`), {
-        _tag: "Rejected",
-        upstream: upstream.name,
-        error
-      } as const)
-    )
+    Effect.matchEffect({
+      onSuccess: (policy): Effect.Effect<Change> => applied(upstream, policy),
+      onFailure: (error) => rejected(upstream, error)
+    })
   )
 
 /**
@@ -237,7 +259,7 @@ export const follow = <E, R>(upstream: Upstream, source: Stream.Stream<unknown, 
  */
 export interface FileOptions {
   /** How often the file is read. Longer than zero; default 10 s. */
-  readonly every?: Duration.Input | undefined
+  readonly every?: Time.Input | undefined
 }
 
 /**
@@ -264,27 +286,213 @@ export interface FileOptions {
  * @since 0.1.0
  */
 export const file = (path: string, options: FileOptions = {}): Stream.Stream<string, never, FileSystem.FileSystem> => {
-  const every = Time.of("PolicySource: every", options.every ?? Duration.seconds(10))
-  if (!(Duration.toMillis(every) > 0)) {
-    throw new RangeError(`PolicySource: every must be longer than zero, got ${String(options.every)}`)
-  }
-  return Stream.suspend(() => {
-    let isUnreadable = false
-    const read = Effect.gen(function* () {
-      const text = yield* (yield* FileSystem.FileSystem).readFileString(path)
-      isUnreadable = false
-      return Option.some(text)
-    }).pipe(
-      Effect.catch((error) => {
-        const warning = isUnreadable ? Effect.void : Effect.logWarning(`${path} cannot be read: ${error.message}`)
-        isUnreadable = true
-        return Effect.as(warning, Option.none<string>())
-      })
-    )
-    return Stream.fromEffectSchedule(read, Schedule.spaced(every)).pipe(
+  const every = everyOf(options)
+  return Stream.suspend(() =>
+    Stream.fromEffectSchedule(reading(path), Schedule.spaced(every)).pipe(
       Stream.filter(Option.isSome),
       Stream.map(({ value }) => value),
       Stream.changes
     )
-  })
+  )
 }
+
+const everyOf = (options: FileOptions): Duration.Duration => {
+  const every = Time.of("PolicySource: every", options.every ?? Duration.seconds(10))
+  if (Duration.toMillis(every) > 0) return every
+  throw new RangeError(`PolicySource: every must be longer than zero, got ${String(options.every)}`)
+}
+
+/** The text of a file; nothing when it cannot be read, which is told when it begins. */
+const reading = (path: string): Effect.Effect<Option.Option<string>, never, FileSystem.FileSystem> => {
+  let isUnreadable = false
+  return Effect.gen(function* () {
+    const text = yield* (yield* FileSystem.FileSystem).readFileString(path)
+    isUnreadable = false
+    return Option.some(text)
+  }).pipe(
+    Effect.catch((error) => {
+      const warning = isUnreadable ? Effect.void : Effect.logWarning(`${path} cannot be read: ${error.message}`)
+      isUnreadable = true
+      return Effect.as(warning, Option.none<string>())
+    })
+  )
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// several upstreams in one file
+// ---------------------------------------------------------------------------------------------------------------------
+
+export type { Policies, Reloadable } from "./internal/policy/policiesElsewhere.ts"
+
+/**
+ * Where upstreams find, when they are built, what is said of their policies elsewhere. {@link layer} provides it from a file; a control
+ * plane of your own can as well.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: typeof PoliciesElsewhere.Current = PoliciesElsewhere.Current
+
+/**
+ * A file of policies that cannot be read, or that is not right, when the program starts.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PolicyFileError extends Schema.TaggedError<PolicyFileError>()("PolicyFileError", {
+  path: Schema.String,
+  /** What is wrong, a sentence each. */
+  problems: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return this.problems.map((problem) => `${this.path}: ${oneLine(problem)}`).join("\n")
+  }
+}
+
+/** What is known of an upstream that follows the file. */
+interface Follower {
+  /** What code and environment say. */
+  readonly own: HttpPolicy.HttpPolicy
+  /** What was last told to it, right or wrong. */
+  said: Declared | undefined
+  problems: string | undefined
+}
+
+/**
+ * The policies of several upstreams, from one file, for all upstreams below this layer:
+ * `{ "upstreams": { "payments": { "deadline": "5s" }, "stock": { "retry": false } } }`. An upstream finds it when it is built, and has what the
+ * file says in force before its first call. The file is read again and again, as {@link file} does, and what has changed in it is put
+ * in force in the upstreams that live.
+ *
+ * Stage by stage, the environment (a policy of {@link config}) wins over the file, and the file over the code. What the file does not say,
+ * or no longer says, is as the code has it; `"preset"` in it takes the place of the code's preset.
+ *
+ * When the layer is built, a file that cannot be read or is not right fails it, with all that is wrong. Later it changes nothing: a file
+ * that is half written, or is gone, leaves everything as it was, and an upstream whose policy is wrong keeps its last good one, while the
+ * others have theirs. Each is logged once; so is an upstream that the file names and that nobody has built by the second reading.
+ *
+ * ```ts no-run
+ * import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+ * import { Layer } from "effect"
+ * import { PolicySource, Upstream } from "holdfast"
+ *
+ * class Payments extends Upstream.Service<Payments>()("payments", { baseUrl: "https://payments.internal" }) {}
+ * class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+ *
+ * const policies = PolicySource.layer("/etc/shop/policies.json", { every: "5s" })
+ * const upstreams = Layer.mergeAll(Payments.layer, Stock.layer).pipe(
+ *   Layer.provide(policies),
+ *   Layer.provide(NodeFileSystem.layer)
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  path: string,
+  options: FileOptions = {}
+): Layer.Layer<never, PolicyFileError, FileSystem.FileSystem> => {
+  const every = everyOf(options)
+  return Layer.effect(Current, followFile(path, every))
+}
+
+const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Duration) {
+  const failed = (problems: Problems): PolicyFileError => new PolicyFileError({ path, problems })
+  const files = yield* FileSystem.FileSystem
+  let text = yield* Effect.mapError(files.readFileString(path), ({ message }) => failed([`cannot be read: ${message}`]))
+  let said = yield* Effect.mapError(Effect.fromResult(readUpstreams(text)), failed)
+  const wrong = new Found()
+  for (const [name, one] of said) {
+    if (Result.isFailure(one)) for (const problem of one.failure) wrong.add(() => `${name}: ${problem}`)
+  }
+  if (!wrong.isEmpty) return yield* failed(wrong.problems)
+
+  /** What was last said of each upstream and right, for those that are built while it is not. */
+  const good = new Map<string, Declared>()
+  const remember = () => {
+    for (const name of good.keys()) if (!said.has(name)) good.delete(name)
+    for (const [name, one] of said) if (Result.isSuccess(one)) good.set(name, one.success)
+  }
+  remember()
+
+  const followers = new Map<Reloadable, Follower>()
+  const built = new Set<string>()
+  const unknown = new Set<string>()
+
+  const refresh = Effect.fnUntraced(function* (upstream: Reloadable, follower: Follower, last?: Declared) {
+    const one = last === undefined ? (said.get(upstream.name) ?? Result.succeed({})) : Result.succeed(last)
+    const origin = originOf(follower.own)
+    const isNew = Result.isSuccess(one) && !sameOptions(one.success, follower.said ?? {})
+    const made =
+      Result.isFailure(one) || isNew ? Result.flatMap(one, (declared) => withFile(origin, declared)) : undefined
+    if (made === undefined) {
+      // it is again what it was before it was wrong
+      follower.problems = undefined
+    } else if (Result.isFailure(made)) {
+      const problems = inLines(made.failure)
+      if (follower.problems !== problems) yield* rejected(upstream, invalid(made.failure))
+      follower.problems = problems
+    } else if (Result.isSuccess(one)) {
+      follower.said = one.success
+      follower.problems = undefined
+      const overruling = overruled(origin, one.success).map(
+        (name) => `the environment says ${name} as well, and wins over the file`
+      )
+      yield* applied(upstream, made.success, overruling)
+    }
+  })
+
+  /** What the file says of upstreams that nobody has built, as far as it was not told yet. */
+  const inVain = (): Problems => {
+    const found = new Found()
+    for (const name of unknown) if (!said.has(name)) unknown.delete(name)
+    for (const name of said.keys()) {
+      if (built.has(name) || unknown.has(name)) continue
+      unknown.add(name)
+      found.add(() => {
+        const meant = nearestName(name, [...built])
+        const hint = meant === undefined ? "" : `; did you mean ${meant}?`
+        return oneLine(`says something of ${name}, and no upstream of this name has been built${hint}`)
+      })
+    }
+    return found.problems
+  }
+
+  const read = reading(path)
+  const look = Effect.gen(function* () {
+    const found = yield* read
+    if (Option.isSome(found) && found.value !== text) {
+      text = found.value
+      const fresh = readUpstreams(text)
+      if (Result.isSuccess(fresh)) {
+        said = fresh.success
+        remember()
+      } else yield* Effect.logWarning(`${path} is not right, and all keep their policies\n${inLines(fresh.failure)}`)
+    }
+    for (const [upstream, follower] of followers) yield* refresh(upstream, follower)
+    for (const problem of inVain()) yield* Effect.logWarning(`${path} ${problem}`)
+  })
+  yield* Effect.forkScoped(Effect.delay(Effect.repeat(look, Schedule.spaced(every)), every))
+
+  const adopt = (upstream: Reloadable) =>
+    Effect.gen(function* () {
+      const follower: Follower = { own: upstream.policy, said: undefined, problems: undefined }
+      built.add(upstream.name)
+      yield* refresh(upstream, follower, good.get(upstream.name))
+      yield* refresh(upstream, follower)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => followers.set(upstream, follower)),
+        () => Effect.sync(() => followers.delete(upstream))
+      )
+    })
+  return Current.of({ adopt })
+})
+
+/**
+ * The JSON Schema (draft 2020-12) of the file of {@link layer}, which the package ships as `holdfast-upstreams.schema.json`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const jsonSchema = (): JsonSchema.JsonSchema => upstreamsJsonSchema()

@@ -50,6 +50,7 @@ import type * as Outcome from "@holdfast/core/Outcome"
 import type * as Reason from "@holdfast/core/Reason"
 import * as CallObserver from "./CallObserver.ts"
 import * as HttpPolicy from "./HttpPolicy.ts"
+import { givenPolicy } from "./internal/policy/policyOrigin.ts"
 import { blamed } from "./internal/request/callersStream.ts"
 import { clientBody, type ClientBody } from "./internal/client/clientBody.ts"
 import { openBody } from "./internal/client/clientBodies.ts"
@@ -87,7 +88,10 @@ export interface Options {
   readonly name?: string | undefined
   /** Default `HttpPolicy.standard()`. */
   readonly policy?: HttpPolicy.HttpPolicy | undefined
-  /** Names the operation of a request, of low cardinality. Default: its method. */
+  /**
+   * Names the operation of a request, of low cardinality. Default: its method. What a policy has otherwise for an operation is found by it, if
+   * it is a method and a path: `GET /items/{id}`.
+   */
   readonly operation?: ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
   /** Longest body that is read within the attempt, in bytes, when its length is announced. Default 1 MiB; 0 for none. */
   readonly bufferBytes?: number | undefined
@@ -145,7 +149,7 @@ export const withPolicy = (
 
 /** The policy, if a client can have it. */
 const policyFor = (options: Options): HttpPolicy.HttpPolicy => {
-  const policy = options.policy ?? HttpPolicy.standard()
+  const policy = givenPolicy("ResilientClient", options.policy ?? HttpPolicy.standard())
   if (policy.call.singleFlight) {
     throw new RangeError(
       "ResilientClient: singleFlight cannot be had over a client: one response cannot be read twice; use an Upstream"

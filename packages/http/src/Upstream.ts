@@ -65,6 +65,8 @@ import {
   type UpstreamStageTypes
 } from "./internal/call/order.ts"
 import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
+import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
+import { givenPolicy } from "./internal/policy/policyOrigin.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
 import { putHeaders } from "./internal/request/headerRules.ts"
@@ -131,7 +133,7 @@ export interface Options {
    * After how long an open body that nobody has begun to read is reported: it holds a connection, and its caller has probably
    * forgotten it. `false` reports none. Default 30 s.
    */
-  readonly unreadAfter?: Duration.Input | false | undefined
+  readonly unreadAfter?: Time.Input | false | undefined
 }
 
 /**
@@ -305,7 +307,7 @@ const secretNames = (headers: Options["headers"]): ReadonlySet<string> =>
     Object.entries(headers ?? {}).flatMap(([name, value]) => (Redacted.isRedacted(value) ? [name.toLowerCase()] : []))
   )
 
-const unreadMillisOf = (name: string, given: Duration.Input | false): number => {
+const unreadMillisOf = (name: string, given: Time.Input | false): number => {
   if (given === false) return Infinity
   const millis = Time.millis(`Upstream ${name}: unreadAfter`, given)
   if (!(millis > 0)) {
@@ -322,7 +324,7 @@ const propagationOf = (given: boolean | PropagationOptions): Propagation =>
 /**
  * Makes an upstream that calls through the `Transport` in the context.
  *
- * Throws a `RangeError` for a base URL that is not absolute, or that holds credentials, a query or a fragment, for a header that no
+ * Throws a `RangeError` for a policy that no constructor of `HttpPolicy` made, for a base URL that is not absolute, or that holds credentials, a query or a fragment, for a header that no
  * request can carry, for an `unreadAfter` that is not longer than zero, and for a name in `propagateTags` that cannot be a tag.
  *
  * @category constructors
@@ -335,12 +337,12 @@ export const make = <const O extends LayeredOptions & Where>(
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
   const at = where(name, options)
   const headers = baseHeaders(name, options.headers)
+  const policy = givenPolicy(`Upstream ${name}`, options.policy ?? HttpPolicy.standard())
   const unreadMillis = unreadMillisOf(name, options.unreadAfter ?? defaults.unreadAfter)
   const propagateTags = tagNames(`Upstream ${name}`, "propagateTags", options.propagateTags ?? [])
   const made = Effect.gen(function* () {
     const callLayers = yield* built(name, "call", options.call)
     const attemptLayers = yield* built(name, "attempt", options.attempt)
-    const policy = options.policy ?? HttpPolicy.standard()
     const places =
       at instanceof URL
         ? { endpoints: undefined, basePath: basePathOf(at), live: startLive(policy, at.origin) }
@@ -377,6 +379,7 @@ export const make = <const O extends LayeredOptions & Where>(
     }
     const upstream = makeUpstream(runtime, snapshot)
     runtimes.set(upstream, runtime)
+    yield* (yield* PoliciesElsewhere.Current).adopt(upstream)
     yield* (yield* UpstreamRegistry.Current).register(registered)
     return upstream
   })
@@ -442,7 +445,7 @@ const makeUpstream = (runtime: Runtime, snapshot: Upstream["snapshot"]): Upstrea
     snapshot,
     reload: (policy) =>
       Effect.sync(() => {
-        runtime.live = nextLive(runtime.live, policy)
+        runtime.live = nextLive(runtime.live, givenPolicy(`Upstream ${runtime.name}`, policy))
       }),
     get: method("GET"),
     head: method("HEAD"),

@@ -51,7 +51,10 @@ import type { Upstream } from "./Upstream.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Names the operation of a request, of low cardinality. Default: its method. */
+  /**
+   * Names the operation of a request, of low cardinality. Default: its method. What a policy has otherwise for an operation is found by it, if
+   * it is a method and a path: `GET /items/{id}`.
+   */
   readonly operation?: ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
   /** Longest body that is read within the attempt, in bytes, when its length is announced. Default 1 MiB; 0 for none. */
   readonly bufferBytes?: number | undefined

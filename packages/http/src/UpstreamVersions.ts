@@ -72,7 +72,7 @@ export interface Options<out E = never> extends Omit<Upstream.Options, "version"
  */
 export interface DrainOptions {
   /** Default 30 s, which is how long a call of the standard policy may take. */
-  readonly within?: Duration.Input | undefined
+  readonly within?: Time.Input | undefined
 }
 
 /**

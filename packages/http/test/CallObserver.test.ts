@@ -500,7 +500,7 @@ describe("what is not sent", () => {
             const atMillis = Deadline.nowMillisUnsafe(yield* Clock.Clock)
             const inTime = Effect.provideService(Deadline.Current, { atMillis, budgetMillis: 1000 })
             const error = yield* Effect.flip(inTime(api.get("/a")))
-            assert.deepStrictEqual([error.attempts, error.retryStopped], [0, "not-retryable"])
+            assert.deepStrictEqual([error.attempts, error.retryStopped], [0, "deadline"])
             assert.deepStrictEqual(heard, [
               ["callStarted", "GET /a"],
               ["refused", "DeadlineExceeded"],

@@ -1,6 +1,7 @@
 import { Context, Duration, Effect, Schedule, Schema } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
+import * as Upstream from "../src/Upstream.ts"
 import { optionsOf, SomeFigures } from "./support/somePolicy.ts"
 
 const refused = (options: HttpPolicy.Options, message: string) =>
@@ -171,6 +172,124 @@ describe("HttpPolicy", () => {
           "HttpPolicy: a hedge after 11s can never be sent: an attempt is over after 10s"
       )
       assert.doesNotThrow(() => HttpPolicy.standard({ deadline: "5 seconds", attemptTimeout: "5 seconds" }))
+    })
+  })
+
+  describe("from those without types", () => {
+    /** What plain JavaScript may give. */
+    const untyped = (options: unknown, message: string) => refused(options as HttpPolicy.Options, message)
+
+    it("an option that there is not is refused as in JSON, with the one that was meant", () => {
+      untyped({ deadlin: "5s" }, "HttpPolicy: deadlin is not an option; did you mean deadline?")
+      untyped({ circuitBreaker: {} }, "HttpPolicy: circuitBreaker is not an option; did you mean breaker?")
+      untyped(
+        { retry: { maxAtempts: 3, budget: { tll: "1s" } }, bulkhed: {} },
+        "HttpPolicy: retry.maxAtempts is not an option; did you mean maxAttempts?\n" +
+          "HttpPolicy: retry.budget.tll is not an option; did you mean ttl?\n" +
+          "HttpPolicy: bulkhed is not an option; did you mean bulkhead?"
+      )
+      untyped(
+        { breaker: { trip: [{ _tag: "TimeWindow", duration: "1s", failureRte: 0.5 }] } },
+        "HttpPolicy: breaker.trip[0].timeWindow.failureRte is not an option; did you mean failureRate?"
+      )
+    })
+
+    it("a value of another kind is refused, and quoted", () => {
+      untyped({ retry: { maxAttempts: "3" } }, 'HttpPolicy: retry.maxAttempts must be a number, got "3"')
+      untyped({ breaker: { trip: 5 } }, "HttpPolicy: breaker.trip must be a list, got 5")
+      untyped(
+        { breaker: { trip: [{ consecutiveFailures: 5 }] } },
+        'HttpPolicy: breaker.trip[0] must be made by a constructor, such as CircuitBreaker.consecutiveFailures(5), got {"consecutiveFailures":5}'
+      )
+      untyped({ retry: { schedule: "1 second" } }, 'HttpPolicy: retry.schedule must be a schedule, got "1 second"')
+      untyped(
+        { retry: { nonIdempotent: "allways" } },
+        'HttpPolicy: retry.nonIdempotent must be one of "never", "unsent", "always", got "allways"; did you mean "always"?'
+      )
+      untyped(
+        { deadline: "10 sec" },
+        'HttpPolicy: deadline must be a time, such as "2 seconds", got "10 sec"; write "10 seconds"'
+      )
+      untyped({ deadline: null }, 'HttpPolicy: deadline must be a time, such as "2 seconds", got null')
+      untyped({ attemptTimeout: {} }, "HttpPolicy: attemptTimeout.limit is missing")
+      untyped(
+        { bulkhead: true },
+        "HttpPolicy: bulkhead must be an object of its options ({} for the defaults), or false, got true"
+      )
+      untyped(null, "HttpPolicy: a policy must be an object of its options ({} for the defaults), got null")
+      untyped(
+        { breaker: (left: number) => left },
+        "HttpPolicy: breaker must be an object of its options ({} for the defaults), or false, got a function"
+      )
+      const circular: { itself?: unknown } = {}
+      circular.itself = circular
+      assert.throws(
+        () => HttpPolicy.make({ retry: [circular] } as HttpPolicy.Options),
+        RangeError,
+        "HttpPolicy: retry must be"
+      )
+      assert.throws(
+        () => HttpPolicy.make({ bulkhead: { maxQueue: 3n } } as never),
+        RangeError,
+        "must be a number, got 3"
+      )
+    })
+
+    it("an operation is a method and a path, in code as in JSON", () => {
+      for (const [operation, meant] of [
+        ["post /x", "POST /x"],
+        ["GET x", "GET /x"]
+      ] as const) {
+        untyped(
+          { operations: { [operation]: {} } },
+          `HttpPolicy: operations["${operation}"] is no operation, which is a method and a path: "POST /charges/{id}"; did you mean "${meant}"?`
+        )
+      }
+      untyped(
+        { operations: { "/x": {} } },
+        'HttpPolicy: operations["/x"] is no operation, which is a method and a path: "POST /charges/{id}"'
+      )
+    })
+
+    it("every way to say a time is one, wherever a time may stand", () => {
+      const times = [5000, "5 seconds", "5s", "5000ms", "PT5S", Duration.seconds(5), { seconds: 5 }, [5, 0]] as const
+      for (const time of times) {
+        const policy = HttpPolicy.make({
+          deadline: "1h",
+          attemptTimeout: time,
+          retry: { backoff: { base: time, cap: time }, maxServerWait: time, budget: { ttl: time } },
+          breaker: { openTime: time, probeLease: time, trip: [{ _tag: "TimeWindow", duration: time }] },
+          bulkhead: { maxWait: time },
+          throttle: { window: time },
+          limits: { drainTime: time },
+          operations: { "GET /a": { attemptTimeout: time } }
+        })
+        assert.include(HttpPolicy.describe(policy), "from 5s to 5s")
+        assert.include(HttpPolicy.describe(policy), "in 5s, open 5s")
+        assert.include(HttpPolicy.describe(policy), "attempt timeout 5s")
+      }
+      assert.include(
+        HttpPolicy.describe(HttpPolicy.standard({ breaker: { openTime: { doubling: "1m 30s" } } })),
+        "open 1m 30s doubling"
+      )
+      assert.include(HttpPolicy.describe(HttpPolicy.make({ breaker: { openTime: () => "3s" } })), "open 3s at first")
+    })
+
+    it("an override is refused where it is made", () => {
+      assert.throws(
+        () => HttpPolicy.override({ retri: false } as HttpPolicy.Overrides),
+        RangeError,
+        "HttpPolicy: retri is not an option; did you mean retry?"
+      )
+    })
+
+    it("a policy that no constructor made is refused by what it is given to", () => {
+      const plain = { deadline: "5s" } as unknown as HttpPolicy.HttpPolicy
+      assert.throws(
+        () => Upstream.make("payments", { baseUrl: "https://payments.internal", policy: plain }),
+        RangeError,
+        'Upstream payments: policy must be made by HttpPolicy, such as HttpPolicy.standard({ deadline: "10 seconds" }), got {"deadline":"5s"}'
+      )
     })
   })
 

@@ -68,6 +68,26 @@ describe("HttpPolicyJson", () => {
       assert.strictEqual(written(Infinity), "Infinity")
     })
 
+    it("a time is written as people, Kubernetes and ISO 8601 write it", () => {
+      for (const deadline of ["90 seconds", "90s", "1m 30s", "1m30s", "1.5m", "90000ms", "PT1M30S", "PT90S"]) {
+        same({ preset: "none", deadline }, HttpPolicy.make({ deadline: "90 seconds" }))
+      }
+    })
+
+    it.prop("what describe prints as a time can be read back", [SomeFigures], ([figures]) => {
+      const printed = HttpPolicy.describe(HttpPolicy.make(optionsOf(figures)))
+      const [, deadline] = /^(?:.* → )?deadline ([^→]*?)(?: → |$)/.exec(printed) ?? []
+      const [, fixed] = / → attempt timeout ([\d.hms ]+?)(?: → |$)/.exec(printed) ?? []
+      const [, base, cap] = / from (\S+(?: \d\S*)*) to (\S+(?: \d\S*)*), \w+ jitter/.exec(printed) ?? []
+      for (const time of [deadline, fixed, base, cap].filter((text) => text !== undefined)) {
+        assert.strictEqual(HttpPolicy.describe(decode({ preset: "none", deadline: time })), `deadline ${time}`)
+      }
+    })
+
+    it("an editor's `$schema` is taken, and forgotten", () => {
+      same({ $schema: "./holdfast-policy.schema.json", deadline: "3s" }, HttpPolicy.standard({ deadline: "3s" }))
+    })
+
     it("the rules of a breaker are written like their constructors", () => {
       const trip = [
         CircuitBreaker.consecutiveFailures(3),
@@ -157,6 +177,32 @@ describe("HttpPolicyJson", () => {
       )
     })
 
+    it("a name that others have for an option leads to it", () => {
+      assert.deepStrictEqual(
+        problems({
+          maxRetries: 3,
+          callTimeout: "1s",
+          retry: { retries: 3, backoff: { maxDelay: "1s" } },
+          breaker: { resetTimeout: "1s" },
+          bulkhead: { queueSize: 3 }
+        }),
+        [
+          "maxRetries is not an option; did you mean retry.maxAttempts?",
+          "callTimeout is not an option; did you mean deadline?",
+          "retry.retries is not an option; did you mean maxAttempts?",
+          "retry.backoff.maxDelay is not an option; did you mean cap?",
+          "breaker.resetTimeout is not an option; did you mean openTime?",
+          "bulkhead.queueSize is not an option; did you mean maxQueue?"
+        ]
+      )
+    })
+
+    it("of many things the first fifty are told, and the rest are counted", () => {
+      const many = problems(Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`x${index}`, 1])))
+      assert.lengthOf(many, 51)
+      assert.strictEqual(many.at(-1), "and 950 more")
+    })
+
     it("names that every object has are no options", () => {
       const hostile: unknown = JSON.parse(
         '{ "__proto__": { "deadline": 1 }, "constructor": {}, "operations": { "__proto__": {} } }'
@@ -182,13 +228,14 @@ describe("HttpPolicyJson", () => {
           'deadline must be a time in words, such as "2 seconds", or false, got 2000; if these are milliseconds, write "2 seconds"'
         ],
         [
-          { deadline: "2s" },
-          'deadline must be a time in words, such as "2 seconds", or false, got "2s"; write "2 seconds"'
+          { deadline: "2 sec" },
+          'deadline must be a time in words, such as "2 seconds", or false, got "2 sec"; write "2 seconds"'
         ],
         [
-          { deadline: "250ms" },
-          'deadline must be a time in words, such as "2 seconds", or false, got "250ms"; write "250 millis"'
+          { deadline: "250MS" },
+          'deadline must be a time in words, such as "2 seconds", or false, got "250MS"; write "250 millis"'
         ],
+        [{ deadline: "5s 2m" }, 'deadline must be a time in words, such as "2 seconds", or false, got "5s 2m"'],
         [
           { deadline: "2 Second" },
           'deadline must be a time in words, such as "2 seconds", or false, got "2 Second"; write "2 seconds"'
@@ -225,6 +272,14 @@ describe("HttpPolicyJson", () => {
         [
           { operations: { charges: {} } },
           'operations.charges is no operation, which is a method and a path: "POST /charges/{id}"'
+        ],
+        [
+          { operations: { "post /charges": {} } },
+          'operations["post /charges"] is no operation, which is a method and a path: "POST /charges/{id}"; did you mean "POST /charges"?'
+        ],
+        [
+          { operations: { "GET items": {} } },
+          'operations["GET items"] is no operation, which is a method and a path: "POST /charges/{id}"; did you mean "GET /items"?'
         ],
         [
           { preset: "x".repeat(200) },

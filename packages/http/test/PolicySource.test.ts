@@ -11,6 +11,7 @@ import {
   Logger,
   PlatformError,
   Queue,
+  Scope,
   Stream
 } from "effect"
 import { TestClock } from "effect/testing"
@@ -18,9 +19,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ScriptedTransport from "@holdfast/testing/ScriptedTransport"
 import * as HttpPolicy from "../src/HttpPolicy.ts"
 import * as PolicySource from "../src/PolicySource.ts"
+import type * as Transport from "../src/Transport.ts"
 import * as Upstream from "../src/Upstream.ts"
 
-const fromEnv = (env: Record<string, string>) => ConfigProvider.fromEnv({ env })
+const fromEnv = (env: Readonly<Record<string, string>>) => ConfigProvider.fromEnv({ env })
 
 const found = (provider: ConfigProvider.ConfigProvider, name = "payments", declared?: PolicySource.Declared) =>
   Effect.map(PolicySource.config(name, declared).parse(provider), HttpPolicy.describe)
@@ -77,8 +79,9 @@ describe("a policy from a configuration", () => {
         breaker: { trip: [{ consecutiveFailures: 4 }] },
         operations: { "POST /charges": { retry: false } }
       }
+      const { preset: _, ...options } = payments
       const declared: HttpPolicy.Options = {
-        ...payments,
+        ...options,
         deadline: "2 seconds",
         hedge: false,
         breaker: { trip: [{ _tag: "ConsecutiveFailures", failures: 4 }] },
@@ -164,10 +167,24 @@ describe("a policy from a configuration", () => {
           ].join("\n") +
           ")"
       )
-      assert.include(
-        yield* refusal(fromEnv({ PAYMENTS_RETRY_MAX_ATTEMPTS: "0" })),
-        "retry.maxAttempts must be a whole number of at least 1, got 0"
-      )
+      for (const [env, told] of [
+        [
+          { PAYMENTS_RETRY_MAX_ATTEMPTS: "0" },
+          "PAYMENTS_RETRY_MAX_ATTEMPTS must be a whole number of at least 1, got 0"
+        ],
+        [{ PAYMENTS_BULKHEAD: '{ "maxQueue": "3" }' }, 'PAYMENTS_BULKHEAD.maxQueue must be a number, got "3"'],
+        [
+          { PAYMENTS_BULKHEAD: '{ "maxQueue": -1 }' },
+          "PAYMENTS_BULKHEAD.maxQueue must be a whole number of at least 0, got -1"
+        ],
+        [{ PAYMENTS: '{ "deadlin": "5s" }' }, "PAYMENTS: deadlin is not an option; did you mean deadline?"],
+        [
+          { PAYMENTS_DEADLINE: "1s", PAYMENTS_ATTEMPT_TIMEOUT: "5s", PAYMENTS_BREAKER: "false" },
+          "an attemptTimeout of 5s can never be reached within a deadline of 1s; make it shorter, or the deadline longer (PAYMENTS_DEADLINE, PAYMENTS_ATTEMPT_TIMEOUT)"
+        ]
+      ] as const) {
+        assert.strictEqual(yield* refusal(fromEnv(env)), `SchemaError(HttpPolicy: ${told})`)
+      }
     })
   )
 
@@ -178,6 +195,8 @@ describe("a policy from a configuration", () => {
         PAYMENTS_API_KEY: "s3cret",
         PAYMENTS_RESET_TOKEN: "s3cret",
         PAYMENTS_PORT: "80",
+        PAYMENTS_TIMEOUT: "30",
+        PAYMENTS_MODE: "live",
         PAYMENTS_TOKEN: "s3cret"
       }
       assert.strictEqual(
@@ -218,7 +237,11 @@ describe("a policy from a configuration", () => {
         ["ATEMPT_TIMEOUT", "attemptTimeout"],
         ["BULKHED_MODE", "bulkhead"],
         ["RETRY_MAX_ATEMPTS", "maxAttempts"],
-        ["BREAKER_OPENTIME", "openTime"]
+        ["BREAKER_OPENTIME", "openTime"],
+        ["CALL_TIMEOUT", "deadline"],
+        ["MAX_ATTEMPTS", "retry.maxAttempts"],
+        ["MAX_RETRIES", "retry.maxAttempts"],
+        ["RETRY_MAX_RETRIES", "maxAttempts"]
       ] as const) {
         const message = yield* refusal(fromEnv({ [`PAYMENTS_${name}`]: "5 seconds" }))
         assert.include(message, `PAYMENTS_${name} is not an option; did you mean ${meant}`)
@@ -471,4 +494,246 @@ describe("a file", () => {
       "PolicySource: every must be longer than zero, got 0"
     )
   })
+})
+
+describe("a file of several upstreams", () => {
+  const path = "/etc/shop/policies.json"
+
+  class Payments extends Upstream.Service<Payments>()("payments", {
+    baseUrl: "https://payments.internal",
+    policy: HttpPolicy.standard({ deadline: "10 seconds", retry: { maxAttempts: 4 }, bulkhead: { maxConcurrent: 3 } })
+  }) {}
+  class Stock extends Upstream.Service<Stock>()("stock", { baseUrl: "https://stock.internal" }) {}
+
+  const both = Layer.mergeAll(Payments.layer, Stock.layer)
+
+  const file = (upstreams: { readonly [name: string]: unknown }) => JSON.stringify({ upstreams })
+
+  /** Runs with a file that can be written anew, and the lines that are logged. */
+  const withFile = <A, E>(
+    first: string,
+    run: (given: {
+      readonly write: (text: string | undefined) => Effect.Effect<void>
+      readonly lines: Array<string>
+    }) => Effect.Effect<A, E, Payments | Stock>,
+    upstreams: Layer.Layer<Payments | Stock, never, Transport.Transport> = both
+  ) => {
+    const content: { text: string | undefined; reads: number } = { text: first, reads: 0 }
+    const lines: Array<string> = []
+    const write = (text: string | undefined) =>
+      Effect.andThen(
+        Effect.sync(() => (content.text = text)),
+        TestClock.adjust("10 seconds")
+      )
+    const policies = PolicySource.layer(path).pipe(Layer.provide(oneFile(content)))
+    return run({ write, lines }).pipe(
+      Effect.provide(
+        upstreams.pipe(Layer.provide([policies, ScriptedTransport.layer({})]), Layer.provideMerge(logged(lines)))
+      )
+    )
+  }
+
+  const standard = (options: HttpPolicy.Options) => HttpPolicy.describe(HttpPolicy.standard(options))
+  const code: HttpPolicy.Options = { deadline: "10 seconds", retry: { maxAttempts: 4 }, bulkhead: { maxConcurrent: 3 } }
+
+  it.effect("is in force before the first call, stage by stage over the code, and the preset is the file's", () =>
+    withFile(
+      file({ payments: { deadline: "2s", bulkhead: false }, stock: { preset: "gentle", retry: false } }),
+      ({ lines }) =>
+        Effect.gen(function* () {
+          const [payments, stock] = [yield* Payments, yield* Stock]
+          // the deadline that is new leaves each attempt another share of it, as in code
+          assert.strictEqual(
+            HttpPolicy.describe(payments.policy),
+            standard({ ...code, deadline: "2s", bulkhead: false })
+          )
+          assert.strictEqual(
+            HttpPolicy.describe(stock.policy),
+            HttpPolicy.describe(HttpPolicy.gentle({ retry: false }))
+          )
+          assert.lengthOf(
+            lines.filter((line) => / has a new policy: /.test(line)),
+            2
+          )
+        })
+    )
+  )
+
+  it.effect("the environment wins over the file, the file over the code, and what is said in vain is told", () => {
+    const environment = ConfigProvider.fromEnv({ env: { PAYMENTS_DEADLINE: "7s", PAYMENTS_HEDGE: "{}" } })
+    const fromEnvironment = Payments.layerEffect(
+      Effect.map(PolicySource.config("payments", code).parse(environment), (policy) => ({ policy }))
+    ).pipe(Layer.orDie)
+    return withFile(
+      file({ payments: { deadline: "2s", retry: { maxAttempts: 2 } } }),
+      ({ lines, write }) =>
+        Effect.gen(function* () {
+          const { policy } = yield* Payments
+          assert.strictEqual(
+            HttpPolicy.describe(policy),
+            standard({ ...code, deadline: "7s", hedge: {}, retry: { maxAttempts: 2 } })
+          )
+          const told = "Warn: the new policy of payments: the environment says deadline as well, and wins over the file"
+          assert.include(lines, told)
+          yield* write(file({}))
+          assert.strictEqual(
+            HttpPolicy.describe((yield* Payments).policy),
+            standard({ ...code, deadline: "7s", hedge: {} })
+          )
+        }),
+      Layer.mergeAll(fromEnvironment, Stock.layer)
+    )
+  })
+
+  it.effect("only what has changed is put in force, and told", () =>
+    withFile(file({ payments: { deadline: "50s" }, stock: { deadline: "50s" } }), ({ lines, write }) =>
+      Effect.gen(function* () {
+        const [payments, stock] = [yield* Payments, yield* Stock]
+        const before = payments.policy
+        lines.length = 0
+        // the same in other words, with a blank more
+        yield* write(` ${file({ stock: { deadline: "40s" }, payments: { deadline: "50000 millis" } })}`)
+        assert.strictEqual(payments.policy, before)
+        assert.strictEqual(HttpPolicy.describe(stock.policy), standard({ deadline: "40s" }))
+        assert.deepStrictEqual(lines, [`Info: stock has a new policy: ${standard({ deadline: "40s" })}`])
+        yield* write(file({ payments: { deadline: "50s" } }))
+        assert.strictEqual(HttpPolicy.describe(stock.policy), standard({}))
+        assert.lengthOf(lines, 2)
+      })
+    )
+  )
+
+  it.effect("one that is half written, gone or of another shape leaves everything as it is, and is told once", () =>
+    withFile(file({ payments: { deadline: "5s" } }), ({ lines, write }) =>
+      Effect.gen(function* () {
+        const payments = yield* Payments
+        const before = HttpPolicy.describe(payments.policy)
+        lines.length = 0
+        for (const text of ['{ "upstreams": { "payments": { "dead', "", undefined, '{ "upstream": {} }', "[]"]) {
+          yield* write(text)
+          yield* write(text)
+          assert.strictEqual(HttpPolicy.describe(payments.policy), before)
+        }
+        assert.lengthOf(lines, 5)
+        assert.match(
+          lines[0] ?? "",
+          /^Warn: \/etc\/shop\/policies\.json is not right, and all keep their policies\nHttpPolicy: not JSON/
+        )
+        assert.match(lines[2] ?? "", /^Warn: \/etc\/shop\/policies\.json cannot be read: NotFound/)
+        assert.include(lines[3] ?? "", "HttpPolicy: upstream is not an option; did you mean upstreams?")
+        assert.include(lines[4] ?? "", 'HttpPolicy: a file of policies must be { "upstreams": {…} }, got []')
+        yield* write(file({ payments: { deadline: "6s" } }))
+        assert.strictEqual(HttpPolicy.describe(payments.policy), standard({ ...code, deadline: "6s" }))
+      })
+    )
+  )
+
+  it.effect("an upstream whose policy is wrong keeps its last good one, and the others have theirs", () =>
+    withFile(file({ payments: { deadline: "5s" } }), ({ lines, write }) =>
+      Effect.gen(function* () {
+        const [payments, stock] = [yield* Payments, yield* Stock]
+        const good = standard({ ...code, deadline: "5s" })
+        lines.length = 0
+        const wrong = { deadlin: "4s" }
+        yield* write(file({ payments: wrong, stock: { deadline: "4s" } }))
+        yield* write(file({ payments: wrong, stock: { deadline: "3s" } }))
+        assert.strictEqual(HttpPolicy.describe(payments.policy), good)
+        assert.strictEqual(HttpPolicy.describe(stock.policy), standard({ deadline: "3s" }))
+        const told =
+          "Warn: payments keeps its policy; the new one is not right\nHttpPolicy: deadlin is not an option; did you mean deadline?"
+        assert.strictEqual(lines.filter((line) => line === told).length, 1)
+
+        // one that only contradicts what the code says is found out with the code
+        yield* write(file({ payments: { attemptTimeout: "11s" } }))
+        assert.strictEqual(HttpPolicy.describe(payments.policy), good)
+        const contradiction = "an attemptTimeout of 11s can never be reached within a deadline of 10s"
+        assert.lengthOf(
+          lines.filter((line) => line.startsWith("Warn: payments keeps its policy") && line.includes(contradiction)),
+          1
+        )
+      })
+    )
+  )
+
+  it.effect("an upstream that is built while its policy is wrong has the last good one", () => {
+    const content = { text: file({ late: { deadline: "5s" } }) as string | undefined, reads: 0 }
+    return Effect.gen(function* () {
+      content.text = file({ late: { deadline: 5 } })
+      yield* TestClock.adjust("10 seconds")
+      const late = yield* Upstream.make("late", { baseUrl: "https://late.internal" })
+      assert.strictEqual(HttpPolicy.describe(late.policy), standard({ deadline: "5s" }))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide([PolicySource.layer(path).pipe(Layer.provide(oneFile(content))), ScriptedTransport.layer({})]),
+      Effect.provide(Logger.layer([]))
+    )
+  })
+
+  it.effect("what it says of an upstream that nobody has is told once, with the one that was meant", () =>
+    withFile(file({ payment: { deadline: "5s" }, stock: {}, warehouse: {} }), ({ lines, write }) =>
+      Effect.gen(function* () {
+        yield* Payments
+        assert.deepStrictEqual(lines, [])
+        yield* TestClock.adjust("1 minute")
+        yield* write(file({ payment: { deadline: "6s" } }))
+        assert.deepStrictEqual(lines, [
+          `Warn: ${path} says something of payment, and no upstream of this name has been built; did you mean payments?`,
+          `Warn: ${path} says something of warehouse, and no upstream of this name has been built`
+        ])
+      })
+    )
+  )
+
+  it.effect("an upstream that is no more is left alone, and so is the file when the layer is gone", () => {
+    const content = { text: file({ stock: { deadline: "5s" } }) as string | undefined, reads: 0 }
+    return Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" }).pipe(
+        Effect.provideService(Scope.Scope, scope)
+      )
+      yield* Scope.close(scope, Exit.void)
+      content.text = file({ stock: { deadline: "4s" } })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(HttpPolicy.describe(stock.policy), standard({ deadline: "5s" }))
+    }).pipe(
+      Effect.provide([PolicySource.layer(path).pipe(Layer.provide(oneFile(content))), ScriptedTransport.layer({})]),
+      Effect.provide(Logger.layer([])),
+      Effect.andThen(
+        Effect.gen(function* () {
+          const { reads } = content
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual(content.reads, reads)
+        })
+      )
+    )
+  })
+
+  it.effect("one that is not right when the program starts is an error, with all that is wrong", () =>
+    Effect.gen(function* () {
+      const failure = (text: string | undefined) =>
+        Layer.build(PolicySource.layer(path).pipe(Layer.provide(oneFile({ text, reads: 0 })))).pipe(
+          Effect.scoped,
+          Effect.flip
+        )
+      const error = yield* failure(
+        file({
+          payments: { deadlin: "5s" },
+          stock: { retry: { maxAttempts: 0 }, bulkhead: { maxQueue: "3" } },
+          good: {}
+        })
+      )
+      assert.instanceOf(error, PolicySource.PolicyFileError)
+      assert.strictEqual(error.path, path)
+      assert.deepStrictEqual(error.problems, [
+        "payments: deadlin is not an option; did you mean deadline?",
+        'stock: bulkhead.maxQueue must be a number, got "3"'
+      ])
+      assert.strictEqual(
+        (yield* failure(file({ stock: { retry: { maxAttempts: 0 } } }))).message,
+        `${path}: stock: retry.maxAttempts must be a whole number of at least 1, got 0`
+      )
+      assert.match((yield* failure(undefined)).message, /^\/etc\/shop\/policies\.json: cannot be read: NotFound/)
+      assert.match((yield* failure("{")).message, /^\/etc\/shop\/policies\.json: not JSON/)
+    })
+  )
 })

@@ -553,8 +553,8 @@ describe("ResilientClient", () => {
       Effect.gen(function* () {
         const { client, requests } = resilient(
           [{ status: 503 }],
-          { retry: { ...everySecond, maxAttempts: 4 }, operations: { "GET items": { retry: false } } },
-          { operation: (request) => `${request.method} ${request.url.includes("/items") ? "items" : "other"}` }
+          { retry: { ...everySecond, maxAttempts: 4 }, operations: { "GET /items": { retry: false } } },
+          { operation: (request) => `${request.method} ${request.url.includes("/items") ? "/items" : "/other"}` }
         )
         const attempts = (call: Effect.Effect<unknown, unknown>) =>
           Effect.gen(function* () {

@@ -66,11 +66,11 @@ describe("the table of stages", () => {
     "http/src/internal/call/order.ts": "the table",
     "http/src/internal/policy/policyModel.ts": "the types of the options",
     "http/src/internal/policy/policyData.ts": "the words of data",
-    "http/src/internal/policy/policyShape.ts": "the schema of the options",
+    "http/src/internal/policy/policySchema.ts": "the schema of the options",
     "http/src/internal/policy/policyWords.ts": "what options say together",
     "http/src/internal/policy/stageWords.ts": "the words of each row",
     "telemetry/src/internal/metrics/catalogue.ts": "which figures are metrics",
-    "telemetry/src/internal/metrics/upstreamReadings.ts": "where those figures are found"
+    "telemetry/src/internal/metrics/stageReadings.ts": "where those figures are found"
   }
 
   it("is the one list of stages that is kept by hand", () => {

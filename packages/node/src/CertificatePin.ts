@@ -37,6 +37,7 @@ import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import { factsOf, sentChain, spkiPin } from "./internal/tls/certificateFacts.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * Which keys are expected.
@@ -250,7 +251,7 @@ export interface EndpointOptions {
   /** The name that is asked for (SNI). Default: the host; none for an IP address. */
   readonly servername?: string | undefined
   /** Name resolution, TCP and TLS together. Longer than zero; default 10 s. */
-  readonly timeout?: Duration.Input | undefined
+  readonly timeout?: Time.Input | undefined
 }
 
 const endpointForm = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/
@@ -296,7 +297,7 @@ export const ofEndpoint = (
   options: EndpointOptions = {}
 ): Effect.Effect<ReadonlyArray<Presented>, Reason.TransportReason> => {
   const { host, port } = hostAndPort(endpoint)
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? Duration.seconds(10))
+  const timeout = Time.of("CertificatePin: timeout", options.timeout ?? Duration.seconds(10))
   const limitMillis = Math.min(Duration.toMillis(timeout), longestMillis)
   if (!(limitMillis > 0)) {
     throw new RangeError(`CertificatePin: timeout must be longer than zero, got ${String(options.timeout)}`)

@@ -52,6 +52,7 @@ import type * as AddressOrder from "./internal/connect/addressOrder.ts"
 import { distinct } from "./internal/connect/addressOrder.ts"
 import * as Cache from "./internal/names/nameCache.ts"
 import * as Sources from "./internal/names/nameSources.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * An address of a host, as Node takes it: `{ address: "127.0.0.1", family: 4 }`.
@@ -86,7 +87,7 @@ export class NameResolutionError extends Schema.TaggedError<NameResolutionError>
 export interface Answer {
   readonly addresses: ReadonlyArray<Address>
   /** How long it may be kept, within the floor and the ceiling. Left out, it is kept for the `timeToLive` of the options. */
-  readonly timeToLive?: Duration.Input | undefined
+  readonly timeToLive?: Time.Input | undefined
 }
 
 /**
@@ -113,28 +114,28 @@ export interface Options {
   /** Where names are looked up. Default `"system"`. */
   readonly source?: Source | undefined
   /** How long an answer without a time to live of its own is kept; zero looks up for each connection. Default 10 s. */
-  readonly timeToLive?: Duration.Input | undefined
+  readonly timeToLive?: Time.Input | undefined
   /** An answer is kept no shorter than this, even if it says less. Default 1 s. */
-  readonly minTimeToLive?: Duration.Input | undefined
+  readonly minTimeToLive?: Time.Input | undefined
   /** An answer is kept no longer than this, even if it says more. Default 5 min. */
-  readonly maxTimeToLive?: Duration.Input | undefined
+  readonly maxTimeToLive?: Time.Input | undefined
   /** How long it is remembered that a name has no address. Default 1 s. */
-  readonly negativeTimeToLive?: Duration.Input | undefined
+  readonly negativeTimeToLive?: Time.Input | undefined
   /** For how long after its time to live an answer is given while the resolver is down; zero never does. Default 1 h. */
-  readonly staleFor?: Duration.Input | undefined
+  readonly staleFor?: Time.Input | undefined
   /** How long a caller waits for a new answer where there is an old one. Default 1.8 s, as RFC 8767 §5 has it. */
-  readonly staleWait?: Duration.Input | undefined
+  readonly staleWait?: Time.Input | undefined
   /** While old answers are given: how often the resolver is tried again, in the background. Default 5 s. */
-  readonly recheckInterval?: Duration.Input | undefined
+  readonly recheckInterval?: Time.Input | undefined
   /**
    * A name that is asked for this long before its answer expires, or less, is looked up anew in the background; at most half
    * of the time to live. Default zero: never before.
    */
-  readonly refreshAhead?: Duration.Input | undefined
+  readonly refreshAhead?: Time.Input | undefined
   /** Hosts that are remembered; one more puts out the one that was not asked for the longest. At least 1; default 1000. */
   readonly maxEntries?: number | undefined
   /** How long a caller waits for a look-up. Default 5 s. */
-  readonly timeout?: Duration.Input | undefined
+  readonly timeout?: Time.Input | undefined
 }
 
 /**
@@ -231,8 +232,8 @@ export const Current: Context.Reference<NameResolver | undefined> = Context.Refe
   { defaultValue: () => undefined }
 )
 
-const millis = (name: string, given: Duration.Input, isZeroFine: boolean): number => {
-  const value = Duration.toMillis(Duration.fromInputUnsafe(given))
+const millis = (name: string, given: Time.Input, isZeroFine: boolean): number => {
+  const value = Time.millis(`NameResolver: ${name}`, given)
   if (!(value > 0 || (isZeroFine && value === 0)) || value === Infinity) {
     const wanted = isZeroFine ? "zero or longer" : "longer than zero"
     throw new RangeError(`NameResolver: ${name} must be ${wanted} and finite, got ${value}ms`)
@@ -335,8 +336,7 @@ const readyOf = (source: Source, timeoutMillis: number): Ready => {
       Effect.suspend(() => source(host)).pipe(
         Effect.map(({ addresses, timeToLive }): Sources.Found => ({
           addresses: distinct(addresses),
-          timeToLiveMillis:
-            timeToLive === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(timeToLive))
+          timeToLiveMillis: timeToLive === undefined ? undefined : Time.millis("NameResolver: timeToLive", timeToLive)
         })),
         bounded
       ),

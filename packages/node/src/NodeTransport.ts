@@ -27,6 +27,7 @@ import { makeTlsClient } from "./internal/tls/tlsClient.ts"
 import * as NameResolver from "./NameResolver.ts"
 import type * as Proxy from "./Proxy.ts"
 import type * as Tls from "./Tls.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * The options of the transport.
@@ -40,25 +41,25 @@ export interface Options<out E = never> {
   /** Exchanges that may wait for a connection that others use; one more fails with `PoolExhausted`. Default 1024. */
   readonly maxQueue?: number | undefined
   /** How long an exchange waits for a connection that others use, before it fails with `PoolExhausted`. Default 5 s. */
-  readonly maxWait?: Duration.Input | undefined
+  readonly maxWait?: Time.Input | undefined
   /** How long an unused connection is kept. Default 4 s: below the 5 s after which Node's servers close theirs. */
-  readonly keepAlive?: Duration.Input | undefined
+  readonly keepAlive?: Time.Input | undefined
   /** How long a connection takes new exchanges, less up to 10 %, so that not all end together. Default 10 minutes. */
-  readonly maxAge?: Duration.Input | undefined
+  readonly maxAge?: Time.Input | undefined
   /** How many exchanges a connection carries, before another takes its place. Default: no bound. */
   readonly maxRequests?: number | undefined
   /** Name resolution, TCP and TLS together. Default 5 s. */
-  readonly connectTimeout?: Duration.Input | undefined
+  readonly connectTimeout?: Time.Input | undefined
   /** Without the server taking a further byte of the request. Default 30 s. */
-  readonly sendTimeout?: Duration.Input | undefined
+  readonly sendTimeout?: Time.Input | undefined
   /** From the request sent to the response's headers. Default 30 s. */
-  readonly headersTimeout?: Duration.Input | undefined
+  readonly headersTimeout?: Time.Input | undefined
   /** Between two chunks of a response's body, while somebody reads it. Default 30 s. */
-  readonly bodyTimeout?: Duration.Input | undefined
+  readonly bodyTimeout?: Time.Input | undefined
   /** From the response's headers to the end of its body. Default: no bound but that of the call. */
-  readonly transferTimeout?: Duration.Input | undefined
+  readonly transferTimeout?: Time.Input | undefined
   /** How long a closing layer waits for exchanges in flight before it destroys their connections. Default 5 s. */
-  readonly drainTimeout?: Duration.Input | undefined
+  readonly drainTimeout?: Time.Input | undefined
   /** Whether `gzip`, `br` and `zstd` are asked for and undone; the bounds of a body count decoded bytes. Default `true`. */
   readonly decompress?: boolean | undefined
   /**
@@ -121,8 +122,8 @@ const whole = (name: string, value: number, minimum: number): number => {
   return value
 }
 
-const positiveMillis = (name: string, given: Duration.Input): number => {
-  const value = Duration.toMillis(Duration.fromInputUnsafe(given))
+const positiveMillis = (name: string, given: Time.Input): number => {
+  const value = Time.millis(`NodeTransport: ${name}`, given)
   if (!(value > 0)) {
     throw new RangeError(`NodeTransport: ${name} must be longer than zero, got ${value}ms`)
   }
@@ -130,8 +131,7 @@ const positiveMillis = (name: string, given: Duration.Input): number => {
 }
 
 /** As long as a platform's timer can be, at most. */
-const timerMillis = (name: string, given: Duration.Input): number =>
-  Math.min(positiveMillis(name, given), longestMillis)
+const timerMillis = (name: string, given: Time.Input): number => Math.min(positiveMillis(name, given), longestMillis)
 
 /** Exchanges at once on a connection that carries many. */
 const defaultStreams = 100

@@ -52,6 +52,7 @@ import {
   several,
   TlsMaterialError
 } from "./internal/tls/tlsMaterial.ts"
+import * as Time from "@holdfast/core/Time"
 
 export type { CertificateFacts } from "./internal/tls/certificateFacts.ts"
 export { TlsMaterialError } from "./internal/tls/tlsMaterial.ts"
@@ -80,8 +81,8 @@ export interface Source<out E = never> {
 
 const keep = (error: TlsMaterialError): TlsMaterialError => error
 
-const interval = (given: Duration.Input): Duration.Duration => {
-  const every = Duration.fromInputUnsafe(given)
+const interval = (given: Time.Input): Duration.Duration => {
+  const every = Time.of("Tls: every", given)
   const millis = Duration.toMillis(every)
   if (!(millis > 0 && Number.isFinite(millis))) {
     throw new RangeError(`Tls: every must be longer than zero and finite, got ${String(given)}`)
@@ -128,7 +129,7 @@ export type FilesOptions = (
     }
 ) & {
   /** How often the files are read. Longer than zero; default 1 minute. */
-  readonly every?: Duration.Input | undefined
+  readonly every?: Time.Input | undefined
 }
 
 /**
@@ -188,7 +189,7 @@ const readText = (part: TlsMaterialError["part"], file: string): Effect.Effect<s
  */
 export interface FromEffectOptions {
   /** How long after an answer the next one is asked for. Longer than zero; left out, it is asked once. */
-  readonly every?: Duration.Input | undefined
+  readonly every?: Time.Input | undefined
 }
 
 /**
@@ -264,7 +265,7 @@ export interface Options<out E = never> {
    * How long before its end a certificate is warned of in the log, once a day: a server's own, and the program's. A third of the
    * certificate's lifetime where that is shorter. Zero warns of expired ones only. Default 14 days.
    */
-  readonly expiryWarning?: Duration.Input | undefined
+  readonly expiryWarning?: Time.Input | undefined
   /** Whether a connection may go on with the TLS session of an earlier one, which saves a full handshake. Default true. */
   readonly sessionReuse?: boolean | undefined
   /** Is not there: verification cannot be switched off. The module's comment says why, and which options to use instead. */

@@ -38,6 +38,7 @@ import { makeOverlooked } from "./internal/metrics/overlooked.ts"
 import { makeRecorder } from "./internal/metrics/recorder.ts"
 import { makeTable } from "./internal/metrics/series.ts"
 import { makeUpstreamGauges, type UpstreamGauges } from "./internal/metrics/upstreamGauges.ts"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * What is bounded.
@@ -65,7 +66,7 @@ export interface Options {
    * How long the metrics of an upstream that has left can still be read, so that the last export has them. Longer than exports
    * are apart. Default 1 minute.
    */
-  readonly keepFor?: Duration.Input | undefined
+  readonly keepFor?: Time.Input | undefined
 }
 
 /**
@@ -127,8 +128,8 @@ const whole = (name: string, value: number, minimum: number): number => {
   return value
 }
 
-const millis = (name: string, given: Duration.Input): number => {
-  const value = Duration.toMillis(Duration.fromInputUnsafe(given))
+const millis = (name: string, given: Time.Input): number => {
+  const value = Time.millis(`Metrics: ${name}`, given)
   if (!(value >= 0 && value < Infinity)) throw new RangeError(`Metrics: ${name} must be finite, got ${value}ms`)
   return value
 }

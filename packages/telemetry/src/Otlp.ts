@@ -43,6 +43,7 @@ import * as OtlpData from "./internal/otlp/otlpData.ts"
 import * as Json from "./internal/otlp/otlpJson.ts"
 import * as Protobuf from "./internal/otlp/otlpProtobuf.ts"
 import { resourceOf } from "./internal/otlp/otlpResource.ts"
+import * as Time from "@holdfast/core/Time"
 
 export type {
   /**
@@ -101,7 +102,7 @@ export interface Options {
   /** Whether bodies of more than 1 KB are compressed, where the platform can. Default `none`. */
   readonly compression?: "gzip" | "none" | undefined
   /** How often the gathered items are handed over. Default: traces 5 s, metrics 10 s, logs 1 s. */
-  readonly exportIntervals?: { readonly [S in Signal]?: Duration.Input | undefined } | undefined
+  readonly exportIntervals?: { readonly [S in Signal]?: Time.Input | undefined } | undefined
   /** Spans or log records that are handed over without waiting for the interval. At least 1; default 512. */
   readonly maxBatchItems?: number | undefined
   /** Encoded bytes of each signal that wait or are being sent. At least 1; default 4 MiB. */
@@ -109,11 +110,11 @@ export interface Options {
   /** Batches of each signal that wait or are being sent. At least 1; default 256. */
   readonly maxQueueBatches?: number | undefined
   /** How long one attempt may take. Default 10 s. */
-  readonly timeout?: Duration.Input | undefined
+  readonly timeout?: Time.Input | undefined
   /** How long a batch is tried before it is dropped. Default 1 minute. */
-  readonly giveUpAfter?: Duration.Input | undefined
+  readonly giveUpAfter?: Time.Input | undefined
   /** How long a closing layer sends the rest; zero drops it. Default 3 s. */
-  readonly shutdownTimeout?: Duration.Input | undefined
+  readonly shutdownTimeout?: Time.Input | undefined
 }
 
 /**
@@ -209,8 +210,8 @@ const whole = (name: string, value: number): number => {
   return value
 }
 
-const millis = (name: string, given: Duration.Input, isZeroFine = false): number => {
-  const value = Duration.toMillis(Duration.fromInputUnsafe(given))
+const millis = (name: string, given: Time.Input, isZeroFine = false): number => {
+  const value = Time.millis(`Otlp: ${name}`, given)
   if (!(value > 0 || (isZeroFine && value === 0))) {
     throw new RangeError(`Otlp: ${name} must ${isZeroFine ? "not be negative" : "be longer than zero"}, got ${value}ms`)
   }

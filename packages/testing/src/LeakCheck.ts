@@ -62,6 +62,7 @@ import { merged, pauseMillis, report } from "./internal/leakReport.ts"
 import { heldBy, remembering, risen } from "./internal/permitWatch.ts"
 import type { ResourceWatch } from "./internal/resourceWatch.ts"
 import { openStandardStreams, watchResources } from "./internal/resourceWatch.ts"
+import * as Time from "@holdfast/core/Time"
 
 export type { Held, Kind, Leak } from "./internal/leak.ts"
 
@@ -73,7 +74,7 @@ export type { Held, Kind, Leak } from "./internal/leak.ts"
  */
 export interface Options {
   /** How long, in real time, leftovers may take to go away. Zero looks once. Default 500 ms. */
-  readonly within?: Duration.Input | undefined
+  readonly within?: Time.Input | undefined
   /** Leaks that do not count here: kinds, or any for which the predicate holds. Default none. */
   readonly ignore?: ReadonlyArray<Kind> | ((leak: Leak) => boolean) | undefined
   /**
@@ -129,7 +130,7 @@ interface Settings {
 }
 
 const settingsOf = (options: Options = {}): Settings => {
-  const within = Duration.fromInputUnsafe(options.within ?? defaults.within)
+  const within = Time.of("LeakCheck: within", options.within ?? defaults.within)
   const millis = Duration.toMillis(within)
   if (!(millis >= 0 && millis < Infinity)) {
     throw new RangeError(`LeakCheck: within must be finite and not negative, got ${String(options.within)}`)

@@ -21,6 +21,7 @@ import * as Stream from "effect/Stream"
 import * as Reason from "@holdfast/core/Reason"
 import type { TransportReason } from "@holdfast/core/Reason"
 import * as Transport from "@holdfast/http/Transport"
+import * as Time from "@holdfast/core/Time"
 
 /**
  * An answer or a failure, after a delay.
@@ -269,7 +270,7 @@ const endOf = (
  * @category steps
  * @since 0.1.0
  */
-export const pause = (time: Duration.Input): Part => ({ pause: Duration.fromInputUnsafe(time) })
+export const pause = (time: Time.Input): Part => ({ pause: Time.of("ScriptedTransport: pause", time) })
 
 /**
  * Never answers.
@@ -285,9 +286,9 @@ export const hang: Step = { _tag: "Hang" }
  * @category steps
  * @since 0.1.0
  */
-export const after = (delay: Duration.Input, reply: Reply): Reply => ({
+export const after = (delay: Time.Input, reply: Reply): Reply => ({
   ...reply,
-  delay: Duration.sum(reply.delay, Duration.fromInputUnsafe(delay))
+  delay: Duration.sum(reply.delay, Time.of("ScriptedTransport: after", delay))
 })
 
 /**

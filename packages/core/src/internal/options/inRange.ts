@@ -1,4 +1,3 @@
-import type * as Duration from "effect/Duration"
 import * as Time from "../../Time.ts"
 
 /** The checks of one policy's options: each gives the value that was given, or throws a `RangeError` that names the option. */
@@ -6,11 +5,11 @@ export interface Ranges {
   readonly within: (name: string, value: number, minimum: number, maximum: number) => number
   readonly whole: (name: string, value: number, minimum: number, maximum?: number) => number
   /** In milliseconds. */
-  readonly timeWithin: (name: string, input: Duration.Input, minimumMillis: number, maximumMillis: number) => number
+  readonly timeWithin: (name: string, input: Time.Input, minimumMillis: number, maximumMillis: number) => number
   /** In milliseconds. */
-  readonly longerThanZero: (name: string, input: Duration.Input) => number
+  readonly longerThanZero: (name: string, input: Time.Input) => number
   /** In milliseconds, of which there may be infinitely many. */
-  readonly notNegative: (name: string, input: Duration.Input) => number
+  readonly notNegative: (name: string, input: Time.Input) => number
 }
 
 export const rangesOf = (policy: string): Ranges => {

@@ -293,6 +293,16 @@ export const optionsOf = (
   // what is found under a name is of the type of its row, which only the row knows
   (policy as { readonly [name: string]: { readonly mode?: Mode | undefined } | undefined })[name]
 
+/** The options of all stages that remember something, as they were declared: a stage that is `false` is not there. */
+export const declared = (options: object): OptionsOf<UpstreamStageTypes & EndpointStageTypes> =>
+  Object.fromEntries(
+    stageNames.flatMap((name) => {
+      const given = (options as { readonly [name: string]: unknown })[name]
+      return rowOf(name) === undefined ? [] : [[name, given === false ? undefined : given]]
+    })
+    // the options of a policy are typed by the same names
+  ) as unknown as OptionsOf<UpstreamStageTypes & EndpointStageTypes>
+
 /** A row whose types are forgotten: its functions take what a policy and an upstream have under its name. */
 export type AnyRow = Row<{ readonly options: unknown; readonly state: unknown }>
 

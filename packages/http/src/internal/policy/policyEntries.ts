@@ -1,7 +1,9 @@
 import * as Text from "effect/String"
 import { nearestSlip } from "./nearestName.ts"
-import { type Found, unknownName, Written } from "./policyData.ts"
-import { type Fields, policyShape, type Shape } from "./policyShape.ts"
+import type { Found } from "./found.ts"
+import { calledElsewhere, deeper, unknownName, Written } from "./policyReader.ts"
+import { policySchema } from "./policySchema.ts"
+import { type Fields, fieldsOf, type Shape, shapeOf } from "./policyShape.ts"
 
 // A configuration knows texts under paths, and not where one name ends and the next begins: what is `retry.maxAttempts` in
 // JSON is RETRY_MAX_ATTEMPTS in an environment, which Effect takes apart at every underscore. So a name is matched with as many
@@ -61,7 +63,7 @@ const gather = (shape: Shape, entries: ReadonlyArray<Rest>, found: Found): unkno
     const item = below.map((entry) => ({ ...entry, rest: entry.rest.slice(1) }))
     return [name, gather(inside.of, item, found)] as const
   })
-  if (inside._tag === "Operations") return Object.fromEntries(parts)
+  if (inside._tag === "Names") return Object.fromEntries(parts)
   return parts.sort(([one], [other]) => Number(one) - Number(other)).map(([, item]) => item)
 }
 
@@ -69,7 +71,9 @@ const gather = (shape: Shape, entries: ReadonlyArray<Rest>, found: Found): unkno
 const slipOf = (inside: Fields, { rest }: Rest): string => {
   const names = Object.keys(inside.fields)
   const beginnings = rest.slice(0, mostParts).map((_, index) => upper(rest.slice(0, index + 1)))
-  return beginnings.findLast((beginning) => nearestSlip(beginning, names) !== undefined) ?? upper(rest)
+  const isNear = (beginning: string): boolean =>
+    nearestSlip(beginning, names) !== undefined || calledElsewhere(inside, beginning) !== undefined
+  return beginnings.findLast(isNear) ?? upper(rest)
 }
 
 const gatherFields = (inside: Fields, entries: ReadonlyArray<Rest>, found: Found): unknown => {
@@ -84,7 +88,9 @@ const gatherFields = (inside: Fields, entries: ReadonlyArray<Rest>, found: Found
     if (below === undefined) byName.set(option[0], [option[1]])
     else below.push(option[1])
   }
-  return Object.fromEntries([...byName].map(([name, below]) => [name, gather(inside.fields[name] ?? {}, below, found)]))
+  return Object.fromEntries(
+    [...byName].map(([name, below]) => [name, gather(inside.fields[name]?.shape ?? {}, below, found)])
+  )
 }
 
 /** Whether a path leads to an option, to its end. */
@@ -95,7 +101,7 @@ const isWhole = (shape: Shape | undefined, entry: Rest): boolean => {
   if (inside === undefined) return false
   if (inside._tag !== "Fields") return isWhole(inside.of, { ...entry, rest: entry.rest.slice(1) })
   const option = optionOf(inside, entry)
-  return option !== undefined && isWhole(inside.fields[option[0]], option[1])
+  return option !== undefined && isWhole(inside.fields[option[0]]?.shape, option[1])
 }
 
 /** The paths that are left when the name of another upstream is taken away, of which this one's is the beginning: PAY_EU_DEADLINE. */
@@ -111,24 +117,32 @@ const isSlip = (parts: ReadonlyArray<string>, names: ReadonlyArray<string>): boo
   )
 }
 
+const policyFields = fieldsOf(policySchema)
+const policyShape = shapeOf(policySchema.ast)
+const names = Object.keys(policyFields.fields)
+const stages = names.filter((name) => policyFields.fields[name]?.shape.inside !== undefined)
+
+/** Whether parts of a path are the name of another stage or option, or what others call one; a single word may be anybody's. */
+const isMeant = (parts: ReadonlyArray<string>, isLast: boolean): boolean =>
+  parts.length > 1 &&
+  (calledElsewhere(policyFields, upper(parts)) !== undefined ||
+    (isLast && deeper(policyFields, upper(parts)) !== undefined))
+
 /** Whether an upstream's setting may be meant for its policy: others share its name, such as PAYMENTS_BASE_URL. */
 const isOurs = (entry: Rest): boolean => {
-  if (entry.rest.length === 0) return /^\s*\{/.test(entry.text)
+  const { rest, text } = entry
+  if (rest.length === 0) return /^\s*\{/.test(text)
   if (isWhole(policyShape, entry)) return true
-  if (behindOthers(entry).some((rest) => isWhole(policyShape, rest))) return false
-  if (optionOf(policyShape.inside, entry) !== undefined) return true
-  const [names, stages] = [Object.keys(policyShape.inside.fields), stagesWithOptions]
-  return entry.rest
-    .slice(0, mostParts)
-    .some((_, index) => isSlip(entry.rest.slice(0, index + 1), index === entry.rest.length - 1 ? names : stages))
+  if (behindOthers(entry).some((behind) => isWhole(policyShape, behind))) return false
+  if (optionOf(policyFields, entry) !== undefined) return true
+  return rest.slice(0, mostParts).some((_, index) => {
+    const [parts, isLast] = [rest.slice(0, index + 1), index === rest.length - 1]
+    return isMeant(parts, isLast) || isSlip(parts, isLast ? names : stages)
+  })
 }
-
-const stagesWithOptions = Object.entries(policyShape.inside.fields).flatMap(([name, { inside }]) =>
-  inside === undefined ? [] : [name]
-)
 
 /** What texts under an upstream's name say of its policy; what is not about it is left alone. */
 export const gatherPolicy = (entries: ReadonlyArray<Entry>, depth: number, found: Found): unknown => {
   const ours = entries.map((entry) => ({ ...entry, rest: entry.path.slice(depth) })).filter(isOurs)
-  return ours.length === 0 ? undefined : gather(policyShape, ours, found)
+  return ours.length === 0 ? {} : gather(policyShape, ours, found)
 }

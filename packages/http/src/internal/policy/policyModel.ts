@@ -16,6 +16,7 @@ import type * as SingleFlight from "@holdfast/core/SingleFlight"
 import type * as Throttle from "@holdfast/core/Throttle"
 import type * as Duration from "effect/Duration"
 import type * as Transport from "../../Transport.ts"
+import type * as Time from "@holdfast/core/Time"
 
 /**
  * What of a request that is not idempotent (`POST`, `PATCH`) may be sent again.
@@ -42,11 +43,11 @@ export interface BackoffOptions {
   /** Default `exponential`. */
   readonly shape?: "exponential" | "linear" | "fibonacci" | "constant" | undefined
   /** The first delay before jitter; the only one of `constant`. Default 100 ms. */
-  readonly base?: Duration.Input | undefined
+  readonly base?: Time.Input | undefined
   /** `exponential` only: what each delay is multiplied by. Default 2. */
   readonly factor?: number | undefined
   /** The longest delay. Default 10 s. */
-  readonly cap?: Duration.Input | undefined
+  readonly cap?: Time.Input | undefined
   /** Default `full`; `decorrelated` for `exponential` only. */
   readonly jitter?: Backoff.Jitter | undefined
 }
@@ -102,7 +103,7 @@ export interface LimitOptions {
   /** Longest error body that is read to its end so that its connection can be used again, in bytes. Default 256 KiB. */
   readonly drainBytes?: number | undefined
   /** How long reading an error body may take. Default 1 s. */
-  readonly drainTime?: Duration.Input | undefined
+  readonly drainTime?: Time.Input | undefined
 }
 
 /**
@@ -144,9 +145,9 @@ export interface RedirectPolicy {
  */
 export interface Overrides {
   /** The whole call; `false` for none. */
-  readonly deadline?: Duration.Input | false | undefined
+  readonly deadline?: Time.Input | false | undefined
   /** One attempt; `false` for none. A fixed limit takes the place of a learned one. */
-  readonly attemptTimeout?: Duration.Input | false | undefined
+  readonly attemptTimeout?: Time.Input | false | undefined
   /** Attempts, waits and what may be sent twice; `false` for one attempt. */
   readonly retry?: Omit<RetryOptions, "budget"> | false | undefined
   /** `false` sends no hedge. */
@@ -171,7 +172,7 @@ export interface Options {
   /** So many calls in so much time; the server's own figures slow it down further. Default: off. */
   readonly rateLimit?: RateLimit.Options | false | undefined
   /** The whole call, with its attempts and waits. Default 30 s. A tighter ambient deadline wins. */
-  readonly deadline?: Duration.Input | false | undefined
+  readonly deadline?: Time.Input | false | undefined
   /**
    * Header that tells the upstream how many milliseconds an attempt has left, worked out anew for each: `x-request-timeout-ms`,
    * or what the upstream knows. Default: none is sent.
@@ -190,7 +191,7 @@ export interface Options {
   /** Attempts at once, learned. One for each endpoint. Default: off. */
   readonly adaptiveConcurrency?: AdaptiveConcurrency.Options | false | undefined
   /** One attempt, from the wait for a connection to the decoded answer: a time, or a limit that is learned. Default 10 s. */
-  readonly attemptTimeout?: Duration.Input | AdaptiveTimeoutOptions | false | undefined
+  readonly attemptTimeout?: Time.Input | AdaptiveTimeoutOptions | false | undefined
   /** Redirects that are followed within an attempt. Default: none, and a redirect is a failure. */
   readonly redirects?: RedirectOptions | false | undefined
   /** How much of a response is read. */

@@ -5,9 +5,10 @@ import type { Mode } from "@holdfast/core/Mode"
 import * as RateLimit from "@holdfast/core/RateLimit"
 import { optionsOf, rowOf, type StageName, stageNames } from "../call/order.ts"
 import type { CallPolicy, Finding, HttpPolicy, RetryPolicy } from "./policyModel.ts"
+import type * as Time from "@holdfast/core/Time"
 import * as Words from "./stageWords.ts"
 
-// what a policy is in words, and what its numbers say together; both read the checked policy and nothing else
+// a policy in words, and contradictions between its numbers; both read the checked policy and nothing else
 
 const inMode = (text: string, mode: Mode | undefined): string | undefined =>
   mode === "off" ? undefined : mode === "observe" ? `${text} (observed)` : text
@@ -48,8 +49,8 @@ export const describe = (policy: HttpPolicy): string => {
 const longestWaits = (retry: RetryPolicy): number | undefined => {
   if (retry.backoff === "own schedule") return undefined
   const { shape = "exponential" } = retry.backoff
-  const base = Duration.toMillis(Duration.fromInputUnsafe(retry.backoff.base ?? Backoff.defaults.base))
-  const cap = Duration.toMillis(Duration.fromInputUnsafe(retry.backoff.cap ?? Backoff.defaults.cap))
+  const base = Duration.toMillis(Words.timeOf(retry.backoff.base ?? Backoff.defaults.base))
+  const cap = Duration.toMillis(Words.timeOf(retry.backoff.cap ?? Backoff.defaults.cap))
   const factor = retry.backoff.factor ?? Backoff.defaults.factor
   let sum = 0
   let [previous, fibonacci] = [0, base]
@@ -75,7 +76,7 @@ const inSeconds = (millis: number): string =>
 
 const longestAttempt = (policy: HttpPolicy, call: CallPolicy): Duration.Duration | undefined =>
   call.learnsTimeout && policy.attemptTimeout !== undefined
-    ? Duration.fromInputUnsafe(policy.attemptTimeout.ceiling ?? policy.attemptTimeout.limit)
+    ? Words.timeOf(policy.attemptTimeout.ceiling ?? policy.attemptTimeout.limit)
     : call.attemptTimeout
 
 const callFindings = (policy: HttpPolicy, call: CallPolicy, prefix: string): ReadonlyArray<Finding> => {
@@ -120,12 +121,8 @@ const callFindings = (policy: HttpPolicy, call: CallPolicy, prefix: string): Rea
   return found
 }
 
-const outlasts = (
-  name: string,
-  wait: Duration.Input,
-  deadline: Duration.Duration | undefined
-): ReadonlyArray<Finding> =>
-  deadline !== undefined && Duration.isGreaterThan(Duration.fromInputUnsafe(wait), deadline)
+const outlasts = (name: string, wait: Time.Input, deadline: Duration.Duration | undefined): ReadonlyArray<Finding> =>
+  deadline !== undefined && Duration.isGreaterThan(Words.timeOf(wait), deadline)
     ? [
         {
           severity: "warning",
@@ -138,7 +135,7 @@ const hedgeFindings = (policy: HttpPolicy): ReadonlyArray<Finding> => {
   const delay = policy.hedge?.delay
   const attempt = longestAttempt(policy, policy.call) ?? policy.call.deadline
   if (delay === undefined || attempt === undefined) return []
-  return Duration.isLessThan(Duration.fromInputUnsafe(delay), attempt)
+  return Duration.isLessThan(Words.timeOf(delay), attempt)
     ? []
     : [
         {
@@ -153,11 +150,11 @@ const breakerFindings = (policy: HttpPolicy): ReadonlyArray<Finding> => {
   const perSecond =
     limit === undefined || limit.mode === "off" || limit.mode === "observe"
       ? undefined
-      : limit.limit / Duration.toSeconds(Duration.fromInputUnsafe(limit.window ?? RateLimit.defaults.window))
+      : limit.limit / Duration.toSeconds(Words.timeOf(limit.window ?? RateLimit.defaults.window))
   if (perSecond === undefined || policy.breaker?.trip === undefined) return []
   return policy.breaker.trip.flatMap((rule): ReadonlyArray<Finding> => {
     if (rule._tag !== "TimeWindow") return []
-    const reachable = perSecond * Duration.toSeconds(Duration.fromInputUnsafe(rule.duration))
+    const reachable = perSecond * Duration.toSeconds(Words.timeOf(rule.duration))
     return Words.minimumCalls(rule) <= reachable
       ? []
       : [

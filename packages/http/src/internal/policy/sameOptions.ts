@@ -1,13 +1,14 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Time from "@holdfast/core/Time"
 
 /** Times are written in several ways, and the same time must not cost a stage its memory: `"1 minute"`, `"60 seconds"`. */
 const sameTime = (one: unknown, other: unknown): boolean =>
   // what is not a time at all gives none
   Option.makeEquivalence(Duration.Equivalence)(timeOf(one), timeOf(other)) && Option.isSome(timeOf(one))
 
-const timeOf = (value: unknown) => Duration.fromInput(value as Duration.Input)
+const timeOf = (value: unknown) => Time.fromInput(value as Time.Input)
 
 /** An open time that doubles is a function with its data, or the data alone. */
 const asData = (value: unknown): unknown =>

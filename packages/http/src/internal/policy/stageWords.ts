@@ -11,10 +11,14 @@ import * as Hedge from "@holdfast/core/Hedge"
 import * as RateLimit from "@holdfast/core/RateLimit"
 import * as RetryBudget from "@holdfast/core/RetryBudget"
 import * as Throttle from "@holdfast/core/Throttle"
+import * as Time from "@holdfast/core/Time"
 import type { AdaptiveTimeoutOptions, HedgeOptions, RedirectPolicy, RetryPolicy } from "./policyModel.ts"
 import type * as SingleFlight from "@holdfast/core/SingleFlight"
 
-export const inTime = (given: Duration.Input): string => Duration.format(Duration.fromInputUnsafe(given))
+/** A time of a policy, which was checked when the policy was made. */
+export const timeOf = (given: Time.Input): Duration.Duration => Time.of("HttpPolicy", given)
+
+export const inTime = (given: Time.Input): string => Duration.format(timeOf(given))
 
 const percent = (share: number): string => `${Number((share * 100).toFixed(1))}%`
 
@@ -63,7 +67,7 @@ export const minimumCalls = (
 
 const openTimeInWords = (
   openTime: NonNullable<CircuitBreaker.Options["openTime"]>
-): readonly [first: Duration.Input, growth: string] => {
+): readonly [first: Time.Input, growth: string] => {
   if (Predicate.hasProperty(openTime, "doubling")) return [openTime.doubling, " doubling"]
   return typeof openTime === "function" ? [openTime(1), " at first"] : [openTime, ""]
 }
@@ -71,7 +75,8 @@ const openTimeInWords = (
 export const breaker = (options: CircuitBreaker.Options): string => {
   const { openTime = CircuitBreaker.defaults.openTime, rampTime, trip = CircuitBreaker.defaults.trip } = options
   const [first, growth] = openTimeInWords(openTime)
-  const ramp = rampTime === undefined || Duration.toMillis(rampTime) === 0 ? "" : `, back within ${inTime(rampTime)}`
+  const ramp =
+    rampTime === undefined || Duration.toMillis(timeOf(rampTime)) === 0 ? "" : `, back within ${inTime(rampTime)}`
   return `breaker ${trip.map(tripInWords).join(" or ")}, open ${inTime(first)}${growth}${ramp}`
 }
 

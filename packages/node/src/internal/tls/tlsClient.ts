@@ -10,6 +10,7 @@ import { dueWarning, makeExpiryState, warningText } from "./certificateExpiry.ts
 import type { CertificateFacts } from "./certificateFacts.ts"
 import { secure, type Settings } from "./secure.ts"
 import { makeSessionCache } from "./sessionCache.ts"
+import * as Time from "@holdfast/core/Time"
 
 /** The purpose of a handshake. */
 export type Target = Pick<Settings, "host" | "port" | "applicationProtocols">
@@ -31,7 +32,7 @@ const ownCertificateEvery = Duration.hours(1)
  * Makes the function that secures the connections of one transport. Throws a `RangeError` that names the option which is out of range.
  */
 export const makeTlsClient = <E = never>(options: Tls.Options<E> = {}): Effect.Effect<TlsClient, E, Scope.Scope> => {
-  const expiryMillis = Duration.toMillis(Duration.fromInputUnsafe(options.expiryWarning ?? Tls.defaults.expiryWarning))
+  const expiryMillis = Time.millis("Tls: expiryWarning", options.expiryWarning ?? Tls.defaults.expiryWarning)
   if (!(expiryMillis >= 0)) {
     throw new RangeError(`Tls: expiryWarning must not be negative, got ${String(options.expiryWarning)}`)
   }

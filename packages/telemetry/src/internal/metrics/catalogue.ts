@@ -229,7 +229,7 @@ export const catalogue = {
     kind: "gauge",
     unit: "s",
     description: "After how long a hedge is sent; none as long as too little is known",
-    attributes: perUpstream,
+    attributes: perUpstreamOrPolicy,
     source: "upstreams"
   },
   "holdfast.refusals": {

@@ -1,0 +1,36 @@
+import * as Predicate from "effect/Predicate"
+import type { HttpPolicy } from "./policyModel.ts"
+import type { Declared } from "./policySchema.ts"
+import { shown } from "./policyReader.ts"
+
+// Where a policy comes from: what code and environment declared, before presets filled it in. A file says things between the two.
+
+/** What a policy was made of, by who said it. */
+export interface Origin {
+  readonly code: Declared
+  /** It wins over a file, which wins over code. */
+  readonly environment: Declared
+}
+
+const origins = new WeakMap<HttpPolicy, Origin>()
+
+/** Notes what a policy was made of. */
+export const madeOf = (policy: HttpPolicy, origin: Origin): HttpPolicy => {
+  origins.set(policy, origin)
+  return policy
+}
+
+/** What a policy was made of; all of it is code's where nobody said. */
+export const originOf = (policy: HttpPolicy): Origin =>
+  origins.get(policy) ?? { code: { preset: "none", ...policy.options }, environment: {} }
+
+export const isHttpPolicy = (value: unknown): value is HttpPolicy =>
+  Predicate.hasProperty(value, "options") && Predicate.hasProperty(value, "call") && "operations" in value
+
+/** The policy that was given, which may come from those without types. Throws a `RangeError` for what is none. */
+export const givenPolicy = (where: string, given: HttpPolicy): HttpPolicy => {
+  if (isHttpPolicy(given)) return given
+  throw new RangeError(
+    `${where}: policy must be made by HttpPolicy, such as HttpPolicy.standard({ deadline: "10 seconds" }), got ${shown(given)}`
+  )
+}
