@@ -3,7 +3,7 @@
 
 import { matchesGlob } from "node:path"
 
-interface Holding {
+export interface Holding {
   /** Modules, from the root. */
   readonly modules: string
   /** Names of files in `test/`. */
@@ -17,21 +17,21 @@ const of =
 const node = of("node")
 const telemetry = of("telemetry")
 
-const holdings: ReadonlyArray<Holding> = [
-  node("internal/http2Wire", "connections", "pool", "wire", "answers"),
-  node("internal/{http1Wire,interimResponses}", "wire", "connections", "transport", "answers"),
-  node("internal/exchange", "connections", "pool", "wire", "transport", "bodies", "answers"),
-  node("internal/{exchanges,pool,pools,connection}", "pool", "connections", "transport", "interruption"),
-  node("internal/poolMetrics", "pool"),
-  node("internal/upload", "wire", "connections", "transport", "bodies"),
-  node("internal/{wire,responseHead}", "connections", "pool", "answers"),
-  node("internal/{decoding,openBody,gathering}", "bodies", "answers"),
-  node("internal/{connect,dial,tlsClient,secure}", "addresses", "pool", "tls"),
-  node("internal/tunnel", "proxy"),
+export const holdings: ReadonlyArray<Holding> = [
+  node("internal/*/http2Wire", "connections", "pool", "wire", "answers"),
+  node("internal/*/{http1Wire,interimResponses}", "wire", "connections", "transport", "answers"),
+  node("internal/*/exchange", "connections", "pool", "wire", "transport", "bodies", "answers"),
+  node("internal/*/{exchanges,pool,pools,connection}", "pool", "connections", "transport", "interruption"),
+  node("internal/*/poolMetrics", "pool"),
+  node("internal/*/upload", "wire", "connections", "transport", "bodies"),
+  node("internal/*/{wire,responseHead}", "connections", "pool", "answers"),
+  node("internal/*/{decoding,openBody,gathering}", "bodies", "answers"),
+  node("internal/*/{connect,dial,tlsClient,secure}", "addresses", "pool", "tls"),
+  node("internal/*/tunnel", "proxy"),
   node("NodeTransport", "transport", "pool", "tls"),
   node("Proxy", "proxy"),
   node("NameResolver", "names"),
-  telemetry("{Otlp,internal/otlpDelivery}", "otlp")
+  telemetry("{Otlp,internal/otlp/otlpDelivery}", "otlp")
 ]
 
 /** The tests that hold a module from outside its package, from the root. */
