@@ -20,12 +20,21 @@ const telemetry = of("telemetry")
 export const holdings: ReadonlyArray<Holding> = [
   node("internal/*/http2Wire", "connections", "pool", "wire", "answers"),
   node("internal/*/{http1Wire,interimResponses}", "wire", "connections", "transport", "answers"),
-  node("internal/*/exchange", "connections", "pool", "wire", "transport", "bodies", "answers"),
+  node(
+    "internal/*/{exchange,exchangeReasons,incomingResponse}",
+    "connections",
+    "pool",
+    "wire",
+    "transport",
+    "bodies",
+    "answers"
+  ),
+  node("internal/*/{exchangeTimers,phaseMarks,requestHead}", "pool", "transport", "bodies"),
   node("internal/*/{exchanges,pool,pools,connection}", "pool", "connections", "transport", "interruption"),
   node("internal/*/poolMetrics", "pool"),
   node("internal/*/upload", "wire", "connections", "transport", "bodies"),
   node("internal/*/{wire,responseHead}", "connections", "pool", "answers"),
-  node("internal/*/{decoding,openBody,gathering}", "bodies", "answers"),
+  node("internal/*/{decoding,streamedBody,gathering}", "bodies", "answers"),
   node("internal/*/{connect,dial,tlsClient,secure}", "addresses", "pool", "tls"),
   node("internal/*/tunnel", "proxy"),
   node("NodeTransport", "transport", "pool", "tls"),

@@ -143,9 +143,9 @@ describe("what a pool has in the metric registry", () => {
 
   it("is how long its connections lived, in seconds, for each protocol apart", () => {
     const { pool, read } = registered()
-    pool.closed("http/1.1", 1500)
-    pool.closed("http/1.1", 500)
-    pool.closed("http/2", 30_000)
+    pool.connectionClosed("http/1.1", 1500)
+    pool.connectionClosed("http/1.1", 500)
+    pool.connectionClosed("http/2", 30_000)
     const found = read().flatMap(({ attributes, id, state }) =>
       id === "http.client.connection.duration"
         ? [[attributes["network.protocol.version"], attributes["unit"], state]]
@@ -165,7 +165,7 @@ describe("what a pool has in the metric registry", () => {
 
   it("is gone when it is forgotten", () => {
     const { pool, read } = registered()
-    pool.closed("http/2", 1)
+    pool.connectionClosed("http/2", 1)
     pool.forget()
     assert.deepStrictEqual(read(), [])
   })

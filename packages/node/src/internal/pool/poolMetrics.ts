@@ -67,7 +67,7 @@ const connectionSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60,
 /** What a pool has in the metric registry. */
 export interface PoolMetrics {
   /** A connection was closed. */
-  readonly closed: (protocol: Protocol, millis: number) => void
+  readonly connectionClosed: (protocol: Protocol, millis: number) => void
   /** Takes all of it out. */
   readonly forget: () => void
 }
@@ -98,7 +98,7 @@ export const registerPool = (
     return made
   }
   return {
-    closed: (protocol, millis) => durationOf(protocol).updateUnsafe(millis / 1000, context),
+    connectionClosed: (protocol, millis) => durationOf(protocol).updateUnsafe(millis / 1000, context),
     forget: () => {
       for (const registration of registered) registration.remove()
       for (const duration of durations.values()) Metric.removeUnsafe(duration, context)

@@ -17,11 +17,14 @@ const mostPools = 1024
 
 /** The pools of a transport: one for each upstream at each endpoint, made when it is first called. */
 export class Pools {
-  readonly #make: (origin: string, closed: PoolMetrics["closed"]) => Pool
+  readonly #make: (origin: string, onConnectionClosed: PoolMetrics["connectionClosed"]) => Pool
   readonly #context: Context.Context<never>
   readonly #pools = new Map<string, Kept>()
 
-  constructor(context: Context.Context<never>, make: (origin: string, closed: PoolMetrics["closed"]) => Pool) {
+  constructor(
+    context: Context.Context<never>,
+    make: (origin: string, onConnectionClosed: PoolMetrics["connectionClosed"]) => Pool
+  ) {
     this.#context = context
     this.#make = make
   }
@@ -31,7 +34,7 @@ export class Pools {
     const known = this.#pools.get(key)
     if (known !== undefined) return known.pool
     if (this.#pools.size >= mostPools) this.#forgetUnused()
-    const pool = this.#make(origin, (protocol, millis) => metrics.closed(protocol, millis))
+    const pool = this.#make(origin, (protocol, millis) => metrics.connectionClosed(protocol, millis))
     const { host, port } = Transport.serverOf(origin)
     const metrics = registerPool(this.#context, {
       upstream,
