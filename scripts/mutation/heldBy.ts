@@ -40,7 +40,10 @@ export const holdings: ReadonlyArray<Holding> = [
   node("NodeTransport", "transport", "pool", "tls"),
   node("Proxy", "proxy"),
   node("NameResolver", "names"),
-  telemetry("{Otlp,internal/otlp/otlpDelivery}", "otlp")
+  telemetry(
+    "{Otlp,internal/otlp/{otlpDelivery,deliveryAttempt,deliveryPace,deliveryReports,deliveryMetrics,exportPieces}}",
+    "otlp"
+  )
 ]
 
 /** The tests that hold a module from outside its package, from the root. */

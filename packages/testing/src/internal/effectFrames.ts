@@ -1,3 +1,5 @@
+/** Which frames of a fiber a report shows. */
+
 import type * as Fiber from "effect/Fiber"
 
 /** What names the place where a fiber is. */

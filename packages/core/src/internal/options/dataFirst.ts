@@ -1,3 +1,5 @@
+/** Whether a dual function was called with its subject. */
+
 import * as Effect from "effect/Effect"
 
 /** Whether a dual `run` got the effect itself, and not only what to run one with. */

@@ -1,3 +1,5 @@
+/** Which values the options of policies may have, and what is said of one that is out of range. */
+
 import type * as Duration from "effect/Duration"
 import * as Time from "../../Time.ts"
 

@@ -4,13 +4,14 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { oneLine } from "../../OneLine.ts"
 import { nothingSent } from "../outcome/nothingSent.ts"
-import { transportFields, transportLine } from "./transportFields.ts"
+import { type TransportFields, transportFields, transportLine } from "./transportFields.ts"
 
-const endedFields = {
-  ...transportFields,
+type EndedFields = TransportFields & {
   /** True when the head of the response had begun, and was not whole. */
-  inHead: Schema.optionalKey(Schema.Boolean)
+  readonly inHead: Schema.optionalKey<Schema.Boolean>
 }
+
+const endedFields: EndedFields = { ...transportFields, inHead: Schema.optionalKey(Schema.Boolean) }
 
 /**
  * Network: the name could not be resolved.

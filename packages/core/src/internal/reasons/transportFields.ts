@@ -20,21 +20,34 @@ export const Phase = Schema.Literals(["connect", "send", "wait", "receive"])
  */
 export type Phase = typeof Phase.Type
 
-export const transportFields = {
+/**
+ * It has a name, because the declarations of other files lose the comments of a type that is only inferred. It is no interface, which
+ * would not count as the fields of a schema.
+ */
+export type TransportFields = {
   /** Host and port that was called, without path or credentials: `payments.internal:443`. */
-  endpoint: Schema.String,
+  readonly endpoint: Schema.String
   /** How far the attempt had come. */
-  phase: Phase,
+  readonly phase: typeof Phase
   /** The code that the platform gave: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
-  code: Schema.optionalKey(Schema.String),
+  readonly code: Schema.optionalKey<Schema.String>
   /** What else the platform said, when it is known to hold no secret. */
-  detail: Schema.optionalKey(Schema.String),
+  readonly detail: Schema.optionalKey<Schema.String>
   /**
    * True when the connection had answered others before and ended before a byte of this answer came: it was stale. That says
    * nothing of the upstream, which may end a connection that it does not use.
    */
-  stale: Schema.optionalKey(Schema.Boolean),
+  readonly stale: Schema.optionalKey<Schema.Boolean>
   /** True when it is certain that the server did nothing with the request, though part of it may have been sent. */
+  readonly unprocessed: Schema.optionalKey<Schema.Boolean>
+}
+
+export const transportFields: TransportFields = {
+  endpoint: Schema.String,
+  phase: Phase,
+  code: Schema.optionalKey(Schema.String),
+  detail: Schema.optionalKey(Schema.String),
+  stale: Schema.optionalKey(Schema.Boolean),
   unprocessed: Schema.optionalKey(Schema.Boolean)
 }
 

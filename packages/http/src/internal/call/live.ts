@@ -1,3 +1,5 @@
+/** What a reload keeps of a policy in force. */
+
 import * as Effect from "effect/Effect"
 import type { EndpointSnapshot, Snapshot } from "../../UpstreamRegistry.ts"
 import type { Bodies } from "../streaming/openBody.ts"

@@ -1,3 +1,5 @@
+/** Which stages an upstream and each of its endpoints have, and which outlive a reload. */
+
 import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import * as Bulkhead from "@holdfast/core/Bulkhead"

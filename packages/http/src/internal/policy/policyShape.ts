@@ -1,3 +1,5 @@
+/** Which options a policy has, and what each takes. */
+
 import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
 import type * as Bulkhead from "@holdfast/core/Bulkhead"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"

@@ -1,3 +1,5 @@
+/** What a policy says of itself in words, and which of its numbers contradict each other. */
+
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"

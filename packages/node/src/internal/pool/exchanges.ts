@@ -1,3 +1,5 @@
+/** Which exchanges a transport begins, and how it closes when they are done. */
+
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

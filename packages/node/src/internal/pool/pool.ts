@@ -1,3 +1,5 @@
+/** The shell around a pool's state: it makes connections, hands them to exchanges, and closes them. */
+
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"

@@ -1,3 +1,5 @@
+/** What is measured of a pool, and under which names. */
+
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { Protocol } from "./connection.ts"

@@ -1,3 +1,5 @@
+/** Which pool a request belongs to, and how long a pool without use is kept. */
+
 import * as Transport from "@holdfast/http/Transport"
 import type * as Context from "effect/Context"
 import type { Snapshot } from "../../ConnectionPools.ts"

@@ -1,3 +1,5 @@
+/** When a certificate that ends soon is warned of. */
+
 import type { CertificateFacts } from "./certificateFacts.ts"
 
 /** What is to be said of a certificate that ends soon, or has ended. */

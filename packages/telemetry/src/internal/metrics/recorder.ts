@@ -1,3 +1,5 @@
+/** What calls and attempts add to which metric, under which labels. */
+
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { PolicyReason, Reason } from "@holdfast/core/Reason"
 import type { AttemptEnd, CallEnd, CallObserver, ObservedCall } from "@holdfast/http/CallObserver"

@@ -1,3 +1,5 @@
+/** How counters that upstreams keep themselves are read as ones that only go up. */
+
 import type { Registered } from "@holdfast/http/UpstreamRegistry"
 import type { Reading } from "./upstreamReadings.ts"
 

@@ -1,3 +1,5 @@
+/** Which figures an upstream has at an instant. */
+
 import type { EndpointSnapshot, Snapshot } from "@holdfast/http/UpstreamRegistry"
 import * as Duration from "effect/Duration"
 import { endpointLabels } from "./endpointLabels.ts"
