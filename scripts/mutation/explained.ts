@@ -493,6 +493,152 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "if (isOwn) known.set(id, series)",
     mutants: [["known.set(id, series)", ";"]],
     why: "The short way: the table finds the one series of these labels too."
+  },
+  {
+    file: "packages/telemetry/src/Windows.ts",
+    line: "const covered = Math.max(0, Math.min(coveredMillis, nowMillis - sinceMillis))",
+    mutants: [["0", "(-1)"]],
+    why: "A clock that only goes forward has covered no less than nothing."
+  },
+  {
+    file: "packages/telemetry/src/Windows.ts",
+    line: "Duration.millis(quantileMillis(counters, State.firstBucket, share) ?? 0)",
+    mutants: [
+      [
+        "quantileMillis(counters, State.firstBucket, share) ?? 0",
+        "(quantileMillis(counters, State.firstBucket, share))"
+      ],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a quantile is asked for only where something was counted."
+  },
+  {
+    file: "packages/telemetry/src/internal/logs/logRecord.ts",
+    line: "All: 0,",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "Nothing is logged at this level: it is a bound of levels."
+  },
+  {
+    file: "packages/telemetry/src/internal/logs/logRecord.ts",
+    line: "None: 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "Nothing is logged at this level: it is a bound of levels."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: 'if (end.outcome === "success" && end.resend === 0 && !end.isHedge) {',
+    mutants: [
+      ["!end.isHedge", "(end.isHedge)"],
+      ["end.resend === 0", "(end.resend !== 0)"]
+    ],
+    why: "The short way: whatever kind goes it, it goes alone, and is counted in its own series."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: "this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)",
+    mutants: [
+      [
+        "this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)",
+        "this.connectionWaits = this.upstream.connectionWaits(this.table, this.activeLabels)"
+      ]
+    ],
+    why: "The short way: the upstream finds the same series for the same labels."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: 'return this.sum("holdfast.attempts", `${kind} ${end.outcome} ${errorType ?? ""}`, {',
+    mutants: [['errorType ?? ""', "(errorType)"]],
+    why: "Any text that stands for none does, in a key."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: 'end.outcome === "success" ? status * 4 + version : `${end.outcome} ${errorType ?? ""} ${status} ${version}`',
+    mutants: [['errorType ?? ""', "(errorType)"]],
+    why: "Any text that stands for none does, in a key."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: "lastCall = undefined",
+    mutants: [["lastCall = undefined", ";"]],
+    why: "The short way for the next event of a call; this one lets the call go."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpAnswer.ts",
+    line: "const rejected = Number(answer.rejectedSpans ?? answer.rejectedDataPoints ?? answer.rejectedLogRecords ?? 0)",
+    mutants: [
+      [
+        "answer.rejectedSpans ?? answer.rejectedDataPoints ?? answer.rejectedLogRecords ?? 0",
+        "(answer.rejectedSpans ?? answer.rejectedDataPoints ?? answer.rejectedLogRecords)"
+      ],
+      ["0", "(-1)"]
+    ],
+    why: "What is no number above 0 rejects nothing."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpData.ts",
+    line: "dataPoints: histogram.dataPoints.map((point) => this.point(metric.name, point, point.count ?? 0))",
+    mutants: [
+      ["point.count ?? 0", "(point.count)"],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a point of a histogram has a count."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpData.ts",
+    line: "dataPoints: summary.dataPoints.map((point) => this.point(metric.name, point, point.count ?? 0))",
+    mutants: [
+      ["point.count ?? 0", "(point.count)"],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a point of a summary has a count."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpResource.ts",
+    line: "return undefined",
+    mutants: [["return undefined", ";"]],
+    why: "A function that ends gives nothing, too."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "let openMetrics = 0",
+    mutants: [["0", "(-1)"]],
+    why: "What is not asked for is no more than 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "let text = 0",
+    mutants: [["0", "(-1)"]],
+    why: "It is compared only with what is above 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "let others = 0",
+    mutants: [["0", "(-1)"]],
+    why: "What is not asked for is no more than 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusPage.ts",
+    line: "const metricsPerTurn = 200",
+    mutants: [
+      ["200", "201"],
+      ["200", "199"]
+    ],
+    why: "So many or so; nobody waits for one metric."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusPage.ts",
+    line: "if (index % metricsPerTurn === metricsPerTurn - 1) yield* Effect.yieldNow",
+    mutants: [["1", "2"]],
+    why: "Which of so many ends a turn makes no difference."
   }
 ]
 

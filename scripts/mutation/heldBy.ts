@@ -46,6 +46,11 @@ export const holdings: ReadonlyArray<Holding> = [
   )
 ]
 
+/**
+ * Tests that set the environment of their process for what is no JavaScript: OpenSSL reads it, and in a thread `process.env` is a copy.
+ */
+export const ofOwnProcess: ReadonlyArray<string> = ["packages/node/test/tlsSystemCa.test.ts"]
+
 /** The tests that hold a module from outside its package, from the root. */
 export const heldBy = (module: string): ReadonlyArray<string> =>
   holdings

@@ -297,7 +297,7 @@ class UpstreamRecord implements Owner {
   readonly isBeyond: boolean
   readonly endpoints = new Map<string, Endpoint>()
   private readonly labels: Labels
-  private removals: Array<() => void> = []
+  private readonly removals: Array<() => void> = []
   private readonly actives = new Map<string, Sum>()
   private readonly outcomes = new Map<string, Sum>()
   private readonly waits = new Map<string, Distribution>()
@@ -332,7 +332,6 @@ class UpstreamRecord implements Owner {
 
   remove(): void {
     for (const remove of this.removals) remove()
-    this.removals = []
   }
 
   callsInFlight(table: Table): Sum {
