@@ -6,8 +6,20 @@ import { Upstream } from "@holdfast/http"
 import { Metrics, Otlp } from "@holdfast/telemetry"
 import { ScriptedTransport } from "@holdfast/testing"
 import { TestClock } from "effect/testing"
+import type { LogsData } from "effect/observability/OtlpLogger"
+import type { TraceData } from "effect/observability/OtlpTracer"
 import type { MetricsData } from "effect/observability/OtlpMetrics"
-import { metricsData, schemaUrl, version } from "../src/internal/otlp/otlpData.ts"
+import {
+  countPoints,
+  countRecords,
+  countSpans,
+  fineMetrics,
+  fineRecords,
+  fineSpans,
+  metricsData,
+  schemaUrl,
+  version
+} from "../src/internal/otlp/otlpData.ts"
 
 const Attributes = Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.Unknown }))
 
@@ -364,5 +376,121 @@ describe("the time at which a series began", () => {
       ],
       ["0", "1", "2", "3", "3"]
     )
+  })
+})
+
+describe("the items of an export", () => {
+  const ids = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" }
+  const resource = { attributes: [], droppedAttributesCount: 0 }
+  const scope = { name: "scope" }
+
+  const span = (name: string) => ({
+    ...ids,
+    parentSpanId: undefined,
+    name,
+    kind: 1,
+    startTimeUnixNano: "1",
+    endTimeUnixNano: "2",
+    attributes: [],
+    droppedAttributesCount: 0,
+    events: [],
+    droppedEventsCount: 0,
+    links: [],
+    droppedLinksCount: 0,
+    status: { code: 0 as const }
+  })
+
+  const traces: TraceData = {
+    resourceSpans: [
+      {
+        resource,
+        scopeSpans: [
+          { scope, spans: [span("a"), span("b")] },
+          { scope, spans: [span("c")] }
+        ]
+      },
+      { resource, scopeSpans: [{ scope, spans: [span("d")] }] }
+    ]
+  }
+
+  const record = (text: string) => ({
+    timeUnixNano: "1",
+    observedTimeUnixNano: "1",
+    severityNumber: 9,
+    severityText: "Info",
+    body: { stringValue: text },
+    attributes: [],
+    droppedAttributesCount: 0
+  })
+
+  const logs = {
+    resourceLogs: [
+      {
+        resource,
+        scopeLogs: [{ scope, logRecords: [record("a"), record("b")] }, { scope, logRecords: [record("c")] }, { scope }]
+      },
+      { resource, scopeLogs: [{ scope, logRecords: [record("d")] }] }
+    ]
+    // its type wants members that the exporter leaves out where they say nothing
+  } as unknown as LogsData
+
+  const points = (count: number) => ({ dataPoints: Array.from({ length: count }, () => ({ timeUnixNano: "1" })) })
+
+  const metrics = {
+    resourceMetrics: [
+      {
+        resource,
+        scopeMetrics: [
+          {
+            scope,
+            metrics: [
+              { name: "a", gauge: points(1) },
+              { name: "b", sum: points(2) }
+            ]
+          },
+          { scope, metrics: [{ name: "c", histogram: points(4) }] }
+        ]
+      },
+      { resource, scopeMetrics: [{ scope, metrics: [{ name: "d", summary: points(8) }, { name: "e" }] }] }
+    ]
+    // the same
+  } as unknown as MetricsData
+
+  it("are counted over all resources and scopes", () => {
+    assert.strictEqual(countSpans(traces), 4)
+    assert.strictEqual(countRecords(logs), 4)
+    assert.strictEqual(countPoints(metrics), 15)
+    assert.strictEqual(countSpans({ resourceSpans: [] }), 0)
+    assert.strictEqual(countRecords({ resourceLogs: [] }), 0)
+    assert.strictEqual(countPoints({ resourceMetrics: [] }), 0)
+  })
+
+  it("are asked one at a time whether they are fine, and those that are not are left out", () => {
+    const asked: Array<number> = []
+    const namesOf = ({ resourceSpans }: TraceData) =>
+      resourceSpans.map(({ scopeSpans }) => scopeSpans.map(({ spans }) => spans.map(({ name }) => name)))
+    const fine = fineSpans(traces, (one) => {
+      asked.push(countSpans(one))
+      return !JSON.stringify(one).includes('"b"')
+    })
+    assert.deepStrictEqual(namesOf(fine), [[["a"], ["c"]], [["d"]]])
+
+    const textsOf = ({ resourceLogs }: LogsData) =>
+      resourceLogs.map(({ scopeLogs }) =>
+        scopeLogs.map(({ logRecords = [] }) => logRecords.map(({ body }) => body?.stringValue))
+      )
+    const fineLogs = fineRecords(logs, (one) => {
+      asked.push(countRecords(one))
+      return !JSON.stringify(one).includes('"c"')
+    })
+    assert.deepStrictEqual(textsOf(fineLogs), [[["a", "b"], [], []], [["d"]]])
+
+    const metricsOf = ({ resourceMetrics }: MetricsData) =>
+      resourceMetrics.map(({ scopeMetrics }) => scopeMetrics.map(({ metrics }) => metrics.map(({ name }) => name)))
+    assert.deepStrictEqual(metricsOf(fineMetrics(metrics, (one) => countPoints(one) !== 2)), [
+      [["a"], ["c"]],
+      [["d", "e"]]
+    ])
+    assert.deepStrictEqual(asked, [1, 1, 1, 1, 1, 1, 1, 1])
   })
 })
