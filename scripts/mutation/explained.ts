@@ -639,6 +639,73 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "if (index % metricsPerTurn === metricsPerTurn - 1) yield* Effect.yieldNow",
     mutants: [["1", "2"]],
     why: "Which of so many ends a turn makes no difference."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/series.ts",
+    line: "const nobody: Owner = { isBeyond: true, holds: nothing, wasRead: nothing }",
+    mutants: [["true", "false"]],
+    why: "For the type: it owns the series for the rest, for which nobody asks whether there is room."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
+    line: 'reason ?? "arrived",',
+    mutants: [['reason ?? "arrived"', "(reason)"]],
+    why: "In this map `undefined` is a name like any other."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
+    line: "if (this.#registered.has(key)) return",
+    mutants: [["return", ";"]],
+    why: "The short way: registered once more, it is the same series of the same figures."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryPace.ts",
+    line: "#isAsked = false",
+    mutants: [["false", "true"]],
+    why: "Nothing waits before something has failed, and then it is set."
+  },
+  {
+    file: "packages/node/src/internal/names/nameSources.ts",
+    line: "clearTimeout(patience)",
+    mutants: [["clearTimeout(patience)", ";"]],
+    why: "What it would do a moment later has been done, and is done once."
+  },
+  {
+    file: "packages/node/src/internal/names/nameCache.ts",
+    line: "state.lookingUp.set(host, (state.lookingUp.get(host) ?? 0) + 1)",
+    mutants: [
+      ["state.lookingUp.get(host) ?? 0", "(state.lookingUp.get(host))"],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a look-up of this host has just begun, or was under way."
+  },
+  {
+    file: "packages/node/src/internal/pool/abruptPeer.ts",
+    line: "closedAfterMillis: 0,",
+    mutants: [["0", "(-1)"]],
+    why: "It is the longest of times, none of which is less than 0."
+  },
+  {
+    file: "packages/node/src/internal/exchange/http1Wire.ts",
+    line: 'dispatcher.dispatch({ origin, path, method, headers, body: body ?? null, servername: "peer" }, listener)',
+    mutants: [["body ?? null", "(body)"]],
+    why: "For the type: undici takes nothing for no body, too."
+  },
+  {
+    file: "packages/node/src/internal/exchange/interimResponses.ts",
+    line: "let heads = 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It is set when a head is expected, and asked for no sooner."
+  },
+  {
+    file: "packages/node/src/internal/connect/connect.ts",
+    line: "peer: peerOf(socket) ?? means.socketPath ?? route.endpoint,",
+    mutants: [["peerOf(socket) ?? means.socketPath ?? route.endpoint", "(peerOf(socket) ?? means.socketPath)"]],
+    why: "For a socket that has ended by then, over which nothing is sent."
   }
 ]
 

@@ -1,4 +1,5 @@
 import * as http from "node:http"
+import * as http2 from "node:http2"
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
@@ -162,6 +163,48 @@ describe("the transport's options", () => {
         assert.strictEqual((yield* bounded(Fiber.join(call)))._tag, ends)
         yield* bounded(Fiber.join(closing))
       }
+    })
+  )
+
+  it.live("when the transport closes, what waits for a connection is told so", () =>
+    Effect.gen(function* () {
+      const port = yield* silent()
+      const scope = yield* Scope.make()
+      const { pools, transport } = yield* Scope.provide(
+        NodeTransport.make({ connections: 1, drainTimeout: "1 millis" }),
+        scope
+      )
+      const sent = request(`http://127.0.0.1:${port}`)
+      const first = yield* Effect.forkChild(Effect.exit(transport.send(sent)))
+      const second = yield* Effect.forkChild(Effect.flip(transport.send(sent)))
+      yield* Effect.gen(function* () {
+        while ((yield* pools.snapshot)[0]?.inFlight !== 1) yield* Effect.sleep("1 millis")
+      }).pipe(bounded)
+      yield* bounded(Scope.close(scope, Exit.void))
+      assert.deepInclude(yield* bounded(Fiber.join(second)), {
+        _tag: "ConnectionClosed",
+        phase: "connect",
+        code: "UND_ERR_CLOSED"
+      })
+      assert.strictEqual((yield* bounded(Fiber.join(first)))._tag, "Failure")
+    })
+  )
+
+  it.live("a connection that takes nothing for a while is given up for another one", () =>
+    Effect.gen(function* () {
+      let sessions = 0
+      const server = http2.createServer({ settings: { maxConcurrentStreams: 0 } })
+      server.on("session", (session) => {
+        if (++sessions > 1) session.settings({ maxConcurrentStreams: 10 })
+      })
+      server.on("stream", (stream) => {
+        stream.respond({ ":status": 200 })
+        stream.end("hello")
+      })
+      const port = yield* listening(server)
+      const { transport } = yield* NodeTransport.make({ http2: { priorKnowledge: true }, connections: 1 })
+      const { status } = yield* bounded(transport.send(request(`http://127.0.0.1:${port}`)))
+      assert.deepStrictEqual([status, sessions], [200, 2])
     })
   )
 
