@@ -25,10 +25,10 @@ const content = HttpClientRequest.post("https://collector.test:4318/v1/traces").
 )
 
 /** What becomes of an attempt whose request is answered so. */
-const attempted = <E>(
+const attempted = <E, R = never>(
   answer: (
     request: HttpClientRequest.HttpClientRequest
-  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, E | HttpClientError.HttpClientError>,
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, E | HttpClientError.HttpClientError, R>,
   given: Partial<AttemptSettings> = {}
 ) =>
   Effect.clockWith((clock) =>
@@ -131,7 +131,7 @@ describe("what becomes of an attempt", () => {
           ([verdict]) => [verdict, pulled] as const
         )
       }
-      const three = { _tag: "Arrived", rejected: 3, message: "" }
+      const three = { _tag: "Arrived", rejected: 3, message: "" } as const
       assert.deepStrictEqual(yield* pieces(10, 20, 40), [three, 4])
       assert.deepStrictEqual(yield* pieces(40_000, 25_535, 1, 10), [three, 3])
       assert.deepStrictEqual(yield* pieces(65_535, 1, 1), [three, 2])
