@@ -706,6 +706,18 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "peer: peerOf(socket) ?? means.socketPath ?? route.endpoint,",
     mutants: [["peerOf(socket) ?? means.socketPath ?? route.endpoint", "(peerOf(socket) ?? means.socketPath)"]],
     why: "For a socket that has ended by then, over which nothing is sent."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/series.ts",
+    line: "if (value < this.min) this.min = value",
+    mutants: [["value < this.min", "(value <= this.min)"]],
+    why: "The least of two that are equal is either."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/series.ts",
+    line: "if (value > this.max) this.max = value",
+    mutants: [["value > this.max", "(value >= this.max)"]],
+    why: "The greatest of two that are equal is either."
   }
 ]
 

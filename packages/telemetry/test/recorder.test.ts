@@ -106,6 +106,16 @@ describe("what is recorded of attempts", () => {
     ])
   })
 
+  it("is no time of the upstream where this side refused it, whatever is known of its phases", () => {
+    const { observer, read } = recorderOf()
+    const reason = new Reason.PoolExhausted({ endpoint: "stock.internal:443", connections: 1, queued: 0 })
+    for (const timings of [undefined, { queueMillis: 5 }, { queueMillis: 5, connection: "reused" as const }]) {
+      observer.attemptEnded?.(observed(), attemptEnd({ outcome: "failure", status: undefined, reason, timings }))
+    }
+    assert.deepStrictEqual(read("http.client.request.duration"), [])
+    assert.deepStrictEqual(read("holdfast.attempts", "holdfast.nature"), [["refusal", 3]])
+  })
+
   it("is the sizes of bodies where that is asked for, and where they are known, 0 too", () => {
     const { observer, read } = recorderOf({ bodySizes: true })
     const call = observed()
