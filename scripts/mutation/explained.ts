@@ -718,6 +718,24 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "if (value > this.max) this.max = value",
     mutants: [["value > this.max", "(value >= this.max)"]],
     why: "The greatest of two that are equal is either."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/dropEpisode.ts",
+    line: "private lastMillis = 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It is asked for only within an episode, whose beginning sets it."
+  },
+  {
+    file: "packages/node/src/Tls.ts",
+    line: "const current = { context: contextOf(frame, { own: undefined, ca: [] }), generation: 1, own: undefined }",
+    mutants: [
+      ["1", "0"],
+      ["1", "2"]
+    ],
+    why: "It only tells one generation from another, and there is one."
   }
 ]
 

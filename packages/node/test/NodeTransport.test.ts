@@ -63,6 +63,26 @@ const beginning = (begin: string) =>
   listening(createServer((socket) => void socket.once("data", () => socket.write(begin))))
 
 describe("the transport's options", () => {
+  it("has the defaults that the documentation says", () => {
+    assert.deepStrictEqual(NodeTransport.defaults, {
+      connections: 64,
+      maxQueue: 1024,
+      maxWait: Duration.seconds(5),
+      keepAlive: Duration.seconds(4),
+      maxAge: Duration.minutes(10),
+      maxRequests: Infinity,
+      connectTimeout: Duration.seconds(5),
+      sendTimeout: Duration.seconds(30),
+      headersTimeout: Duration.seconds(30),
+      bodyTimeout: Duration.seconds(30),
+      transferTimeout: Duration.infinity,
+      drainTimeout: Duration.seconds(5),
+      decompress: true,
+      headerBytes: 65_536,
+      http2: false
+    })
+  })
+
   it.live("may all be left out", () =>
     Effect.gen(function* () {
       const port = yield* listening(http.createServer((_, response) => void response.end("hello")))

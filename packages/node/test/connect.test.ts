@@ -1,13 +1,16 @@
 import { mkdtemp, rm } from "node:fs/promises"
+import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, createServer, type Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
+import { testProxy } from "../../../test/proxy/testProxy.ts"
 import { certificates } from "../../../test/support/certificates.ts"
 import { bounded } from "../../../test/support/calling.ts"
 import * as AddressPolicy from "../src/AddressPolicy.ts"
 import * as NameResolver from "../src/NameResolver.ts"
+import * as Proxy from "../src/Proxy.ts"
 import { connect, type Means, routeOf } from "../src/internal/connect/connect.ts"
 import { makeTlsClient } from "../src/internal/tls/tlsClient.ts"
 import { tlsServer } from "./support/tlsServer.ts"
@@ -149,6 +152,75 @@ describe("a connection", () => {
       const { port } = yield* tlsServer(servers.untrustedRoot)
       const reason = yield* failed(yield* meansOf(), `https://localhost:${port}`)
       assert.deepInclude(reason, { _tag: "CertificateUntrusted", endpoint: `localhost:${port}` })
+    })
+  )
+
+  live("was connected after its name was resolved, and both took no longer than all of it", () =>
+    Effect.gen(function* () {
+      const port = yield* listening({ port: 0, host: "127.0.0.1" })
+      const resolver = yield* NameResolver.make({
+        source: () => Effect.as(Effect.sleep("100 millis"), { addresses: [{ address: "127.0.0.1", family: 4 }] })
+      })
+      const means = yield* meansOf({ resolver })
+      const begun = performance.now()
+      const { connectMillis, dnsMillis = 0 } = yield* connected(means, `http://stock.test:${port}`)
+      const all = performance.now() - begun
+      assert.isAtLeast(dnsMillis, 95)
+      assert.isAtLeast(connectMillis, 0)
+      assert.isAtMost(dnsMillis + connectMillis, all)
+    })
+  )
+
+  const through = (proxy: string) => Proxy.fixed({ url: proxy, noProxy: [] })
+
+  live("through a proxy is one to the proxy without TLS, and one through its tunnel with TLS", () =>
+    Effect.gen(function* () {
+      const proxy = yield* testProxy()
+      const means = yield* meansOf({ priorKnowledge: true })
+      const proxies = through(`http://proxy.test:${proxy.port}`)
+      const made = (origin: string) =>
+        Effect.acquireRelease(
+          Effect.uninterruptible(bounded(connect(means, routeOf(origin, new URL(origin).host, proxies)))),
+          ({ socket }) => Effect.sync(() => socket.destroy())
+        )
+      const plain = yield* made("http://stock.test")
+      assert.deepInclude(plain, { peer: `127.0.0.1:${proxy.port}`, protocol: "http/1.1", tlsMillis: undefined })
+      assert.isNumber(plain.dnsMillis)
+      const { servers } = yield* certificates
+      const { connections, port } = yield* tlsServer(servers.good)
+      const secured = yield* made(`https://localhost:${port}`)
+      assert.strictEqual(secured.peer, `127.0.0.1:${proxy.port}`)
+      assert.isAbove(secured.tlsMillis ?? -1, 0)
+      assert.strictEqual(connections(), 1)
+    })
+  )
+
+  live("through a proxy that does not let it through is not made, and the reason is the proxy's", () =>
+    Effect.gen(function* () {
+      const means = yield* meansOf()
+      const reason = (origin: string, proxy: string) =>
+        Effect.flip(bounded(connect(means, routeOf(origin, new URL(origin).host, through(proxy)))))
+      const gone = yield* Effect.scoped(listening({ port: 0, host: "127.0.0.1" }))
+      for (const origin of ["http://stock.test", "https://stock.test"]) {
+        assert.deepInclude(yield* reason(origin, `http://proxy.test:${gone}`), {
+          _tag: "ProxyFailed",
+          endpoint: "stock.test",
+          code: "ECONNREFUSED",
+          detail: `proxy.test:${gone} refused the connection`
+        })
+      }
+      const refusing = createHttpServer()
+      refusing.on("connect", (_, socket) => void socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"))
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void refusing.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.sync(() => refusing.close())
+      )
+      const port = portOf(refusing.address())
+      assert.deepInclude(yield* reason("https://stock.test", `http://proxy.test:${port}`), {
+        _tag: "ProxyFailed",
+        code: "403",
+        detail: `proxy.test:${port} answered 403 Forbidden`
+      })
     })
   )
 })

@@ -213,14 +213,10 @@ export class Exchange implements WireListener, ResponseOwner, Waiting<Exchange> 
     const { headerBytes, phases, proxy } = this.#terms
     // only a proxy says so (RFC 9110 §15.5.8), and a tunnel would not have been made: the request went no further
     if (status === 407 && proxy !== undefined) {
-      this.giveUp(() => proxyReason(new ProxyError({ proxy: proxy.endpoint, status }), this.#terms.endpoint))
-      return
+      return this.giveUp(() => proxyReason(new ProxyError({ proxy: proxy.endpoint, status }), this.#terms.endpoint))
     }
     const head = responseHead(status, fields)
-    if (head.size > headerBytes) {
-      this.giveUp(() => this.#headersTooLarge(head.size))
-      return
-    }
+    if (head.size > headerBytes) return this.giveUp(() => this.#headersTooLarge(head.size))
     const { limits, method } = this.#request
     const isWanted = Transport.isExpected(this.#request, status)
     const isBodiless = method === "HEAD" || status === 204 || status === 304
