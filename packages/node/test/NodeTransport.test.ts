@@ -94,6 +94,26 @@ describe("the transport's options", () => {
     })
   )
 
+  it.live("do not keep a caller that asks for it from hearing once how long the phases took", () =>
+    Effect.gen(function* () {
+      const port = yield* listening(http.createServer((_, response) => void response.end("hello")))
+      const { transport } = yield* NodeTransport.make()
+      const heard: Array<Transport.PhaseTimings> = []
+      const sent = request(`http://127.0.0.1:${port}`, { onTimings: (timings) => heard.push(timings) })
+      for (let count = 0; count < 2; count++) yield* bounded(transport.send(sent))
+      assert.deepStrictEqual(
+        heard.map(({ connection, peer, protocol }) => [connection, protocol, peer]),
+        [
+          ["new", "http/1.1", `127.0.0.1:${port}`],
+          ["reused", "http/1.1", `127.0.0.1:${port}`]
+        ]
+      )
+      for (const { queueMillis, receiveMillis, sendMillis, waitMillis } of heard) {
+        for (const millis of [queueMillis, sendMillis, waitMillis, receiveMillis]) assert.isAtLeast(millis ?? -1, 0)
+      }
+    })
+  )
+
   it.live("bound each phase by itself, and the reason says which limit passed", () =>
     Effect.gen(function* () {
       const port = yield* silent()

@@ -1,7 +1,7 @@
 import { Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { nowMillis } from "../src/internal/exchange/monotonic.ts"
-import { timingsOf } from "../src/internal/exchange/phaseMarks.ts"
+import { makePhaseMarks, timingsOf } from "../src/internal/exchange/phaseMarks.ts"
 
 const connected = {
   socket: new Socket(),
@@ -31,6 +31,14 @@ const known = {
 }
 
 describe("how long the phases of an exchange took", () => {
+  it("is counted from when it was begun", () => {
+    const before = nowMillis()
+    const { begunMillis, ...others } = makePhaseMarks()
+    assert.isAtLeast(begunMillis, before)
+    assert.isAtMost(begunMillis, nowMillis())
+    assert.deepStrictEqual(Object.values(others), [undefined, undefined, undefined, undefined])
+  })
+
   it("is told of a connection that was made for it with what making it took", () => {
     const { receiveMillis = 0, ...timings } = timingsOf(known, connected, true)
     assert.deepStrictEqual(
