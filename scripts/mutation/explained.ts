@@ -736,6 +736,27 @@ export const explanations: ReadonlyArray<Explanation> = [
       ["1", "2"]
     ],
     why: "It only tells one generation from another, and there is one."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/protobufWriter.ts",
+    line: "const firstBytes = 1024",
+    mutants: [
+      ["1024", "1023"],
+      ["1024", "1025"]
+    ],
+    why: "How much is set aside at first; what it does not hold makes it grow."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "return value >= 0 && value <= 1 ? value : 0",
+    mutants: [["0", "(-1)"]],
+    why: "What is not wanted is no more than 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
+    line: "incremental: true,",
+    mutants: [["true", "false"]],
+    why: "What is read of the counter says the same."
   }
 ]
 
