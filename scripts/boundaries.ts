@@ -88,7 +88,8 @@ export const findViolations = (root: string): Findings => {
     ...circles(sources),
     ...vague(root),
     ...publicModules(root, sources),
-    ...lostModuleComments(root, sources)
+    ...lostModuleComments(root, sources),
+    ...untoldPurposes(root, sources)
   ]
   return {
     files: sources.length,
@@ -362,6 +363,18 @@ const foreignLines = (root: string, file: string): ReadonlyArray<Violation> =>
             }
           ]
     )
+
+/** No page tells of what is internal: the first lines of each file say what it decides. */
+const untoldPurposes = (root: string, sources: ReadonlyArray<Source>): ReadonlyArray<Violation> =>
+  sources
+    .filter(({ file }) => file.includes(`${sep}src${sep}internal${sep}`))
+    .filter(({ file }) => !/^(?:\/\*\*|\/\/) ?\S|^\/\*\*\n/.test(readFileSync(join(root, file), "utf8")))
+    .map(({ file }) => ({
+      file,
+      line: 1,
+      found: "the file does not say what it decides",
+      instead: "begin it with a comment of a sentence or two, before the imports"
+    }))
 
 /**
  * A module comment that stands right above the first import goes with it when the compiler leaves that import out of the

@@ -493,6 +493,270 @@ export const explanations: ReadonlyArray<Explanation> = [
     line: "if (isOwn) known.set(id, series)",
     mutants: [["known.set(id, series)", ";"]],
     why: "The short way: the table finds the one series of these labels too."
+  },
+  {
+    file: "packages/telemetry/src/Windows.ts",
+    line: "const covered = Math.max(0, Math.min(coveredMillis, nowMillis - sinceMillis))",
+    mutants: [["0", "(-1)"]],
+    why: "A clock that only goes forward has covered no less than nothing."
+  },
+  {
+    file: "packages/telemetry/src/Windows.ts",
+    line: "Duration.millis(quantileMillis(counters, State.firstBucket, share) ?? 0)",
+    mutants: [
+      [
+        "quantileMillis(counters, State.firstBucket, share) ?? 0",
+        "(quantileMillis(counters, State.firstBucket, share))"
+      ],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a quantile is asked for only where something was counted."
+  },
+  {
+    file: "packages/telemetry/src/internal/logs/logRecord.ts",
+    line: "All: 0,",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "Nothing is logged at this level: it is a bound of levels."
+  },
+  {
+    file: "packages/telemetry/src/internal/logs/logRecord.ts",
+    line: "None: 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "Nothing is logged at this level: it is a bound of levels."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: 'if (end.outcome === "success" && end.resend === 0 && !end.isHedge) {',
+    mutants: [
+      ["!end.isHedge", "(end.isHedge)"],
+      ["end.resend === 0", "(end.resend !== 0)"]
+    ],
+    why: "The short way: whatever kind goes it, it goes alone, and is counted in its own series."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: "this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)",
+    mutants: [
+      [
+        "this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)",
+        "this.connectionWaits = this.upstream.connectionWaits(this.table, this.activeLabels)"
+      ]
+    ],
+    why: "The short way: the upstream finds the same series for the same labels."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: 'return this.sum("holdfast.attempts", `${kind} ${end.outcome} ${errorType ?? ""}`, {',
+    mutants: [['errorType ?? ""', "(errorType)"]],
+    why: "Any text that stands for none does, in a key."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: 'end.outcome === "success" ? status * 4 + version : `${end.outcome} ${errorType ?? ""} ${status} ${version}`',
+    mutants: [['errorType ?? ""', "(errorType)"]],
+    why: "Any text that stands for none does, in a key."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: "lastCall = undefined",
+    mutants: [["lastCall = undefined", ";"]],
+    why: "The short way for the next event of a call; this one lets the call go."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpAnswer.ts",
+    line: "const rejected = Number(answer.rejectedSpans ?? answer.rejectedDataPoints ?? answer.rejectedLogRecords ?? 0)",
+    mutants: [
+      [
+        "answer.rejectedSpans ?? answer.rejectedDataPoints ?? answer.rejectedLogRecords ?? 0",
+        "(answer.rejectedSpans ?? answer.rejectedDataPoints ?? answer.rejectedLogRecords)"
+      ],
+      ["0", "(-1)"]
+    ],
+    why: "What is no number above 0 rejects nothing."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpData.ts",
+    line: "dataPoints: histogram.dataPoints.map((point) => this.point(metric.name, point, point.count ?? 0))",
+    mutants: [
+      ["point.count ?? 0", "(point.count)"],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a point of a histogram has a count."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpData.ts",
+    line: "dataPoints: summary.dataPoints.map((point) => this.point(metric.name, point, point.count ?? 0))",
+    mutants: [
+      ["point.count ?? 0", "(point.count)"],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a point of a summary has a count."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/otlpResource.ts",
+    line: "return undefined",
+    mutants: [["return undefined", ";"]],
+    why: "A function that ends gives nothing, too."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "let openMetrics = 0",
+    mutants: [["0", "(-1)"]],
+    why: "What is not asked for is no more than 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "let text = 0",
+    mutants: [["0", "(-1)"]],
+    why: "It is compared only with what is above 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "let others = 0",
+    mutants: [["0", "(-1)"]],
+    why: "What is not asked for is no more than 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusPage.ts",
+    line: "const metricsPerTurn = 200",
+    mutants: [
+      ["200", "201"],
+      ["200", "199"]
+    ],
+    why: "So many or so; nobody waits for one metric."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusPage.ts",
+    line: "if (index % metricsPerTurn === metricsPerTurn - 1) yield* Effect.yieldNow",
+    mutants: [["1", "2"]],
+    why: "Which of so many ends a turn makes no difference."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/series.ts",
+    line: "const nobody: Owner = { isBeyond: true, holds: nothing, wasRead: nothing }",
+    mutants: [["true", "false"]],
+    why: "For the type: it owns the series for the rest, for which nobody asks whether there is room."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
+    line: 'reason ?? "arrived",',
+    mutants: [['reason ?? "arrived"', "(reason)"]],
+    why: "In this map `undefined` is a name like any other."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
+    line: "if (this.#registered.has(key)) return",
+    mutants: [["return", ";"]],
+    why: "The short way: registered once more, it is the same series of the same figures."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryPace.ts",
+    line: "#isAsked = false",
+    mutants: [["false", "true"]],
+    why: "Nothing waits before something has failed, and then it is set."
+  },
+  {
+    file: "packages/node/src/internal/names/nameSources.ts",
+    line: "clearTimeout(patience)",
+    mutants: [["clearTimeout(patience)", ";"]],
+    why: "What it would do a moment later has been done, and is done once."
+  },
+  {
+    file: "packages/node/src/internal/names/nameCache.ts",
+    line: "state.lookingUp.set(host, (state.lookingUp.get(host) ?? 0) + 1)",
+    mutants: [
+      ["state.lookingUp.get(host) ?? 0", "(state.lookingUp.get(host))"],
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "For the type: a look-up of this host has just begun, or was under way."
+  },
+  {
+    file: "packages/node/src/internal/pool/abruptPeer.ts",
+    line: "closedAfterMillis: 0,",
+    mutants: [["0", "(-1)"]],
+    why: "It is the longest of times, none of which is less than 0."
+  },
+  {
+    file: "packages/node/src/internal/exchange/http1Wire.ts",
+    line: 'dispatcher.dispatch({ origin, path, method, headers, body: body ?? null, servername: "peer" }, listener)',
+    mutants: [["body ?? null", "(body)"]],
+    why: "For the type: undici takes nothing for no body, too."
+  },
+  {
+    file: "packages/node/src/internal/exchange/interimResponses.ts",
+    line: "let heads = 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It is set when a head is expected, and asked for no sooner."
+  },
+  {
+    file: "packages/node/src/internal/connect/connect.ts",
+    line: "peer: peerOf(socket) ?? means.socketPath ?? route.endpoint,",
+    mutants: [["peerOf(socket) ?? means.socketPath ?? route.endpoint", "(peerOf(socket) ?? means.socketPath)"]],
+    why: "For a socket that has ended by then, over which nothing is sent."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/series.ts",
+    line: "if (value < this.min) this.min = value",
+    mutants: [["value < this.min", "(value <= this.min)"]],
+    why: "The least of two that are equal is either."
+  },
+  {
+    file: "packages/telemetry/src/internal/metrics/series.ts",
+    line: "if (value > this.max) this.max = value",
+    mutants: [["value > this.max", "(value >= this.max)"]],
+    why: "The greatest of two that are equal is either."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/dropEpisode.ts",
+    line: "private lastMillis = 0",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It is asked for only within an episode, whose beginning sets it."
+  },
+  {
+    file: "packages/node/src/Tls.ts",
+    line: "const current = { context: contextOf(frame, { own: undefined, ca: [] }), generation: 1, own: undefined }",
+    mutants: [
+      ["1", "0"],
+      ["1", "2"]
+    ],
+    why: "It only tells one generation from another, and there is one."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/protobufWriter.ts",
+    line: "const firstBytes = 1024",
+    mutants: [
+      ["1024", "1023"],
+      ["1024", "1025"]
+    ],
+    why: "How much is set aside at first; what it does not hold makes it grow."
+  },
+  {
+    file: "packages/telemetry/src/internal/prometheus/prometheusAccept.ts",
+    line: "return value >= 0 && value <= 1 ? value : 0",
+    mutants: [["0", "(-1)"]],
+    why: "What is not wanted is no more than 0."
+  },
+  {
+    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
+    line: "incremental: true,",
+    mutants: [["true", "false"]],
+    why: "What is read of the counter says the same."
   }
 ]
 

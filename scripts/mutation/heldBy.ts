@@ -3,7 +3,7 @@
 
 import { matchesGlob } from "node:path"
 
-interface Holding {
+export interface Holding {
   /** Modules, from the root. */
   readonly modules: string
   /** Names of files in `test/`. */
@@ -17,22 +17,39 @@ const of =
 const node = of("node")
 const telemetry = of("telemetry")
 
-const holdings: ReadonlyArray<Holding> = [
-  node("internal/http2Wire", "connections", "pool", "wire", "answers"),
-  node("internal/{http1Wire,interimResponses}", "wire", "connections", "transport", "answers"),
-  node("internal/exchange", "connections", "pool", "wire", "transport", "bodies", "answers"),
-  node("internal/{exchanges,pool,pools,connection}", "pool", "connections", "transport", "interruption"),
-  node("internal/poolMetrics", "pool"),
-  node("internal/upload", "wire", "connections", "transport", "bodies"),
-  node("internal/{wire,responseHead}", "connections", "pool", "answers"),
-  node("internal/{decoding,openBody,gathering}", "bodies", "answers"),
-  node("internal/{connect,dial,tlsClient,secure}", "addresses", "pool", "tls"),
-  node("internal/tunnel", "proxy"),
+export const holdings: ReadonlyArray<Holding> = [
+  node("internal/*/http2Wire", "connections", "pool", "wire", "answers"),
+  node("internal/*/{http1Wire,interimResponses}", "wire", "connections", "transport", "answers"),
+  node(
+    "internal/*/{exchange,exchangeReasons,incomingResponse}",
+    "connections",
+    "pool",
+    "wire",
+    "transport",
+    "bodies",
+    "answers"
+  ),
+  node("internal/*/{exchangeTimers,phaseMarks,requestHead}", "pool", "transport", "bodies"),
+  node("internal/*/{exchanges,pool,pools,connection}", "pool", "connections", "transport", "interruption"),
+  node("internal/*/poolMetrics", "pool"),
+  node("internal/*/upload", "wire", "connections", "transport", "bodies"),
+  node("internal/*/{wire,responseHead}", "connections", "pool", "answers"),
+  node("internal/*/{decoding,streamedBody,gathering}", "bodies", "answers"),
+  node("internal/*/{connect,dial,tlsClient,secure}", "addresses", "pool", "tls"),
+  node("internal/*/tunnel", "proxy"),
   node("NodeTransport", "transport", "pool", "tls"),
   node("Proxy", "proxy"),
   node("NameResolver", "names"),
-  telemetry("{Otlp,internal/otlpDelivery}", "otlp")
+  telemetry(
+    "{Otlp,internal/otlp/{otlpDelivery,deliveryAttempt,deliveryPace,deliveryReports,deliveryMetrics,exportPieces}}",
+    "otlp"
+  )
 ]
+
+/**
+ * Tests that set the environment of their process for what is no JavaScript: OpenSSL reads it, and in a thread `process.env` is a copy.
+ */
+export const ofOwnProcess: ReadonlyArray<string> = ["packages/node/test/tlsSystemCa.test.ts"]
 
 /** The tests that hold a module from outside its package, from the root. */
 export const heldBy = (module: string): ReadonlyArray<string> =>

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { basename, dirname, join, normalize } from "node:path"
 import { parseSync } from "vite"
 import { files, packages } from "../checks/workspace.ts"
-import { heldBy } from "./heldBy.ts"
+import { heldBy, ofOwnProcess } from "./heldBy.ts"
 
 export interface Importers {
   /** Test files that exercise a module, the nearest first. */
@@ -18,7 +18,7 @@ export const importers = (root: string): Importers => {
   const find = resolver(root)
   const written = new Map(modules.map((file) => [file, read(root, file, find)]))
   const imports = new Map(modules.map((file) => [file, importsOf(file, written)]))
-  const tests = modules.filter((file) => file.endsWith(".test.ts"))
+  const tests = modules.filter((file) => file.endsWith(".test.ts") && !ofOwnProcess.includes(file))
   const reached = new Map(tests.map((test) => [test, reachedFrom(test, imports)]))
   return {
     testsOf: (module) => {

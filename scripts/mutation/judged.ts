@@ -6,9 +6,11 @@ import { files } from "../checks/workspace.ts"
 import { mutantsOf } from "./mutants.ts"
 
 /** The state machines, and what decides in the pipeline. */
-const decisions = [
-  "packages/core/src/internal/*.ts",
-  "packages/http/src/internal/{guard,stages,sameOptions,pathTemplate,replay,statusReason,policyWords}.ts"
+export const decisions = [
+  "packages/core/src/internal/**/*.ts",
+  ...["guard", "stages", "sameOptions", "pathTemplate", "replay", "statusReason", "policyWords"].map(
+    (name) => `packages/http/src/internal/**/${name}.ts`
+  )
 ]
 
 /** Modules that can be broken at all: the decisions of all packages, or everything in those that are named. */

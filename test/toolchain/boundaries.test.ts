@@ -18,7 +18,7 @@ const manifest = (name: string, dependencies: ReadonlyArray<string> = []) =>
   })
 
 /** A small repository that keeps every rule, with some files replaced or added. */
-const repository = (changes: Readonly<Record<string, string>> = {}): string => {
+const repository = (changes: Readonly<Record<string, string>> = {}, purpose = "/** What it decides. */ "): string => {
   const root = mkdtempSync(join(tmpdir(), "holdfast-boundaries-"))
   temporary.push(root)
   const contents: Readonly<Record<string, string>> = {
@@ -41,13 +41,13 @@ const repository = (changes: Readonly<Record<string, string>> = {}): string => {
   }
   for (const [file, text] of Object.entries(contents)) {
     mkdirSync(dirname(join(root, file)), { recursive: true })
-    writeFileSync(join(root, file), text)
+    writeFileSync(join(root, file), `${/^packages\/\w+\/src\/internal\//.test(file) ? purpose : ""}${text}`)
   }
   return root
 }
 
-const found = (changes: Readonly<Record<string, string>>): ReadonlyArray<string> =>
-  findViolations(repository(changes)).violations.map(({ file, line, found }) => `${file}:${line} ${found}`)
+const found = (changes: Readonly<Record<string, string>>, purpose?: string): ReadonlyArray<string> =>
+  findViolations(repository(changes, purpose)).violations.map(({ file, line, found }) => `${file}:${line} ${found}`)
 
 describe("boundaries", () => {
   it("finds nothing in a repository that keeps the rules", () => {
@@ -191,6 +191,17 @@ describe("boundaries", () => {
     expect(found({ ...changes, "packages/core/src/internal/send.ts": `import "../shared.ts"\n` })).toEqual([
       `packages/core/src/internal/send.ts:1 imports its own barrel "../shared.ts"`
     ])
+  })
+
+  it("asks that an internal file begins with what it decides", () => {
+    const told = (purpose: string) => found({}, `${purpose}\n`)
+    const untold = ["packages/core/src/internal/step.ts:1 the file does not say what it decides"]
+    expect(told("/** What a step is. */")).toEqual([])
+    expect(told("/**\n * What a step is.\n */")).toEqual([])
+    expect(told("// What a step is.")).toEqual([])
+    expect(told("//")).toEqual(untold)
+    expect(told("const one = 1")).toEqual(untold)
+    expect(told('import * as Effect from "effect/Effect"\n\n/** What a step is. */')).toEqual(untold)
   })
 
   it("asks that a module comment is set apart from the first import", () => {

@@ -1,11 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname, join, matchesGlob } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
+import { files } from "../../scripts/checks/workspace.ts"
 import { explains, explanations } from "../../scripts/mutation/explained.ts"
+import { heldBy, holdings } from "../../scripts/mutation/heldBy.ts"
 import { importers } from "../../scripts/mutation/importers.ts"
-import { judgedModules } from "../../scripts/mutation/judged.ts"
+import { decisions, judgedModules } from "../../scripts/mutation/judged.ts"
 import { mutantsOf } from "../../scripts/mutation/mutants.ts"
 import { verdictOf } from "../../scripts/mutation/report.ts"
 import { type Report, run } from "../../scripts/mutation/run.ts"
@@ -288,6 +290,16 @@ describe("a mutation run", { timeout: 120_000 }, () => {
       (file) => !testsOf(file).some((test) => test.startsWith("packages/"))
     )
     expect(unreached).toEqual([])
+  })
+
+  it("names no module and no test that is not there", () => {
+    const modules = files(workspace, "packages/*/src/**/*.ts")
+    const nothing = [...decisions, ...holdings.map((holding) => holding.modules)].filter(
+      (pattern) => !modules.some((file) => matchesGlob(file, pattern))
+    )
+    expect(nothing).toEqual([])
+    const held = modules.flatMap((file) => heldBy(file)).filter((test) => !existsSync(join(workspace, test)))
+    expect(held).toEqual([])
   })
 
   it("explains no mutant that is not there", () => {

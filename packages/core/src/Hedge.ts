@@ -492,7 +492,7 @@ const planHedge = <A, E, R>(race: Race<A, E, R>, delayMillis: number): void => {
 }
 
 const hedgeDue = <A, E, R>(race: Race<A, E, R>, delayMillis: number): void => {
-  if (race.closed) return
+  if (!race.mayHedge) return
   const { shared } = race
   const nowMillis = Deadline.nowMillisUnsafe(race.clock)
   const after = () => Duration.millis(nowMillis - race.startMillis)

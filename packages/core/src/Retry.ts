@@ -406,7 +406,7 @@ const afterFailure = <A, E, R, A2, E2, R2>(
           random: fiber.getRef(Random.Random).nextDoubleUnsafe()
         })
         if (typeof delay === "string") return loop.onGiveUp(error, { attempts, stopped: delay, outcome })
-        return retryAfter(loop, call, fiber, attempts, error, outcome, nowMillis, delay, deadline)
+        return payAndRetry(loop, call, fiber, attempts, error, outcome, nowMillis, delay, deadline)
       },
       onFailure: (cause) => (isOutOfTime(cause) ? outOfTime() : Effect.failCause(withoutFailures(cause))),
       onDone: () => loop.onGiveUp(error, { attempts, stopped: "attempts", outcome })
@@ -440,7 +440,7 @@ const replaced = <A, E, R, A2, E2, R2>(
 }
 
 /** Pays for the retry, sleeps, and goes on. */
-const retryAfter = <A, E, R, A2, E2, R2>(
+const payAndRetry = <A, E, R, A2, E2, R2>(
   loop: Loop<A, E, R, A2, E2, R2>,
   call: Running,
   fiber: Fiber.Fiber<unknown, unknown>,

@@ -212,7 +212,8 @@ describe("hedgeState", () => {
   }
 
   it("the first success ends a race, and so does a final failure; another waits for the rest", () => {
-    const after = (running: number, outcome: Outcome.Outcome) => State.attemptEnded({ running, closed: false }, outcome)
+    const after = (running: number, outcome: Outcome.Outcome) =>
+      State.attemptEnded({ running, mayHedge: true }, outcome)
     assert.strictEqual(after(2, outcomes.success), "thisExit")
     assert.strictEqual(after(2, outcomes.final), "thisExit")
     assert.strictEqual(after(2, outcomes.ignored), "thisExit")
@@ -223,14 +224,14 @@ describe("hedgeState", () => {
   })
 
   it("an upstream that asks for less is sent no further hedge", () => {
-    const closed = (outcome: Outcome.Outcome) => {
-      const race = { running: 2, closed: false }
+    const mayHedgeAfter = (outcome: Outcome.Outcome) => {
+      const race = { running: 2, mayHedge: true }
       State.attemptEnded(race, outcome)
-      return race.closed
+      return race.mayHedge
     }
-    assert.isTrue(closed(outcomes.throttle))
-    assert.isTrue(closed(outcomes.asked))
-    assert.isFalse(closed(outcomes.transient))
+    assert.isFalse(mayHedgeAfter(outcomes.throttle))
+    assert.isFalse(mayHedgeAfter(outcomes.asked))
+    assert.isTrue(mayHedgeAfter(outcomes.transient))
   })
 
   it("a learned delay lies above the quantile by all that a tracker cannot tell, 1/64 of it, and by no more", () => {

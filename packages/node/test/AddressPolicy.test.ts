@@ -301,11 +301,30 @@ describe("AddressPolicy rules", () => {
   })
 
   it("a long allow list is not recited", () => {
-    const allow = [1, 2, 3, 4, 5].map((port) => ({ port }))
-    assert.strictEqual(
-      judge(AddressPolicy.make({ allow }), "8.8.8.8"),
+    const said = (length: number) => {
+      const allow = Array.from({ length }, (_, index) => ({ port: index + 1 }))
+      return judge(AddressPolicy.make({ allow }), "8.8.8.8")
+    }
+    assert.deepStrictEqual([0, 1, 2, 3, 4, 5].map(said), [
+      "nothing is allowed",
+      "only port 1 is allowed",
+      "only port 1 and port 2 are allowed",
+      "only port 1, port 2 and port 3 are allowed",
+      "only port 1, port 2, port 3 and 1 more are allowed",
       "only port 1, port 2, port 3 and 2 more are allowed"
-    )
+    ])
+  })
+
+  it("a range of mapped addresses is the range of IPv4 that it stands for, all of it too", () => {
+    for (const [cidr, inside, outside] of [
+      ["::ffff:0:0/96", ["1.2.3.4", "255.0.0.1"], ["2606:4700::1111", "::1"]],
+      ["::ffff:10.0.0.0/104", ["10.9.9.9", "::ffff:10.1.1.1"], ["11.0.0.1"]],
+      ["::ffff:1.2.3.4/128", ["1.2.3.4"], ["1.2.3.5"]]
+    ] as const) {
+      const policy = AddressPolicy.make({ deny: [{ cidr }] })
+      for (const address of inside) assert.isDefined(judge(policy, address), `${cidr} ${address}`)
+      for (const address of outside) assert.isUndefined(judge(policy, address), `${cidr} ${address}`)
+    }
   })
 
   it("before a name is resolved it is refused only by what cannot change then", () => {

@@ -36,6 +36,10 @@ const target = (server: TestServer) => ({
 })
 
 describe("a pin", () => {
+  it("has the defaults that the documentation says", () => {
+    assert.deepStrictEqual(CertificatePin.defaults, { mode: "enforce" })
+  })
+
   it("is what is published for a root that everybody has, RSA or elliptic curve", () => {
     // from the pins that operators are told to use, e.g. of Let's Encrypt's roots
     const published: Readonly<Record<string, string>> = {

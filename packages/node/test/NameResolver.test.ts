@@ -36,6 +36,22 @@ const codeOf = (resolver: NameResolver.NameResolver, host = "a.test") =>
 const settle = TestClock.adjust(0)
 
 describe("NameResolver", () => {
+  it("has the defaults that the documentation says", () => {
+    assert.deepStrictEqual(NameResolver.defaults, {
+      source: "system",
+      timeToLive: Duration.seconds(10),
+      minTimeToLive: Duration.seconds(1),
+      maxTimeToLive: Duration.minutes(5),
+      negativeTimeToLive: Duration.seconds(1),
+      staleFor: Duration.hours(1),
+      staleWait: Duration.millis(1800),
+      recheckInterval: Duration.seconds(5),
+      refreshAhead: Duration.zero,
+      maxEntries: 1000,
+      timeout: Duration.seconds(5)
+    })
+  })
+
   it.effect("an answer is given until its time to live is over, and not longer", () =>
     Effect.gen(function* () {
       const { script, source } = scripted()

@@ -3,6 +3,7 @@ import * as net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { Connection, type Protocol } from "../src/internal/pool/connection.ts"
+import { NotBegunError, StreamEndedError, UnprocessedError } from "../src/internal/exchange/wire.ts"
 import { connectedTo, hearing, requestTo } from "./support/wires.ts"
 
 const live = (name: string, test: () => Effect.Effect<void, never, Scope.Scope>) =>
@@ -113,6 +114,98 @@ describe("a connection", () => {
         told.filter((one) => one === "closed"),
         ["closed"]
       )
+    })
+  )
+
+  live("has answered from the first head on, which may say that it closes behind it", () =>
+    Effect.gen(function* () {
+      const { connection } = yield* connected(silent(), "http/1.1")
+      assert.isFalse(connection.hasAnswered)
+      connection.onHead(false)
+      assert.deepStrictEqual([connection.hasAnswered, connection.reusable], [true, true])
+      connection.onHead(true)
+      assert.isFalse(connection.reusable)
+    })
+  )
+
+  live("is of no use after a failure that is not one stream's, and remembers what it was", () =>
+    Effect.gen(function* () {
+      const { connection } = yield* connected(silent(), "http/1.1")
+      connection.onCut(new StreamEndedError("NGHTTP2_CANCEL"))
+      connection.onCut(new UnprocessedError("NGHTTP2_REFUSED_STREAM", false))
+      assert.deepStrictEqual([connection.reusable, connection.error], [true, undefined])
+      connection.onCut(new NotBegunError())
+      assert.deepStrictEqual([connection.reusable, connection.error], [false, undefined])
+      const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" })
+      connection.onCut(reset)
+      assert.strictEqual(connection.error, reset)
+    })
+  )
+
+  live(
+    "of one request is of no use when that is left, and of many when three in a row were left without an answer",
+    () =>
+      Effect.gen(function* () {
+        for (const isAnswered of [true, false]) {
+          const { connection } = yield* connected(silent(), "http/1.1")
+          connection.onLeft(isAnswered)
+          assert.isFalse(connection.reusable)
+        }
+        const { connection } = yield* connected(http2.createServer(), "http/2")
+        for (const answered of [true, true, true, false, false]) connection.onLeft(answered)
+        assert.isTrue(connection.reusable)
+        connection.onHead(false)
+        connection.onLeft(false)
+        connection.onLeft(false)
+        assert.isTrue(connection.reusable)
+        connection.onLeft(false)
+        assert.isFalse(connection.reusable)
+      })
+  )
+
+  live("on which a limit passed is of no use, and is closed at once where many wait for a first answer", () =>
+    Effect.gen(function* () {
+      const one = yield* connected(silent(), "http/1.1")
+      one.connection.onLate()
+      assert.deepStrictEqual([one.connection.reusable, one.socket.destroyed], [false, false])
+      const answered = yield* connected(http2.createServer(), "http/2")
+      answered.connection.onHead(false)
+      answered.connection.onLate()
+      assert.deepStrictEqual([answered.connection.reusable, answered.socket.destroyed], [false, false])
+      const never = yield* connected(http2.createServer(), "http/2")
+      never.connection.onLate()
+      assert.isTrue(never.socket.destroyed)
+    })
+  )
+
+  live("has read of an answer what is more than what was read before", () =>
+    Effect.gen(function* () {
+      const { connection, socket } = yield* connected(
+        silent((peer) => peer.write("12345")),
+        "http/1.1"
+      )
+      yield* until(() => socket.bytesRead === 5)
+      assert.deepStrictEqual(
+        [3, 4, 5].map((before) => connection.hasReadSince(before)),
+        [true, true, false]
+      )
+      const many = yield* connected(http2.createServer(), "http/2")
+      yield* until(() => many.socket.bytesRead > 0)
+      assert.isFalse(many.connection.hasReadSince(0))
+    })
+  )
+
+  live("was cut off by whatever broke it, but not by having become needless", () =>
+    Effect.gen(function* () {
+      const broken = (code: string, protocol: Protocol) =>
+        Effect.map(connected(protocol === "http/2" ? http2.createServer() : silent(), protocol), ({ connection }) => {
+          const before = connection.isCutOff
+          connection.onError(Object.assign(new Error("broken"), { code }))
+          return [before, connection.isCutOff]
+        })
+      assert.deepStrictEqual(yield* broken("ECONNRESET", "http/1.1"), [false, true])
+      assert.deepStrictEqual(yield* broken("UND_ERR_INFO", "http/1.1"), [false, false])
+      assert.deepStrictEqual(yield* broken("ECONNRESET", "http/2"), [false, false])
     })
   )
 })

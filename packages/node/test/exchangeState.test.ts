@@ -182,6 +182,25 @@ const promises: Readonly<Record<string, (index: number, then: ReadonlyArray<Even
 }
 
 describe("the state of an exchange", () => {
+  it("whose coding is broken fails where it was wanted, and has what came of it where it is an error", () => {
+    const broken = (isWanted: boolean) => {
+      const state = State.makeExchangeState()
+      State.granted(state)
+      State.begun(state)
+      State.sent(state)
+      State.head(state, { isWanted, isOpened: false, isCoded: true })
+      const acts = State.broken(state)
+      return { acts, state }
+    }
+    const wanted = broken(true)
+    assert.strictEqual(wanted.acts, act.abort | act.giveBack | act.fail | act.stopDecoder)
+    assert.strictEqual(wanted.state.caller, "gone")
+    const error = broken(false)
+    assert.strictEqual(error.acts, act.stopDecoder)
+    assert.deepInclude(error.state, { caller: "waits", wire: "receiving", isCutShort: true })
+    assert.strictEqual(State.ended(error.state), act.giveBack | act.succeed)
+  })
+
   for (const [promise, check] of Object.entries(promises)) {
     it(`${promise}: in every order of three events`, () => {
       for (const index of beginnings.keys()) {

@@ -103,6 +103,30 @@ describe("nameCache", () => {
   const known = (state: Cache.NameCacheState, host: string, nowMillis: number): boolean =>
     Cache.ask(state, host, nowMillis)._tag === "Known"
 
+  it("counts for each host who was answered at once and who waited, whatever became of the look-up", () => {
+    const state = Cache.makeNameCacheState(limitsOf(9))
+    const ask = (host: string, count: number, nowMillis: number): void => {
+      for (let asked = 0; asked < count; asked++) Cache.ask(state, host, nowMillis)
+    }
+    ask("a", 3, 0)
+    ask("b", 1, 0)
+    const a = Cache.answered(state, "a", one, undefined, 0)
+    assert.deepInclude(a, { hits: 0, misses: 3 })
+    assert.deepInclude(Cache.missing(state, "b", "ENOTFOUND", 0), { hits: 0, misses: 1 })
+    ask("a", 4, 1)
+    assert.deepInclude(a, { hits: 4, misses: 3 })
+    // over, and nobody waits in vain for one that fails
+    ask("a", 2, 40)
+    Cache.failed(state, "a", 40)
+    assert.deepInclude(a, { hits: 4, misses: 5 })
+    // nobody waited for these
+    Cache.failed(state, "a", 40)
+    assert.deepInclude(a, { hits: 4, misses: 5 })
+    assert.deepInclude(Cache.answered(state, "a", one, undefined, 41), { hits: 4, misses: 5 })
+    assert.deepInclude(Cache.answered(state, "c", one, undefined, 41), { hits: 0, misses: 0 })
+    assert.deepStrictEqual([state.hits, state.misses], [4, 6])
+  })
+
   it("at the bound the host that was not asked for the longest makes room", () => {
     const state = Cache.makeNameCacheState(limitsOf(2))
     Cache.answered(state, "a", one, undefined, 0)

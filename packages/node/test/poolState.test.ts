@@ -29,7 +29,7 @@ const member = (given: Partial<Mutable> = {}): Mutable => ({
   openedAtMillis: 0,
   ageFactor: 1,
   inFlight: 0,
-  served: 0,
+  carried: 0,
   idleSinceMillis: 0,
   unusedMillis: 0,
   reusable: true,
@@ -85,7 +85,7 @@ describe("poolState", () => {
     ["unused for as long as keepAlive", { idleSinceMillis: 0 }, 100, {}],
     ["as old as maxAge", { idleSinceMillis: 999 }, 1000, {}],
     ["as old as its share of maxAge", { idleSinceMillis: 899, ageFactor: 0.9 }, 900, {}],
-    ["spent by the number of its exchanges", { served: 5 }, 1, { maxRequests: 5 }],
+    ["spent by the number of its exchanges", { carried: 5 }, 1, { maxRequests: 5 }],
     ["left by its peer", { reusable: false }, 1, {}]
   ] as const)("one that is %s is not taken, and is to be closed", (_, given, nowMillis, limits) => {
     const state = pool(limits)
@@ -101,7 +101,7 @@ describe("poolState", () => {
 
   it("one that is a moment younger than any limit is taken", () => {
     const state = pool({ maxRequests: 5 })
-    const young = opened(state, { idleSinceMillis: 900, served: 4 })
+    const young = opened(state, { idleSinceMillis: 900, carried: 4 })
     assert.strictEqual(State.take(state, 999, nobody), young)
   })
 
@@ -193,15 +193,15 @@ describe("poolState", () => {
 
   it("a fresh connection is one that has carried nothing, or one for many that was made since", () => {
     const state = pool({ connections: 3 })
-    const used = opened(state, { served: 1 })
+    const used = opened(state, { carried: 1 })
     const unused = opened(state)
-    const used2 = opened(state, { served: 4, openedAtMillis: 60 })
+    const used2 = opened(state, { carried: 4, openedAtMillis: 60 })
     assert.strictEqual(State.take(state, 70, nobody, 50), unused)
     assert.strictEqual(State.take(state, 70, nobody, 50), undefined)
     assert.deepStrictEqual(state.available, [used, used2])
     const shared = pool({ mayMultiplex: true })
-    const old = opened(shared, { served: 1, capacity: 9, isMultiplexed: true, openedAtMillis: 49 })
-    const young = opened(shared, { served: 1, capacity: 9, isMultiplexed: true, openedAtMillis: 50 })
+    const old = opened(shared, { carried: 1, capacity: 9, isMultiplexed: true, openedAtMillis: 49 })
+    const young = opened(shared, { carried: 1, capacity: 9, isMultiplexed: true, openedAtMillis: 50 })
     State.giveBack(shared, young, 60)
     assert.strictEqual(State.take(shared, 70, nobody, 50), young)
     State.retire(shared, young)
@@ -211,13 +211,13 @@ describe("poolState", () => {
 
   it("where there is no room for a fresh connection, an unused one makes room, and a used one does not", () => {
     const state = pool({ connections: 2 })
-    const unused = opened(state, { served: 1 })
+    const unused = opened(state, { carried: 1 })
     assert.strictEqual(State.displaced(state), undefined)
-    opened(state, { served: 1 })
+    opened(state, { carried: 1 })
     assert.isDefined(State.take(state, 1, nobody))
     assert.strictEqual(State.displaced(state), unused)
     assert.strictEqual(State.displaced(state), undefined)
-    opened(state, { served: 1 })
+    opened(state, { carried: 1 })
     assert.isDefined(State.take(state, 1, nobody))
     assert.strictEqual(State.displaced(state), undefined)
   })
@@ -242,7 +242,7 @@ describe("poolState", () => {
     const begunAt = many.arrivals
     for (const state of [one, many]) queue(state, place(3))
     State.enqueue(many, early)
-    const names = (state: ReturnType<typeof pool>) => State.served(state, begunAt).map(({ name }) => name)
+    const names = (state: ReturnType<typeof pool>) => State.failedWith(state, begunAt).map(({ name }) => name)
     assert.deepStrictEqual(names(one), [1])
     assert.deepStrictEqual(names(many), [0, 1, 2])
   })

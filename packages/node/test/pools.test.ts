@@ -143,9 +143,9 @@ describe("what a pool has in the metric registry", () => {
 
   it("is how long its connections lived, in seconds, for each protocol apart", () => {
     const { pool, read } = registered()
-    pool.closed("http/1.1", 1500)
-    pool.closed("http/1.1", 500)
-    pool.closed("http/2", 30_000)
+    pool.connectionClosed("http/1.1", 1500)
+    pool.connectionClosed("http/1.1", 500)
+    pool.connectionClosed("http/2", 30_000)
     const found = read().flatMap(({ attributes, id, state }) =>
       id === "http.client.connection.duration"
         ? [[attributes["network.protocol.version"], attributes["unit"], state]]
@@ -154,6 +154,17 @@ describe("what a pool has in the metric registry", () => {
     assert.lengthOf(found, 2)
     assert.deepInclude(found[0]?.[2], { count: 2, sum: 2, min: 0.5, max: 1.5 })
     assert.deepInclude(found[1]?.[2], { count: 1, sum: 30 })
+    const bounds = read().flatMap(({ id, state }) =>
+      id === "http.client.connection.duration"
+        ? // a histogram has buckets
+          [(state as { readonly buckets: ReadonlyArray<readonly [number, number]> }).buckets.slice(0, 14)]
+        : []
+    )
+    const seconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+    assert.deepStrictEqual(
+      bounds.map((buckets) => buckets.map(([bound]) => bound)),
+      [seconds, seconds]
+    )
     assert.deepStrictEqual(
       found.map(([version, unit]) => [version, unit]),
       [
@@ -165,7 +176,7 @@ describe("what a pool has in the metric registry", () => {
 
   it("is gone when it is forgotten", () => {
     const { pool, read } = registered()
-    pool.closed("http/2", 1)
+    pool.connectionClosed("http/2", 1)
     pool.forget()
     assert.deepStrictEqual(read(), [])
   })

@@ -226,6 +226,26 @@ describe("ErrorReport", () => {
       }).pipe(Effect.provide(ErrorReport.layer()))
     )
 
+    it.effect("the examples are left out where they are not wanted, and where there is none", () =>
+      Effect.gen(function* () {
+        const whole = yield* report
+        const lines = ErrorReport.table(whole).split("\n")
+        assert.deepStrictEqual(
+          ErrorReport.table(whole, { examples: false }).split("\n"),
+          lines.filter((line) => !line.startsWith("  └"))
+        )
+        assert.strictEqual(ErrorReport.table(whole, { examples: true }), lines.join("\n"))
+      }).pipe(Effect.provide(ErrorReport.layer()))
+    )
+
+    it.effect("what a clock that was set back says of the future was seen now", () =>
+      Effect.gen(function* () {
+        const { at, ...whole } = yield* report
+        const earlier = ErrorReport.markdown({ ...whole, at: DateTime.subtract(at, { hours: 1 }) }, { examples: false })
+        for (const row of earlier.split("\n").slice(2)) assert.include(row, "| 0s ago | 0s ago |")
+      }).pipe(Effect.provide(ErrorReport.layer()))
+    )
+
     it.effect("nothing failed is said in words", () =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* names, [])

@@ -93,6 +93,8 @@ describe("the memory tracer", () => {
       yield* Effect.withSpan(Effect.void, "quiet", { parent: unsampled })
       assert.lengthOf(yield* memory.spans, 5)
       assert.strictEqual(yield* memory.missed, 3)
+      yield* memory.clear
+      assert.strictEqual(yield* memory.missed, 0)
     }).pipe(Effect.provide(MemoryTracer.layer({ maxSpans: 5 })))
   )
 

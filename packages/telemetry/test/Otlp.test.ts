@@ -3,7 +3,7 @@ import { Duration, Effect, Layer, Logger, Metric, Redacted, References } from "e
 import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Otlp } from "@holdfast/telemetry"
-import { backoffOf } from "../src/internal/otlp/otlpDelivery.ts"
+import { backoffOf } from "../src/internal/otlp/deliveryPace.ts"
 
 type Answer = number | "lost" | { readonly status: number; readonly retryAfter: string }
 

@@ -281,6 +281,25 @@ tea_total{key="green"} 1
     )
   )
 
+  it.effect("writes every number as Prometheus reads it", () =>
+    Effect.gen(function* () {
+      const values = [0, -1.5, Infinity, -Infinity, Number.NaN, 1e21, 5e-324] as const
+      const page = yield* pageAfter(
+        ...values.map((value, index) =>
+          Metric.update(Metric.gauge("number", { attributes: { index: String(index) } }), value)
+        )
+      )
+      assert.deepStrictEqual(
+        page
+          .split("\n")
+          .filter((line) => line.startsWith("number{"))
+          .map((line) => line.split(" ")[1])
+          .toSorted(),
+        ["+Inf", "-1.5", "-Inf", "0", "1e+21", "5e-324", "NaN"]
+      )
+    })
+  )
+
   it.effect("is empty when there is nothing to show", () =>
     Effect.map(isolated(Prometheus.page), (page) => assert.strictEqual(page, ""))
   )

@@ -57,6 +57,34 @@ describe("Windows", () => {
     }).pipe(Effect.provide(Windows.layer()))
   )
 
+  it.effect("a call that died failed, and is the upstream's fault", () =>
+    Effect.gen(function* () {
+      const { callEnded } = yield* observers
+      callEnded(call(), { outcome: "failure", durationMillis: 5, attempts: 1, error: undefined })
+      const { calls } = yield* windows("stock", "GET /items")
+      assert.deepInclude(calls.lastMinute, { count: 1, failed: 1, rejected: 0, refused: 0, errorRatio: 1 })
+    }).pipe(Effect.provide(Windows.layer()))
+  )
+
+  it.effect("one slow call of two hundred is in no quantile, and five of a hundred are in the last", () =>
+    Effect.gen(function* () {
+      const { callEnded } = yield* observers
+      const quantiles = Effect.map(windows("stock", "GET /items"), ({ calls: { lastMinute } }) => {
+        const { p50, p95, p99 } = lastMinute.latency ?? { p50: undefined, p95: undefined, p99: undefined }
+        return [p50, p95, p99].map((time) => time !== undefined && Duration.toMillis(time) > 1000)
+      })
+      for (let count = 0; count < 200; count++) callEnded(call(), succeeded(10))
+      callEnded(call(), succeeded(10_000))
+      assert.deepStrictEqual(yield* quantiles, [false, false, false])
+      for (let count = 0; count < 4; count++) callEnded(call(), succeeded(10_000))
+      assert.deepStrictEqual(yield* quantiles, [false, false, true])
+      for (let count = 0; count < 10; count++) callEnded(call(), succeeded(10_000))
+      assert.deepStrictEqual(yield* quantiles, [false, true, true])
+      for (let count = 0; count < 200; count++) callEnded(call(), succeeded(10_000))
+      assert.deepStrictEqual(yield* quantiles, [true, true, true])
+    }).pipe(Effect.provide(Windows.layer()))
+  )
+
   it.effect("attempts are counted apart from calls", () =>
     Effect.gen(function* () {
       const { attemptEnded, callEnded } = yield* observers

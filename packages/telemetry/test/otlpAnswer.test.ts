@@ -41,6 +41,14 @@ describe("a receiver's answer", () => {
     }
   )
 
+  it("says no more than two hundred characters, in one line", () => {
+    const message = (length: number) => {
+      const verdict = judge(400, "application/json", json({ message: "x".repeat(length) }))
+      return "why" in verdict ? (/x+/.exec(verdict.why)?.[0].length ?? 0) : -1
+    }
+    assert.deepStrictEqual([0, 1, 199, 200, 201, 5000].map(message), [0, 1, 199, 200, 200, 200])
+  })
+
   it("in protobuf says how many were rejected, in whatever order its fields come", () => {
     const inner = [0x12, 3, 0x6f, 0x6c, 0x64, 0x08, 0xac, 0x02]
     const unknown = [0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x25, 1, 2, 3, 4, 0x30, 5]
@@ -49,6 +57,13 @@ describe("a receiver's answer", () => {
       rejected: 300,
       message: "old"
     })
+  })
+
+  it("in protobuf says nothing where it is cut, though what came of it could be read", () => {
+    for (const cut of [[0x0a, 3, 0x08, 7], [0x0a, 9, 0x08, 7], [0x0a, 127, 0x08, 7], [0x0a, 0x82], [0x0a]]) {
+      assert.deepInclude(judge(200, protobuf, Uint8Array.from(cut)), { rejected: 0 }, String(cut))
+    }
+    assert.deepInclude(judge(200, protobuf, Uint8Array.from([0x0a, 2, 0x08, 7])), { rejected: 7 })
   })
 
   it("in protobuf rejects nothing where it does not say how many, and says what it has to say", () => {

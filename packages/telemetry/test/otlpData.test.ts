@@ -6,7 +6,20 @@ import { Upstream } from "@holdfast/http"
 import { Metrics, Otlp } from "@holdfast/telemetry"
 import { ScriptedTransport } from "@holdfast/testing"
 import { TestClock } from "effect/testing"
-import { schemaUrl, version } from "../src/internal/otlp/otlpData.ts"
+import type { LogsData } from "effect/observability/OtlpLogger"
+import type { TraceData } from "effect/observability/OtlpTracer"
+import type { MetricsData } from "effect/observability/OtlpMetrics"
+import {
+  countPoints,
+  countRecords,
+  countSpans,
+  fineMetrics,
+  fineRecords,
+  fineSpans,
+  metricsData,
+  schemaUrl,
+  version
+} from "../src/internal/otlp/otlpData.ts"
 
 const Attributes = Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.Unknown }))
 
@@ -253,5 +266,231 @@ describe("what is exported over OTLP", () => {
       assert.deepInclude(metric?.sum, { isMonotonic: false })
       assert.strictEqual(metric?.sum?.dataPoints[0]?.asDouble, 3)
     }).pipe(Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
+  })
+})
+
+describe("the time at which a series began", () => {
+  type Metric = MetricsData["resourceMetrics"][number]["scopeMetrics"][number]["metrics"][number]
+
+  const at = (timeUnixNano: string, key = "a") => ({
+    attributes: [{ key, value: { stringValue: "b" } }],
+    startTimeUnixNano: "0",
+    timeUnixNano
+  })
+
+  const exported = (...metrics: ReadonlyArray<Metric>): MetricsData => ({
+    resourceMetrics: [
+      {
+        resource: { attributes: [], droppedAttributesCount: 0 },
+        scopeMetrics: [{ scope: { name: "" }, metrics: [...metrics] }]
+      }
+    ]
+  })
+
+  const starts = ({ resourceMetrics }: MetricsData) =>
+    resourceMetrics.flatMap(({ scopeMetrics }) =>
+      scopeMetrics.flatMap(({ metrics }) =>
+        metrics.flatMap(({ gauge, histogram, sum, summary }) =>
+          [gauge, histogram, sum, summary].flatMap((points) =>
+            (points?.dataPoints ?? []).map(({ startTimeUnixNano }) => startTimeUnixNano)
+          )
+        )
+      )
+    )
+
+  const sum = (name: string, point: object, isMonotonic = true): Metric => ({
+    name,
+    description: "",
+    unit: "1",
+    sum: {
+      aggregationTemporality: 2,
+      isMonotonic,
+      dataPoints: [point as NonNullable<Metric["sum"]>["dataPoints"][number]]
+    }
+  })
+
+  const histogram = (name: string, point: object): Metric => ({
+    name,
+    description: "",
+    unit: "1",
+    histogram: {
+      aggregationTemporality: 2,
+      dataPoints: [point as NonNullable<Metric["histogram"]>["dataPoints"][number]]
+    }
+  })
+
+  const summary = (name: string, point: object): Metric => ({
+    name,
+    description: "",
+    unit: "1",
+    summary: { dataPoints: [point as NonNullable<Metric["summary"]>["dataPoints"][number]] }
+  })
+
+  it.each([
+    ["a sum of numbers", (count: number, time: string) => sum("m", { ...at(time), asDouble: count })],
+    ["a sum of big numbers", (count: number, time: string) => sum("m", { ...at(time), asInt: count })],
+    ["a histogram", (count: number, time: string) => histogram("m", { ...at(time), count })],
+    ["a summary", (count: number, time: string) => summary("m", { ...at(time), count })]
+  ] as const)("of %s stays while it goes up or stays, and is the export before when it went down", (_, of) => {
+    const made = metricsData()
+    const seen = [3, 3, 5, 4, 4, 0].map((count, index) => starts(made(exported(of(count, String(index + 1)))))[0])
+    assert.deepStrictEqual(seen, ["0", "0", "0", "3", "3", "5"])
+  })
+
+  it("of a sum that goes both ways stays, whatever it says", () => {
+    const made = metricsData()
+    const seen = [3, 1, 2].map(
+      (count, index) => starts(made(exported(sum("m", { ...at(String(index + 1)), asDouble: count }, false))))[0]
+    )
+    assert.deepStrictEqual(seen, ["0", "0", "0"])
+  })
+
+  it("of a series that is new, or was gone, is the export before", () => {
+    const made = metricsData()
+    const of = (time: string, ...keys: ReadonlyArray<string>) =>
+      starts(made(exported(...keys.map((key) => sum("m", { ...at(time, key), asDouble: 1 })))))
+    assert.deepStrictEqual(of("1", "a"), ["0"])
+    assert.deepStrictEqual(of("2", "a", "b"), ["0", "1"])
+    assert.deepStrictEqual(of("3", "b"), ["1"])
+    assert.deepStrictEqual(of("4", "a", "b"), ["3", "1"])
+  })
+
+  it("is of one series for each name, each attribute and each value", () => {
+    const made = metricsData()
+    const of = (name: string, key: string, value: string, time: string) =>
+      starts(
+        made(
+          exported(
+            sum(name, { ...at(time), attributes: [{ key, value: { stringValue: value } }], asDouble: 1 }),
+            sum("always", { ...at(time), asDouble: 1 })
+          )
+        )
+      )[0]
+    assert.deepStrictEqual(
+      [
+        of("m", "a", "b", "1"),
+        of("n", "a", "b", "2"),
+        of("n", "b", "b", "3"),
+        of("n", "b", "a", "4"),
+        of("n", "b", "a", "5")
+      ],
+      ["0", "1", "2", "3", "3"]
+    )
+  })
+})
+
+describe("the items of an export", () => {
+  const ids = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" }
+  const resource = { attributes: [], droppedAttributesCount: 0 }
+  const scope = { name: "scope" }
+
+  const span = (name: string) => ({
+    ...ids,
+    parentSpanId: undefined,
+    name,
+    kind: 1,
+    startTimeUnixNano: "1",
+    endTimeUnixNano: "2",
+    attributes: [],
+    droppedAttributesCount: 0,
+    events: [],
+    droppedEventsCount: 0,
+    links: [],
+    droppedLinksCount: 0,
+    status: { code: 0 as const }
+  })
+
+  const traces: TraceData = {
+    resourceSpans: [
+      {
+        resource,
+        scopeSpans: [
+          { scope, spans: [span("a"), span("b")] },
+          { scope, spans: [span("c")] }
+        ]
+      },
+      { resource, scopeSpans: [{ scope, spans: [span("d")] }] }
+    ]
+  }
+
+  const record = (text: string) => ({
+    timeUnixNano: "1",
+    observedTimeUnixNano: "1",
+    severityNumber: 9,
+    severityText: "Info",
+    body: { stringValue: text },
+    attributes: [],
+    droppedAttributesCount: 0
+  })
+
+  const logs = {
+    resourceLogs: [
+      {
+        resource,
+        scopeLogs: [{ scope, logRecords: [record("a"), record("b")] }, { scope, logRecords: [record("c")] }, { scope }]
+      },
+      { resource, scopeLogs: [{ scope, logRecords: [record("d")] }] }
+    ]
+    // its type wants members that the exporter leaves out where they say nothing
+  } as unknown as LogsData
+
+  const points = (count: number) => ({ dataPoints: Array.from({ length: count }, () => ({ timeUnixNano: "1" })) })
+
+  const metrics = {
+    resourceMetrics: [
+      {
+        resource,
+        scopeMetrics: [
+          {
+            scope,
+            metrics: [
+              { name: "a", gauge: points(1) },
+              { name: "b", sum: points(2) }
+            ]
+          },
+          { scope, metrics: [{ name: "c", histogram: points(4) }] }
+        ]
+      },
+      { resource, scopeMetrics: [{ scope, metrics: [{ name: "d", summary: points(8) }, { name: "e" }] }] }
+    ]
+    // the same
+  } as unknown as MetricsData
+
+  it("are counted over all resources and scopes", () => {
+    assert.strictEqual(countSpans(traces), 4)
+    assert.strictEqual(countRecords(logs), 4)
+    assert.strictEqual(countPoints(metrics), 15)
+    assert.strictEqual(countSpans({ resourceSpans: [] }), 0)
+    assert.strictEqual(countRecords({ resourceLogs: [] }), 0)
+    assert.strictEqual(countPoints({ resourceMetrics: [] }), 0)
+  })
+
+  it("are asked one at a time whether they are fine, and those that are not are left out", () => {
+    const asked: Array<number> = []
+    const namesOf = ({ resourceSpans }: TraceData) =>
+      resourceSpans.map(({ scopeSpans }) => scopeSpans.map(({ spans }) => spans.map(({ name }) => name)))
+    const fine = fineSpans(traces, (one) => {
+      asked.push(countSpans(one))
+      return !JSON.stringify(one).includes('"b"')
+    })
+    assert.deepStrictEqual(namesOf(fine), [[["a"], ["c"]], [["d"]]])
+
+    const textsOf = ({ resourceLogs }: LogsData) =>
+      resourceLogs.map(({ scopeLogs }) =>
+        scopeLogs.map(({ logRecords = [] }) => logRecords.map(({ body }) => body?.stringValue))
+      )
+    const fineLogs = fineRecords(logs, (one) => {
+      asked.push(countRecords(one))
+      return !JSON.stringify(one).includes('"c"')
+    })
+    assert.deepStrictEqual(textsOf(fineLogs), [[["a", "b"], [], []], [["d"]]])
+
+    const metricsOf = ({ resourceMetrics }: MetricsData) =>
+      resourceMetrics.map(({ scopeMetrics }) => scopeMetrics.map(({ metrics }) => metrics.map(({ name }) => name)))
+    assert.deepStrictEqual(metricsOf(fineMetrics(metrics, (one) => countPoints(one) !== 2)), [
+      [["a"], ["c"]],
+      [["d", "e"]]
+    ])
+    assert.deepStrictEqual(asked, [1, 1, 1, 1, 1, 1, 1, 1])
   })
 })

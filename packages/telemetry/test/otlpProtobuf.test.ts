@@ -3,6 +3,7 @@ import { Cause, Effect, Layer, Logger, Metric, Schema } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import type { HttpBody } from "effect/http"
 import { Otlp, OtlpSerialization } from "effect/observability"
+import type { LogsData } from "effect/observability/OtlpLogger"
 import type { TraceData } from "effect/observability/OtlpTracer"
 import { encodeLogs, encodeMetrics, encodeTraces } from "../src/internal/otlp/otlpProtobuf.ts"
 
@@ -91,6 +92,81 @@ describe("OTLP in protobuf", () => {
       )
       assert.deepStrictEqual(seen.toSorted(), ["logs", "metrics", "traces"])
     })
+  )
+
+  it.effect("says how much was dropped of whatever has a limit", () =>
+    Effect.gen(function* () {
+      const effects = yield* OtlpSerialization.OtlpSerialization
+      const ids = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" }
+      const attributes = [{ key: "a", value: { boolValue: true } }]
+      for (const dropped of [0, 1, 300]) {
+        const resource = { attributes, droppedAttributesCount: dropped }
+        const scope = { name: "scope" }
+        const spans: TraceData = {
+          resourceSpans: [
+            {
+              resource,
+              scopeSpans: [
+                {
+                  scope,
+                  spans: [
+                    {
+                      ...ids,
+                      parentSpanId: "c7ad6b7169203331",
+                      name: "work",
+                      kind: 3,
+                      startTimeUnixNano: "1700000000000000000",
+                      endTimeUnixNano: "1700000000000000001",
+                      attributes,
+                      droppedAttributesCount: dropped,
+                      events: [
+                        {
+                          name: "event",
+                          timeUnixNano: "1700000000000000000",
+                          attributes,
+                          droppedAttributesCount: dropped
+                        }
+                      ],
+                      droppedEventsCount: dropped,
+                      links: [{ ...ids, attributes, droppedAttributesCount: dropped }],
+                      droppedLinksCount: dropped,
+                      status: { code: 2, message: "broken" }
+                    }
+                  ]
+                }
+              ]
+            }
+          ]
+        }
+        const logs: LogsData = {
+          resourceLogs: [
+            {
+              resource,
+              scopeLogs: [
+                {
+                  scope,
+                  logRecords: [
+                    {
+                      ...ids,
+                      timeUnixNano: "1700000000000000000",
+                      observedTimeUnixNano: "1700000000000000002",
+                      severityNumber: 13,
+                      severityText: "Warn",
+                      body: { stringValue: "line" },
+                      attributes,
+                      droppedAttributesCount: dropped,
+                      flags: 1
+                    }
+                  ]
+                }
+              ]
+            }
+          ]
+        }
+        assert.deepStrictEqual(Buffer.from(encodeTraces(spans, 1)), Buffer.from(bytesOf(effects.traces(spans))))
+        assert.deepStrictEqual(Buffer.from(encodeLogs(logs, 1)), Buffer.from(bytesOf(effects.logs(logs))))
+      }
+    }).pipe(Effect.provide(OtlpSerialization.layerProtobuf))
   )
 
   it.effect.prop(

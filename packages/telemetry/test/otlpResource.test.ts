@@ -94,6 +94,40 @@ describe("the resource of what is exported", () => {
     })
   )
 
+  it("has what an attribute is said to be last", () => {
+    assert.deepStrictEqual(readAttributes("a=1,b=2,a=3"), { attributes: { a: "3", b: "2" }, faults: [] })
+    const { attributes } = readAttributes("__proto__=1,__proto__=2")
+    assert.deepStrictEqual(Object.entries(attributes), [["__proto__", "2"]])
+  })
+
+  it.effect("is named by the program before the environment, and by its own word before its attributes", () =>
+    Effect.gen(function* () {
+      const env = {
+        OTEL_SERVICE_NAME: "variable",
+        OTEL_SERVICE_VERSION: "3",
+        OTEL_RESOURCE_ATTRIBUTES: "service.name=pairs,service.version=4"
+      }
+      const own = { "service.name": "attribute", "service.version": "2" }
+      const said = (env: Record<string, string>, resource?: Otlp.Options["resource"]) =>
+        Effect.map(exported(env, resource), ({ attributes }) => [
+          attributes["service.name"],
+          attributes["service.version"]
+        ])
+      assert.deepStrictEqual(yield* said(env, { serviceName: "option", serviceVersion: "1", attributes: own }), [
+        "option",
+        "1"
+      ])
+      assert.deepStrictEqual(yield* said(env, { serviceName: " ", serviceVersion: "", attributes: own }), [
+        "attribute",
+        "2"
+      ])
+      assert.deepStrictEqual(yield* said(env), ["variable", "3"])
+      const { OTEL_RESOURCE_ATTRIBUTES } = env
+      assert.deepStrictEqual(yield* said({ OTEL_RESOURCE_ATTRIBUTES }), ["pairs", "4"])
+      assert.deepStrictEqual(yield* said({}), ["unknown_service", undefined])
+    })
+  )
+
   it.effect("has an instance of this process, the same for all of its layers, unless it is told one", () =>
     Effect.gen(function* () {
       const { attributes: first } = yield* exported({})

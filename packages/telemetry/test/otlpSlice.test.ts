@@ -122,3 +122,33 @@ describe("cuts", () => {
     }
   )
 })
+
+describe("the points of a metric in protobuf", () => {
+  const message = (field: number, ...contents: ReadonlyArray<Uint8Array>): Uint8Array => {
+    const length = contents.reduce((sum, content) => sum + content.length, 0)
+    return Uint8Array.from([field * 8 + 2, length, ...contents.flatMap((content) => [...content])])
+  }
+
+  it.each([
+    ["a gauge", 5],
+    ["a sum", 7],
+    ["a histogram", 9],
+    ["an exponential histogram", 10],
+    ["a summary", 11]
+  ] as const)("are those of %s", (_, kind) => {
+    const points = [message(1, Uint8Array.of(8, 1)), message(1, Uint8Array.of(8, 2))]
+    const exported = (...kept: ReadonlyArray<Uint8Array>) => message(1, message(2, message(2, message(kind, ...kept))))
+    const { sizes, slice } = sliceable("metrics", "application/x-protobuf", exported(...points))
+    assert.lengthOf(sizes, 2)
+    for (const [index, point] of points.entries()) {
+      assert.deepStrictEqual([...slice(index, index + 1)], [...exported(point)])
+    }
+  })
+
+  it("are in no other field", () => {
+    for (const other of [4, 6, 8, 12]) {
+      const bytes = message(1, message(2, message(2, message(other, message(1, Uint8Array.of(8, 1))))))
+      assert.deepStrictEqual(sliceable("metrics", "application/x-protobuf", bytes).sizes, [])
+    }
+  })
+})

@@ -111,6 +111,16 @@ describe("what is recorded of attempts", () => {
     ])
   })
 
+  it("is no time of the upstream where this side refused it, whatever is known of its phases", () => {
+    const { observer, read } = recorderOf()
+    const reason = new Reason.PoolExhausted({ endpoint: "stock.internal:443", connections: 1, queued: 0 })
+    for (const timings of [undefined, { queueMillis: 5 }, { queueMillis: 5, connection: "reused" as const }]) {
+      observer.attemptEnded?.(observed(), attemptEnd({ outcome: "failure", status: undefined, reason, timings }))
+    }
+    assert.deepStrictEqual(read("http.client.request.duration"), [])
+    assert.deepStrictEqual(read("holdfast.attempts", "holdfast.nature"), [["refusal", 3]])
+  })
+
   it("is the sizes of bodies where that is asked for, and where they are known, 0 too", () => {
     const { observer, read } = recorderOf({ bodySizes: true })
     const call = observed()
@@ -205,6 +215,45 @@ describe("what is recorded of calls", () => {
     assert.deepStrictEqual(read("holdfast.deadline.misses"), [])
     observer.callEnded?.(observed(), callEnd({ outcome: "failure", error: callError(serviceUnavailable, "deadline") }))
     assert.deepStrictEqual(read("holdfast.deadline.misses"), [[1]])
+  })
+
+  it("is how long they took, in seconds, whatever they ended in", () => {
+    const { context, observer } = recorderOf()
+    const ends = [
+      callEnd({ durationMillis: 1000 }),
+      callEnd({ outcome: "failure", durationMillis: 2000, error: callError(serviceUnavailable) }),
+      callEnd({ outcome: "interrupted", durationMillis: 3000 })
+    ]
+    for (const end of ends) observer.callEnded?.(observed(), end)
+    const sums = Metric.snapshotUnsafe(context).flatMap(({ attributes = {}, id, state }) =>
+      id === "holdfast.call.duration" && "sum" in state ? [[attributes["holdfast.outcome"], state.sum]] : []
+    )
+    assert.deepStrictEqual(sums, [
+      ["success", 1],
+      ["failure", 2],
+      ["interrupted", 3]
+    ])
+  })
+
+  it("leaves an attempt in the series that it came to, wherever series come to an end and become free meanwhile", () => {
+    let overflowed = 0
+    for (let maxSeries = 1; maxSeries <= 40; maxSeries++) {
+      const { arrived, left, observer, pass, read } = recorderOf({ maxSeries })
+      const active = () => read("http.client.active_requests", "otel.metric.overflow")
+      arrived("first")
+      succeed(observer, observed({ upstream: "first" }))
+      const second = observed({ upstream: "second" })
+      observer.attemptStarted?.(second, { origin: second.origin, resend: 0, isHedge: false })
+      overflowed += active().filter(([isOverflow, count]) => isOverflow === "true" && count === 1).length
+      left("first")
+      pass(5000)
+      arrived("third")
+      observer.attemptStarted?.(second, { origin: second.origin, resend: 1, isHedge: false })
+      observer.attemptEnded?.(second, attemptEnd())
+      observer.attemptEnded?.(second, attemptEnd())
+      for (const [, count] of active()) assert.strictEqual(count, 0, `${maxSeries}`)
+    }
+    assert.isAbove(overflowed, 0)
   })
 
   it("is of its own endpoint for each origin of one operation", () => {

@@ -113,6 +113,26 @@ describe("the figures of upstreams in the registry", () => {
     ])
   })
 
+  it("are read at one look for all that an export reads at once, and at another for the next", async () => {
+    const { gauges, read } = gaugesOf()
+    let looks = 0
+    gauges.add({
+      snapshot: Effect.sync(() => {
+        looks++
+        return snapshot("stock")
+      })
+    })
+    looks = 0
+    read("holdfast.body.open")
+    assert.strictEqual(looks, 1)
+    // a figure that is read a second time is of another export, within the same turn too
+    read("holdfast.body.open")
+    assert.strictEqual(looks, 2)
+    await Promise.resolve()
+    read("holdfast.body.open")
+    assert.strictEqual(looks, 3)
+  })
+
   it("are, when everything closes, what was counted, for the one export that is still to come", () => {
     const { gauges, read } = gaugesOf()
     let found = 1

@@ -1,3 +1,5 @@
+/** Which frames of a fiber a report shows. */
+
 import type * as Fiber from "effect/Fiber"
 
 /** The line of a stack that names a fiber's place. */

@@ -1,3 +1,5 @@
+/** How a concurrency limit by loss moves: when it grows, and when it is cut. */
+
 import * as DropShare from "./dropShare.ts"
 
 /**

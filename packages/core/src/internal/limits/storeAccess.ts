@@ -1,3 +1,5 @@
+/** How long a store that processes share is waited for, and when one that failed is asked again. */
+
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

@@ -1,3 +1,5 @@
+/** The values that the options of policies may have, and the words for one that is out of range. */
+
 import * as Time from "../../Time.ts"
 
 /** The checks of one policy's options: each gives the value that was given, or throws a `RangeError` that names the option. */

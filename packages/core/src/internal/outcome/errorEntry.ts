@@ -1,3 +1,5 @@
+/** The schema of a row of an error catalogue. */
+
 import * as Schema from "effect/Schema"
 
 /** A row of a catalogue, as a schema: a business rejection carries its own over a wire. */

@@ -1,3 +1,5 @@
+/** What the exit of an attempt says of the upstream, by itself or by a classifier. */
+
 import * as Cause from "effect/Cause"
 import type * as Exit from "effect/Exit"
 import * as Result from "effect/Result"

@@ -1,3 +1,5 @@
+/** What a failure says of the upstream where nobody says otherwise. */
+
 import * as Predicate from "effect/Predicate"
 import * as Outcome from "../../Outcome.ts"
 import * as Reason from "../../Reason.ts"

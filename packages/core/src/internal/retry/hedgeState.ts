@@ -109,11 +109,11 @@ export const callResolved = (
 export interface RaceState {
   /** Attempts that run. */
   running: number
-  /** Whether no further hedge may be started for this call. */
-  closed: boolean
+  /** Whether another hedge may be started for this call. */
+  mayHedge: boolean
 }
 
-export const makeRaceState = (): RaceState => ({ running: 0, closed: false })
+export const makeRaceState = (): RaceState => ({ running: 0, mayHedge: true })
 
 /**
  * The state of the race when one of its attempts has ended: it goes on, it ends with this attempt's exit, or, when all
@@ -126,7 +126,7 @@ export const attemptEnded = (race: RaceState, outcome: Outcome): "goesOn" | "thi
   race.running--
   if (outcome._tag !== "Failure") return "thisExit"
   if (!outcome.retryable && outcome.cause !== "refused") return "thisExit"
-  if (asksForLess(outcome)) race.closed = true
+  if (asksForLess(outcome)) race.mayHedge = false
   return race.running === 0 ? "firstExit" : "goesOn"
 }
 

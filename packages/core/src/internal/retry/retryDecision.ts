@@ -1,3 +1,5 @@
+/** Whether a failed attempt is followed by another, and how long is waited before it. */
+
 import type { Failure } from "../../Outcome.ts"
 
 /**

@@ -1,3 +1,5 @@
+/** How a measured time is written. */
+
 import * as Duration from "effect/Duration"
 
 /** A measured time as a person reads it: `0.4ms`, `12ms`, `1.24s`. `Duration.format` would show every nanosecond. */

@@ -1,3 +1,5 @@
+/** Which clock a timer waits by, and at what cost. */
+
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -1,3 +1,5 @@
+/** What a call remembers of its attempts, and whether one of them may have been applied. */
+
 import type { CallError } from "@holdfast/core/CallError"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { Outcome } from "@holdfast/core/Outcome"

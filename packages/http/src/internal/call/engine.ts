@@ -1,3 +1,5 @@
+/** The way of a call through its stages: what is asked in which order, and what each attempt is sent with. */
+
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import { CallError } from "@holdfast/core/CallError"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"

@@ -1,3 +1,5 @@
+/** Which reads are equal, so that they share one flight. */
+
 import type { Criticality } from "@holdfast/core/Criticality"
 import type { Encoded, Given } from "../request/encodeRequest.ts"
 import type { Overrides } from "../policy/policyModel.ts"

@@ -1,3 +1,5 @@
+/** Which stages guard an attempt, in which order, and what they are told of its end. */
+
 import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
 import type * as Bulkhead from "@holdfast/core/Bulkhead"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"

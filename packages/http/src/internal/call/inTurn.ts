@@ -1,3 +1,5 @@
+/** When a rate limit lets an effect run. */
+
 import * as Deadline from "@holdfast/core/Deadline"
 import type * as RateLimit from "@holdfast/core/RateLimit"
 import type { RateLimited } from "@holdfast/core/Reason"

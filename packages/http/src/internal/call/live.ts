@@ -1,4 +1,4 @@
-/** What a reload replaces of an upstream, all at once, and what is seen of it. */
+/** A policy in force with the state of its stages, how a reload replaces both at once, and the view of it in the registry. */
 
 import * as Effect from "effect/Effect"
 import type { Endpoints } from "../../Endpoints.ts"

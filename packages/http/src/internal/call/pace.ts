@@ -1,3 +1,5 @@
+/** How a server's own limit slows calls down. */
+
 import * as Deadline from "@holdfast/core/Deadline"
 import type * as RateLimit from "@holdfast/core/RateLimit"
 import type * as Clock from "effect/Clock"

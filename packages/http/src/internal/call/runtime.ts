@@ -1,3 +1,5 @@
+/** What every call of an upstream needs to know of it. */
+
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
 import type { AttemptLayer } from "../../AttemptLayer.ts"

@@ -1,4 +1,4 @@
-/** What an upstream and its endpoints remember, made by the table of stages, and what of it a reload keeps. */
+/** The state of an upstream and of its endpoints, made by the table of stages, and the part of it that a reload keeps. */
 
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import * as LatencyTracker from "@holdfast/core/LatencyTracker"

@@ -1,6 +1,6 @@
-import { oneLine } from "@holdfast/core/OneLine"
+/** The problems of a policy, as sentences that name its places as they were written. */
 
-// What is found wrong with a policy, as sentences that name its places as they were written.
+import { oneLine } from "@holdfast/core/OneLine"
 
 /** Everything that is wrong, a sentence each. */
 export type Problems = ReadonlyArray<string>

@@ -1,9 +1,9 @@
+/** Where an upstream finds, when it is built, the policy that a file declares for it. Users know it as `PolicySource.Current`. */
+
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { HttpPolicy } from "./policyModel.ts"
-
-// Where an upstream finds, when it is built, what is said of its policy elsewhere. Users know it as `PolicySource.Current`.
 
 /**
  * What has a policy that may be replaced while it lives: an upstream.

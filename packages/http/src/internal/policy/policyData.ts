@@ -1,3 +1,5 @@
+/** How a policy is read from data and written as data, and what is said of data that is wrong. */
+
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"

@@ -1,7 +1,6 @@
-import * as Duration from "effect/Duration"
+/** The defaults of `HttpPolicy` itself. Users know them as `HttpPolicy.defaults`; they are here for the schema, which that module reads. */
 
-// What `HttpPolicy` itself means by an option that is left out. Users know it as `HttpPolicy.defaults`; it is here for the schema, which
-// that module reads.
+import * as Duration from "effect/Duration"
 
 export const defaults = {
   deadline: Duration.seconds(30),

@@ -1,3 +1,5 @@
+/** Which entries of an environment are about a policy, and what they are called in it. */
+
 import * as Text from "effect/String"
 import { nearestSlip } from "./nearestName.ts"
 import type { Found } from "./found.ts"

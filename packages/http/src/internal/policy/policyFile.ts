@@ -1,3 +1,5 @@
+/** The contents of one file for several upstreams, and the policy of each upstream with it. */
+
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { Found, type Problems } from "./found.ts"
@@ -6,8 +8,6 @@ import type { HttpPolicy } from "./policyModel.ts"
 import { madeOf, type Origin } from "./policyOrigin.ts"
 import { parseText, readData, shown } from "./policyReader.ts"
 import { type Declared, declaredSchema, upstreamsSchema } from "./policySchema.ts"
-
-// What one file says of several upstreams, and what an upstream's policy comes to with it.
 
 /** What is said of each upstream: one that is wrong does not take the others with it. */
 export type Said = ReadonlyMap<string, Result.Result<Declared, Problems>>

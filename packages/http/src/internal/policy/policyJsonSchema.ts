@@ -1,10 +1,10 @@
+/** The schemas of policies as JSON Schema, for editors and for programs that check a file before it is put in place. */
+
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Time from "@holdfast/core/Time"
 import { policySchema, upstreamsSchema } from "./policySchema.ts"
-
-// The schemas of policies as JSON Schema, for editors and for those who check a file before it is put in place.
 
 /** Without the options that only code has, which a file must not have; and what a time is, said once. */
 const ofData = (schema: unknown): unknown => {

@@ -1,9 +1,9 @@
+/** Where a policy comes from: the declarations of code and environment, before presets filled them in. A file stands between the two. */
+
 import * as Predicate from "effect/Predicate"
 import type { HttpPolicy } from "./policyModel.ts"
 import type { Declared } from "./policySchema.ts"
 import { shown } from "./policyReader.ts"
-
-// Where a policy comes from: what code and environment declared, before presets filled it in. A file says things between the two.
 
 /** What a policy was made of, by who said it. */
 export interface Origin {

@@ -1,3 +1,5 @@
+/** Reads the policies of code, data and the environment by their schema, and names the value that was probably meant for each problem. */
+
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -10,8 +12,6 @@ import { nearestName } from "./nearestName.ts"
 import { type Fields, type Scalar, type Shape, shapeOf } from "./policyShape.ts"
 import { operationPattern } from "./policySchema.ts"
 import { timeInWords } from "./timeInWords.ts"
-
-// Reads by the schema of policies what code, data and the environment say, and tells of all that is wrong what would have been right.
 
 /** A value as an environment holds it: text, whatever it stands for, and where it was found. */
 export class Written {

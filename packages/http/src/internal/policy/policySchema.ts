@@ -1,3 +1,9 @@
+/**
+ * All that a policy may contain, once: code, JSON, the environment and a reload are read by these schemas, and the JSON Schema and the tables
+ * of the documents are made from them. They are typed by the options themselves: an option without a place here does not compile, nor does
+ * a place without an option.
+ */
+
 import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
 import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import * as Backoff from "@holdfast/core/Backoff"
@@ -29,10 +35,6 @@ import type {
   RetryOptions
 } from "./policyModel.ts"
 import { timeInWords } from "./timeInWords.ts"
-
-// What there is to say in a policy, once: the schemas that code, JSON, the environment and a reload are read by, and that the JSON Schema
-// and the tables of the documents are made from. They are typed by the options themselves: an option without a place here does not
-// compile, nor does a place without an option.
 
 // ---------------------------------------------------------------------------------------------------------------------
 // what is annotated

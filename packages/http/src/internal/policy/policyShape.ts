@@ -1,9 +1,11 @@
+/**
+ * A schema of policies as its readers see it: which of the few kinds of values it takes. Effect's own parser tells where a value does not
+ * fit; these kinds tell which value was probably meant, and read the texts of an environment, whose types the schema says.
+ */
+
 import type * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 import { type Notes, notesOf } from "./policySchema.ts"
-
-// A schema of policies as its readers see it: which of the few kinds of values it takes. Effect's own parser tells where a value does not
-// fit; these tell what was probably meant, and read the texts of an environment, whose types the schema says.
 
 /** A value without parts. */
 export type Scalar =

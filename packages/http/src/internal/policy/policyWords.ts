@@ -1,3 +1,5 @@
+/** What a policy says of itself in words, and which of its numbers contradict each other. */
+
 import * as Duration from "effect/Duration"
 import * as Backoff from "@holdfast/core/Backoff"
 import * as Bulkhead from "@holdfast/core/Bulkhead"

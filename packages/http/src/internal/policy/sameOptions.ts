@@ -1,3 +1,5 @@
+/** Whether two options say the same. */
+
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"

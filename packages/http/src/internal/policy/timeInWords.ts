@@ -1,3 +1,5 @@
+/** Times as the words of a policy show them. */
+
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 

@@ -1,3 +1,5 @@
+/** Whether a body of the caller's or the connection failed while it was sent. */
+
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Cause from "effect/Cause"

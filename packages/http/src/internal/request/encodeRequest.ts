@@ -1,3 +1,5 @@
+/** How a request is made of what the caller gave: its target, its headers, its body. */
+
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"

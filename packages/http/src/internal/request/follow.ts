@@ -1,3 +1,5 @@
+/** How a response is followed to where it leads. */
+
 import type * as Reason from "@holdfast/core/Reason"
 import * as Effect from "effect/Effect"
 import type * as Transport from "../../Transport.ts"

@@ -1,3 +1,5 @@
+/** Which header names and values HTTP carries, and which belong to the connection. */
+
 import type { Issue } from "./pathTemplate.ts"
 
 // What a header of a request may be, whatever protocol the connection will speak: that is not known yet.

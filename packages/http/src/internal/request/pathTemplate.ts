@@ -1,3 +1,5 @@
+/** Which targets a template gives, and which are wrong. */
+
 import * as Redacted from "effect/Redacted"
 import type { PathValue } from "../../Request.ts"
 

@@ -1,3 +1,5 @@
+/** What a request tells the upstream of its trace, and which baggage goes along. */
+
 import * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"

@@ -1,3 +1,5 @@
+/** Where a redirect leads, and what goes along. */
+
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as Redaction from "../../Redaction.ts"

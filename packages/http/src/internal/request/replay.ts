@@ -1,3 +1,5 @@
+/** Whether a request may be sent once more. */
+
 import * as Outcome from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
 import type { NonIdempotent } from "../policy/policyModel.ts"

@@ -1,3 +1,5 @@
+/** How a body is made of what the caller gave. */
+
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"

@@ -1,3 +1,5 @@
+/** How an identifier of a request is made. */
+
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 

@@ -1,3 +1,5 @@
+/** What an error says of a value that a schema refused, and where. */
+
 import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type { Issue } from "./pathTemplate.ts"

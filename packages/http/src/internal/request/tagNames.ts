@@ -1,3 +1,5 @@
+/** Which baggage keys and headers can be tags. */
+
 import * as Redaction from "../../Redaction.ts"
 import { isHeaderName, isOfConnection } from "./headerRules.ts"
 

@@ -1,3 +1,5 @@
+/** What a response is: what the caller asked for, or the reason of a failure. */
+
 import * as Nesting from "@holdfast/core/Nesting"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"

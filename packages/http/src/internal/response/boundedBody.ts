@@ -1,3 +1,5 @@
+/** How much of a body is read, and when the rest is given up. */
+
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

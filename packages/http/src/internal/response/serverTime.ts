@@ -1,3 +1,5 @@
+/** What time it is by the server's clock, and how dates and numbers of its fields are read. */
+
 import * as Headers from "effect/http/Headers"
 import * as DateTime from "effect/DateTime"
 import * as Result from "effect/Result"

@@ -1,3 +1,5 @@
+/** Which reason a status stands for. */
+
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Nesting from "@holdfast/core/Nesting"

@@ -1,3 +1,5 @@
+/** Who asks for a stream, whatever passes the request on. */
+
 import { type CallSite, callSite } from "./callSite.ts"
 
 /** What is known of who asks for a stream, besides the request. */

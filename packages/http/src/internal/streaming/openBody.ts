@@ -1,3 +1,5 @@
+/** When an open body ends, and what is given back then. */
+
 import type { CallError } from "@holdfast/core/CallError"
 import * as Deadline from "@holdfast/core/Deadline"
 import * as Reason from "@holdfast/core/Reason"

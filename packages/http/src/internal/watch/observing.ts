@@ -1,3 +1,5 @@
+/** Which observers hear of a call, and how its end is told. */
+
 import { CallError } from "@holdfast/core/CallError"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"

@@ -1,3 +1,5 @@
+/** What spans show of an error, and what they leave out. */
+
 import { CallError } from "@holdfast/core/CallError"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type * as Reason from "@holdfast/core/Reason"

@@ -1,3 +1,5 @@
+/** Which events the span of a call or an attempt has, and with which attributes. */
+
 import type { RetryStopped } from "@holdfast/core/Retry"
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"

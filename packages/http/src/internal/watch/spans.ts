@@ -1,3 +1,5 @@
+/** Which spans a call has, and with which attributes. */
+
 import { CallError } from "@holdfast/core/CallError"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { Reason } from "@holdfast/core/Reason"

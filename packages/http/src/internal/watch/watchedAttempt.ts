@@ -1,3 +1,5 @@
+/** What is learned of an attempt while it is traced or observed. */
+
 import type { Reason } from "@holdfast/core/Reason"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

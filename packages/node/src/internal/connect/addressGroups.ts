@@ -1,3 +1,5 @@
+/** Which IP addresses are special, and what their groups are called. */
+
 import { contains, type Ip, type IpRange, parseRange } from "./ipRange.ts"
 
 const ranges = (...texts: ReadonlyArray<string>): ReadonlyArray<IpRange> =>

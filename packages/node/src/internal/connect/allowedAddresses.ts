@@ -1,3 +1,5 @@
+/** Which hosts and addresses an address policy lets through. */
+
 import { AddressDenied } from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
 import * as AddressPolicy from "../../AddressPolicy.ts"

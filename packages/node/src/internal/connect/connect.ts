@@ -1,3 +1,5 @@
+/** How a connection is made: its route, the addresses, TCP, the tunnel through a proxy, TLS. */
+
 import { connect as connectOfNode, type Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import * as Effect from "effect/Effect"

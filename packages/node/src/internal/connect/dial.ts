@@ -1,3 +1,5 @@
+/** In which order addresses are dialled, how long after each other, and which socket wins. */
+
 import { connect as connectOfNode, isIP, type NetConnectOpts, type Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import { type Address, interleaved } from "./addressOrder.ts"

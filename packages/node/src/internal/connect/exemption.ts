@@ -1,3 +1,5 @@
+/** Which hosts NO_PROXY exempts from a proxy. */
+
 import { BlockList, isIP } from "node:net"
 import { domainToASCII } from "node:url"
 

@@ -1,3 +1,5 @@
+/** What IP addresses and ranges of them are as numbers, and which address is in which range. */
+
 import { isIP } from "node:net"
 
 /**

@@ -1,29 +1,31 @@
-/** One exchange: a request, its way over a connection, and the response that its caller gets. */
+/**
+ * One exchange: a request, its way over a connection, and the response that its caller gets. What follows of an event is decided in
+ * `exchangeState.ts`; here it is done.
+ */
 
-import { AssertionError } from "node:assert"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Reason from "@holdfast/core/Reason"
 import { stackless } from "@holdfast/core/Stackless"
-import * as FailureClassifier from "@holdfast/http/FailureClassifier"
 import * as Transport from "@holdfast/http/Transport"
 import type { ProxyTarget } from "../../Proxy.ts"
 import type { Connection } from "../pool/connection.ts"
-import { acceptedCodings, type Broken, codingOf, Decoder, type DecoderListener } from "./decoding.ts"
-import * as State from "./exchangeState.ts"
-import { Gathering } from "./gathering.ts"
-import { nowMillis } from "./monotonic.ts"
-import { OpenBody, type Source } from "./openBody.ts"
 import type { Waiting } from "../pool/poolState.ts"
+import { absoluteForm, ProxyError, proxyReason } from "../proxy/tunnel.ts"
+import { type Broken, codingOf } from "./decoding.ts"
+import { isHeadOverflow, isUntouched, reasonOf, reasonOfBroken, reasonOfCut, saysStale } from "./exchangeReasons.ts"
+import * as State from "./exchangeState.ts"
+import { ExchangeTimers } from "./exchangeTimers.ts"
+import { IncomingResponse, type ResponseOwner } from "./incomingResponse.ts"
+import { nowMillis } from "./monotonic.ts"
+import { makePhaseMarks, type PhaseMarks, timingsOf } from "./phaseMarks.ts"
+import { fieldsToSend } from "./requestHead.ts"
 import { type ResponseHead, responseHead } from "./responseHead.ts"
-import { absoluteForm, ProxyError, proxyHeaders, proxyReason } from "../proxy/tunnel.ts"
-import { type ReadyBody, type Upload, uploadOf } from "./upload.ts"
+import { isOneWrite, type ReadyBody, type Upload, uploadOf } from "./upload.ts"
 import {
-  BodyError,
   ConnectionEndedError,
   isOfStream,
   NotBegunError,
-  NotHttp2Error,
   UnprocessedError,
   type WireControl,
   type WireListener
@@ -69,20 +71,11 @@ export interface Owner {
 export type Answer = Transport.Response | Transport.OpenResponse
 export type Settled = Exit.Exit<Answer, Reason.TransportReason>
 
-/** When the phases ended, for observers. */
-interface Marks {
-  readonly begun: number
-  connected: number | undefined
-  started: number | undefined
-  sent: number | undefined
-  headers: number | undefined
-}
-
 /**
  * The shell around an exchange's state: it hears the wire, the decoder, the timers and the caller, asks the state for the next
  * step, and does it. There is no response object and no abort signal: the signal is the greatest cost elsewhere.
  */
-export class Exchange implements WireListener, DecoderListener, Waiting<Exchange>, Source {
+export class Exchange implements WireListener, ResponseOwner, Waiting<Exchange> {
   // its place in the pool's queue
   queued = false
   arrival = 0
@@ -97,8 +90,9 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   readonly #body: ReadyBody
   readonly #opens: boolean
   readonly #settle: (exit: Settled) => void
-  readonly #marks: Marks | undefined
+  readonly #marks: PhaseMarks | undefined
   readonly #state = State.makeExchangeState()
+  readonly #timers = new ExchangeTimers()
   #control: WireControl | undefined
   /** Whether its connection was made for it, and how much had come over it before. */
   #isFirst = false
@@ -106,22 +100,9 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   #triedAgain = false
   /** Connections that it has left, because they did nothing with it. */
   #moves = 0
-  #head: ResponseHead | undefined
-  #gathered: Gathering | undefined
-  #trailers: Transport.Headers | undefined
-  /** Bytes of the body that came, as coded. */
-  #read = 0
-  /** Bytes of the body that it stands for. */
-  #size = 0
-  #timer: NodeJS.Timeout | undefined
-  /** Whether the timer is due, and events of the same moment are looked at first. */
-  #isDue = false
-  /** Bounds all of a body: how long it may take, or how long one that nobody wants is drained. */
-  #bodyTimer: NodeJS.Timeout | undefined
   #waitUntil: number | undefined
   #upload: Upload | undefined
-  #decoder: Decoder | undefined
-  #opened: OpenBody | undefined
+  #response: IncomingResponse | undefined
 
   constructor(
     owner: Owner,
@@ -138,10 +119,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     this.#opens = opens
     this.#settle = settle
     this.freshSinceMillis = request.freshConnection === true ? nowMillis() : undefined
-    this.#marks =
-      request.onTimings === undefined
-        ? undefined
-        : { begun: nowMillis(), connected: undefined, started: undefined, sent: undefined, headers: undefined }
+    this.#marks = request.onTimings === undefined ? undefined : makePhaseMarks()
   }
 
   /** Whether its caller has been told how it ended, or has left. */
@@ -157,7 +135,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     this.#waitUntil ??= now + millis
     const left = this.#waitUntil - now
     const giveUp = (): void => this.giveUp(() => late(millis))
-    if (left > 0) this.#arm(left, giveUp)
+    if (left > 0) this.#timers.begin(left, giveUp)
     else giveUp()
     return left > 0
   }
@@ -165,17 +143,18 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   /** Goes over a connection. */
   start(connection: Connection): void {
     this.connection = connection
-    this.#isFirst = connection.served === 1
+    this.#isFirst = connection.carried === 1
     State.granted(this.#state)
-    if (this.#marks !== undefined) this.#marks.connected = nowMillis()
-    const { method, origin, path } = this.#request
-    const headers = this.#headersToSend()
+    if (this.#marks !== undefined) this.#marks.connectedMillis = nowMillis()
+    const { headers: given, method, origin, path } = this.#request
+    const { decompress, proxy } = this.#terms
+    const headers = fieldsToSend(given, decompress, proxy)
     if (this.#body !== undefined) this.#upload = uploadOf(this.#body, headers)
     try {
       connection.send(
         {
           origin,
-          path: this.#terms.proxy === undefined ? path : absoluteForm(origin, path),
+          path: proxy === undefined ? path : absoluteForm(origin, path),
           method,
           headers,
           body: this.#upload?.body
@@ -212,188 +191,129 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     // just been given, which is whole.
     if (!State.begun(this.#state)) throw callerLeft
     this.#control = control
-    this.#bytesBefore = this.connection?.connected.socket.bytesRead ?? 0
-    if (this.#marks !== undefined) this.#marks.started = nowMillis()
-    if (this.#body === undefined) this.#disarm()
-    else this.#arm(this.#terms.phases.sendMillis, () => this.#sendLate())
+    this.#bytesBefore = this.connection?.bytesRead ?? 0
+    if (this.#marks !== undefined) this.#marks.startedMillis = nowMillis()
+    if (this.#body === undefined) this.#timers.end()
+    else this.#timers.begin(this.#terms.phases.sendMillis, () => this.#sendLate())
   }
 
   onBodySent(): void {
     // an upload that goes on is not late, however long it takes; one that the server no longer takes is
-    if (this.#state.wire === "sending") this.#progress()
+    if (this.#state.wire === "sending") this.#timers.progress()
   }
 
   onRequestSent(): void {
     if (!State.sent(this.#state)) return
-    if (this.#marks !== undefined) this.#marks.sent = nowMillis()
-    this.#arm(this.#terms.phases.headersMillis, () => this.#headersLate())
+    if (this.#marks !== undefined) this.#marks.sentMillis = nowMillis()
+    this.#timers.begin(this.#terms.phases.headersMillis, () => this.#headersLate())
   }
 
   onResponseStart(_: WireControl, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
-    if (status < 200) return // events before the response
-    const { headerBytes, proxy } = this.#terms
+    if (status < 200) return // what comes before the response
+    const { headerBytes, phases, proxy } = this.#terms
     // only a proxy says so (RFC 9110 §15.5.8), and a tunnel would not have been made: the request went no further
     if (status === 407 && proxy !== undefined) {
-      this.giveUp(() => proxyReason(new ProxyError({ proxy: proxy.endpoint, status }), this.#terms.endpoint))
-      return
+      return this.giveUp(() => proxyReason(new ProxyError({ proxy: proxy.endpoint, status }), this.#terms.endpoint))
     }
-    const response = responseHead(status, fields)
-    if (response.size > headerBytes) {
-      this.giveUp(() => this.#headersTooLarge(response.size))
-      return
-    }
-    this.#head = response
+    const head = responseHead(status, fields)
+    if (head.size > headerBytes) return this.giveUp(() => this.#headersTooLarge(head.size))
+    const { limits, method } = this.#request
     const isWanted = Transport.isExpected(this.#request, status)
-    const isBodiless = this.#request.method === "HEAD" || status === 204 || status === 304
-    const coding = isBodiless ? undefined : this.#codingOf(response)
+    const isBodiless = method === "HEAD" || status === 204 || status === 304
+    const coding = isBodiless ? undefined : this.#codingOf(head)
     const acts = State.head(this.#state, { isWanted, isOpened: this.#opens, isCoded: coding !== undefined })
     if (!State.isGranted(this.#state)) return
-    if (this.#marks !== undefined) this.#marks.headers = nowMillis()
-    const { connection } = this
-    if (connection !== undefined) {
-      connection.unanswered = 0
-      connection.answered = true
+    if (this.#marks !== undefined) this.#marks.headersMillis = nowMillis()
+    this.#response = new IncomingResponse(this, head, limits, isWanted, coding)
+    if (this.connection !== undefined) {
+      this.connection.onHead(head.closes)
       if (!this.#isFirst) this.#owner.usedAgain()
-      if (response.closes) connection.retire()
     }
     this.#awaitBody()
-    if (coding !== undefined) this.#decoder = new Decoder(coding, this)
-    const announced = isBodiless ? 0 : response.announcedBytes
-    const { drainBytes, drainTime, responseBytes } = this.#request.limits
+    const announced = isBodiless ? 0 : head.announcedBytes
     if (!isWanted) {
-      // reading it would cost more than a new connection: keep the part that comes with the headers, which is nothing yet
-      if (announced > drainBytes) this.#drainedEnough()
-      else this.#bodyTimer = setTimeout(lookOnce, Duration.toMillis(drainTime), () => this.#drainedEnough())
+      // reading it would cost more than a new connection: keep what comes with the headers, which is nothing yet
+      if (announced > limits.drainBytes) this.onDrainedEnough()
+      else this.#timers.boundBody(Duration.toMillis(limits.drainTime), () => this.onDrainedEnough())
       return
     }
-    if (announced > responseBytes) {
-      this.#tooLarge(announced)
+    if (announced > limits.responseBytes) {
+      this.onTooLarge(announced)
       return
     }
-    const { transferMillis } = this.#terms.phases
-    if (transferMillis !== Infinity) this.#bodyTimer = setTimeout(lookOnce, transferMillis, () => this.#transferLate())
+    if (phases.transferMillis !== Infinity) {
+      this.#timers.boundBody(phases.transferMillis, () => this.#transferLate())
+    }
     this.#do(acts)
   }
 
   onResponseData(_: WireControl, chunk: Buffer): void {
-    const state = this.#state
-    if (state.wire !== "receiving") return
-    this.#progress()
-    this.#read += chunk.length
-    const { drainBytes, responseBytes } = this.#request.limits
-    if (state.isWanted && this.#read > responseBytes) {
-      this.#tooLarge(this.#read)
-      return
-    }
-    if (state.body === "plain") this.#take(chunk)
-    else if (state.body === "coded" && this.#decoder?.write(chunk) === false) this.#hold()
-    if (!state.isWanted && this.#read > drainBytes) this.#drainedEnough()
+    if (this.#state.wire !== "receiving") return
+    this.#timers.progress()
+    this.#response?.receive(chunk)
   }
 
   onResponseEnd(_: WireControl, trailers: NodeJS.Dict<string | Array<string>>): void {
     // a peer that resets the connection ends a body without a length, to undici's mind
-    if (this.#isResetWithin()) {
-      this.onResponseError(undefined, this.connection?.error ?? new ConnectionEndedError())
+    if (this.#state.wire === "receiving" && this.connection?.isCutOff === true) {
+      this.onResponseError(undefined, this.connection.error ?? new ConnectionEndedError())
       return
     }
-    if (hasFields(trailers)) this.#trailers = responseHead(0, trailers).headers
+    this.#response?.endWith(trailers)
     this.#do(State.ended(this.#state))
   }
 
   onResponseError(_: WireControl | undefined, error: Error): void {
-    const state = this.#state
-    if (!State.isGranted(state)) return
     const { connection } = this
-    if (connection === undefined) return
-    if (!isOfStream(error)) {
-      // the end of a stream is that exchange's alone; any other event of a connection happens to all on it
-      connection.retire()
-      if (!(error instanceof NotBegunError)) connection.onError(error)
-    }
-    const phase = State.phaseOf(state)
-    if (this.#isUntouched(error, phase) && this.#tryAgain(connection, error)) return
-    const reason = this.#reasonOfCut(connection, error, phase)
-    this.#do(State.cut(state), reason)
+    if (!State.isGranted(this.#state) || connection === undefined) return
+    connection.onCut(error)
+    const phase = State.phaseOf(this.#state)
+    const untouched = isUntouched(error, phase, this.#isOneWrite(connection))
+    if (untouched && this.#tryAgain(connection, error)) return
+    const reason = this.#reasonOfCut(connection, error, phase, untouched)
+    this.#do(State.cut(this.#state), reason)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // events of the decoder
+  // what the response says
   // -------------------------------------------------------------------------------------------------------------------
 
-  onDecoded(chunk: Buffer): void {
-    this.#take(chunk)
+  onTooLarge(size: number): void {
+    const { endpoint } = this.#terms
+    this.giveUp(() => new Reason.ResponseTooLarge({ endpoint, limit: this.#request.limits.responseBytes, size }))
   }
 
+  onEnough(): void {
+    this.#do(State.enough(this.#state))
+  }
+
+  onDrainedEnough(): void {
+    this.#do(State.drainedEnough(this.#state))
+  }
+
+  /** Holds the wire up: a reader that is behind is no fault of the server's. */
+  onBehind(): void {
+    // all of it is here: there is nothing to hold up, and a pause would keep the end of it from being seen
+    if (this.#state.wire !== "receiving" || this.#response?.isAllHere === true) return
+    this.#timers.end()
+    this.#control?.pause()
+  }
+
+  /** Lets the wire go on. */
   onRoom(): void {
-    this.#go()
+    if (this.#state.wire !== "receiving" || this.#control?.paused !== true) return
+    if (this.#response?.hasRoom === false) return
+    this.#awaitBody()
+    this.#control.resume()
   }
 
   onDecodeEnd(): void {
     this.#do(State.decoded(this.#state))
   }
 
-  onDecodeBroken({ code, isCut }: Broken): void {
-    const { endpoint } = this.#terms
-    const coding = this.#head?.coding ?? ""
-    this.#do(State.broken(this.#state), () => {
-      const given = { endpoint, phase: "receive" as const, ...(code === undefined ? {} : { code }) }
-      return isCut
-        ? new Reason.ResponseTruncated({ ...given, detail: `its ${coding} coding is cut short` })
-        : new Reason.MalformedResponse({ ...given, detail: `its ${coding} coding is broken` })
-    })
-  }
-
-  // -------------------------------------------------------------------------------------------------------------------
-  // the body
-  // -------------------------------------------------------------------------------------------------------------------
-
-  /** The coding that is undone. A range of a coded body cannot be decoded without the rest (RFC 9110 §14.2). */
-  #codingOf({ coding, status }: ResponseHead): ReturnType<typeof codingOf> {
-    return this.#terms.decompress && status !== 206 ? codingOf(coding) : undefined
-  }
-
-  /** Takes a piece of the body itself. */
-  #take(chunk: Uint8Array): void {
-    const state = this.#state
-    if (state.caller === "gone") return
-    this.#size += chunk.length
-    const { errorBytes, responseBytes } = this.#request.limits
-    if (!state.isWanted) {
-      const room = errorBytes - (this.#gathered?.length ?? 0)
-      if (room > 0) this.#keep(chunk.length > room ? chunk.subarray(0, room) : chunk)
-      if (chunk.length > room) this.#do(State.enough(state))
-      return
-    }
-    if (this.#size > responseBytes) {
-      this.#tooLarge(this.#size)
-      return
-    }
-    if (this.#opened === undefined) this.#keep(chunk)
-    else if (!this.#opened.push(chunk)) {
-      this.#decoder?.pause()
-      this.#hold()
-    }
-  }
-
-  #keep(chunk: Uint8Array): void {
-    this.#gathered ??= new Gathering()
-    this.#gathered.add(chunk)
-  }
-
-  /** Holds the wire up: its reader is behind, which is no fault of the server's. */
-  #hold(): void {
-    // all of it is here: there is nothing to hold up, and a pause would keep the end of it from being seen
-    if (this.#state.wire !== "receiving" || this.#read === this.#head?.announcedBytes) return
-    this.#disarm()
-    this.#control?.pause()
-  }
-
-  /** Lets the wire go on. */
-  #go(): void {
-    if (this.#state.wire !== "receiving" || this.#control?.paused !== true) return
-    if (this.#decoder?.hasRoom === false) return
-    this.#awaitBody()
-    this.#control.resume()
+  onDecodeBroken(broken: Broken): void {
+    const coding = this.#response?.head.coding ?? ""
+    this.#do(State.broken(this.#state), () => reasonOfBroken(broken, this.#terms.endpoint, coding))
   }
 
   /** The reader has room again. */
@@ -402,9 +322,14 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     // later: a reader may be resumed from inside the wire
     queueMicrotask(() => {
       if (this.isOver) return
-      this.#decoder?.resume()
-      this.#go()
+      this.#response?.resumeDecoder()
+      this.onRoom()
     })
+  }
+
+  /** The coding that is undone. What a range of a coded body stands for is not known without the rest (RFC 9110 §14.2). */
+  #codingOf({ coding, status }: ResponseHead): ReturnType<typeof codingOf> {
+    return this.#terms.decompress && status !== 206 ? codingOf(coding) : undefined
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -419,63 +344,34 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
       this.#owner.leaveQueue(this)
       queueMicrotask(() => this.#owner.release(this))
     }
-    if ((acts & act.abort) !== 0) {
-      if (this.connection !== undefined && this.#control !== undefined) this.#judge(this.connection)
-      this.#control?.abort(notRead)
+    if ((acts & act.abort) !== 0 && this.#control !== undefined) {
+      this.connection?.onLeft(this.#response !== undefined)
+      this.#control.abort(notRead)
     }
     // Later: the pool gives the connection to the next exchange, which must not enter undici from its own callback, in the middle of
     // its bookkeeping. It asserts that nobody does, and a failed assertion there ends the process.
     if ((acts & act.giveBack) !== 0) {
-      this.#disarm()
+      this.#timers.end()
       queueMicrotask(() => this.#owner.release(this))
     }
-    if ((acts & act.endDecoder) !== 0) this.#decoder?.end()
-    if ((acts & act.stopDecoder) !== 0) this.#decoder?.stop()
-    if ((acts & act.open) !== 0) this.#open()
+    if ((acts & act.endDecoder) !== 0) this.#response?.endDecoder()
+    if ((acts & act.stopDecoder) !== 0) this.#response?.stopDecoder()
+    if ((acts & act.open) !== 0 && this.#response !== undefined) this.#tell(Exit.succeed(this.#response.open()))
     if ((acts & act.succeed) !== 0) this.#succeed()
     if ((acts & act.fail) !== 0) this.#failed(stackless(reason ?? unknown))
     if (this.isOver) this.#finish()
   }
 
-  #open(): void {
-    const { headers, setCookies, status } = this.#shown()
-    this.#opened = new OpenBody(this)
-    this.#tell(
-      Exit.succeed({
-        status,
-        headers,
-        ...(setCookies === undefined ? {} : { setCookies }),
-        trailers: () => this.#trailers,
-        stream: this.#opened.stream
-      })
-    )
-  }
-
   #succeed(): void {
-    if (this.#opened !== undefined) {
-      this.#opened.end()
-      return
-    }
-    const { headers, setCookies, status } = this.#shown()
-    const kept = this.#gathered?.length ?? 0
-    const body = this.#gathered?.whole() ?? nothing
-    const bodyComplete = !this.#state.isCutShort && kept === this.#size
-    const response: Transport.Response = { status, headers, body, bodyComplete }
-    if (setCookies === undefined && this.#trailers === undefined) this.#tell(Exit.succeed(response))
-    else this.#tell(Exit.succeed({ ...response, setCookies, trailers: this.#trailers }))
+    const response = this.#response
+    if (response?.opened !== undefined) response.opened.end()
+    else if (response !== undefined) this.#tell(Exit.succeed(response.whole(this.#state.isCutShort)))
   }
 
   #failed(reason: Reason.TransportReason): void {
-    if (this.#opened === undefined) this.#tell(Exit.fail(reason))
-    else this.#opened.fail(reason)
-  }
-
-  /** The head as the caller sees it: its words about a coding that was undone do not fit the decoded body. */
-  #shown(): ResponseHead {
-    const head = this.#head ?? noHead
-    if (this.#decoder === undefined) return head
-    const { "content-encoding": _, "content-length": __, ...headers } = head.headers
-    return { ...head, headers }
+    const opened = this.#response?.opened
+    if (opened === undefined) this.#tell(Exit.fail(reason))
+    else opened.fail(reason)
   }
 
   /** Later, for the same reason: a fiber goes on at once, and with it its next call. */
@@ -484,34 +380,21 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   }
 
   #finish(): void {
-    this.#disarm()
-    clearTimeout(this.#bodyTimer)
+    this.#timers.stop()
     // undici leaves a body that it no longer reads as it is
     this.#upload?.end()
     this.#upload = undefined
-    if (this.#marks !== undefined) this.#request.onTimings?.(this.#timings(this.#marks))
+    if (this.#marks === undefined) return
+    this.#request.onTimings?.(timingsOf(this.#marks, this.connection?.connected, this.#isFirst))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // how a connection ends
+  // when its connection fails it
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** Whether it is certain that the server did nothing with it. */
-  #isUntouched(error: Error, phase: Reason.Phase): boolean {
-    if (phase === "receive") return false
-    return (
-      phase === "connect" ||
-      error instanceof NotBegunError ||
-      error instanceof UnprocessedError ||
-      this.#isUnwritten(error)
-    )
-  }
-
-  /** Whether the very first write failed. All of a small request goes into one, and the system takes it whole or not at all. */
-  #isUnwritten(error: NodeJS.ErrnoException): boolean {
-    const { body } = this.#upload ?? {}
-    const isSmall = body === undefined || (typeof body === "string" && body.length <= oneWriteBytes)
-    return error.syscall === "write" && isSmall && this.connection?.isMultiplexed === false
+  /** Whether all of it went to the system in one write, on a connection that has no frames of its own to write. */
+  #isOneWrite(connection: Connection): boolean {
+    return !connection.isMultiplexed && isOneWrite(this.#upload?.body)
   }
 
   /**
@@ -520,13 +403,13 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
    */
   #tryAgain(connection: Connection, error: Error): boolean {
     if (this.#moves >= mostMoves || !this.#isWhole()) return false
-    const answersOthers = error instanceof UnprocessedError ? error.isLeaving : connection.answered
+    const answersOthers = error instanceof UnprocessedError ? error.isLeaving : connection.hasAnswered
     if (!answersOthers) {
       if (this.#triedAgain) return false
       this.#triedAgain = true
     }
     this.#moves++
-    this.#disarm()
+    this.#timers.end()
     this.#upload?.end()
     this.#upload = undefined
     this.#control = undefined
@@ -541,66 +424,35 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
     return this.#upload === undefined || !this.#upload.isBegun()
   }
 
-  #reasonOfCut(connection: Connection, error: Error, phase: Reason.Phase): () => Reason.TransportReason {
-    const { endpoint } = this.#terms
+  /** What is known of the connection now goes into the reason, which is made if somebody is left to hear it. */
+  #reasonOfCut(
+    connection: Connection,
+    error: Error,
+    phase: Reason.Phase,
+    untouched: boolean
+  ): () => Reason.TransportReason {
     if (isHeadOverflow(error) && phase !== "receive") return () => this.#headersTooLarge(undefined)
-    const isUntouched = this.#isUntouched(error, phase)
     const cause = error instanceof NotBegunError ? (connection.error ?? new ConnectionEndedError()) : error
-    const isShort = phase === "receive" && this.#read < (this.#head?.announcedBytes ?? 0)
-    const inHead = phase !== "receive" && connection.hasBegunHead
-    const hasRead = phase === "receive" || this.#hasRead(connection)
-    return () => {
-      const reason = reasonOf(cause, { endpoint, phase })
-      if (isShort && reason._tag === "MalformedResponse") {
-        return new Reason.ResponseTruncated({ endpoint, phase, ...codeOf(reason) })
-      }
-      if (reason._tag !== "ConnectionClosed" && reason._tag !== "ConnectionReset") return reason
-      const isStale = !this.#isFirst && connection.answered && !hasRead && !isOfStream(cause)
-      if (isStale) this.#owner.stale(connection)
-      if (!isStale && !isUntouched && !inHead) return reason
-      const Ended = reason._tag === "ConnectionClosed" ? Reason.ConnectionClosed : Reason.ConnectionReset
-      return new Ended({
-        endpoint,
-        phase: reason.phase,
-        ...codeOf(reason),
-        ...(isStale ? { stale: true } : {}),
-        ...(inHead ? { inHead } : {}),
-        ...(isUntouched && reason.phase !== "connect" ? { unprocessed: true } : {})
-      })
+    const hasRead = phase === "receive" || connection.hasReadSince(this.#bytesBefore)
+    const cut = {
+      endpoint: this.#terms.endpoint,
+      phase,
+      error: cause,
+      isShort: phase === "receive" && this.#response?.isShort === true,
+      isStale: !this.#isFirst && connection.hasAnswered && !hasRead && !isOfStream(cause),
+      isUntouched: untouched,
+      inHead: phase !== "receive" && connection.hasBegunHead
     }
-  }
-
-  /** Whether a byte came that may be one of an answer. */
-  #hasRead({ connected, isMultiplexed }: Connection): boolean {
-    // of many on a connection nobody knows whose the bytes are, but a head that has begun is not cut off
-    return (
-      !isMultiplexed && connected.socket.bytesRead > this.#bytesBefore + closingBytes(connected.tlsMillis !== undefined)
-    )
-  }
-
-  #isResetWithin(): boolean {
-    const { connection } = this
-    if (connection === undefined || connection.isMultiplexed || this.#state.wire !== "receiving") return false
-    return connection.error !== undefined && !isReset(connection.error)
-  }
-
-  /**
-   * The reason of a cut exchange, about its connection. One of HTTP/1.1 is of no use after it. One that carries many goes on, unless it
-   * has fallen silent, which nothing else would tell for a while: a limit has passed on it, or nobody got an answer for some time.
-   */
-  #judge(connection: Connection): void {
-    if (!connection.isMultiplexed) connection.retire()
-    else if (this.#head === undefined && ++connection.unanswered >= silentAfter) connection.retire()
+    return () => {
+      const reason = reasonOfCut(cut)
+      if (saysStale(reason)) this.#owner.stale(connection)
+      return reason
+    }
   }
 
   // -------------------------------------------------------------------------------------------------------------------
   // limits
   // -------------------------------------------------------------------------------------------------------------------
-
-  #tooLarge(size: number): void {
-    const { endpoint } = this.#terms
-    this.giveUp(() => new Reason.ResponseTooLarge({ endpoint, limit: this.#request.limits.responseBytes, size }))
-  }
 
   #headersTooLarge(size: number | undefined): Reason.TransportReason {
     const { endpoint, headerBytes } = this.#terms
@@ -610,10 +462,6 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
       limit: headerBytes,
       ...(size === undefined ? {} : { size })
     })
-  }
-
-  #drainedEnough(): void {
-    this.#do(State.drainedEnough(this.#state))
   }
 
   #sendLate(): void {
@@ -626,7 +474,7 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
 
   #bodyLate(): void {
     if (this.#state.isWanted) this.#late(this.#terms.phases.bodyMillis, (given) => new Reason.BodyTimeout(given))
-    else this.#drainedEnough()
+    else this.onDrainedEnough()
   }
 
   #transferLate(): void {
@@ -639,84 +487,13 @@ export class Exchange implements WireListener, DecoderListener, Waiting<Exchange
   ): void {
     const { connection } = this
     this.giveUp(() => reason({ endpoint: this.#terms.endpoint, limit: Duration.millis(millis) }))
-    if (connection === undefined) return
-    connection.retire()
-    if (!connection.isMultiplexed || connection.answered) return
-    // nothing has ever come over it, and others may wait for their turn on it
-    void connection.close()
+    connection?.onLate()
   }
 
   #awaitBody(): void {
-    this.#arm(this.#terms.phases.bodyMillis, () => this.#bodyLate())
-  }
-
-  /** One timer serves all phases; it is pushed back by progress, which costs nothing but a timestamp. */
-  #arm(millis: number, late: () => void): void {
-    this.#disarm()
-    if (millis === Infinity) return
-    this.#timer = setTimeout(() => {
-      // a loop that was held up finds the timer due before it has looked at its sockets
-      this.#isDue = true
-      setImmediate(() => {
-        if (this.#isDue) late()
-      })
-    }, millis)
-  }
-
-  #progress(): void {
-    this.#isDue = false
-    this.#timer?.refresh()
-  }
-
-  #disarm(): void {
-    this.#isDue = false
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-  }
-
-  #timings({ begun, connected, headers, sent, started }: Marks): Transport.PhaseTimings {
-    const now = nowMillis()
-    const { connection } = this
-    const made = this.#isFirst ? connection?.connected : undefined
-    return {
-      ...(connection === undefined
-        ? {}
-        : {
-            connection: this.#isFirst ? "new" : "reused",
-            protocol: connection.connected.protocol,
-            peer: connection.connected.peer
-          }),
-      queueMillis: (connected ?? now) - begun,
-      dnsMillis: made?.dnsMillis,
-      connectMillis: made?.connectMillis,
-      tlsMillis: made?.tlsMillis,
-      sendMillis: started === undefined ? undefined : (sent ?? now) - started,
-      waitMillis: sent === undefined ? undefined : (headers ?? now) - sent,
-      receiveMillis: headers === undefined ? undefined : now - headers
-    }
-  }
-
-  /** Names and values in turn, as wires read them fastest. */
-  #headersToSend(): Array<string> {
-    const { headers } = this.#request
-    const { decompress, proxy } = this.#terms
-    const sent: Array<string> = []
-    for (const name of Object.keys(headers)) {
-      const value = headers[name]
-      if (value !== undefined) sent.push(name, value)
-    }
-    // a range is of the body as it is sent: coded, it would be of something else
-    if (decompress && headers["accept-encoding"] === undefined && headers["range"] === undefined) {
-      sent.push("accept-encoding", acceptedCodings)
-    }
-    if (proxy !== undefined) for (const [name, value] of Object.entries(proxyHeaders(proxy))) sent.push(name, value)
-    return sent
+    this.#timers.begin(this.#terms.phases.bodyMillis, () => this.#bodyLate())
   }
 }
-
-const nothing = new Uint8Array(0)
-
-const noHead: ResponseHead = responseHead(0, {})
 
 const unknown = (): Reason.TransportReason => new Reason.TransportFailed({ endpoint: "", phase: "connect" })
 
@@ -728,68 +505,6 @@ const unknown = (): Reason.TransportReason => new Reason.TransportFailed({ endpo
  */
 const mostMoves = 256
 
-/** After so many exchanges without an answer a connection that carries many counts as silent. */
-const silentAfter = 3
-
-/** Smaller than any system takes at once. */
-const oneWriteBytes = 8192
-
-/** The closing alert of TLS is no byte of an answer. */
-const closingBytes = (isTls: boolean): number => (isTls ? 64 : 0)
-
 // made once: an abort needs an error, and nobody reads it
 const callerLeft = stackless(() => new Error("the caller no longer wants the response"))
 const notRead = stackless(() => new Error("the response is not read to its end"))
-
-const hasFields = (fields: object): boolean => {
-  for (const name in fields) if (Object.hasOwn(fields, name)) return true
-  return false
-}
-
-const lookOnce = (late: () => void): void => void setImmediate(late)
-
-const isHeadOverflow = (error: NodeJS.ErrnoException): boolean => error.code === "UND_ERR_HEADERS_OVERFLOW"
-
-/** undici ends a connection with this when it has no use for it any more. */
-const isReset = (error: NodeJS.ErrnoException): boolean => error.code === "UND_ERR_INFO"
-
-const codeOf = ({ code }: { readonly code?: string }): { readonly code?: string } =>
-  code === undefined ? {} : { code }
-
-/** Whether undici's parser was given a frame SETTINGS on stream 0, with which a server of HTTP/2 begins (RFC 9113 §3.4, §6.5). */
-const isSettings = (error: unknown): boolean => {
-  if (!(error instanceof Error && "data" in error && typeof error.data === "string")) return false
-  // three bytes of length, of which the first is none, the type 4, no flags, and the stream
-  return error.data.startsWith("\0") && error.data.slice(3, 9) === "\u0004\0\0\0\0\0"
-}
-
-/**
- * The reason that an error stands for. An exchange has a connection whose handshake is done, so that TLS which breaks is a damaged
- * record: the classifier, which knows no transport's phases for sure, would say that the handshake failed, and so that nothing was
- * sent.
- */
-const reasonOf = (error: unknown, circumstances: FailureClassifier.Circumstances): Reason.TransportReason => {
-  const { endpoint, phase } = circumstances
-  // a status that there is not, such as 000, or a 101 that nobody asked for, is an assertion that fails in undici
-  if (error instanceof AssertionError) {
-    return new Reason.MalformedResponse({
-      endpoint,
-      phase,
-      code: error.code,
-      detail: "the status is none that it can have"
-    })
-  }
-  if (error instanceof NotHttp2Error || isSettings(error)) {
-    const detail =
-      error instanceof NotHttp2Error
-        ? "its first bytes are not HTTP/2; for HTTP/1.1 set http2: false, or true to let TLS decide"
-        : "it speaks HTTP/2 and was spoken to in HTTP/1.1; set http2: true over TLS, and http2: { priorKnowledge: true } without"
-    return new Reason.MalformedResponse({ endpoint, phase, code: Reason.otherVersion, detail })
-  }
-  if (error instanceof BodyError) {
-    return new Reason.TransportFailed({ endpoint, phase, ...codeOf(error), detail: "the body of the request failed" })
-  }
-  const reason = FailureClassifier.classify(error, circumstances)
-  if (reason._tag !== "TlsHandshakeFailed") return reason
-  return new Reason.MalformedResponse({ endpoint, phase, ...codeOf(reason), detail: "a record of TLS is damaged" })
-}

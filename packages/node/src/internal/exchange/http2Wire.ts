@@ -170,13 +170,13 @@ class Stream implements WireControl {
       const hasRoom = Readable.prototype.push.call(stream, chunk, encoding)
       if (isEnd) this.#ended(stream)
       // Node keeps a stream that its peer has reset until all of the request is written, which may be never
-      else if (chunk === null && !this.#isComplete) queueMicrotask(() => this.#closed(stream))
+      else if (chunk === null && !this.#isComplete) queueMicrotask(() => this.#streamClosed(stream))
       return hasRoom
     }
     stream.on("response", (head, _, raw) => this.#head(stream, Number(head[":status"]), fieldsOf(raw)))
     stream.on("trailers", (_, __, raw) => (this.#trailers = fieldsOf(raw)))
     stream.on("error", (error: Error) => (this.#error ??= error))
-    stream.once("close", () => this.#closed(stream))
+    stream.once("close", () => this.#streamClosed(stream))
     if (body === undefined) listener.onRequestSent()
     else {
       stream.once("finish", () => {
@@ -252,7 +252,7 @@ class Stream implements WireControl {
     if (this.#stream?.writableFinished === false) this.#stream.close(http2.constants.NGHTTP2_CANCEL)
   }
 
-  #closed(stream: http2.ClientHttp2Stream): void {
+  #streamClosed(stream: http2.ClientHttp2Stream): void {
     if (this.#isOver || this.#isComplete) return
     this.#fail(this.#reasonOf(stream.rstCode))
   }

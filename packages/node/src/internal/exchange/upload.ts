@@ -1,3 +1,5 @@
+/** A body on its way out: whether it goes whole, in pieces or as it comes, and whether it can be sent once more. */
+
 import { BodyError } from "./wire.ts"
 
 /** A body that can be sent: a stream has got the context that it runs in. */
@@ -17,6 +19,13 @@ export interface Upload {
  * is noticed: the end of a single long write says nothing of how far it came.
  */
 const pieceBytes = 65_536
+
+/** Smaller than what any system takes at once. */
+const oneWriteBytes = 8192
+
+/** Whether a body goes to the system in one write with its head. */
+export const isOneWrite = (body: Upload["body"] | undefined): boolean =>
+  body === undefined || (typeof body === "string" && body.length <= oneWriteBytes)
 
 const nothing = (): void => {}
 

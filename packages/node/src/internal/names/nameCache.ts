@@ -1,3 +1,5 @@
+/** How long the addresses of a host are kept, and when they are looked up anew. */
+
 import { type Address, turned } from "../connect/addressOrder.ts"
 
 /** For how long things are kept, in milliseconds, and how many of them. */

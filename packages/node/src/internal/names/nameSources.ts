@@ -1,3 +1,5 @@
+/** Who is asked for the addresses of a host, and what each source says when it has none. */
+
 import * as dns from "node:dns"
 import * as Effect from "effect/Effect"
 import { type Address, distinct } from "../connect/addressOrder.ts"

@@ -6,7 +6,14 @@ import { Http1Wire } from "../exchange/http1Wire.ts"
 import { Http2Wire } from "../exchange/http2Wire.ts"
 import { nowMillis } from "../exchange/monotonic.ts"
 import type { Member } from "./poolState.ts"
-import type { Wire, WireListener, WireOwner, WireRequest } from "../exchange/wire.ts"
+import {
+  isOfStream,
+  NotBegunError,
+  type Wire,
+  type WireListener,
+  type WireOwner,
+  type WireRequest
+} from "../exchange/wire.ts"
 
 /** The protocol on a connection. */
 export type Protocol = "http/1.1" | "http/2"
@@ -49,17 +56,17 @@ export class Connection implements Member, WireOwner {
   isSettled: boolean
   isAvailable = false
   inFlight = 0
-  served = 0
+  carried = 0
   idleSinceMillis: number
   unusedMillis = 0
-  /** Exchanges in a row that were left before anything of their response had come. */
-  unanswered = 0
   /** Whether anything of a response has ever come. */
-  answered = false
+  hasAnswered = false
   /** The error that broke it. */
   error: Error | undefined = undefined
   readonly #wire: Wire
   readonly #options: ConnectionOptions
+  /** Exchanges in a row that were left before anything of their response had come. */
+  #unanswered = 0
   #isReusable = true
   #isClosed = false
 
@@ -98,9 +105,55 @@ export class Connection implements Member, WireOwner {
     return this.#wire.hasBegunHead
   }
 
+  /** Bytes that have come over it. */
+  get bytesRead(): number {
+    return this.connected.socket.bytesRead
+  }
+
+  /** Whether bytes have come, since there were so many, that may be of an answer. */
+  hasReadSince(bytes: number): boolean {
+    // of many on a connection nobody knows whose the bytes are, but a head that has begun is not cut off
+    return !this.isMultiplexed && this.bytesRead > bytes + closingBytes(this.connected.tlsMillis !== undefined)
+  }
+
+  /** Whether its peer reset it, or it broke in another way, while it carried the one exchange that it can carry. */
+  get isCutOff(): boolean {
+    return !this.isMultiplexed && this.error !== undefined && !isNoLongerNeeded(this.error)
+  }
+
   /** It carries nothing new from now on. */
   retire(): void {
     this.#isReusable = false
+  }
+
+  /** The head of a response has come; it may say that the connection closes behind it. */
+  onHead(closes: boolean): void {
+    this.#unanswered = 0
+    this.hasAnswered = true
+    if (closes) this.retire()
+  }
+
+  /** It failed an exchange. The end of a stream is that exchange's alone; whatever else happens to a connection, happens to all on it. */
+  onCut(error: Error): void {
+    if (isOfStream(error)) return
+    this.retire()
+    if (!(error instanceof NotBegunError)) this.onError(error)
+  }
+
+  /**
+   * An exchange was left before it had ended. A connection of HTTP/1.1 is of no use after that. One that carries many goes on, unless it
+   * has fallen silent, which nothing else would tell for a while: nobody has got an answer for some time.
+   */
+  onLeft(isAnswered: boolean): void {
+    if (!this.isMultiplexed) this.retire()
+    else if (!isAnswered && ++this.#unanswered >= silentAfter) this.retire()
+  }
+
+  /** A limit has passed on it. */
+  onLate(): void {
+    this.retire()
+    // nothing has ever come over it, and others may wait for their turn on it
+    if (this.isMultiplexed && !this.hasAnswered) void this.close()
   }
 
   onLeaving(): void {
@@ -128,3 +181,12 @@ export class Connection implements Member, WireOwner {
     return this.#isClosed ? Promise.resolve() : new Promise((resolve) => socket.once("close", () => resolve()))
   }
 }
+
+/** After so many exchanges without an answer a connection that carries many counts as silent. */
+const silentAfter = 3
+
+/** What TLS says when it is closed is no byte of an answer. */
+const closingBytes = (isTls: boolean): number => (isTls ? 64 : 0)
+
+/** undici ends a connection with this when it has no use for it any more. */
+const isNoLongerNeeded = (error: NodeJS.ErrnoException): boolean => error.code === "UND_ERR_INFO"

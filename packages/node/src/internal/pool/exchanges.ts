@@ -1,3 +1,5 @@
+/** Which exchanges a transport begins, and how it closes when they are done. */
+
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,11 +13,15 @@ import * as Transport from "@holdfast/http/Transport"
 import type * as Proxy from "../../Proxy.ts"
 import { connect, type Means, routeOf } from "../connect/connect.ts"
 import type { Answer, Exchange } from "../exchange/exchange.ts"
-import { closed, Pool, type PoolOptions } from "./pool.ts"
+import { noLongerMade, Pool, type PoolOptions } from "./pool.ts"
 import { Pools } from "./pools.ts"
+import { requestHeadBytes } from "../exchange/requestHead.ts"
 import type { ReadyBody } from "../exchange/upload.ts"
 
-export interface Settings extends Omit<PoolOptions, "origin" | "terms" | "connect" | "released" | "closed"> {
+export interface Settings extends Omit<
+  PoolOptions,
+  "origin" | "terms" | "connect" | "onReleased" | "onConnectionClosed"
+> {
   readonly drainMillis: number
   readonly phases: PoolOptions["terms"]["phases"]
   readonly decompress: boolean
@@ -34,7 +40,7 @@ export class Exchanges {
 
   constructor(context: Context.Context<never>, settings: Settings, means: Means) {
     this.#settings = settings
-    this.pools = new Pools(context, (origin, closed) => {
+    this.pools = new Pools(context, (origin, onConnectionClosed) => {
       const endpoint = Transport.endpointOf(origin)
       const route = routeOf(origin, endpoint, settings.proxies)
       const making = connect(means, route)
@@ -54,8 +60,8 @@ export class Exchanges {
           fiber.addObserver((exit) => queueMicrotask(() => done(exit)))
           return () => fiber.interruptUnsafe()
         },
-        released: () => this.#released(),
-        closed
+        onReleased: () => this.#released(),
+        onConnectionClosed
       })
     })
   }
@@ -121,7 +127,7 @@ export class Exchanges {
     resume: (exit: Exit.Exit<Answer, Reason.TransportReason>) => void
   ): Exchange | undefined {
     if (this.#closing) {
-      resume(Exit.fail(closed(Transport.endpointOf(request.origin))))
+      resume(Exit.fail(noLongerMade(Transport.endpointOf(request.origin))))
       return undefined
     }
     const { headerBytes } = this.#settings
@@ -136,13 +142,6 @@ export class Exchanges {
     this.#running++
     return this.pools.of(request).begin(request, body, opens, resume)
   }
-}
-
-/** The weight of a request's head: its path, and its fields as HTTP/2 counts them (RFC 9113 §6.5.2). */
-const requestHeadBytes = ({ headers, path }: Transport.Request): number => {
-  let size = path.length
-  for (const name of Object.keys(headers)) size += name.length + (headers[name]?.length ?? 0) + 32
-  return size
 }
 
 /** A connection outlives the call that asks for it, but its first stack would name that call. */

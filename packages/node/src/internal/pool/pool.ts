@@ -1,3 +1,5 @@
+/** The shell around a pool's state: it makes connections, hands them to exchanges, and closes them. */
+
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
@@ -31,9 +33,9 @@ export interface PoolOptions extends State.PoolShape {
   readonly headerBytes: number
   readonly connect: Connect
   /** An exchange is over. */
-  readonly released: () => void
+  readonly onReleased: () => void
   /** A connection was closed, so long after it was made. */
-  readonly closed: (protocol: Protocol, millis: number) => void
+  readonly onConnectionClosed: (protocol: Protocol, millis: number) => void
 }
 
 /** The state of a pool, without its endpoint. */
@@ -109,7 +111,7 @@ export class Pool implements Owner {
 
   release(exchange: Exchange): void {
     if (exchange.connection !== undefined) this.#giveBack(exchange.connection)
-    this.#options.released()
+    this.#options.onReleased()
     this.#serve()
   }
 
@@ -117,7 +119,7 @@ export class Pool implements Owner {
     queueMicrotask(() => {
       this.#giveBack(connection)
       if (exchange.isOver) this.#serve()
-      else if (this.#isClosed) exchange.giveUp(() => closed(this.#options.terms.endpoint))
+      else if (this.#isClosed) exchange.giveUp(() => noLongerMade(this.#options.terms.endpoint))
       else this.#enqueue(exchange)
     })
   }
@@ -147,7 +149,7 @@ export class Pool implements Owner {
     this.#state.opening = 0
     for (let waiting = this.#state.first; waiting !== undefined; waiting = this.#state.first) {
       State.dequeue(this.#state, waiting)
-      waiting.giveUp(() => closed(this.#options.terms.endpoint))
+      waiting.giveUp(() => noLongerMade(this.#options.terms.endpoint))
     }
     await Promise.all(Array.from([...this.#state.members, ...this.#state.retiring], (member) => member.close()))
   }
@@ -214,6 +216,16 @@ export class Pool implements Owner {
     if (!connection.isSettled) connection.onCapacity(this.#options.streams)
   }
 
+  #forget(connection: Connection): void {
+    const { connected, hasAnswered, idleSinceMillis, inFlight, isMultiplexed, openedAtMillis } = connection
+    const now = nowMillis()
+    const isUnused = inFlight === 0 && hasAnswered && this.#state.members.has(connection)
+    if (isUnused && !isMultiplexed) closedUnused(this.#abruptPeer, now - idleSinceMillis, now)
+    State.remove(this.#state, connection)
+    this.#options.onConnectionClosed(connected.protocol, now - openedAtMillis)
+    this.#serve()
+  }
+
   /** A connection that takes nothing at all may stay so: another one is tried after a while. */
   #resized(connection: Connection): void {
     State.resized(this.#state, connection)
@@ -250,7 +262,7 @@ export class Pool implements Owner {
     const failed = (reason: () => Reason.TransportReason): void => {
       this.#state.opening--
       this.#failed++
-      for (const waiting of State.served(this.#state, begunAt)) {
+      for (const waiting of State.failedWith(this.#state, begunAt)) {
         State.dequeue(this.#state, waiting)
         waiting.giveUp(reason)
       }
@@ -280,14 +292,7 @@ export class Pool implements Owner {
         ageFactor: 1 - 0.1 * ((this.#opened * golden) % 1),
         onCapacity: (resized) => this.#resized(resized),
         onLeaving: (left) => queueMicrotask(() => this.#left(left)),
-        onClosed: (closed) => {
-          const now = nowMillis()
-          const isUnused = closed.inFlight === 0 && closed.answered && this.#state.members.has(closed)
-          if (isUnused && !closed.isMultiplexed) closedUnused(this.#abruptPeer, now - closed.idleSinceMillis, now)
-          State.remove(this.#state, closed)
-          this.#options.closed(closed.connected.protocol, now - closed.openedAtMillis)
-          this.#serve()
-        }
+        onClosed: (gone) => this.#forget(gone)
       })
       if (generation !== this.#generation) {
         this.#state.opening--
@@ -351,5 +356,5 @@ const reasonOfCause = (cause: Cause.Cause<Reason.TransportReason>, endpoint: str
 }
 
 /** The failure of an exchange that the transport no longer makes. */
-export const closed = (endpoint: string): Reason.TransportReason =>
+export const noLongerMade = (endpoint: string): Reason.TransportReason =>
   stackless(() => new Reason.ConnectionClosed({ endpoint, phase: "connect", code: "UND_ERR_CLOSED" }))

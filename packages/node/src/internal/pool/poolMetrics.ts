@@ -1,3 +1,5 @@
+/** What is measured of a pool, and under which names. */
+
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { Protocol } from "./connection.ts"
@@ -67,7 +69,7 @@ const connectionSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60,
 /** The gauges of a pool in the metric registry. */
 export interface PoolMetrics {
   /** A connection was closed. */
-  readonly closed: (protocol: Protocol, millis: number) => void
+  readonly connectionClosed: (protocol: Protocol, millis: number) => void
   /** Takes all of it out. */
   readonly forget: () => void
 }
@@ -98,7 +100,7 @@ export const registerPool = (
     return made
   }
   return {
-    closed: (protocol, millis) => durationOf(protocol).updateUnsafe(millis / 1000, context),
+    connectionClosed: (protocol, millis) => durationOf(protocol).updateUnsafe(millis / 1000, context),
     forget: () => {
       for (const registration of registered) registration.remove()
       for (const duration of durations.values()) Metric.removeUnsafe(duration, context)

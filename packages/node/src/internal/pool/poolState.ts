@@ -53,7 +53,8 @@ export interface Member {
   /** Whether it is among those with room. */
   isAvailable: boolean
   inFlight: number
-  served: number
+  /** Exchanges that it has been given so far. */
+  carried: number
   idleSinceMillis: number
   /** How long it had been unused when it was taken last. */
   unusedMillis: number
@@ -88,7 +89,7 @@ export const makePoolState = <M extends Member, W extends Waiting<W>>(shape: Poo
 /** Whether a connection must not carry another exchange. */
 export const isSpent = (shape: PoolShape, member: Member, nowMillis: number): boolean =>
   !member.reusable ||
-  member.served >= shape.maxRequests ||
+  member.carried >= shape.maxRequests ||
   nowMillis - member.openedAtMillis >= shape.maxAgeMillis * member.ageFactor ||
   (member.inFlight === 0 && nowMillis - member.idleSinceMillis >= shape.keepAliveMillis)
 
@@ -119,7 +120,7 @@ export const take = <M extends Member, W extends Waiting<W>>(
     if (freshSinceMillis !== undefined && !isFresh(member, freshSinceMillis)) continue
     if (member.inFlight === 0) member.unusedMillis = nowMillis - member.idleSinceMillis
     member.inFlight++
-    member.served++
+    member.carried++
     if (member.inFlight >= member.capacity) unlist(state, member)
     return member
   }
@@ -131,7 +132,7 @@ export const take = <M extends Member, W extends Waiting<W>>(
  * by all that were on the dead one; any other has carried nothing.
  */
 const isFresh = (member: Member, sinceMillis: number): boolean =>
-  member.served === 0 || (member.isMultiplexed && member.openedAtMillis >= sinceMillis)
+  member.carried === 0 || (member.isMultiplexed && member.openedAtMillis >= sinceMillis)
 
 /**
  * The connection that makes room for a fresh one, where there is none left: an unused one, which retires. Nobody else closes it.
@@ -244,10 +245,10 @@ export const enqueue = <M extends Member, W extends Waiting<W>>(state: PoolState
 }
 
 /**
- * The calls that are told that a connection, begun after so many arrivals, could not be made: the first in the queue, because one is
- * begun for each. Where one may be enough for all, every call that waited for it.
+ * The exchanges that fail with a connection that could not be made, which was begun after so many arrivals: the first in the queue, because
+ * one is begun for each. Where one may be enough for all, every exchange that waited for it.
  */
-export const served = <M extends Member, W extends Waiting<W>>(
+export const failedWith = <M extends Member, W extends Waiting<W>>(
   state: PoolState<M, W>,
   begunAt: number
 ): ReadonlyArray<W> => {

@@ -1,3 +1,5 @@
+/** Which pool a request belongs to, and how long a pool without use is kept. */
+
 import * as Transport from "@holdfast/http/Transport"
 import type * as Context from "effect/Context"
 import type { Snapshot } from "../../ConnectionPools.ts"
@@ -17,11 +19,14 @@ const mostPools = 1024
 
 /** The pools of a transport: one for each upstream at each endpoint, made when it is first called. */
 export class Pools {
-  readonly #make: (origin: string, closed: PoolMetrics["closed"]) => Pool
+  readonly #make: (origin: string, onConnectionClosed: PoolMetrics["connectionClosed"]) => Pool
   readonly #context: Context.Context<never>
   readonly #pools = new Map<string, Kept>()
 
-  constructor(context: Context.Context<never>, make: (origin: string, closed: PoolMetrics["closed"]) => Pool) {
+  constructor(
+    context: Context.Context<never>,
+    make: (origin: string, onConnectionClosed: PoolMetrics["connectionClosed"]) => Pool
+  ) {
     this.#context = context
     this.#make = make
   }
@@ -31,7 +36,7 @@ export class Pools {
     const known = this.#pools.get(key)
     if (known !== undefined) return known.pool
     if (this.#pools.size >= mostPools) this.#forgetUnused()
-    const pool = this.#make(origin, (protocol, millis) => metrics.closed(protocol, millis))
+    const pool = this.#make(origin, (protocol, millis) => metrics.connectionClosed(protocol, millis))
     const { host, port } = Transport.serverOf(origin)
     const metrics = registerPool(this.#context, {
       upstream,

@@ -1,3 +1,5 @@
+/** How a proxy is asked for a tunnel, and what its refusal means. */
+
 import { request, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import * as Data from "effect/Data"

@@ -1,3 +1,5 @@
+/** When a certificate that ends soon is warned of. */
+
 import type { CertificateFacts } from "./certificateFacts.ts"
 
 /** The warning about a certificate that ends soon, or has ended. */

@@ -1,3 +1,5 @@
+/** What logs and errors say of a certificate. */
+
 import { createHash, type X509Certificate } from "node:crypto"
 
 /** The facts about a certificate in logs and errors: nothing of it is secret. */

@@ -1,3 +1,5 @@
+/** How a TLS handshake goes, and which certificates are accepted. */
+
 import { X509Certificate } from "node:crypto"
 import { isIP } from "node:net"
 import type { Duplex } from "node:stream"

@@ -1,3 +1,5 @@
+/** What the TLS options of one transport come to: who is trusted, what is shown, what is warned of. */
+
 import type { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
 import * as Clock from "effect/Clock"

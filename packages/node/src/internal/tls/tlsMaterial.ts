@@ -1,3 +1,5 @@
+/** Which certificates, keys and roots TLS may be given, and how they are read and renewed. */
+
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"

@@ -1,3 +1,5 @@
+/** What a log line holds, by OpenTelemetry's data model. */
+
 import * as RequestIdentity from "@holdfast/http/RequestIdentity"
 import * as Cause from "effect/Cause"
 import type * as Fiber from "effect/Fiber"

@@ -1,3 +1,5 @@
+/** What a log shows of a value: how deep, how long, and without which secrets. */
+
 import * as Redaction from "@holdfast/http/Redaction"
 import * as Duration from "effect/Duration"
 import * as Redactable from "effect/Redactable"

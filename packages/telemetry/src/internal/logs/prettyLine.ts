@@ -1,3 +1,5 @@
+/** How a log line looks in a terminal. */
+
 import type { LogRecord } from "./logRecord.ts"
 import { jsonLine, oneLine } from "./textOfOthers.ts"
 

@@ -1,3 +1,5 @@
+/** Which attributes name an endpoint. */
+
 import * as Transport from "@holdfast/http/Transport"
 
 /** Where an origin leads, in the attributes of OpenTelemetry's conventions. */

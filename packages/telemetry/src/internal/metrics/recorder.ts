@@ -1,3 +1,5 @@
+/** What calls and attempts add to which metric, under which labels. */
+
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { Reason } from "@holdfast/core/Reason"
 import type { AttemptEnd, CallEnd, CallObserver, ObservedCall } from "@holdfast/http/CallObserver"
@@ -280,7 +282,7 @@ class UpstreamRecord implements Owner {
   readonly isBeyond: boolean
   readonly endpoints = new Map<string, Endpoint>()
   private readonly labels: Labels
-  private removals: Array<() => void> = []
+  private readonly removals: Array<() => void> = []
   private readonly actives = new Map<string, Sum>()
   private readonly outcomes = new Map<string, Sum>()
   private readonly waits = new Map<string, Distribution>()
@@ -317,7 +319,6 @@ class UpstreamRecord implements Owner {
 
   remove(): void {
     for (const remove of this.removals) remove()
-    this.removals = []
   }
 
   callsInFlight(table: Table): Sum {

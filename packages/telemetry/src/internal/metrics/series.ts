@@ -1,3 +1,5 @@
+/** The series of the metrics: how many there may be, and where observations beyond that go. */
+
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import { type Attribute, catalogue, type Definition, type MetricName } from "./catalogue.ts"

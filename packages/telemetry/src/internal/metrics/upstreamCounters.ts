@@ -1,3 +1,5 @@
+/** How counters that upstreams keep themselves are read as counters that only go up. */
+
 import type { Reading } from "./stageReadings.ts"
 
 /** What has been counted for one label set. */

@@ -1,3 +1,5 @@
+/** When the figures of living upstreams are read, and which series they have. */
+
 import type * as PolicyRegistry from "@holdfast/core/PolicyRegistry"
 import { type Registered, snapshotsOf } from "@holdfast/http/UpstreamRegistry"
 import type * as Context from "effect/Context"

@@ -1,3 +1,5 @@
+/** Which format and which coding a page is given in. */
+
 import type { Format } from "./prometheusText.ts"
 
 /** The media type of each format. */

@@ -1,3 +1,5 @@
+/** What metrics and labels are called on a page. */
+
 import type { Definition } from "../metrics/catalogue.ts"
 
 // How OpenTelemetry's metrics are called in Prometheus: the specification's "Prometheus and OpenMetrics Compatibility".

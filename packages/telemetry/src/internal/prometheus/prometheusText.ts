@@ -1,3 +1,5 @@
+/** How metrics are written on a page, and which of them cannot stand together. */
+
 import type * as Metric from "effect/Metric"
 import { labelName, prometheusName, unitIn } from "./prometheusNames.ts"
 import type { Exemplar, ExemplifiedState } from "../metrics/series.ts"

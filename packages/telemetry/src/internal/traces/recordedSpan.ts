@@ -1,3 +1,5 @@
+/** What is kept of a span, and how its end is put in a word. */
+
 import * as Cause from "effect/Cause"
 import type * as Exit from "effect/Exit"
 import * as Tracer from "effect/Tracer"

@@ -1,3 +1,5 @@
+/** How calls are counted in windows of time, and which upstreams and operations are forgotten when there are too many. */
+
 import { bucketCount, bucketOf } from "../metrics/durationBuckets.ts"
 import { makeTimeSlices, countersAt, type TimeSlices } from "./timeSlices.ts"
 

@@ -1,3 +1,5 @@
+/** Which failures are one group, which example a group shows, and which group is given up when there are too many. */
+
 import { countersAt, makeTimeSlices, type TimeSlices } from "./timeSlices.ts"
 
 export interface Example {

@@ -1,3 +1,5 @@
+/** How a table is laid out in text and in Markdown. */
+
 import { oneLine } from "../logs/textOfOthers.ts"
 
 /** A column of a table: its heading, and where its cells are aligned. */

@@ -1,3 +1,5 @@
+/** A body on its way to its reader: how much is kept for one who is behind, and when the wire is held up. */
+
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -22,7 +24,7 @@ export interface Source {
  * A body on its way to its reader: chunks that came and are not read yet, or a reader that waits for one. It says when there are
  * too many, so that the wire can be held up.
  */
-export class OpenBody {
+export class StreamedBody {
   readonly #source: Source
   readonly #gathered = new Gathering()
   #reader: ((pulled: Pulled) => void) | undefined

@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
-import { OpenBody } from "../src/internal/exchange/openBody.ts"
+import { StreamedBody } from "../src/internal/exchange/streamedBody.ts"
 
 const bytes = (...values: ReadonlyArray<number>) => Uint8Array.from(values)
 
 const making = () => {
   const asked = { resumed: 0, left: 0 }
-  const body = new OpenBody({ resume: () => void asked.resumed++, leave: () => void asked.left++ })
+  const body = new StreamedBody({ resume: () => void asked.resumed++, leave: () => void asked.left++ })
   return { asked, body }
 }
 
