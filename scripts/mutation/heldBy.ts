@@ -6,13 +6,16 @@ import { matchesGlob } from "node:path"
 export interface Holding {
   /** Modules, from the root. */
   readonly modules: string
-  /** Names of files in `test/`. */
+  /** Names of files in `test/`, or files of a package's own, from the root. */
   readonly tests: ReadonlyArray<string>
 }
 
 const of =
   (owner: string) =>
   (names: string, ...tests: ReadonlyArray<string>): Holding => ({ modules: `packages/${owner}/src/${names}.ts`, tests })
+
+/** It goes through all of the transport, in seconds. */
+const wholeTransport = "packages/node/test/NodeTransport.test.ts"
 
 const node = of("node")
 const telemetry = of("telemetry")
@@ -22,6 +25,7 @@ export const holdings: ReadonlyArray<Holding> = [
   node("internal/*/{http1Wire,interimResponses}", "wire", "connections", "transport", "answers"),
   node(
     "internal/*/{exchange,exchangeReasons,incomingResponse}",
+    wholeTransport,
     "connections",
     "pool",
     "wire",
@@ -29,8 +33,15 @@ export const holdings: ReadonlyArray<Holding> = [
     "bodies",
     "answers"
   ),
-  node("internal/*/{exchangeTimers,phaseMarks,requestHead}", "pool", "transport", "bodies"),
-  node("internal/*/{exchanges,pool,pools,connection}", "pool", "connections", "transport", "interruption"),
+  node("internal/*/{exchangeTimers,phaseMarks,requestHead}", wholeTransport, "pool", "transport", "bodies"),
+  node(
+    "internal/*/{exchanges,pool,pools,connection}",
+    wholeTransport,
+    "pool",
+    "connections",
+    "transport",
+    "interruption"
+  ),
   node("internal/*/poolMetrics", "pool"),
   node("internal/*/upload", "wire", "connections", "transport", "bodies"),
   node("internal/*/{wire,responseHead}", "connections", "pool", "answers"),
@@ -55,4 +66,4 @@ export const ofOwnProcess: ReadonlyArray<string> = ["packages/node/test/tlsSyste
 export const heldBy = (module: string): ReadonlyArray<string> =>
   holdings
     .filter(({ modules }) => matchesGlob(module, modules))
-    .flatMap(({ tests }) => tests.map((name) => `test/${name}.test.ts`))
+    .flatMap(({ tests }) => tests.map((name) => (name.includes("/") ? name : `test/${name}.test.ts`)))
