@@ -44,7 +44,7 @@ export const apiMethod = (runtime: Runtime, api: ApiEndpoint): ApiMethod => {
     const asking = whoAsks(helper)
     return Effect.withFiber((fiber) => {
       const one = new ApiCall(runtime, api, fiber, request, options ?? {})
-      const answered = streaming({
+      const streamed = streaming({
         runtime: one.runtime,
         asked: () => one.asked,
         maxBytes: Infinity,
@@ -52,7 +52,7 @@ export const apiMethod = (runtime: Runtime, api: ApiEndpoint): ApiMethod => {
         encode: (call) => one.encode(call),
         isTraced: (fiber) => one.isTraced(fiber)
       })
-      return one.declared(Effect.flatMap(answered, (answer) => one.streamedValue(answer)))
+      return one.declared(Effect.flatMap(streamed, (answer) => one.streamedValue(answer)))
     })
   }
   return helper

@@ -63,7 +63,7 @@ export const opening = (
       : Effect.flatMap(Effect.scope, (scope) => {
           const scopes = new Set<Scope.Closeable>()
           const answers = new Map<Opened, Scope.Closeable>()
-          const closed = (unwanted: Iterable<Scope.Closeable>) =>
+          const releasedAll = (unwanted: Iterable<Scope.Closeable>) =>
             Effect.forEach([...unwanted], (one) => (scopes.delete(one) ? Scope.close(one, Exit.void) : Effect.void), {
               discard: true
             })
@@ -77,12 +77,12 @@ export const opening = (
               const opened = Effect.tap(Scope.provide(open(request), own), (answer) =>
                 Effect.sync(() => void answers.set(answer, own))
               )
-              return before.length === 0 ? opened : Effect.andThen(closed(before), opened)
+              return before.length === 0 ? opened : Effect.andThen(releasedAll(before), opened)
             })
           return Effect.flatMap(through(call, attemptLayers, request, once), (answer) => {
             const own = answers.get(answer)
             if (own === undefined) return Effect.die(new TypeError(released(call)))
-            return Effect.as(closed([...scopes].filter((one) => one !== own)), answer)
+            return Effect.as(releasedAll([...scopes].filter((one) => one !== own)), answer)
           })
         })
 }

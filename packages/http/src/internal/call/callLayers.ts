@@ -115,11 +115,11 @@ export const aroundCall = (
         : Effect.die(new TypeError(`${upstream}: a layer around ${operation} gave ${wrong}`))
     }
 
-    const answered = Effect.flatMap(
+    const through = Effect.flatMap(
       Effect.suspend(() => from(0)(encoded)),
       answer
     )
-    const within = AttemptTimeout.bounded(answered, Infinity, deadline, call.startMillis)
+    const within = AttemptTimeout.bounded(through, Infinity, deadline, call.startMillis)
     return Effect.onExitPrimitive(
       Effect.mapError(within, (error) => {
         if (error instanceof CallError) return error

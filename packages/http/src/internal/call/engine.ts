@@ -335,13 +335,13 @@ export class Call
       }
       this.observer?.joined?.(this)
     }
-    const answered = Effect.mapError(flights.run(own, { key, onJoined, joinedDeadline: this.deadline }), (error) => {
+    const shared = Effect.mapError(flights.run(own, { key, onJoined, joinedDeadline: this.deadline }), (error) => {
       if (error instanceof CallError) return error
       if (!isUnderWay) this.onRefused(error, "singleFlight")
       return this.failed(error, error._tag === "DeadlineExceeded" ? "deadline" : "not-retryable")
     })
-    if (this.span === undefined) return answered
-    return Effect.onExitPrimitive(answered, () => {
+    if (this.span === undefined) return shared
+    return Effect.onExitPrimitive(shared, () => {
       if (joinedMillis !== undefined) {
         SpanEvents.waited(this.span, this.nowNanos(), "singleFlight", this.nowMillis() - joinedMillis)
       }

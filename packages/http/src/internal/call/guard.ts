@@ -87,12 +87,12 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
         const refusal = admit(subject.stages, held, nowMillis, subject.fiber, subject.deadline)
         if (refusal !== undefined) return Effect.fail(refusal)
         const ready = held.bulkhead?.ready
-        if (ready === undefined) return inTurn(subject, ordinal, held, nowMillis)
+        if (ready === undefined) return throughLimit(subject, ordinal, held, nowMillis)
         const waited = Effect.onExitPrimitive(ready, () => {
           subject.onWaited("bulkhead", Deadline.nowMillisUnsafe(clock) - nowMillis)
           return undefined
         })
-        return Effect.flatMap(waited, () => inTurn(subject, ordinal, held, Deadline.nowMillisUnsafe(clock)))
+        return Effect.flatMap(waited, () => throughLimit(subject, ordinal, held, Deadline.nowMillisUnsafe(clock)))
       }),
       (exit) => {
         let outcome = ignored
@@ -133,7 +133,7 @@ const tellRefusal = <A, E, R>(subject: Guarded<A, E, R>, exit: Exit.Exit<A, E | 
 }
 
 /** Asks the adaptive limit, once the attempt has its turn: one that waits in a queue is no load, and its wait no latency. */
-const inTurn = <A, E, R>(
+const throughLimit = <A, E, R>(
   subject: Guarded<A, E, R>,
   ordinal: number,
   held: Held,

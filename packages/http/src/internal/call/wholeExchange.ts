@@ -36,7 +36,7 @@ const attempt: Exchange["attempt"] = (call, place, resend, headers, attempt) => 
   if (policy.redirects !== undefined) return attemptOn(call, place, policy.redirects, resend, headers, attempt)
   const request = call.wireRequest(place, resend, headers, policy.limits, attempt)
   return Effect.flatMap(send(call, place, request), (response) =>
-    answered(call, place, response, attempt, place.endpoint, 0)
+    valueOf(call, place, response, attempt, place.endpoint, 0)
   )
 }
 
@@ -56,7 +56,7 @@ const attemptOn = (
       call.followed(place, policy, { request, response, followed: 0 }, hop, discard, attempt)
     ),
     Effect.flatMap(({ followed, request, response }) =>
-      answered(call, place, response, attempt, Transport.endpointOf(request.origin), followed)
+      valueOf(call, place, response, attempt, Transport.endpointOf(request.origin), followed)
     )
   )
 }
@@ -65,7 +65,7 @@ const attemptOn = (
 const discard = (): Effect.Effect<void> => Effect.void
 
 /** What the caller asked for, of a whole response. */
-export const answered = (
+export const valueOf = (
   call: Call,
   place: Place,
   response: Transport.Response,
@@ -112,7 +112,7 @@ export const whole: Exchange = {
   isOpen: false,
   encode: (call) => encodeRequest(call, call.given),
   attempt,
-  // with layers, `answered` gives nothing else
+  // with layers, `valueOf` gives nothing else
   responseOf: (given) => (given as Seen).response,
   answerOf: (given) => (given as Seen).value,
   made: (call, response) => {

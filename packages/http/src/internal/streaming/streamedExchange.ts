@@ -23,7 +23,7 @@ import type { Runtime } from "../call/runtime.ts"
 import * as Spans from "../watch/spans.ts"
 import { statusReason } from "../response/statusReason.ts"
 import type { WatchedAttempt } from "../watch/watchedAttempt.ts"
-import { answered, asWhole, layerOf } from "../call/wholeExchange.ts"
+import { asWhole, layerOf, valueOf } from "../call/wholeExchange.ts"
 
 /** A request whose answer is streamed, its types forgotten. */
 export type GivenStreamed = Omit<Given, "decode"> & { readonly maxBytes?: number | undefined }
@@ -196,7 +196,7 @@ const opened = (
   const span = attempt?.span
   const endpoint = Transport.endpointOf(request.origin)
   if (!("stream" in response)) {
-    return Effect.map(answered(call, place, response, attempt, endpoint, followed), () => {
+    return Effect.map(valueOf(call, place, response, attempt, endpoint, followed), () => {
       const stream = response.body.length === 0 ? Stream.empty : Stream.succeed(response.body)
       const { setCookies, trailers } = response
       body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint }, span)
