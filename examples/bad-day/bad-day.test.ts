@@ -23,7 +23,8 @@ describe("the bad day", () => {
     assert.isAbove(whole.held, whole.without + 5, "the policy is worth something over the whole day")
     const stopLess = figures(stdout, "but for the full stop")
     assert.isAbove(stopLess.held, 93)
-    assert.isBelow(stopLess.without, 90)
+    // compared within the day: on a busy machine the day itself is another
+    assert.isAbove(stopLess.held, stopLess.without + 5, "the policy is worth something while the upstream lives")
 
     // what it takes to open the circuit, and its probes; without a breaker it is one and more
     const stop = figures(stdout, "a full stop")
