@@ -146,6 +146,27 @@ describe.each(["whole", "streamed", "client"] as const)("a %s call at several en
     )
   )
 
+  it.effect("waits for no endpoint as long as it can go to another one", () =>
+    at(
+      answering({
+        [a]: status(503, { headers: { "retry-after": "20" } }),
+        [b]: status(503, { headers: { "retry-after": "20" } })
+      }),
+      { retry: everySecond }
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(Effect.exit(ask(api)))
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* origins, "ab")
+        yield* TestClock.adjust("19 seconds")
+        assert.strictEqual(yield* origins, "ab")
+        yield* TestClock.adjust("6 seconds")
+        assert.strictEqual(yield* origins, "aba")
+        yield* Fiber.interrupt(call)
+      })
+    )
+  )
+
   it.effect("passes an endpoint that is full", () =>
     at(answering({ [a]: after("1 minute", ok) }), { bulkhead: { maxConcurrent: 1, maxQueue: 10 } })((api) =>
       Effect.gen(function* () {

@@ -410,6 +410,13 @@ export class Call
       : chosen(this, endpoints, places, ordinal)
   }
 
+  /** Whether another attempt has somewhere else to go. */
+  private hasOtherPlace(): boolean {
+    const { endpoints } = this.runtime
+    const { places } = this.live
+    return endpoints !== undefined && places !== undefined && hasOtherPlace(this, endpoints, places, this.nowMillis())
+  }
+
   private hasPlaceForHedge(nowMillis: number): boolean {
     const { endpoints } = this.runtime
     const { places } = this.live
@@ -445,7 +452,14 @@ export class Call
     }
   }
 
+  /** What the retry thinks of a failure. A server speaks of its own endpoint: the wait that it asks for is not one for another. */
   classify(reason: Reason.Reason): Outcome.Failure {
+    const outcome = this.judge(reason)
+    const isServers = outcome.retryAfter !== undefined && "status" in reason
+    return isServers && this.hasOtherPlace() ? { ...outcome, retryAfter: undefined } : outcome
+  }
+
+  private judge(reason: Reason.Reason): Outcome.Failure {
     if (this.judged?.reason === reason) return this.judged.outcome
     const { classify, name: upstream } = this.runtime
     const by = { upstream, classify, refusals: this.policy.retry?.refusals, isFresh: this.isFresh }
@@ -507,7 +521,7 @@ export class Call
     const reason = failureOf(exit)
     if (reason === undefined || isCallersAffair(reason)) return Outcome.ignored
     // the upstream was not asked, and cannot be to blame
-    return this.layersPart?.get(reason) === "unsent" ? Outcome.ignored : this.classify(reason)
+    return this.layersPart?.get(reason) === "unsent" ? Outcome.ignored : this.judge(reason)
   }
 
   onWaited(stage: "rateLimit" | "bulkhead", millis: number): void {
