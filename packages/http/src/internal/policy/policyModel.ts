@@ -44,7 +44,7 @@ export interface BackoffOptions {
   readonly shape?: "exponential" | "linear" | "fibonacci" | "constant" | undefined
   /** The first delay before jitter; the only one of `constant`. Default 100 ms. */
   readonly base?: Time.Input | undefined
-  /** `exponential` only: what each delay is multiplied by. Default 2. */
+  /** `exponential` only: the factor from each delay to the next. Default 2. */
   readonly factor?: number | undefined
   /** The longest delay. Default 10 s. */
   readonly cap?: Time.Input | undefined
@@ -184,7 +184,7 @@ export interface Options {
   readonly hedge?: HedgeOptions | false | undefined
   /** Stops asking an upstream that fails. One for each endpoint. */
   readonly breaker?: CircuitBreaker.Options | false | undefined
-  /** Sheds, on this side, what the upstream would refuse. One for each endpoint. Default: off. */
+  /** Sheds, on this side, attempts that the upstream would refuse. One for each endpoint. Default: off. */
   readonly throttle?: Throttle.Options | false | undefined
   /** So many attempts at once, and so many waiting. One for each endpoint. Default: off. */
   readonly bulkhead?: Bulkhead.Options | false | undefined

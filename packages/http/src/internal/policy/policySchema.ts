@@ -341,7 +341,7 @@ export const stages = {
         "initialInterval"
       ),
       factor: meant(
-        number("`exponential` only: what each delay is multiplied by.", "a number", { least: 1 }),
+        number("`exponential` only: the factor from each delay to the next.", "a number", { least: 1 }),
         "multiplier",
         "exponent"
       ),
@@ -446,11 +446,14 @@ export const stages = {
     }
   ),
   Throttle: options<Throttle.Options>(
-    "Sheds, on this side, what the upstream would refuse. One for each endpoint.",
+    "Sheds, on this side, attempts that the upstream would refuse. One for each endpoint.",
     Throttle.defaults,
     {
       window: time("How long a call counts.", { least: 1000, most: 3_600_000 }),
-      multiplier: number("How many times what is accepted may be sent.", "a number", { least: 1, most: 100 }),
+      multiplier: number("The attempts sent may be this many times the accepted ones.", "a number", {
+        least: 1,
+        most: 100
+      }),
       minimumPerSecond: number("Calls that are let through at the least.", "a number a second", {
         least: 0,
         most: 1000
@@ -524,7 +527,7 @@ export const stages = {
         most: 600_000
       }),
       headroom: number(
-        "`gradient` only: a limit of more than this many times what was in flight shrinks again.",
+        "`gradient` only: a limit of more than this many times the attempts that were in flight shrinks again.",
         "a number",
         {
           least: 2,
@@ -639,7 +642,7 @@ const overrides = options<Overrides>(
 /** The name of an operation. */
 export const operationPattern: RegExp = /^[A-Z]+ \//u
 
-const presets = oneOf<"standard" | "aggressive" | "gentle" | "none">("What is meant by what is left out.", {
+const presets = oneOf<"standard" | "aggressive" | "gentle" | "none">("Where options that are left out come from.", {
   standard: "Calls that somebody waits for.",
   aggressive: "Reads that must be fast, and may be made twice.",
   gentle: "Background work.",
@@ -706,7 +709,7 @@ export const optionsSchema = options<Options>("How calls to an upstream behave."
 export const overridesSchema = overrides
 
 const words =
-  "How calls to an upstream behave. A stage is its options, `{}` for the defaults, or `false` for off; what is left out is the preset's."
+  "How calls to an upstream behave. A stage is its options, `{}` for the defaults, or `false` for off; a stage that is left out is the preset's."
 
 /** The options in a file, a configuration or a control plane. */
 export const policySchema = options<Declared & { readonly $schema?: string }>(

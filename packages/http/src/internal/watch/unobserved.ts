@@ -1,4 +1,4 @@
-/** Calls that nobody observes, and who wants to know of them: an observer that wonders why it hears nothing. */
+/** Calls that nobody observes, and the listeners that want to know of them: an observer that wonders why it hears nothing. */
 
 /** The facts of such a call. */
 export interface Unobserved {
@@ -15,7 +15,7 @@ export const tellUnobserved = (call: Unobserved): void => {
     try {
       listener(call)
     } catch {
-      // a warning cannot break the call
+      // a listener of unobserved calls cannot break them
     }
   }
 }
