@@ -121,7 +121,7 @@ export interface Row<T extends Types> extends PlainRow {
    * because calls in flight, or the server's own words, count in any mode.
    */
   readonly keeps: "mode" | "always"
-  /** Whether one whose options say the same serves on, with its neighbours of now. Default: it does. */
+  /** Whether one whose options say the same serves on, with its present neighbours. Default: it does. */
   readonly servesOn?: ((before: Beside, now: Beside) => boolean) | undefined
   /** Its work, in words; left out where another stage's words say it. */
   readonly words?: ((options: T["options"]) => string) | undefined

@@ -424,7 +424,7 @@ export class Exchange implements WireListener, ResponseOwner, Waiting<Exchange> 
     return this.#upload === undefined || !this.#upload.isBegun()
   }
 
-  /** The connection's state of now goes into the reason, which is made if somebody is left to hear it. */
+  /** The connection's present state goes into the reason, which is made if somebody is left to hear it. */
   #reasonOfCut(
     connection: Connection,
     error: Error,
