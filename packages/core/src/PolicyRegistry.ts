@@ -1,6 +1,6 @@
 /**
- * Policies that are used on effects of one's own, by name: a bulkhead around a query, a breaker around a queue. What reads the registry
- * shows them like the stages of an upstream; the metrics of `@holdfast/telemetry` do.
+ * Policies that are used on effects of one's own, by name: a bulkhead around a query, a breaker around a queue. Readers of the registry
+ * show them like the stages of an upstream; the metrics of `@holdfast/telemetry` do.
  *
  * **When to use**: once for each policy that somebody runs for others. One name may have several policies, of different kinds: those
  * around one database, say.
@@ -83,7 +83,7 @@ export interface Policies {
 }
 
 /**
- * What the policies of one name are like at one instant; a kind that it does not have is `undefined`.
+ * The state of the policies of one name at one instant; a kind that it does not have is `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -103,7 +103,7 @@ export interface Snapshot {
 }
 
 /**
- * What was registered under a name. Two may have the same name, and are two.
+ * The policies registered together under a name. Two registrations may have the same name, and are two.
  *
  * @category models
  * @since 0.1.0
@@ -111,12 +111,12 @@ export interface Snapshot {
 export interface Registered {
   readonly name: string
   readonly policies: Policies
-  /** What they are like now. Reading it changes nothing. */
+  /** Their state now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<Snapshot>
 }
 
 /**
- * What hears of policies that come and go, on the spot.
+ * A listener that hears of policies that come and go, on the spot.
  *
  * @category models
  * @since 0.1.0
@@ -135,7 +135,7 @@ export interface Watcher {
 export interface PolicyRegistry {
   /** Adds policies until the scope closes. */
   readonly register: (registered: Registered) => Effect.Effect<void, never, Scope.Scope>
-  /** Tells of all that are there, as if they came now, and of those that come and go, until the scope closes. */
+  /** Tells of all that are there, as if they came now, and of each that comes or goes, until the scope closes. */
   readonly watch: (watcher: Watcher) => Effect.Effect<void, never, Scope.Scope>
   /** All that are there, in the order in which they came. */
   readonly list: Effect.Effect<ReadonlyArray<Snapshot>>
@@ -242,7 +242,7 @@ const checked = (name: string, policies: Policies): void => {
   if (given.length === 0) throw new RangeError(`PolicyRegistry: ${name}: at least one policy must be given, got none`)
 }
 
-/** What each policy remembers, by its kind. */
+/** The state of each policy, by its kind. */
 const snapshotOf = (name: string, policies: Policies): Effect.Effect<Snapshot> => {
   const shown = Object.entries(policies).flatMap(([kind, policy]: [string, Partial<Shown<unknown>> | undefined]) =>
     policy?.snapshot === undefined ? [] : [Effect.map(policy.snapshot, (snapshot) => [kind, snapshot] as const)]

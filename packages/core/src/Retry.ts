@@ -98,7 +98,7 @@ export interface RunOptions<in E> {
 }
 
 /**
- * What a retry tells whoever listens.
+ * The events of a retry.
  *
  * - `RetryScheduled`: an attempt failed, and another one follows
  * - `GaveUp`: an attempt failed, and none follows
@@ -130,7 +130,7 @@ export type Event =
 export interface Retry {
   /** Runs an effect until it succeeds or no further attempt is made, and then fails with its last failure. */
   readonly run: <A, E, R>(self: Effect.Effect<A, E, R>, options?: RunOptions<E>) => Effect.Effect<A, E, R>
-  /** What {@link Retry.run} does. A {@link loop} tells whom it is told to tell. */
+  /** The events of {@link Retry.run}. A {@link loop} tells whom it is told to tell. */
   readonly events: PolicyEvents.PolicyEvents<Event>
   readonly maxAttempts: number
   readonly schedule: Schedule.Schedule<unknown, Failure>

@@ -17,7 +17,7 @@ import * as Option from "effect/Option"
 type Unit = "d" | "h" | "m" | "s" | "ms" | "us" | "ns"
 
 /**
- * A time as Go, Kubernetes, ISO 8601 and `Duration.format` write it. Only a part of what is right can be said in a type; the rest is read
+ * A time as Go, Kubernetes, ISO 8601 and `Duration.format` write it. A type can describe only some of the right texts; the rest are read
  * by {@link fromInput} all the same.
  *
  * @category models
@@ -32,7 +32,7 @@ export type Text =
   | `P${number}${"D" | "W"}`
 
 /**
- * What an option takes for a time: milliseconds, a `Duration`, or words such as `"5 seconds"`, `"5s"`, `"2m 30s"` and `"PT5S"`.
+ * A time as an option takes it: milliseconds, a `Duration`, or words such as `"5 seconds"`, `"5s"`, `"2m 30s"` and `"PT5S"`.
  *
  * @category models
  * @since 0.1.0
@@ -57,7 +57,7 @@ const part = String.raw`\d+(?:\.\d+)?\s*(?:${[...nanosOf.keys()].join("|")})`
 const isoTime = String.raw`T(?:\d+(?:[.,]\d+)?[HMS])+`
 
 /**
- * What a time in words looks like, for a schema. A few texts that match are still none, because their parts are not in order: `"5s 2m"`.
+ * The pattern of a time in words, for a schema. A few texts that match are still none, because their parts are not in order: `"5s 2m"`.
  *
  * @category patterns
  * @since 0.1.0
@@ -90,7 +90,7 @@ const fromText = (text: string): Option.Option<Duration.Duration> =>
       ? Duration.fromIso(text)
       : fromParts(text)
 
-/** What Effect itself may read. It throws for what it does not, and a stack costs more than all the rest. */
+/** The texts that Effect itself may read. It throws for others, and a stack costs more than all the rest. */
 const isEffects = /^-?[\d.]+\s+[a-z]+$|Infinity$/
 
 /**
@@ -117,12 +117,12 @@ const isEffects = /^-?[\d.]+\s+[a-z]+$|Infinity$/
 export const fromInput = (given: Input): Option.Option<Duration.Duration> => {
   if (holdsNaN(given)) return Option.none()
   if (typeof given === "string" && !isEffects.test(given)) return fromText(given)
-  // what is no input of Effect's is none to it
+  // Effect gives none for a value that is no input of its own
   const found = Duration.fromInput(given as Duration.Input)
   return Option.isNone(found) && typeof given === "string" ? fromText(given) : found
 }
 
-/** Nobody waits for a hundred years; whoever writes more means something else, or no bound. */
+/** Nobody waits for a hundred years; a longer time means something else, or no bound. */
 const longestMillis = 100 * 365 * 86_400_000
 
 const holdsNaN = (given: unknown): boolean =>

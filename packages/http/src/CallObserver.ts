@@ -1,5 +1,5 @@
 /**
- * What hears of every call: telemetry, a window of the last minutes, a report of failures. An observer is told what happened as
+ * A listener that hears of every call: telemetry, a window of the last minutes, a report of failures. An observer is told what happened as
  * plain facts, at once, by the call that it happened to; nothing is made or kept while there is none.
  *
  * **When to use**: to count, measure or log calls in a way that `@holdfast/telemetry` does not.
@@ -45,7 +45,7 @@ export interface ObservedCall {
   readonly startMillis: number
   /** Its span, while somebody traces. */
   readonly span: AnySpan | undefined
-  /** What stands for its upstream in the registry that it is in; none for a client that is in none. */
+  /** Its upstream's entry in the registry that it is in; none for a client that is in none. */
   readonly registered?: Registered | undefined
   /** The services of the fiber that called: tags, the request's identity, loggers. */
   readonly context: Context.Context<never>
@@ -89,7 +89,7 @@ export interface AttemptEnd {
   /** Why it failed. */
   readonly reason: Reason | undefined
   /**
-   * What the transport measured, when it can: of the last exchange, where redirects were followed. None of an answer that is
+   * The transport's measurements, when it can measure: of the last exchange, where redirects were followed. None of an answer that is
    * streamed, which is measured when its body has ended.
    */
   readonly timings: PhaseTimings | undefined
@@ -100,7 +100,7 @@ export interface AttemptEnd {
 }
 
 /**
- * What an observer wants to hear; what it leaves out costs nothing.
+ * The events that an observer wants to hear; an event that it leaves out costs nothing.
  *
  * @category models
  * @since 0.1.0
@@ -155,7 +155,7 @@ const living = new Set<Context.Key<never, CallObserver>>()
 let made = 0
 
 /**
- * A context with an observer in it, beside those that others have. Once the scope closes, it is not found any more.
+ * A context with an observer in it, beside the observers that others have added. Once the scope closes, it is not found any more.
  *
  * @category constructors
  * @since 0.1.0
@@ -192,7 +192,7 @@ export const observersOf = (context: Context.Context<never>): ReadonlyArray<Call
 }
 
 /**
- * Who observes the calls that are made here.
+ * The observers of the calls that are made here.
  *
  * @category getters
  * @since 0.1.0
@@ -230,7 +230,7 @@ export type {
 }
 
 /**
- * Adds an observer to those that there are.
+ * Adds an observer to the present ones.
  *
  * ```ts
  * import { Effect, Layer } from "effect"

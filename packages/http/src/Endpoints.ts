@@ -1,12 +1,12 @@
 /**
- * Where the attempts of an upstream go, when it is at several places. Whoever chooses is asked for each attempt, knows what the call has
+ * Where the attempts of an upstream go, when it is at several places. An `Endpoints` chooses for each attempt, knows what the call has
  * tried, and hears how the attempt ended. Circuit, throttle, bulkhead, adaptive limit and learned timeout are each endpoint's own; the
  * retry budget, the rate limit and the hedge are the upstream's.
  *
  * **When to use**: {@link list} for origins that are known and equal. Write an {@link Endpoints} for another way to choose: by weight,
  * by latency, by a key of the request.
  *
- * **What it is not**: a load balancer's list of machines behind one name. What a name resolves to is the transport's business
+ * **What it is not**: a load balancer's list of machines behind one name. The addresses of a name are the transport's business
  * (`NameResolver`); an endpoint is an origin that a URL can name.
  *
  * **Gotchas**
@@ -14,7 +14,7 @@
  * - An attempt that the stages of one endpoint refuse (an open circuit, a full bulkhead) goes on to the next that the call has not tried.
  *   It costs nothing of the budget, because nothing was sent.
  * - A retry goes to another endpoint if it can, and a hedge is sent nowhere else.
- * - What the stages of an endpoint remember is kept as long as it is listed, and for ten minutes or so after its last attempt.
+ * - The state of an endpoint's stages is kept as long as the endpoint is listed, and for ten minutes or so after its last attempt.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -50,7 +50,7 @@ import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
 import type * as Transport from "./Transport.ts"
 
 /**
- * One origin of an upstream. Whoever chooses may keep more with it: a weight, a zone, a latency.
+ * One origin of an upstream. An `Endpoints` may keep more with it: a weight, a zone, a latency.
  *
  * @category models
  * @since 0.1.0
@@ -76,7 +76,7 @@ export interface Attempt {
   readonly headers: Transport.Headers
   /** Whether it is sent beside an attempt that still runs: it should go elsewhere, or nowhere. */
   readonly isHedge: boolean
-  /** The endpoints to which this call has gone, in order, and those that refused it. */
+  /** The endpoints to which this call has gone, in order, and the ones that refused it. */
   readonly tried: ReadonlyArray<Endpoint>
   /** In milliseconds on a clock that only goes forward: only differences mean anything. */
   readonly nowMillis: number
@@ -104,7 +104,7 @@ export interface Choice {
 }
 
 /**
- * What chooses the endpoint of each attempt. All functions are synchronous: they stand in the way of every attempt.
+ * Chooses the endpoint of each attempt. All functions are synchronous: they stand in the way of every attempt.
  *
  * @category models
  * @since 0.1.0
@@ -121,8 +121,8 @@ export interface Endpoints {
 }
 
 /**
- * Endpoints as an upstream declares them: as they are, or as an effect that makes them when the upstream is built. What the effect needs,
- * and how it may fail, is in the type of the upstream's layer.
+ * Endpoints as an upstream declares them: as they are, or as an effect that makes them when the upstream is built. The effect's needs, and
+ * its errors, are in the type of the upstream's layer.
  *
  * @category models
  * @since 0.1.0

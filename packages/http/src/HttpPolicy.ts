@@ -2,14 +2,14 @@
  * How calls to an upstream behave: how long they may take, how often they are tried, what may be sent twice, and when this
  * side says no before anything is sent.
  *
- * **When to use**: one policy an upstream, made once: `HttpPolicy.standard()`, with what differs. {@link aggressive} is for calls
- * that a person waits for and that may be made twice, {@link gentle} for background work.
+ * **When to use**: one policy an upstream, made once: `HttpPolicy.standard()`, with the options that differ. {@link aggressive} is for
+ * calls that a person waits for and that may be made twice, {@link gentle} for background work.
  *
  * **What it is not**: an order. A policy names the stages that it has, and the pipeline puts them in the one right order,
  * whatever order they were written in; {@link describe} prints it.
  *
- * **Gotchas**: a stage is a set of options, `false` (off), or left out (what the preset says). What can refuse, hedge or
- * share has a `mode`: a stage in `observe` decides, counts and reports, and lets every call through.
+ * **Gotchas**: a stage is a set of options, `false` (off), or left out (what the preset says). Stages that can refuse, hedge or share have
+ * a `mode`: a stage in `observe` decides, counts and reports, and lets every call through.
  *
  * @since 0.1.0
  */
@@ -63,7 +63,7 @@ export type {
 import * as Time from "@holdfast/core/Time"
 
 /**
- * What an option left out of {@link standard} means. Those of each stage are in its module.
+ * The values of options left out of {@link standard}. The defaults of each stage are in its module.
  *
  * @category defaults
  * @since 0.1.0
@@ -297,7 +297,7 @@ export const standard = (options: Options = {}): HttpPolicy =>
 
 /**
  * A policy for reads that must be fast: 3 s in all, attempts cut at twice the upstream's own p99 (1 s until that is known),
- * short waits, and a hedge beside the slowest 5 %. What may not be sent twice is not hedged.
+ * short waits, and a hedge beside the slowest 5 %. A request that may not be sent twice is not hedged.
  *
  * @category presets
  * @since 0.1.0
@@ -363,7 +363,7 @@ export const none: HttpPolicy = make({})
 export const describe = (policy: HttpPolicy): string => Words.describe(policy)
 
 /**
- * What the numbers of a policy say together: stages that can never act, waits that outlast the deadline, a worst case that the
+ * Contradictions between the numbers of a policy: stages that can never act, waits that outlast the deadline, a worst case that the
  * deadline cuts off.
  *
  * ```ts
@@ -380,7 +380,7 @@ export const describe = (policy: HttpPolicy): string => Words.describe(policy)
 export const validate = (policy: HttpPolicy): ReadonlyArray<Finding> => Words.findings(policy)
 
 /**
- * What the calls of this fiber have otherwise than their policy.
+ * The overrides of the policy for the calls of this fiber.
  *
  * @category references
  * @since 0.1.0
@@ -417,7 +417,7 @@ export const override = (overrides: Overrides): (<A, E, R>(self: Effect.Effect<A
 }
 
 /**
- * What a call of an operation does, with the overrides of the operation and of the fiber.
+ * The policy of one call of an operation, with the overrides of the operation and of the fiber.
  *
  * @category getters
  * @since 0.1.0

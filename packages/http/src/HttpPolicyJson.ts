@@ -5,7 +5,7 @@
  * environment and files with it, and puts what it reads in force.
  *
  * **What it is not**: another language. The names are those of `HttpPolicy.Options`, at every depth; a stage is its options,
- * or `false`. `"preset"` says what is meant by what is left out: `"standard"` unless given, `"aggressive"`, `"gentle"`, or
+ * or `false`. `"preset"` names the values of options that are left out: `"standard"` unless given, `"aggressive"`, `"gentle"`, or
  * `"none"`, which is exactly the stages that are written, like `HttpPolicy.make`.
  *
  * **Gotchas**
@@ -62,7 +62,7 @@ const orIssue = <A>(result: Result.Result<A, Problems>): Effect.Effect<A, Schema
   Effect.fromResult(Result.mapError(result, invalid))
 
 /**
- * The codec between a checked policy and its JSON. What is wrong is told at once, a line each: options that there are not (with
+ * The codec between a checked policy and its JSON. All faults are told at once, a line each: options that do not exist (with
  * the one that was probably meant), values of another kind (with where, what was got, and what would be right), values out of
  * range, stages that contradict each other.
  *
@@ -100,7 +100,7 @@ const parsed = (text: string): Result.Result<unknown, Problems> =>
   Result.mapError(parseText(text), (problem) => [problem])
 
 /**
- * A policy from what JSON was parsed to.
+ * A policy from parsed JSON.
  *
  * @category decoding
  * @since 0.1.0

@@ -70,10 +70,10 @@ export type { Declared, Preset } from "./internal/policy/policySchema.ts"
 // from a configuration
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What a configuration holds under a name, whatever it is. */
+/** The value under a name of a configuration, of any shape. */
 type Tree = string | ReadonlyArray<Tree | undefined> | { readonly [name: string]: Tree }
 
-// what has parts is read first: an environment may have DEADLINE beside DEADLINE_HEADER, and only the parts can be listed
+// a value with parts is read first: an environment may have DEADLINE beside DEADLINE_HEADER, and only the parts can be listed
 const Tree: Schema.Codec<Tree> = Schema.Union([
   Schema.Record(
     Schema.String,
@@ -135,7 +135,7 @@ const policyOf = (
  * provides: `payments.retry.maxAttempts` in an object, `PAYMENTS_RETRY_MAX_ATTEMPTS` in an environment. A stage, or the whole
  * policy, can also be JSON in one variable: `PAYMENTS='{"preset":"gentle"}'`, `PAYMENTS_OPERATIONS='{"POST /charges":…}'`.
  *
- * What is left out is what the preset says; `PAYMENTS_PRESET` names it, and without it, it is the standard one. Other settings that
+ * Options that are left out come from the preset; `PAYMENTS_PRESET` names it, and without it, it is the standard one. Other settings that
  * share the upstream's name are left alone, unless they look like an option that was misspelt. `declared` is what the code says: it
  * holds where the configuration says nothing, stage by stage, so that nothing needs to be configured at all.
  *
@@ -173,7 +173,7 @@ export const config = (upstream: string, declared: Declared = {}): Config.Config
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * What became of a policy that a source gave: `Applied` is in force, with what {@link HttpPolicy.validate} warns of; `Rejected` is
+ * The fate of a policy that a source gave: `Applied` is in force, with the warnings of {@link HttpPolicy.validate}; `Rejected` is
  * not, and the one before it still is.
  *
  * @category models
@@ -341,7 +341,7 @@ export const Current: typeof PoliciesElsewhere.Current = PoliciesElsewhere.Curre
  */
 export class PolicyFileError extends Schema.TaggedError<PolicyFileError>()("PolicyFileError", {
   path: Schema.String,
-  /** What is wrong, a sentence each. */
+  /** The faults, a sentence each. */
   problems: Schema.Array(Schema.String)
 }) {
   override get message(): string {
@@ -349,11 +349,11 @@ export class PolicyFileError extends Schema.TaggedError<PolicyFileError>()("Poli
   }
 }
 
-/** What is known of an upstream that follows the file. */
+/** An upstream that follows the file. */
 interface Follower {
-  /** What code and environment say. */
+  /** The policy of code and environment. */
   readonly own: HttpPolicy.HttpPolicy
-  /** What was last told to it, right or wrong. */
+  /** The declaration that it was last told, right or wrong. */
   said: Declared | undefined
   problems: string | undefined
 }
@@ -364,8 +364,8 @@ interface Follower {
  * file says in force before its first call. The file is read again and again, as {@link file} does, and what has changed in it is put
  * in force in the upstreams that live.
  *
- * Stage by stage, the environment (a policy of {@link config}) wins over the file, and the file over the code. What the file does not say,
- * or no longer says, is as the code has it; `"preset"` in it takes the place of the code's preset.
+ * Stage by stage, the environment (a policy of {@link config}) wins over the file, and the file over the code. A stage that the file does
+ * not name, or no longer names, is as the code has it; `"preset"` in it takes the place of the code's preset.
  *
  * When the layer is built, a file that cannot be read or is not right fails it, with all that is wrong. Later it changes nothing: a file
  * that is half written, or is gone, leaves everything as it was, and an upstream whose policy is wrong keeps its last good one, while the
@@ -408,7 +408,7 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
   }
   if (!wrong.isEmpty) return yield* failed(wrong.problems)
 
-  /** What was last said of each upstream and right, for those that are built while it is not. */
+  /** The last right declaration of each upstream, for upstreams that are built while the present one is wrong. */
   const good = new Map<string, Declared>()
   const remember = () => {
     for (const name of good.keys()) if (!said.has(name)) good.delete(name)
@@ -443,7 +443,7 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
     }
   })
 
-  /** What the file says of upstreams that nobody has built, as far as it was not told yet. */
+  /** The file's declarations of upstreams that nobody has built, as far as they were not reported yet. */
   const inVain = (): Problems => {
     const found = new Found()
     for (const name of unknown) if (!said.has(name)) unknown.delete(name)

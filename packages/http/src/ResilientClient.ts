@@ -89,7 +89,7 @@ export interface Options {
   /** Default `HttpPolicy.standard()`. */
   readonly policy?: HttpPolicy.HttpPolicy | undefined
   /**
-   * Names the operation of a request, of low cardinality. Default: its method. What a policy has otherwise for an operation is found by it, if
+   * Names the operation of a request, of low cardinality. Default: its method. A policy's overrides for an operation are found by it, if
    * it is a method and a path: `GET /items/{id}`.
    */
   readonly operation?: ((request: HttpClientRequest.HttpClientRequest) => string) | undefined

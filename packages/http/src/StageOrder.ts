@@ -43,7 +43,7 @@ export interface Stage {
   readonly refusals: ReadonlyArray<(PolicyReason | DeadlineExceeded)["_tag"]>
   /** Whether it remembers something, which a snapshot of the upstream or the endpoint shows under its name. */
   readonly isRemembering: boolean
-  /** How many calls or attempts it has let through and refused, if it counts that, by what a snapshot has under its name. */
+  /** How many calls or attempts it has let through and refused, if it counts that, from its part of a snapshot. */
   readonly counted: (snapshot: unknown) => { readonly admitted: number; readonly refused: number } | undefined
 }
 

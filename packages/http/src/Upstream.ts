@@ -6,8 +6,8 @@
  * **When to use**: one for each dependency. {@link Service} makes it a service with a layer; {@link make} gives the plain
  * value.
  *
- * **What it is not**: a general HTTP client. Bodies are read whole within the policy's limits, but for those that are asked
- * for under `streaming`; redirects are followed where the policy says so.
+ * **What it is not**: a general HTTP client. Bodies are read whole within the policy's limits, but for bodies that are asked for under
+ * `streaming`; redirects are followed where the policy says so.
  *
  * **Gotchas**: the retry budget belongs to the upstream. Two layers of one upstream are two budgets.
  *
@@ -102,10 +102,10 @@ export interface Options {
   readonly headers?: { readonly [name: string]: string | Redacted.Redacted<string> } | undefined
   /** Business errors that any call may be answered with. */
   readonly rejections?: ReadonlyArray<Rejection<unknown>> | undefined
-  /** What to think of a failure, when the catalogue's judgement does not fit. */
+  /** Judges a failure, when the catalogue's judgement does not fit. */
   readonly classify?: ((reason: Reason, usual: Failure) => Failure) | undefined
   /**
-   * What the upstream is told of the trace: `true` for `traceparent` and the `tracestate` that came with it, options for more, and
+   * How much the upstream is told of the trace: `true` for `traceparent` and the `tracestate` that came with it, options for more, and
    * `false` for nothing, which is for third parties. A redirect to another origin is told nothing, unless the policy says so. Default
    * `true`.
    */
@@ -120,12 +120,12 @@ export interface Options {
   /** Names of query parameters whose values spans may show. Default: none. */
   readonly visibleQuery?: ReadonlyArray<string> | undefined
   /**
-   * What stands around each call, the first outermost: a cache, a copy of the traffic, a gate. An effect makes the layer when the
+   * The layers around each call, the first outermost: a cache, a copy of the traffic, a gate. An effect makes the layer when the
    * upstream is built. Default: nothing.
    */
   readonly call?: ReadonlyArray<CallLayer.Declared<never, never>> | undefined
   /**
-   * What stands around each attempt, the first outermost: a token, a signature, an injected fault. An effect makes the layer when the
+   * The layers around each attempt, the first outermost: a token, a signature, an injected fault. An effect makes the layer when the
    * upstream is built. Default: nothing.
    */
   readonly attempt?: ReadonlyArray<AttemptLayer.Declared<never, never>> | undefined
@@ -137,7 +137,7 @@ export interface Options {
 }
 
 /**
- * {@link Options}, with layers that may need services and may fail to be made: both are in the type of what is made with them.
+ * {@link Options}, with layers that may need services and may fail to be made: both are in the type of the upstream that is made with them.
  *
  * @category models
  * @since 0.1.0
@@ -149,7 +149,7 @@ export interface LayeredOptions extends Omit<Options, "attempt" | "call" | "endp
 }
 
 /**
- * What says where an upstream is: one of the two, and not both.
+ * The place of an upstream: one of the two options, and not both.
  *
  * @category models
  * @since 0.1.0
@@ -157,7 +157,7 @@ export interface LayeredOptions extends Omit<Options, "attempt" | "call" | "endp
 export type Where = { readonly baseUrl: string | URL } | { readonly endpoints: Endpoints.Declared }
 
 /**
- * What an upstream is told besides `traceparent` and `tracestate`.
+ * Trace headers that are sent besides `traceparent` and `tracestate`.
  *
  * @category models
  * @since 0.1.0
@@ -165,12 +165,12 @@ export type Where = { readonly baseUrl: string | URL } | { readonly endpoints: E
 export interface PropagationOptions {
   /** The `baggage` header, of `Baggage.Current`; also while nobody traces. Default `false`. */
   readonly baggage?: boolean | undefined
-  /** The `b3` header of Zipkin, for those who cannot read the others. Default `false`. */
+  /** The `b3` header of Zipkin, for upstreams that cannot read the others. Default `false`. */
   readonly b3?: boolean | undefined
 }
 
 /**
- * What an option left out means.
+ * The default of each option.
  *
  * @category defaults
  * @since 0.1.0
@@ -182,8 +182,8 @@ export const defaults = {
 } as const satisfies Partial<Options>
 
 /**
- * What the stages of the attempts at one endpoint remember; a stage that the policy does not have is `undefined`. A reload may put others
- * in their place: read them again after it.
+ * The stages of the attempts at one endpoint, with their state; a stage that the policy does not have is `undefined`. A reload may put
+ * others in their place: read them again after it.
  *
  * @category models
  * @since 0.1.0
@@ -191,8 +191,8 @@ export const defaults = {
 export interface AttemptStages extends States<EndpointStageTypes> {}
 
 /**
- * What an upstream remembers. The stages of its attempts are those of its base URL; of an upstream that has several endpoints they are
- * `undefined` here, and found with {@link Upstream.stagesAt}.
+ * The stages of an upstream, with their state. The stages of its attempts are those of its base URL; of an upstream that has several
+ * endpoints they are `undefined` here, and found with {@link Upstream.stagesAt}.
  *
  * @category models
  * @since 0.1.0
@@ -209,14 +209,14 @@ export interface Upstream {
   readonly name: string
   /** The policy in force; {@link Upstream.reload} changes it. */
   readonly policy: HttpPolicy.HttpPolicy
-  /** What its stages remember, as objects: to force a circuit open, to subscribe to events. */
+  /** Its stages as objects: to force a circuit open, to subscribe to events. */
   readonly stages: Stages
   /** The stages of the attempts at one origin: `https://a.payments.internal`. `undefined` if none went there of late. */
   readonly stagesAt: (origin: string) => AttemptStages | undefined
-  /** What it is like now. Reading it changes nothing. */
+  /** Its state now. Reading it changes nothing. */
   readonly snapshot: Effect.Effect<UpstreamRegistry.Snapshot>
   /**
-   * Puts another policy in force. Calls that run end as they began; those that come have the new one. A stage keeps
+   * Puts another policy in force. Calls that run end as they began; later calls have the new one. A stage keeps
    * what it remembers, whatever of its options changes; one that was taken out begins anew.
    */
   readonly reload: (policy: HttpPolicy.HttpPolicy) => Effect.Effect<void>
@@ -267,7 +267,7 @@ const isEndpoints = (given: unknown): given is Endpoints.Endpoints =>
   Predicate.hasProperty(given, "basePath") &&
   Predicate.isString(given.basePath)
 
-/** Endpoints that are checked: those that an effect has made are seen here first. */
+/** Endpoints that are checked: endpoints made by an effect are seen here first. */
 const checkedEndpoints = (name: string, given: unknown): Endpoints.Endpoints => {
   if (!isEndpoints(given)) {
     throw new RangeError(
@@ -383,7 +383,7 @@ export const make = <const O extends LayeredOptions & Where>(
     yield* (yield* UpstreamRegistry.Current).register(registered)
     return upstream
   })
-  // what the layers need, and how they fail, is in the options' type
+  // the layers' needs and errors are in the options' type
   return made as Effect.Effect<Upstream, LayerErrors<O>, Transport.Transport | Scope.Scope | LayerNeeds<O>>
 }
 
@@ -407,7 +407,7 @@ export type LayerErrors<O extends Layered> =
   LayersOf<O> extends infer L ? (L extends Effect.Effect<infer _A, infer E, infer _R> ? Known<E> : never) : never
 
 /**
- * What the layers of an upstream, and its endpoints, need.
+ * The services that the layers of an upstream, and its endpoints, need.
  *
  * @category models
  * @since 0.1.0
@@ -470,17 +470,17 @@ const stagesOf = ({ place, stages }: Live): Stages => ({
 
 const attemptStagesOf = (stages: object): AttemptStages => ofLevel<EndpointStageTypes>("attempt", stages)
 
-/** The stages of a level, and nothing else of what is kept beside them. */
+/** The stages of a level, without the other members kept beside them. */
 const ofLevel = <T>(around: "call" | "attempt", stages: object): States<T> =>
   Object.fromEntries(
     stageNames
       .filter((name) => order[name].around === around && rowOf(name) !== undefined)
-      // what is found under a name is of the type that the row has there
+      // the stage under a name is of the type that the row has there
       .map((name) => [name, (stages as { readonly [name: string]: unknown })[name]])
   ) as States<T>
 
 /**
- * What {@link Service} takes: {@link Options}, of which the base URL may be left to the layer.
+ * The options of {@link Service}: {@link Options}, of which the base URL may be left to the layer.
  *
  * @category models
  * @since 0.1.0
@@ -495,14 +495,14 @@ export interface Declaration<
   readonly baseUrl?: Base
   /** Several places instead of one base URL. */
   readonly endpoints?: At
-  /** What stands around each call, the first outermost. */
+  /** The layers around each call, the first outermost. */
   readonly call?: Calls
-  /** What stands around each attempt, the first outermost. */
+  /** The layers around each attempt, the first outermost. */
   readonly attempt?: Attempts
 }
 
 /**
- * What a layer must still give: everything may be replaced, and what the declaration left out must be there.
+ * The options that a layer must still give: everything may be replaced, and an option that the declaration left out must be there.
  *
  * @category models
  * @since 0.1.0
@@ -551,7 +551,7 @@ const keyOf = <Name extends string>(name: Name): `@holdfast/http/Upstream/${Name
   return nth === 1 ? key : (`${key}#${nth}` as typeof key)
 }
 
-/** A declaration with some of it replaced: who says where an upstream is says all of it. */
+/** A declaration with some of it replaced: a new place replaces the whole of the old one. */
 const placed = (declared: Declaration, replaced: Partial<LayeredOptions>): LayeredOptions & Where => {
   const { baseUrl, endpoints, ...rest } = declared
   const isPlaced = replaced.baseUrl !== undefined || replaced.endpoints !== undefined
@@ -587,7 +587,7 @@ export const Service =
   > => {
     const tag = Context.Service<Self, Upstream>()(keyOf(name))
     const made = (replaced: Partial<LayeredOptions>) =>
-      // an upstream that is nowhere is refused by `make`, for those who come without types
+      // an upstream that is nowhere is refused by `make`, for callers without types
       Effect.suspend(() => make(name, placed(declared, replaced)))
     const service = {
       layer: Layer.effect(tag, made({})),

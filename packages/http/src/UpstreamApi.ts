@@ -23,8 +23,8 @@
  * - Client middleware (`HttpApiMiddleware.layerClient`) stands around the whole call: within its deadline, outside of its retries and of
  *   the upstream's own layers. It sees every response of a server, error statuses too, and may change URL and headers. Method and body
  *   stay.
- * - Server-sent events, NDJSON and bytes come as a `Stream` once their headers are here; the caller's scope ends them. What does not
- *   decode in the middle of a stream fails it with a `CallError`, and nothing is asked for again.
+ * - Server-sent events, NDJSON and bytes come as a `Stream` once their headers are here; the caller's scope ends them. An element that does
+ *   not decode fails the stream with a `CallError`, and nothing is asked for again.
  * - An endpoint that upgrades its connection is refused when the client is made.
  * - `POST` and `PATCH` are sent once, unless a call has an `idempotencyKey`. A `FormData` and whatever has a schema can be sent again, a
  *   stream that was begun cannot.
@@ -52,7 +52,7 @@ import type { RequestOptions } from "./Request.ts"
 import type { Upstream } from "./Upstream.ts"
 
 /**
- * What a call of an endpoint may have besides its request.
+ * The options of a call of an endpoint, besides its request.
  *
  * @category models
  * @since 0.1.0
@@ -60,7 +60,7 @@ import type { Upstream } from "./Upstream.ts"
 export interface CallOptions extends Pick<RequestOptions, "headers" | "idempotencyKey" | "rejections"> {}
 
 /**
- * What an endpoint gives: the value of its success schema, or a stream of them whose errors are of the call.
+ * The result of an endpoint: the value of its success schema, or a stream of them whose errors are of the call.
  *
  * @category models
  * @since 0.1.0
@@ -90,7 +90,7 @@ export type DeclaredError<Endpoint> = Endpoint extends HttpApiEndpoint.Constrain
   ? HttpApiEndpoint.Errors<Endpoint> | HttpApiMiddleware.ClientError<Endpoint["~Middleware"]>
   : never
 
-/** What a part of a response is decoded with; a stream has no decoder of its own, but those of its elements. */
+/** The decoder of a part of a response; a stream has no decoder of its own, but the decoders of its elements. */
 type Streamed =
   | HttpApiSchema.StreamUint8Array
   | HttpApiSchema.StreamNdjson<Schema.Top>
@@ -170,7 +170,7 @@ export type ForApi<Api extends HttpApi.Constraint> =
   Api extends HttpApi.HttpApi<infer _Id, infer Groups> ? Client<Groups> : never
 
 /**
- * The client of an API. What it needs is the client's part of the API's middleware, where that is required
+ * The client of an API. It needs the client's part of the API's middleware, where that is required
  * (`HttpApiMiddleware.layerClient`). Throws a `RangeError` for an upstream that `Upstream.make` did not make, and for an endpoint that
  * upgrades its connection.
  *
@@ -367,7 +367,7 @@ const made = <Id extends string, Groups extends HttpApiGroup.Constraint>(
   })
 }
 
-/** What an API does not have, and what it has, for those who come without types. */
+/** The error that names what an API does not have, and what it has, for callers without types. */
 const notThere = (
   where: string,
   api: HttpApi.Top,

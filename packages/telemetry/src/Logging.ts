@@ -373,7 +373,7 @@ const attemptLine = (call: CallObserver.ObservedCall, end: CallObserver.AttemptE
   })
 }
 
-/** All that log calls write to the loggers of whoever calls, so that two of them would write every line twice. */
+/** All observers that log calls write to the caller's loggers, so that two of them would write every line twice. */
 const loggersOfTheCall = {}
 
 const observerOf = (options: CallsOptions): CallObserver.CallObserver => {

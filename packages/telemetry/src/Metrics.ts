@@ -8,11 +8,11 @@
  *
  * **What it is not**: an exporter. Without one the figures stay in the process, where `Metric.snapshot` shows them.
  *
- * **Gotchas**: the number of series is bounded. What is beyond a bound is counted all the same, in series with the attribute
+ * **Gotchas**: the number of series is bounded. Anything beyond a bound is counted all the same, in series with the attribute
  * `otel.metric.overflow`: an operation too many loses its name, and nothing else. A program whose series overflow should name its
  * operations by templates.
  *
- * The metrics of an upstream that has left are removed, once whoever exports has had time to take the last of them; one that comes back
+ * The metrics of an upstream that has left are removed, once the exporters have had time to take the last of them; one that comes back
  * before goes on counting where it was. An upstream
  * is known to have left by the registry that this layer found: provide another `UpstreamRegistry` below this layer, not above, or what
  * stages remember of the upstreams in it is not shown.
@@ -41,7 +41,7 @@ import { makeUpstreamGauges, type UpstreamGauges } from "./internal/metrics/upst
 import * as Time from "@holdfast/core/Time"
 
 /**
- * What is bounded.
+ * The bounds of the number of series.
  *
  * @category models
  * @since 0.1.0
@@ -53,7 +53,7 @@ export interface Options {
    */
   readonly maxSeries?: number | undefined
   /**
-   * Operations of one upstream that have series of their own; those that come later share one for each method. A whole number;
+   * Operations of one upstream that have series of their own; later ones share one for each method. A whole number;
    * default 100. No more than `maxSeries` in any case.
    */
   readonly maxOperations?: number | undefined
@@ -70,7 +70,7 @@ export interface Options {
 }
 
 /**
- * What an option left out means.
+ * The default of each option.
  *
  * @category defaults
  * @since 0.1.0
@@ -83,7 +83,7 @@ export const defaults = {
 } as const satisfies Options
 
 /**
- * What is said of one metric.
+ * The definition of one metric.
  *
  * @category models
  * @since 0.1.0
@@ -114,7 +114,7 @@ export type Name = Catalogue.MetricName
 export const catalogue: typeof Catalogue.catalogue = Catalogue.catalogue
 
 /**
- * What each attribute of the metrics means, by name.
+ * The meaning of each attribute of the metrics, by name.
  *
  * @category getters
  * @since 0.1.0

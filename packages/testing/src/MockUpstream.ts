@@ -1,7 +1,7 @@
 /**
  * An upstream of functions: a test says what the operations that it needs give, and nothing is sent, encoded or tried again.
  *
- * **When to use**: to test what a program does with what its upstream gives, where statuses, retries and bodies do not matter.
+ * **When to use**: to test what a program does with the answers of its upstream, where statuses, retries and bodies do not matter.
  *
  * **What it is not**: a test of the policy, for which there is `ScriptedTransport`. `Layer.mock` of Effect cannot make one. It wants every
  * member that is neither an effect nor a function of one, which an upstream's name and policy are not; and what a helper gives is decided
@@ -35,7 +35,7 @@ import type {
 import type { Upstream } from "@holdfast/http/Upstream"
 
 /**
- * What a mock is asked for, besides the path.
+ * The options of a call that a mock gets, besides the path.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +46,7 @@ export interface Asked extends RequestOptions {
 }
 
 /**
- * What stands for a request helper: it gets the path as it was written and the options of the call. A reason becomes the `CallError` of
+ * A stand-in for a request helper: it gets the path as it was written and the options of the call. A reason becomes the `CallError` of
  * the call.
  *
  * @category models
@@ -66,7 +66,7 @@ export type StreamingMethod = (
 ) => Effect.Effect<StreamedAnswer, CallError | Reason, Scope.Scope>
 
 /**
- * What of an upstream a test needs.
+ * The members of an upstream that a test needs.
  *
  * @category models
  * @since 0.1.0
@@ -115,7 +115,7 @@ export const make = (options: Options): Upstream => {
           : Effect.die(new TypeError(`MockUpstream ${name}: ${operation} ${wrong}`))
       })
     }
-    // what it gives was looked at above, by the schema that decides the type
+    // its value was checked above, by the schema that decides the type
     return helper as Upstream["get"]
   }
   const streaming = (verb: keyof Upstream["streaming"]): Upstream["streaming"]["get"] => {
@@ -207,7 +207,7 @@ const callError = (upstream: string, operation: string, reason: Reason): CallErr
     reason
   })
 
-/** What is wrong with what a mock gave: it has no type, so it is looked at. */
+/** The fault of a mock's value: it has no type, so it is checked. */
 const wrongValue = (decode: Decoder | undefined, value: unknown): string | undefined => {
   if (decode === undefined) {
     return isAnswer(value)

@@ -1,8 +1,8 @@
-/** What to say to code without types that gave something else than a policy, an effect or options. */
+/** The error for code without types that gave something else than a policy, an effect or options. */
 
 import * as Effect from "effect/Effect"
 
-/** What was got, in a few words, and without what may be a secret. */
+/** A given value in a few words, without any part that may be a secret. */
 export const shown = (value: unknown): string => {
   if (value === undefined) return "nothing"
   if (value === null) return "null"
@@ -20,7 +20,7 @@ export const shown = (value: unknown): string => {
 const hasRun = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "run" in value && typeof value.run === "function"
 
-/** What a call of a dual function gets. */
+/** The arguments of a call of a dual function. */
 interface Arguments {
   readonly [index: number]: unknown
 }

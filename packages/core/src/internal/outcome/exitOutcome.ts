@@ -1,4 +1,4 @@
-/** What the exit of an attempt says of the upstream, by itself or by a classifier. */
+/** The outcome of an attempt for the upstream, from the exit alone or from a classifier. */
 
 import * as Cause from "effect/Cause"
 import type * as Exit from "effect/Exit"

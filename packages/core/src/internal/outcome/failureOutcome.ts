@@ -1,4 +1,4 @@
-/** What a failure says of the upstream where nobody says otherwise. */
+/** The outcome of a failure for the upstream where nobody says otherwise. */
 
 import * as Predicate from "effect/Predicate"
 import * as Outcome from "../../Outcome.ts"

@@ -16,7 +16,7 @@ export const Carried: Schema.Codec<unknown> = Schema.Unknown.pipe(
   )
 )
 
-/** The members as {@link Carried}; those that the standard names have no depth. */
+/** The members as {@link Carried}; the members of the standard itself have no depth. */
 const carriedProblem = <P extends Problem>(problem: P): P =>
   // cutting changes extensions only, whose type is unknown
   Nesting.cut(problem) as P

@@ -4,14 +4,14 @@ import * as Schema from "effect/Schema"
 import { oneLine } from "../../OneLine.ts"
 
 /**
- * Codec: the request could not be built from what the caller gave, and nothing was sent; or its body failed, or had another length
+ * Codec: the request could not be built from the caller's values, and nothing was sent; or its body failed, or had another length
  * than it said, while it was sent.
  *
  * @category errors
  * @since 0.1.0
  */
 export class RequestEncodeFailed extends Schema.TaggedError<RequestEncodeFailed>()("RequestEncodeFailed", {
-  /** What was wrong, and what would be right. */
+  /** The fault, and the value that would be right. */
   issue: Schema.String,
   /** Where in the request: `params.id`, `json.amount`. */
   path: Schema.String,
@@ -35,7 +35,7 @@ export class ResponseDecodeFailed extends Schema.TaggedError<ResponseDecodeFaile
   endpoint: Schema.String,
   status: Schema.Int,
   contentType: Schema.optionalKey(Schema.String),
-  /** What was expected. */
+  /** The value that was expected. */
   issue: Schema.String,
   /** Where in the body: `items[0].price`; empty for the whole of it. */
   path: Schema.String,

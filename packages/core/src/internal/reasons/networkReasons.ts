@@ -153,7 +153,7 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>()("PoolExha
  */
 export class AddressDenied extends Schema.TaggedError<AddressDenied>()("AddressDenied", {
   endpoint: Schema.String,
-  /** What was refused: the address that the name stood for, or the endpoint itself. */
+  /** The refused target: the address that the name stood for, or the endpoint itself. */
   address: Schema.String,
   /** The rule that refuses it, in words: `loopback is denied`. */
   rule: Schema.String

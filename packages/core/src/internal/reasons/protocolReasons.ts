@@ -21,7 +21,7 @@ export const partialContent = "PARTIAL_CONTENT"
  */
 export const otherVersion = "OTHER_HTTP_VERSION"
 
-/** What is wrong with a response that is HTTP all the same. */
+/** The faults of a response that is HTTP all the same. */
 const malformedInWords: ReadonlyMap<string | undefined, string> = new Map([
   [partialContent, "the response is a part of a body, and the whole of it was wanted"],
   [otherVersion, "the peer does not speak the version of HTTP that it was spoken to in"]
@@ -61,7 +61,7 @@ export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("Re
   endpoint: Schema.String,
   /** The bound, in bytes. */
   limit: Schema.Int,
-  /** What the response announced or had delivered when it was cut, in bytes. */
+  /** The size that the response announced, or had delivered when it was cut, in bytes. */
   size: Schema.Int
 }) {
   override get message() {

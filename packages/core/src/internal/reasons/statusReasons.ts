@@ -1,4 +1,4 @@
-/** What statuses mean: the client errors and server errors that have a name, and the two for all others. */
+/** The meaning of statuses: the client errors and server errors that have a name, and the two for all others. */
 
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
@@ -9,7 +9,7 @@ import { CarriedProblem } from "./carried.ts"
 const statusFields = {
   /** Host and port that answered. */
   endpoint: Schema.String,
-  /** Response headers, lower-case names; those that carry secrets are redacted. */
+  /** Response headers, lower-case names; values that carry secrets are redacted. */
   headers: Schema.Record(Schema.String, Schema.String),
   /** The body, or its beginning: see `bodyComplete`. */
   body: Schema.String,

@@ -31,7 +31,7 @@ export type TransportFields = {
   readonly phase: typeof Phase
   /** The code that the platform gave: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
   readonly code: Schema.optionalKey<Schema.String>
-  /** What else the platform said, when it is known to hold no secret. */
+  /** Anything else that the platform said, when it is known to hold no secret. */
   readonly detail: Schema.optionalKey<Schema.String>
   /**
    * True when the connection had answered others before and ended before a byte of this answer came: it was stale. That says

@@ -1,4 +1,4 @@
-/** Which clock a timer waits by, and at what cost. */
+/** The clock by which a timer waits, and its cost. */
 
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

@@ -32,7 +32,7 @@ import * as Spans from "../watch/spans.ts"
 import { type ApiEndpoint, type ApiRequest, type Decoded, failedAnswers, issueOf } from "./apiEndpoint.ts"
 import { middlewareLayer } from "./apiMiddleware.ts"
 
-/** What a call of an endpoint may have besides its request. */
+/** The options of a call of an endpoint, besides its request. */
 export type ApiOptions = Pick<RequestOptions, "headers" | "idempotencyKey" | "rejections">
 
 type ApiMethod = (request?: ApiRequest, options?: ApiOptions) => Effect.Effect<unknown, unknown, unknown>
@@ -79,7 +79,7 @@ const callWhole = (
     )
   })
 
-/** What is known of one call of an endpoint. */
+/** One call of an endpoint. */
 class ApiCall {
   readonly runtime: Runtime
   readonly asked: Asked
@@ -136,14 +136,14 @@ class ApiCall {
     }) as ReturnType<Exchange["encode"]>
   }
 
-  /** What the program gets: the value, and the response with it where it asks for both. */
+  /** The result for the program: the value, and the response with it where it asks for both. */
   value(value: unknown, response: Transport.Response): unknown {
     return this.#request?.responseMode === "decoded-and-response"
       ? [value, this.#response(response, response.body)]
       : value
   }
 
-  /** The same for a body that is still to come. What is read of it no longer is of an attempt. */
+  /** The same for a body that is still to come. Reads of it belong to no attempt any more. */
   streamedValue(answer: StreamedAnswer): Effect.Effect<unknown, unknown, unknown> {
     const response = this.#response(answer, answer.stream)
     const failed = (error: unknown): unknown => {
@@ -213,6 +213,6 @@ const shownHeaders = (
     // only its name is looked at: what it is sent as, its schema says
     else if (Redacted.isRedacted(value)) secret[name] = value as Redacted.Redacted<string>
   }
-  // what the program hides is a secret, which a redirect does not take elsewhere
+  // a header that the program hides is a secret, and a redirect does not take it elsewhere
   return { ...Headers.redact(Headers.fromInput(plain), fiber.getRef(Headers.CurrentRedactedNames)), ...secret }
 }

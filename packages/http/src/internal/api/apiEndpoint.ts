@@ -31,7 +31,7 @@ import { bodyIssue, bounded } from "../request/schemaIssue.ts"
 import { isAnswer, rejectionOf, undecodable, unwantedPart } from "../response/answer.ts"
 import { bodyText, statusReason } from "../response/statusReason.ts"
 
-/** What a program gives an endpoint, its types forgotten. */
+/** The request that a program gives an endpoint, its types forgotten. */
 export interface ApiRequest {
   readonly params?: { readonly [name: string]: unknown } | undefined
   readonly query?: unknown
@@ -60,16 +60,16 @@ export interface ApiEndpoint {
   readonly encode: (
     request: ApiRequest | undefined
   ) => Effect.Effect<HttpClientRequest.HttpClientRequest, Issue, unknown>
-  /** What a response is, within the attempt. */
+  /** Reads a response, within the attempt. */
   readonly read: Read
-  /** What a success is whose body is still to come. */
+  /** Decodes a success whose body is still to come. */
   readonly decode: (
     response: HttpClientResponse,
     sseOptions: Sse.DecodeOptions | undefined
   ) => Effect.Effect<unknown, unknown, unknown>
 }
 
-/** What an endpoint gives, and the response that it was made of. */
+/** The value of an endpoint, and the response that it was made of. */
 export class Decoded {
   readonly value: unknown
   readonly response: Transport.Response
@@ -79,7 +79,7 @@ export class Decoded {
   }
 }
 
-/** What was answered where an attempt failed. */
+/** The answer to a failed attempt. */
 interface FailedAnswer {
   readonly response: Transport.Response
   /** The declared error that it is. */
@@ -148,7 +148,7 @@ const apiEndpoint = (
   }
 }
 
-/** What tells these declarations from others: Effect keeps its own questions of them to itself. */
+/** The mark that tells these declarations from others: Effect keeps its own questions of them to itself. */
 const upgrade: keyof HttpApiSchema.Upgrade = "~effect/http-api/HttpApiSchema/Upgrade"
 
 const streams: ReadonlySet<unknown> = new Set<HttpApiSchema.StreamSchema["_tag"]>([
@@ -178,7 +178,7 @@ const middlewareOf = (
   [...declared]
     .flatMap(({ key }) => {
       const found = services.mapUnsafe.get(`${key}/Client`)
-      // what `HttpApiMiddleware.layerClient` provides by this name
+      // `HttpApiMiddleware.layerClient` provides the middleware by this name
       return found === undefined ? [] : [found as Middleware]
     })
     .toReversed()
@@ -284,7 +284,7 @@ const whyNotEncoded = (
       : Effect.failCause(onlyDefects(cause))
   })
 
-/** What of a cause is no failure: a bug, or an interruption. An error that nothing here can make is one, too. */
+/** The parts of a cause that are no failure: a bug, or an interruption. An error that nothing here can make is one, too. */
 const onlyDefects = (cause: Cause.Cause<unknown>): Cause.Cause<never> => {
   const others = cause.reasons.filter((reason) => !Cause.isFailReason(reason))
   return others.length > 0 ? Cause.fromReasons(others) : Cause.die(Cause.squash(cause))
@@ -300,8 +300,8 @@ const { DECLARED } = ErrorCatalog.make("httpapi", {
 })
 
 /**
- * What a declaration says of a response. A declared error fails the attempt with what its status stands for, so that every stage judges it
- * as it judges that status from anyone: a 404 is an answer, and a 503 is tried again. What it says is remembered by that reason.
+ * Reads a response by its declaration. A declared error fails the attempt with the reason of its status, so that every stage judges it
+ * as it judges that status from anyone: a 404 is an answer, and a 503 is tried again. The error's own value is remembered by that reason.
  */
 const readOf = (
   request: HttpClientRequest.HttpClientRequest,
@@ -360,7 +360,7 @@ const readOf = (
   }
 }
 
-/** What did not decode, and where. */
+/** The value that did not decode, and its place. */
 export const issueOf = (error: unknown): Issue => {
   if (Schema.isSchemaError(error)) return bodyIssue("", error)
   const description = isHttpClientError(error) ? error.reason.description : undefined

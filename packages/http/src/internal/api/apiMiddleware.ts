@@ -21,7 +21,7 @@ import { undecodable } from "../response/answer.ts"
 import { statusReason } from "../response/statusReason.ts"
 import { type ApiEndpoint, failedAnswers, issueOf } from "./apiEndpoint.ts"
 
-/** Who speaks where a middleware of the program's own is in the way. */
+/** The name in errors for a middleware of the program's own. */
 const middlewareOf = (runtime: Runtime): string => `a client middleware of ${runtime.name}`
 
 /** The layer around one call, whose request is made by then. */
@@ -35,9 +35,9 @@ export const middlewareLayer = (
     Effect.suspend(() => {
       const asked = made()
       if (asked === undefined) return next(encoded)
-      /** What the responses that the middleware was given are made of: an answer, or the error that the call came to. */
+      /** The source of each response that the middleware was given: an answer, or the error that the call came to. */
       const seen = new Map<HttpClientResponse, CallLayer.Response | CallError>()
-      /** What an error stands for that is not of the program's own. */
+      /** The reason behind an error that is not of the program's own. */
       const reasons = new Map<HttpClientError, Reason.Reason>()
 
       const responded = (
@@ -112,7 +112,7 @@ export const middlewareLayer = (
     })
 })
 
-/** What a middleware has changed of a request. What may be sent again was judged by its method and its body. */
+/** The request with the changes of a middleware. Its method and body stay, because they decided whether it may be sent again. */
 const onwardOf = (
   runtime: Runtime,
   encoded: CallLayer.Request,
@@ -141,7 +141,7 @@ const onwardOf = (
 const failedWith = (runtime: Runtime, error: HttpClientError): Effect.Effect<never, Reason.Reason> =>
   Effect.clockWith((clock) => Effect.fail(reasonOf(runtime, error, clock.currentTimeMillisUnsafe())))
 
-/** What an error of a middleware's own making stands for. */
+/** The reason behind an error of a middleware's own making. */
 const reasonOf = (runtime: Runtime, error: HttpClientError, nowEpochMillis: number): Reason.Reason => {
   const endpoint = middlewareOf(runtime)
   const { reason } = error

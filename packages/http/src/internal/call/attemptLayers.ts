@@ -69,7 +69,7 @@ export const opening = (
             })
           const once = (request: Transport.Request) =>
             Effect.suspend(() => {
-              // what was answered before gives its connection back; what is still on its way may be raced
+              // an earlier answer gives its connection back; an answer still on its way may be raced
               const before = [...answers.values()]
               answers.clear()
               const own = Scope.forkUnsafe(scope)
@@ -132,7 +132,7 @@ const through = <A extends AttemptLayer.Head>(
   }
   return Effect.tapError(
     Effect.suspend(() => from(0)(asked)),
-    // a layer's own reason knows nothing of what went out before it
+    // a layer's own reason knows nothing of earlier requests
     (reason) =>
       Effect.sync(() => {
         if (isDoubtful) call.onLayersPart(reason, "doubt")
@@ -141,7 +141,7 @@ const through = <A extends AttemptLayer.Head>(
   )
 }
 
-/** What a layer has made of a request. Origin and method stay: the stages, and whether it may be sent again, were judged by them. */
+/** The request as a layer has changed it. Origin and method stay: the stages, and whether it may be sent again, were judged by them. */
 const changed = (given: Transport.Request, asked: Transport.Request): Transport.Request | Issue => {
   if (given.origin !== asked.origin) {
     return { path: "origin", issue: `must stay ${asked.origin}; what is elsewhere is another upstream` }

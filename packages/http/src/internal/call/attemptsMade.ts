@@ -1,4 +1,4 @@
-/** What a call remembers of its attempts, and whether one of them may have been applied. */
+/** A call's memory of its attempts, and whether one of them may have been applied. */
 
 import type { CallError } from "@holdfast/core/CallError"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
@@ -7,9 +7,9 @@ import type { Reason } from "@holdfast/core/Reason"
 
 type Applied = CallError["applied"]
 
-/** What is remembered of the attempts of a call that were sent. There is none before the first of them has failed. */
+/** The memory of the attempts of a call that were sent. There is none before the first of them has failed. */
 export interface AttemptsMade {
-  /** What the last one failed with that failed; one that was cut off because another had ended the call has no failure. */
+  /** The reason of the last failed attempt; an attempt that was cut off because another had ended the call has no failure. */
   readonly failure: Reason | undefined
   /** Whether any of them may have been applied. */
   readonly applied: Applied
@@ -32,7 +32,7 @@ export const appliedOf = (outcome: Outcome, reason: Reason): Applied =>
 export const isUnsent = (reason: Reason, refused: Reason | undefined): boolean =>
   reason === refused || ErrorCatalog.of(reason).nature === "refusal"
 
-/** What the error of a call says of all its attempts, beside the reason that ended it. */
+/** The facts of all attempts in the error of a call, beside the reason that ended it. */
 export const toldOf = (
   made: AttemptsMade | undefined,
   reason: Reason,
@@ -40,7 +40,7 @@ export const toldOf = (
 ): Pick<CallError, "previous" | "attemptsApplied"> => {
   const usual = ErrorCatalog.of(reason).applied
   if (!isUnsent(reason, refused)) {
-    // what the policy's own classifier said of the reason is among what is remembered
+    // the memory includes the judgement of the policy's own classifier on the reason
     const applied = made?.applied ?? usual
     return applied === usual ? nothing : { attemptsApplied: applied }
   }

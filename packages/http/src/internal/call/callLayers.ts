@@ -28,10 +28,10 @@ export interface Layered {
   readonly attempted: (reason: Reason.Reason | undefined, applied: CallError["applied"]) => void
 }
 
-/** What a call gives, as layers see it. */
+/** The result of a call, as layers see it. */
 export interface Seen {
   readonly responseOf: (given: unknown) => CallLayer.Response
-  /** What the caller gets of it; what the call gives where it is left out. */
+  /** The caller's answer from it; the result of the call where it is left out. */
   readonly answerOf?: ((given: unknown) => unknown) | undefined
 }
 
@@ -41,7 +41,7 @@ export const aroundCall = (
   layers: ReadonlyArray<CallLayer.CallLayer>,
   encoded: Encoded,
   exchange: Seen,
-  /** What the caller gets of a response that a layer has made. */
+  /** The caller's answer from a response that a layer has made. */
   made: (response: CallLayer.Response) => Effect.Effect<unknown, CallError | Reason.Reason, unknown>,
   run: (request: Encoded) => Effect.Effect<unknown, CallError, unknown>
 ): Effect.Effect<unknown, CallError, unknown> =>
@@ -76,7 +76,7 @@ export const aroundCall = (
       Effect.withFiber((caller) => {
         if (isOver) return Effect.die(new Error(askedTooLate(call)))
         return Effect.callback<CallLayer.Response, CallError>((resume) => {
-          // what a call needs is in the context of its caller, in whose fiber the layers run
+          // the services for a call are in the context of its caller, in whose fiber the layers run
           const request = asked({ path, headers, body: encoded.body.body }) as Effect.Effect<
             CallLayer.Response,
             CallError
@@ -127,7 +127,7 @@ export const aroundCall = (
       }),
       () => {
         isOver = true
-        // what a layer began and left behind would hold what nobody gives back
+        // a call that a layer began and left behind would hold places that nobody gives back
         for (const child of running) child.interruptUnsafe()
         return undefined
       }
@@ -145,7 +145,7 @@ const earlier = (
 const askedTooLate = ({ operation, upstream }: Layered): string =>
   `${upstream}: a layer around ${operation} called \`next\` after the call had ended; what goes on in the background is a call of its own`
 
-/** What is wrong with a response of a layer's own, as one that is written without types may give it. */
+/** The fault of a response of a layer's own, as one that is written without types may give it. */
 const wrongResponse = (response: CallLayer.Response | undefined): string | undefined => {
   if (response === undefined || response === null) return "no response"
   const { body, status } = response

@@ -1,6 +1,6 @@
 /**
  * How an attempt finds its place, where there are several: the endpoints choose one, its stages are asked, and where they refuse, the
- * attempt goes on to the next that it has not tried. What was chosen hears how the attempt ended, once.
+ * attempt goes on to the next that it has not tried. The chosen endpoint hears how the attempt ended, once.
  */
 
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
@@ -69,12 +69,12 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
   readonly #ordinal: number
   #place: Place
   #choice: Endpoints.Choice | undefined
-  /** What was learned of the attempt, once it was sent. */
+  /** The outcome of the attempt, once it was sent. */
   #outcome: Outcome | undefined
   #isSent = false
   /** Why the place that was chosen last did not let it through. */
   #refusal: Refusal | undefined
-  /** What gives back the places that a success holds on to. */
+  /** Gives back the places that a success holds on to. */
   #giveBack: (() => void) | undefined
 
   constructor(call: Choosing, endpoints: Endpoints.Endpoints, places: Places, ordinal: number) {
@@ -90,7 +90,7 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
     this.#refusal = undefined
     this.#isSent = false
     const through = Effect.onExitPrimitive(
-      // chosen inside of what settles it, so that no interruption can come between the two
+      // chosen inside the effect that settles it, so that no interruption can come between the two
       Effect.suspend(() => this.#through(before)),
       (exit) => {
         this.#settle(exit)
@@ -117,7 +117,7 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
     this.#choice = found
     const { endpoint } = found
     const isTried = call.tried?.includes(endpoint) === true
-    // who has refused would refuse again
+    // an endpoint that has refused would refuse again
     if (isTried && before !== undefined) return Effect.fail(before)
     if (!isTried) call.tried?.push(endpoint)
     this.#place = this.#places.at(endpoint.origin, nowMillis)
@@ -151,7 +151,7 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
     const { keepPlaces } = this.#call
     if (choice?.settle === undefined && this.#giveBack === undefined) return
     const nowMillis = this.#call.nowMillis()
-    // what was never sent says nothing of the endpoint
+    // an attempt that was never sent says nothing of the endpoint
     const outcome = this.#isSent ? (this.#outcome ?? this.#call.outcomeOf(exit)) : ignored
     const giveBack = this.#giveBack
     const over = () => {
@@ -164,7 +164,7 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what its stages ask
+  // the questions of its stages
   // -------------------------------------------------------------------------------------------------------------------
 
   get stages(): EndpointStages {
@@ -207,7 +207,7 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
   }
 }
 
-/** Of two refusals, the one that is over first: whoever waits for a place waits for that. */
+/** Of two refusals, the one that is over first: a call that waits for a place waits for that. */
 const sooner = (one: Refusal, other: Refusal): Refusal => (waitMillis(other) < waitMillis(one) ? other : one)
 
 const waitMillis = (reason: Refusal): number =>

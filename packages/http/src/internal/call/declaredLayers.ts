@@ -1,4 +1,4 @@
-/** The layers that an upstream declares, from the declaration to what stands around its calls. */
+/** The layers that an upstream declares, from the declaration to the functions around its calls. */
 
 import * as Effect from "effect/Effect"
 import type * as AttemptLayer from "../../AttemptLayer.ts"
@@ -6,7 +6,7 @@ import type * as CallLayer from "../../CallLayer.ts"
 import type { Endpoints } from "../../Endpoints.ts"
 import type { Runtime } from "./runtime.ts"
 
-/** Makes those that an effect makes. What is no layer is refused here, and not at the first call. */
+/** Runs the effects that make layers. A value that is no layer is refused here, and not at the first call. */
 export const built = <L extends AttemptLayer.AttemptLayer | CallLayer.CallLayer>(
   upstream: string,
   place: "call" | "attempt",
@@ -27,7 +27,7 @@ export const built = <L extends AttemptLayer.AttemptLayer | CallLayer.CallLayer>
   )
 }
 
-/** What spans show of the layers: their names, put together once. */
+/** The attributes of the layers on spans: their names, put together once. */
 export const shownOf = (
   calls: ReadonlyArray<CallLayer.CallLayer> | undefined,
   attempts: ReadonlyArray<AttemptLayer.AttemptLayer> | undefined,

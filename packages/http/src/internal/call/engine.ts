@@ -59,7 +59,7 @@ const once: Retry.Retry = Retry.make({ maxAttempts: 1 })
 
 export type Attempt = Effect.Effect<unknown, Reason.Reason, unknown>
 
-/** What is asked for, whoever asks. */
+/** The question of a call, from any kind of caller. */
 export interface Asked {
   readonly method: string
   /** The path as it was written; empty where nobody wrote one. */
@@ -70,7 +70,7 @@ export interface Asked {
   readonly issue?: Issue | undefined
 }
 
-/** What an operation of an upstream asks for. Of a path that is none only so much is told as holds no secret. */
+/** The question of an operation of an upstream. Of a path that is none only so much is told as holds no secret. */
 export const askedOf = (method: string, template: string, given: Given): Asked => {
   const refused = refusedTemplate(template)
   if (refused === undefined) return { method, template, operation: `${method} ${template}`, given }
@@ -78,7 +78,7 @@ export const askedOf = (method: string, template: string, given: Given): Asked =
 }
 
 /**
- * What one kind of call does that the others don't: how its request is made, and what an attempt gives. The engine is given one for
+ * The part of a call that differs between kinds: how its request is made, and what an attempt gives. The engine is given one for
  * each call, and whatever it knows of the kind it asks here.
  */
 export interface Exchange extends Seen {
@@ -88,7 +88,7 @@ export interface Exchange extends Seen {
   readonly isOpen: boolean
   /** Makes the request of a call, once for all its attempts. */
   readonly encode: (call: Call) => Encoded | Issue | Effect.Effect<Encoded, Issue>
-  /** One exchange with the upstream, up to what the caller asked for. */
+  /** One exchange with the upstream, up to the answer that the caller asked for. */
   readonly attempt: (
     call: Call,
     place: Place,
@@ -96,17 +96,17 @@ export interface Exchange extends Seen {
     headers: { readonly [name: string]: string },
     attempt: WatchedAttempt | undefined
   ) => Attempt
-  /** What the caller gets of a response that a layer has made. */
+  /** The caller's answer from a response that a layer has made. */
   readonly made: (call: Call, response: CallLayer.Response) => Attempt
-  /** What a call below came to that failed for this reason, after attempts of its own. */
+  /** The attempts of a call below that failed for this reason. */
   readonly beneath?: ((reason: Reason.Reason) => Pick<CallError, "applied" | "previous"> | undefined) | undefined
   /** Keeps the places of a success until it has ended. */
   readonly keepPlaces?: ((answer: unknown, giveBack: () => void) => void) | undefined
   /** Before an attempt that failed for this reason is repeated. */
   readonly onRetry?: ((call: Call, reason: Reason.Reason) => Effect.Effect<void>) | undefined
-  /** What those who watch are told of an end; the end itself where it is left out. */
+  /** The end as observers are told it; the end itself where it is left out. */
   readonly endedAs?: ((exit: Exit.Exit<unknown, CallError>) => Exit.Exit<unknown, CallError>) | undefined
-  /** What a call gives that failed for good; `undefined` for its error. */
+  /** The result of a call that failed for good; `undefined` for its error. */
   readonly onGiveUp?:
     | ((
         call: Call,
@@ -117,8 +117,8 @@ export interface Exchange extends Seen {
 }
 
 /**
- * The engine: a call under way, what it asks for, what it may do, and what has become of it. It is one object, and the loop and the
- * stages ask it for what they need: closures for each of their questions would be most of what a call in flight weighs.
+ * The engine: a call under way, what it asks for, what it may do, and what has become of it. It is one object, and the loop and the stages
+ * put their questions to it: closures for each of them would be most of the weight of a call in flight.
  */
 export class Call
   implements
@@ -148,7 +148,7 @@ export class Call
   place: Place
   /** Where its attempts went, or were refused, if that is chosen for each. */
   readonly tried: Array<Endpoint> | undefined
-  /** Those that observe it, as one; `undefined` for none. */
+  /** Its observers, as one; `undefined` for none. */
   readonly observer: Observer | undefined
   /** Attempts that were sent: first ones, retries and hedges. */
   private sent = 0
@@ -159,10 +159,10 @@ export class Call
   /** Why the attempt before this one failed, and what the rate limit said to this one. */
   private failedBefore: Reason.Reason | undefined = undefined
   private limited: Reason.RateLimited | undefined = undefined
-  /** What the attempts before failed with, and what a stage on this side said last. */
+  /** The failures of the attempts before, and the last refusal of a stage on this side. */
   private made: AttemptsMade | undefined = undefined
   private refused: Reason.Reason | undefined = undefined
-  /** What a layer's part in a failure was: it had sent something that may have been applied, or it failed before anything was sent. */
+  /** A layer's part in a failure: it had sent something that may have been applied, or it failed before anything was sent. */
   private layersPart: Map<Reason.Reason, "doubt" | "unsent"> | undefined = undefined
   /** Whether what a layer sent last asks for a part of a body; `undefined` where none stands around attempts. */
   private sentRange: boolean | undefined = undefined
@@ -226,7 +226,7 @@ export class Call
   /** Tells of the call's begin and end. */
   private heard(): Effect.Effect<unknown, CallError, unknown> {
     let isStarted = false
-    // begun inside of what ends it, so that no interruption can come between the two
+    // begun inside the effect that ends it, so that no interruption can come between the two
     return Effect.onExitPrimitive(
       Effect.suspend(() => {
         isStarted = true
@@ -310,7 +310,7 @@ export class Call
     // a layer may say to the upstream who calls, and one caller's answer is not another's
     if (this.runtime.attemptLayers?.some(({ perCaller }) => perCaller !== false) === true) return run()
     if ((this.method !== "GET" && this.method !== "HEAD") || request.body.body !== undefined) return run()
-    // a run has the policy's time, and each who waits for it his own: who has little must not end it for the others
+    // a run has the policy's time, and each caller that waits for it its own: a caller with little time must not end it for the others
     this.deadline = Deadline.tighten(undefined, this.startMillis, deadlineMillis(this.policy))
     const reader = {
       method: this.method,
@@ -362,7 +362,7 @@ export class Call
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what the retry loop asks
+  // the questions of the retry loop
   // -------------------------------------------------------------------------------------------------------------------
 
   attempt(_: number, isFresh: boolean): Attempt {
@@ -452,7 +452,7 @@ export class Call
     }
   }
 
-  /** What the retry thinks of a failure. A server speaks of its own endpoint: the wait that it asks for is not one for another. */
+  /** The judgement that the retry goes by. A server speaks of its own endpoint: the wait that it asks for is not one for another. */
   classify(reason: Reason.Reason): Outcome.Failure {
     const outcome = this.judge(reason)
     const isServers = outcome.retryAfter !== undefined && "status" in reason
@@ -501,7 +501,7 @@ export class Call
 
   onGiveUp(reason: Reason.Reason, { outcome, stopped }: Retry.GivenUp): Effect.Effect<unknown, CallError> {
     this.attempted(reason, outcome.applied)
-    // what this side did not send is not why the call failed
+    // an attempt that this side did not send is not why the call failed
     if (reason === this.limited && this.failedBefore !== undefined) return this.gaveUp(this.failedBefore, "rate-limit")
     return this.gaveUp(reason, stopped)
   }
@@ -512,7 +512,7 @@ export class Call
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what the stages of an attempt ask
+  // the questions of an attempt's stages
   // -------------------------------------------------------------------------------------------------------------------
 
   /** An interruption says nothing of the upstream, nor does a caller in a hurry; a defect is a bug on this side. */
@@ -644,7 +644,7 @@ export class Call
     })
   }
 
-  /** The request's headers, with what else is sent for this caller. */
+  /** The request's headers, with the caller's baggage where it is sent. */
   callersHeaders(): { readonly [name: string]: string } {
     const given = this.request?.headers ?? {}
     return this.runtime.propagation.baggage ? withBaggage(given, this.context) : given
@@ -785,7 +785,7 @@ const nowhere: Place = {
   stages: endpointStages(none)
 }
 
-/** Who hears nothing. */
+/** An observer that hears nothing. */
 const nobody: Partial<Observer> = {}
 
 const noStatus: ReadonlyArray<number> = []

@@ -21,17 +21,17 @@ const numberOf = (nameless: object | undefined): number => {
 export interface Reader {
   readonly method: string
   readonly template: string
-  /** What the policy is made of that is not of this call. */
+  /** The part of the policy that is not of this call. */
   readonly policy: object
   readonly overrides: Overrides | undefined
   readonly criticality: Criticality
-  /** All that is sent for this caller, but for what names an attempt. */
+  /** All headers that are sent for this caller, but for the names of an attempt. */
   readonly headers: { readonly [name: string]: string }
 }
 
 /**
- * What makes two reads equal: where they go, what is sent with them, and what is made of the answer; and how they are tried, since a
- * stage that sheds a caller who matters little must not shed another with it.
+ * The key by which two reads are equal: where they go, what is sent with them, and what is made of the answer; and how they are tried,
+ * since a stage that sheds a caller who matters little must not shed another with it.
  */
 export const flightKey = (reader: Reader, request: Encoded, given: Given): string => {
   const headers = Object.entries(reader.headers)

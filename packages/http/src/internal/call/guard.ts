@@ -19,7 +19,7 @@ import * as Random from "effect/Random"
 import type { Refusal } from "./order.ts"
 import type { EndpointStages } from "./stages.ts"
 
-/** What an attempt holds of the stages that let it through. */
+/** The permits of an attempt, from the stages that let it through. */
 interface Held {
   breaker: CircuitBreaker.Permit | undefined
   throttle: Throttle.Permit | undefined
@@ -40,7 +40,7 @@ export interface Guarded<A, E, R> {
    * others may have been sent while it waited.
    */
   readonly send: (nowMillis: number, ordinal: number) => Effect.Effect<A, E, R>
-  /** What to think of its end, or of a refusal. */
+  /** Judges its end, or a refusal. */
   readonly outcomeOf: (exit: Exit.Exit<A, E | Refusal>) => Outcome
   /** Hears how long it waited in the bulkhead's queue, whether or not its turn came. */
   readonly onWaited: (stage: "bulkhead", millis: number) => void
@@ -49,8 +49,8 @@ export interface Guarded<A, E, R> {
   /** Hears that it changed the circuit. */
   readonly onCircuit: (state: CircuitBreaker.Phase) => void
   /**
-   * Set where a success goes on using the upstream, as an open body does: gets what gives its places back, which are kept
-   * until then. What is learned of the attempt is learned of its success alone.
+   * Set where a success goes on using the upstream, as an open body does: gets a function that gives its places back, which are kept until
+   * then. Only the success itself tells of the attempt.
    */
   readonly keepPlaces?: ((value: A, release: () => void) => void) | undefined
 }
@@ -97,7 +97,7 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
       (exit) => {
         let outcome = ignored
         try {
-          // what was never sent says nothing of the upstream, whatever refused it
+          // an attempt that was never sent says nothing of the upstream, whatever refused it
           if (held.isSent) outcome = subject.outcomeOf(exit)
           else tellRefusal(subject, exit)
           if (outcome._tag === "Success") {
@@ -107,7 +107,7 @@ export const guarded = <A, E, R>(subject: Guarded<A, E, R>, ordinal: number): Ef
             subject.keepPlaces(exit.value, placesOf(held, Deadline.nowMillisUnsafe(clock)))
           }
         } finally {
-          // a classifier that throws is a bug of whoever wrote it, and dies as one, but keeps no permit
+          // a classifier that throws is a bug of its author, and dies as one, but keeps no permit
           const changed = settle(subject.stages, held, Deadline.nowMillisUnsafe(clock), outcome)
           if (changed !== undefined) subject.onCircuit(changed)
         }
@@ -176,7 +176,7 @@ const admit = (
   return undefined
 }
 
-/** Takes the places of an attempt out of what it holds, and gives what gives them back, once. */
+/** Takes the places of an attempt from its permits, and gives a function that gives them back, once. */
 const placesOf = (held: Held, nowMillis: number): (() => void) => {
   const { adaptiveConcurrency, bulkhead } = held
   held.adaptiveConcurrency = undefined

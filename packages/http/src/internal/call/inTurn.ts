@@ -6,7 +6,7 @@ import type { RateLimited } from "@holdfast/core/Reason"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** Runs an effect when the rate limit says that it is its turn, or fails with what the refusal is made into. */
+/** Runs an effect when the rate limit says that it is its turn, or fails with the error made of the refusal. */
 export const inTurn = <A, E, R, E2>(
   limit: RateLimit.RateLimit,
   clock: Clock.Clock,

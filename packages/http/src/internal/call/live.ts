@@ -43,13 +43,13 @@ export const nextLive = (before: Live, policy: HttpPolicy): Live => {
 /** The places that are remembered. */
 export const placesOf = ({ place, places }: Live): ReadonlyArray<Place> => (place ? [place] : (places?.list() ?? []))
 
-/** What the stages of a level remember; those that are not there are `undefined`. */
+/** The snapshots of the stages of a level; a stage that is not there is `undefined`. */
 const snapshotsOf = <T>(around: "call" | "attempt", stages: object): Effect.Effect<Snapshots<T>> =>
   Effect.map(
     Effect.forEach(
       stageNames.filter((name) => order[name].around === around && rowOf(name) !== undefined),
       (name) => {
-        // what is found under a name is of the type that the row has there
+        // the stage under a name is of the type that the row has there
         const stage = (
           stages as { readonly [name: string]: { readonly snapshot: Effect.Effect<unknown> } | undefined }
         )[name]
@@ -62,7 +62,7 @@ const snapshotsOf = <T>(around: "call" | "attempt", stages: object): Effect.Effe
     (snapshots) => Object.fromEntries(snapshots) as Snapshots<T>
   )
 
-/** What an upstream is like at this instant, with the places that it has. */
+/** The state of an upstream at this instant, with its places. */
 export const upstreamSnapshot = (
   upstream: { readonly name: string; readonly version?: string | undefined; readonly policy: string },
   stages: UpstreamStages,

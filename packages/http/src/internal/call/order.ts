@@ -1,6 +1,6 @@
 /**
- * The one order of the stages: a row for each, outermost first, with what it is made of, why it stands where it does, what it refuses with,
- * what a reload keeps of it and how it is put in words. What describes, makes, lists or counts stages reads this table.
+ * The one order of the stages: a row for each, outermost first, with its options and its state, why it stands where it does, what it
+ * refuses with, what a reload keeps of it and how it is put in words. Code that describes, makes, lists or counts stages reads this table.
  */
 
 import * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
@@ -33,7 +33,7 @@ export interface UpstreamStageTypes {
   }
   /** So many calls in so much time. */
   readonly rateLimit: { readonly options: RateLimit.Options; readonly state: RateLimit.RateLimit }
-  /** What retries and hedges are paid from. */
+  /** The budget that pays for retries and hedges. */
   readonly budget: { readonly options: RetryBudget.Options; readonly state: RetryBudget.RetryBudget }
   /** A second attempt beside a slow first one. */
   readonly hedge: { readonly options: HedgeOptions; readonly state: Hedge.Hedge }
@@ -61,17 +61,17 @@ interface Types {
   readonly state: unknown
 }
 
-/** What stages remember, by their names; a stage that the policy does not have is `undefined`. */
+/** The state of stages, by their names; a stage that the policy does not have is `undefined`. */
 export type States<T> = { readonly [K in keyof T]: T[K] extends Types ? T[K]["state"] | undefined : never }
 
-/** What stages are like at one instant. */
+/** The snapshots of stages at one instant. */
 export type Snapshots<T> = {
   readonly [K in keyof T]?: (T[K] extends Types ? SnapshotOf<T[K]["state"]> : never) | undefined
 }
 
 type SnapshotOf<S> = S extends { readonly snapshot: Effect.Effect<infer A> } ? A : unknown
 
-/** The options of stages; those that the policy does not have are `undefined`. */
+/** The options of stages; a stage that the policy does not have is `undefined`. */
 export type OptionsOf<T> = { readonly [K in keyof T]: T[K] extends Types ? T[K]["options"] | undefined : never }
 
 export type UpstreamStageName = keyof UpstreamStageTypes
@@ -82,16 +82,16 @@ export type PlainStageName = "deadline" | "retry" | "redirects"
 
 export type StageName = UpstreamStageName | EndpointStageName | PlainStageName
 
-/** What a stage is made with besides its options. */
+/** The neighbours that a stage is made with, besides its options. */
 export interface Beside {
   readonly budget?: RetryBudget.RetryBudget | undefined
   readonly latencies?: LatencyTracker.LatencyTracker | undefined
 }
 
-/** What a call gives a stage that runs by itself. */
+/** The terms that a call gives a stage that runs by itself. */
 export interface Running<E> {
   readonly deadline: Deadline.Deadline | undefined
-  /** What to think of an end; around a call nothing is known of it, because its attempts were judged. */
+  /** Judges an end; around a call nothing is known of it, because its attempts were judged. */
   readonly classify: (exit: Exit.Exit<unknown, E>) => Outcome
 }
 
@@ -117,15 +117,15 @@ export type Refusal = Reason.PolicyReason | Reason.DeadlineExceeded
 export interface Row<T extends Types> extends PlainRow {
   readonly make: (options: T["options"], before: Before<T> | undefined, beside: Beside) => T["state"]
   /**
-   * What a reload keeps. `mode`: what was only watched is no past of a stage that acts. `always`: what is in flight, or what the server
-   * said, is so in any mode.
+   * When a reload keeps the state. `mode`: if the mode stays, because a stage that only watched has no past as one that acts. `always`:
+   * because calls in flight, or the server's own words, count in any mode.
    */
   readonly keeps: "mode" | "always"
-  /** Whether one whose options say the same serves on, with what stands beside it now. Default: it does. */
+  /** Whether one whose options say the same serves on, with its present neighbours. Default: it does. */
   readonly servesOn?: ((before: Beside, now: Beside) => boolean) | undefined
-  /** What it does, in words; left out where another stage's words say it. */
+  /** Its work, in words; left out where another stage's words say it. */
   readonly words?: ((options: T["options"]) => string) | undefined
-  /** What it is called in a sentence. */
+  /** Its name in a sentence. */
   readonly title: string
   /**
    * Runs an attempt, or all of a call, through the stage. A stage without it is fused into the engine or the guard, which know it by name;
@@ -258,7 +258,7 @@ export const order: Rows = {
   }
 }
 
-/** What an operator forced stays forced, until an operator ends it: a file that changes is no such word. */
+/** A circuit that an operator forced stays forced, until an operator ends it: a change of a file does not. */
 const forcedLike = (
   living: CircuitBreaker.CircuitBreaker | undefined,
   next: CircuitBreaker.CircuitBreaker
@@ -290,7 +290,7 @@ export const optionsOf = (
   policy: OptionsOf<UpstreamStageTypes & EndpointStageTypes>,
   name: StageName
 ): { readonly mode?: Mode | undefined } | undefined =>
-  // what is found under a name is of the type of its row, which only the row knows
+  // the options under a name are of the type of its row, which only the row knows
   (policy as { readonly [name: string]: { readonly mode?: Mode | undefined } | undefined })[name]
 
 /** The options of all stages that remember something, as they were declared: a stage that is `false` is not there. */
@@ -312,9 +312,9 @@ export const rowOf = (name: StageName): AnyRow | undefined => {
   return "make" in row ? (row as unknown as AnyRow) : undefined
 }
 
-/** What decides or waits, as a policy names it; `endpoint` where several endpoints are chosen from. */
+/** A stage that decides or waits, as a policy names it; `endpoint` where several endpoints are chosen from. */
 export type Decider = StageName | "endpoint"
 
-/** The stage that refuses with a reason. What no stage of a policy says was said where an endpoint is chosen. */
+/** The stage that refuses with a reason. A reason that no stage of a policy gives came from the choice of an endpoint. */
 export const stageOf = ({ _tag }: Refusal): Decider =>
   stageNames.find((name) => order[name].refusals.includes(_tag)) ?? "endpoint"

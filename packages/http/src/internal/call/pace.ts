@@ -7,7 +7,7 @@ import * as RateLimitFields from "../../RateLimitFields.ts"
 import * as RetryAfter from "../../RetryAfter.ts"
 import { learnUnit, makeResetUnit, type ResetUnit } from "../response/resetUnit.ts"
 
-/** What was learned of the server that a limit belongs to. */
+/** The unit of the reset field, learned from the server that a limit belongs to. */
 const units = new WeakMap<RateLimit.RateLimit, ResetUnit>()
 
 const unitOf = (limit: RateLimit.RateLimit): ResetUnit => {
@@ -18,7 +18,7 @@ const unitOf = (limit: RateLimit.RateLimit): ResetUnit => {
   return unit
 }
 
-/** What the server says of its own limit slows this side down before it is told to. */
+/** The server's word on its own limit slows this side down before it is told to. */
 export const pace = (
   limit: RateLimit.RateLimit | undefined,
   clock: Clock.Clock,

@@ -1,4 +1,4 @@
-/** What every call of an upstream needs to know of it. */
+/** The facts of an upstream that each of its calls needs. */
 
 import type { Failure } from "@holdfast/core/Outcome"
 import type { Reason } from "@holdfast/core/Reason"
@@ -13,16 +13,16 @@ import type { Observers } from "../watch/observing.ts"
 import type { Bodies } from "../streaming/openBody.ts"
 import type { Propagation } from "../request/propagation.ts"
 
-/** What the engine knows of an upstream. */
+/** An upstream, as the engine knows it. */
 export interface Runtime {
   readonly name: string
   readonly transport: Transport["Service"]
-  /** What chooses where an attempt goes; `undefined` where there is one place. */
+  /** Chooses where an attempt goes; `undefined` where there is one place. */
   readonly endpoints: Endpoints | undefined
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string
   readonly headers: { readonly [name: string]: string }
-  /** Names of those whose values were declared as secrets. */
+  /** Names of headers whose values were declared as secrets. */
   readonly secretHeaders: ReadonlySet<string>
   readonly rejections: ReadonlyArray<Rejection<unknown>>
   readonly classify: ((reason: Reason, usual: Failure) => Failure) | undefined
@@ -37,15 +37,15 @@ export interface Runtime {
   readonly unreadMillis: number
   /** The bodies that callers have taken over. */
   readonly bodies: Bodies
-  /** What stands for it in a registry; `undefined` for what is in none. */
+  /** Its entry in a registry; `undefined` for an upstream that is in none. */
   readonly registered: Registered | undefined
-  /** Who observes its calls. */
+  /** The observers of its calls. */
   readonly observers: Observers
-  /** What stands around each call, and around each attempt; `undefined` for nothing. */
+  /** The layers around each call, and around each attempt; `undefined` for none. */
   readonly callLayers: ReadonlyArray<CallLayer> | undefined
   readonly attemptLayers: ReadonlyArray<AttemptLayer> | undefined
   /** Their names, as attributes of spans. */
   readonly layersShown: ReadonlyArray<readonly [name: string, value: string]>
-  /** What a reload replaces, all at once: a call keeps the one that it began with. */
+  /** The part that a reload replaces, all at once: a call keeps the one that it began with. */
   live: Live
 }

@@ -1,4 +1,4 @@
-/** What the engine knows of an upstream, by the upstream that its users have: its type is above this. */
+/** The runtime of an upstream, by the upstream that its users have: its type is above this. */
 
 import type { Runtime } from "./runtime.ts"
 

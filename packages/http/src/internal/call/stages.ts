@@ -24,21 +24,21 @@ import {
 /** Stages that run by themselves, and what they remember. */
 export type Others = ReadonlyArray<{ readonly name: StageName; readonly row: AnyRow; readonly state: unknown }>
 
-/** What an upstream remembers of its calls. */
+/** The stages around an upstream's calls, with their state. */
 export interface UpstreamStages extends States<UpstreamStageTypes> {
-  /** Those that are not fused into the engine; `undefined` for none. */
+  /** Stages that are not fused into the engine; `undefined` for none. */
   readonly others: Others | undefined
 }
 
-/** What an upstream remembers of the attempts at one of its endpoints. */
+/** The stages around the attempts at one of an upstream's endpoints, with their state. */
 export interface EndpointStages extends States<EndpointStageTypes> {
-  /** Those that are not fused into the guard; `undefined` for none. */
+  /** Stages that are not fused into the guard; `undefined` for none. */
   readonly others: Others | undefined
   /** How long an attempt may take before a caller who gives up says something of the endpoint; it outlives every change of options. */
   readonly fairShare: AttemptTimeout.FairShare
   /**
-   * The endpoint's latencies; they outlive a change of the options that are reckoned with them. None as long as nobody asked:
-   * 22 KB for each endpoint would be the most of what it takes.
+   * The endpoint's latencies; they outlive a change of the options that are reckoned with them. None as long as nobody asked: 22 KB for
+   * each endpoint would be most of an endpoint's memory.
    */
   readonly latencies: LatencyTracker.LatencyTracker | undefined
   /** Whether an attempt has to ask any stage before it is sent. */
@@ -52,7 +52,7 @@ interface Before {
   readonly beside: Beside
 }
 
-/** What is found under a name is of the type that the row has there. */
+/** The stage under a name is of the type that the row has there. */
 const stateOf = (stages: object, name: StageName): unknown => (stages as { readonly [name: string]: unknown })[name]
 
 /** The options of a stage that is there, in whatever mode but off. */
@@ -61,7 +61,7 @@ const present = (policy: HttpPolicy, name: StageName) => {
   return options?.mode === "off" ? undefined : options
 }
 
-/** The stage that was, if its options are the same; otherwise one that takes over what that one remembers. */
+/** The stage that was, if its options are the same; otherwise one that takes over the state of that one. */
 const kept = (
   name: StageName,
   row: AnyRow,

@@ -64,7 +64,7 @@ const attemptOn = (
 /** A whole response holds nothing. */
 const discard = (): Effect.Effect<void> => Effect.void
 
-/** What the caller asked for, of a whole response. */
+/** The caller's answer from a whole response. */
 export const valueOf = (
   call: Call,
   place: Place,
@@ -77,7 +77,7 @@ export const valueOf = (
   attempt?.answered(response.status, response.body.length)
   call.paced(place, endpoint, response)
   const value = answer(runtime, endpoint, fiber, given, response, followed, call.asksForPart())
-  // who stands around the call sees what it was made of
+  // the layers around the call see what it was made of
   return runtime.callLayers === undefined ? value : Effect.map(value, (value) => new Seen(value, response))
 }
 
@@ -91,7 +91,7 @@ class Seen {
   }
 }
 
-/** Who answered, where it was not the upstream. */
+/** The name of the answering side, where it was not the upstream. */
 export const layerOf = ({ upstream }: Call): string => `a layer of ${upstream}`
 
 /** A response of a layer, as a transport would have given it. */

@@ -1,4 +1,4 @@
-/** What a program's own `HttpClientRequest` carries, and how often it can be sent. */
+/** The body of a program's own `HttpClientRequest`, and how often it can be sent. */
 
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -19,7 +19,7 @@ const always = (): boolean => true
 
 const never = (): boolean => false
 
-/** What stands in a request for a body that only the client below can write: it says that there is one. */
+/** A stand-in for a body that only the client below can write: it says that there is one. */
 const ofClient: Transport.Body = Stream.empty
 
 /** The body of a request, its stream watched: one that was begun is spent. */

@@ -50,14 +50,14 @@ export interface Executing {
   readonly failOnStatus: boolean
 }
 
-/** What the client below said. */
+/** The answer of the client below. */
 export interface Below {
   readonly response: HttpClientResponse
   /** The error that it made of the status, if it is one that filters. */
   readonly filtered: HttpClientError.HttpClientError | undefined
 }
 
-/** What a call gives: a response whose body is here, or is still to come. */
+/** The result of a call: a response whose body is here, or is still to come. */
 interface Answered {
   readonly step: Step
   readonly request: Transport.Request
@@ -73,7 +73,7 @@ export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientRes
       const { operation, request, runtime } = executing
       const exchange = new ClientExchange(executing)
       const given = executing.isFollowed
-        ? // what the program hides is a secret, which a redirect does not take elsewhere
+        ? // a header that the program hides is a secret, and a redirect does not take it elsewhere
           {
             headers: Headers.redact(request.headers, fiber.getRef(Headers.CurrentRedactedNames)),
             expectedStatus: errorStatus
@@ -90,7 +90,7 @@ export const execute = <E, R>(executing: Executing): Effect.Effect<HttpClientRes
       const settled = Effect.onExitPrimitive(restore(run), (exit) =>
         exchange.keepOnly(Exit.isSuccess(exit) ? exit.value : undefined)
       )
-      // what the client needs is in the context of its caller, and `attempt` gives nothing but answers
+      // the client's services are in the context of its caller, and `attempt` gives nothing but answers
       const answered = settled as Effect.Effect<Answered, CallError, R>
       return Effect.flatMap(answered, (answered): Effect.Effect<HttpClientResponse, E> => exchange.give(answered))
     })
@@ -127,7 +127,7 @@ class ClientExchange implements Exchange {
   ): Attempt {
     return Effect.suspend(() => {
       const body = this.#bodyOf(call)
-      // what is too long is judged here: of an error response, its status is what counts
+      // a body that is too long is judged here: of an error response, its status is what counts
       const limits = { ...call.policy.limits, responseBytes: Infinity }
       const request = call.wireRequest(place, resend, headers, limits, attempt)
       return Effect.onExitPrimitive(
@@ -219,7 +219,7 @@ class ClientExchange implements Exchange {
 
   onRetry(call: Call, reason: Reason.Reason): Effect.Effect<void> {
     const answered = this.#failed.get(reason)
-    // what a hedge beside it was answered is no more wanted than this
+    // the answer of a hedge beside it is no more wanted than this one
     const others = [...this.#failed.values()].filter(({ body }) => body !== answered?.body && this.#bodies.has(body))
     const discarded = Effect.forEach(others, ({ body }) => this.#discarded(body), { discard: true })
     return answered === undefined ? discarded : Effect.andThen(discarded, this.#left(call, answered))
@@ -303,7 +303,7 @@ class ClientExchange implements Exchange {
   }
 }
 
-/** What is done after the last attempt, in what is left of the call's time. */
+/** Work after the last attempt, in the time that is left to the call. */
 const withinDeadline = (call: Call, run: Effect.Effect<void>): Effect.Effect<unknown> =>
   call.deadline === undefined
     ? run
@@ -314,7 +314,7 @@ const forgotten = new FinalizationRegistry<OpenBody>((body) => {
   if (!body.isRead) Effect.runFork(body.release)
 })
 
-/** All of a body that says that it is short. What it unpacks to may be long. */
+/** All of a body that says that it is short. The unpacked body may be long. */
 const collected = (
   stream: Stream.Stream<Uint8Array, Reason.TransportReason>,
   limit: number,

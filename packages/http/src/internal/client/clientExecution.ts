@@ -56,7 +56,7 @@ export const foreignAgain = <E>(cause: Cause.Cause<CallError | E>): Effect.Effec
 
 /**
  * Sends, without the client's own span and trace headers: those are the attempt's. A status that the client refuses is an answer like
- * any other. What the wire did is a reason; of whatever else goes wrong `foreign` judges.
+ * any other. A failure of the wire is a reason; any other failure is judged by `foreign`.
  */
 export const executed = <E, R>(
   send: Effect.Effect<HttpClientResponse, E, R>,
@@ -79,7 +79,7 @@ export const executed = <E, R>(
         const { reason } = error
         if (reason._tag === "StatusCodeError") return Effect.succeed({ response: reason.response, filtered: error })
         const inner = carried(error)
-        // a policy below has its own refusals, too: a reason is judged by what it is, wherever it comes from
+        // a policy below has its own refusals, too: a reason is judged by its kind, wherever it comes from
         if (inner !== undefined) {
           beneath.set(inner.reason, inner)
           return Effect.fail(inner.reason as Reason.TransportReason)

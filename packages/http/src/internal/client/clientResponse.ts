@@ -1,4 +1,4 @@
-/** A response as an Effect `HttpClient` gives it, of what a transport answered. */
+/** A response as an Effect `HttpClient` gives it, made of a transport's answer. */
 
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
@@ -18,7 +18,7 @@ import type * as Socket from "effect/socket/Socket"
 import type * as Transport from "../../Transport.ts"
 import { concat } from "../response/boundedBody.ts"
 
-/** What a response is made of. */
+/** The parts of a response. */
 export interface Source {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly url: string

@@ -1,4 +1,4 @@
-/** What a program tells Effect's client of its traces, told to ours. */
+/** A program's trace settings for Effect's client, handed to ours. */
 
 import type * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"

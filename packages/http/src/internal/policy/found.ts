@@ -5,15 +5,15 @@ import { oneLine } from "@holdfast/core/OneLine"
 /** Everything that is wrong, a sentence each. */
 export type Problems = ReadonlyArray<string>
 
-/** What a message says of them: a line each, whatever names and values they quote. */
+/** The message of problems: a line each, whatever names and values they quote. */
 export const inLines = (problems: Problems): string =>
   problems.map((problem) => oneLine(`HttpPolicy: ${problem}`)).join("\n")
 
 const mostTold = 50
 
 /**
- * What is found wrong, as it is found. A file may be wrong in as many places as it has, and to say of each what was probably meant would
- * take longer than to read it; so the first are told, and the rest are counted.
+ * The faults of a policy, as they are found. A file may be wrong in as many places as it has, and to say of each what was probably meant
+ * would take longer than to read it; so the first are told, and the rest are counted.
  */
 export class Found {
   readonly #lines: Array<string> = []
@@ -39,7 +39,10 @@ export class Found {
     return this.#more === 0 ? this.#lines : [...this.#lines, `and ${this.#more} more`]
   }
 
-  /** A sentence that begins with a place, with the variable in the place of what it holds; another one with those that it speaks of. */
+  /**
+   * A sentence that begins with a place, with the variable's name in the place of its options; another one with the variables that it
+   * speaks of.
+   */
   #asWritten(line: string): string {
     const whole = this.#variables.get("")
     if (whole !== undefined) return `${whole}: ${line}`

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { HttpPolicy } from "./policyModel.ts"
 
 /**
- * What has a policy that may be replaced while it lives: an upstream.
+ * The owner of a policy that may be replaced while it lives: an upstream.
  *
  * @category models
  * @since 0.1.0
@@ -18,7 +18,7 @@ export interface Reloadable {
 }
 
 /**
- * What is said of policies outside of code, while the program runs.
+ * The policies that are declared outside of code, while the program runs.
  *
  * @category models
  * @since 0.1.0
@@ -28,7 +28,7 @@ export interface Policies {
   readonly adopt: (upstream: Reloadable) => Effect.Effect<void, never, Scope.Scope>
 }
 
-/** Those that upstreams of this context adopt; nothing is said unless a layer is provided. */
+/** The policies that upstreams of this context adopt; there are none unless a layer is provided. */
 export const Current: Context.Reference<Policies> = Context.Reference<Policies>("@holdfast/http/PolicySource/Current", {
   defaultValue: () => ({ adopt: () => Effect.void })
 })

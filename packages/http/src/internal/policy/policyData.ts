@@ -13,10 +13,10 @@ import { type Declared, policySchema, type Preset } from "./policySchema.ts"
 import { fieldsOf, type Shape } from "./policyShape.ts"
 import { timeInWords } from "./timeInWords.ts"
 
-// a policy from data and back, by the one schema of what there is
+// a policy from data and back, by the one schema of all options
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what the stages say of it
+// the stages' own checks
 // ---------------------------------------------------------------------------------------------------------------------
 
 const stageOf: { readonly [module: string]: string } = {
@@ -50,7 +50,7 @@ const placed = (line: string, prefix: string): string => {
   return isField(stage, /^\w*/.exec(rest)?.[0] ?? "") ? `${place}.${rest}` : `${place}: ${rest}`
 }
 
-/** What a maker gives; what it refuses is found. */
+/** The policy of a maker; its refusal is found as a fault. */
 const attempted = (
   make: () => HttpPolicy.HttpPolicy,
   prefix: string,

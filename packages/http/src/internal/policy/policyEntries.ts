@@ -69,7 +69,7 @@ const gather = (shape: Shape, entries: ReadonlyArray<Rest>, found: Found): unkno
   return parts.sort(([one], [other]) => Number(one) - Number(other)).map(([, item]) => item)
 }
 
-/** The first parts of a path that are a slip of the pen, if any are; what follows belongs to what was meant. */
+/** The first parts of a path that are a slip of the pen, if any are; the parts after them belong to the option that was meant. */
 const slipOf = (inside: Fields, { rest }: Rest): string => {
   const names = Object.keys(inside.fields)
   const beginnings = rest.slice(0, mostParts).map((_, index) => upper(rest.slice(0, index + 1)))
@@ -143,7 +143,7 @@ const isOurs = (entry: Rest): boolean => {
   })
 }
 
-/** What texts under an upstream's name say of its policy; what is not about it is left alone. */
+/** The policy in the texts under an upstream's name; texts that are not about it are left alone. */
 export const gatherPolicy = (entries: ReadonlyArray<Entry>, depth: number, found: Found): unknown => {
   const ours = entries.map((entry) => ({ ...entry, rest: entry.path.slice(depth) })).filter(isOurs)
   return ours.length === 0 ? {} : gather(policyShape, ours, found)

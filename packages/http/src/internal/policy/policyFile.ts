@@ -9,7 +9,7 @@ import { madeOf, type Origin } from "./policyOrigin.ts"
 import { parseText, readData, shown } from "./policyReader.ts"
 import { type Declared, declaredSchema, upstreamsSchema } from "./policySchema.ts"
 
-/** What is said of each upstream: one that is wrong does not take the others with it. */
+/** The declaration of each upstream: one that is wrong does not take the others with it. */
 export type Said = ReadonlyMap<string, Result.Result<Declared, Problems>>
 
 const readOne = (value: unknown): Result.Result<Declared, Problems> => {
@@ -19,7 +19,7 @@ const readOne = (value: unknown): Result.Result<Declared, Problems> => {
   return found.isEmpty ? Result.succeed(declared) : Result.fail(found.problems)
 }
 
-/** What a file of several upstreams says, or what is wrong with it as a whole. */
+/** The declarations of a file of several upstreams, or the fault of the file as a whole. */
 export const readUpstreams = (text: string): Result.Result<Said, Problems> => {
   const parsed = parseText(text)
   if (Result.isFailure(parsed)) return Result.fail([parsed.failure])
@@ -35,12 +35,12 @@ export const readUpstreams = (text: string): Result.Result<Said, Problems> => {
   return Result.succeed(new Map(Object.entries(upstreams).map(([name, value]) => [name, readOne(value)])))
 }
 
-/** The policy of an upstream with what a file says: the environment wins over the file, the file over the code. */
+/** The policy of an upstream with a file's declaration: the environment wins over the file, the file over the code. */
 export const withFile = ({ code, environment }: Origin, file: Declared): Result.Result<HttpPolicy, Problems> =>
   Result.map(makePolicy({ ...code, ...file, ...environment }, new Found()), (policy) =>
     madeOf(policy, { code, environment })
   )
 
-/** What a file says in vain, because the environment says it. */
+/** The stages that a file declares in vain, because the environment declares them. */
 export const overruled = ({ environment }: Origin, file: Declared): ReadonlyArray<string> =>
   Object.keys(file).filter((name) => Object.hasOwn(environment, name))

@@ -1,5 +1,5 @@
 /**
- * What a policy is made of, as types. They are here, below both the module that makes policies and the one that puts them
+ * The parts of a policy, as types. They are here, below both the module that makes policies and the one that puts them
  * in words; users know them as `HttpPolicy`'s.
  */
 
@@ -19,7 +19,7 @@ import type * as Transport from "../../Transport.ts"
 import type * as Time from "@holdfast/core/Time"
 
 /**
- * What of a request that is not idempotent (`POST`, `PATCH`) may be sent again.
+ * Which requests that are not idempotent (`POST`, `PATCH`) may be sent again.
  *
  * - `never`: nothing, unless it has an idempotency key
  * - `unsent`: what certainly did not reach the upstream: no connection was made, or a policy on this side refused it
@@ -44,7 +44,7 @@ export interface BackoffOptions {
   readonly shape?: "exponential" | "linear" | "fibonacci" | "constant" | undefined
   /** The first delay before jitter; the only one of `constant`. Default 100 ms. */
   readonly base?: Time.Input | undefined
-  /** `exponential` only: what each delay is multiplied by. Default 2. */
+  /** `exponential` only: the factor from each delay to the next. Default 2. */
   readonly factor?: number | undefined
   /** The longest delay. Default 10 s. */
   readonly cap?: Time.Input | undefined
@@ -63,10 +63,10 @@ export interface RetryOptions extends Retry.Options {
   readonly backoff?: BackoffOptions | undefined
   /** The budget that retries and hedges are paid from, shared by all calls of the upstream; `false` for none. */
   readonly budget?: RetryBudget.Options | false | undefined
-  /** What of requests that are not idempotent may be sent again. Default `never`. */
+  /** Which requests that are not idempotent may be sent again. Default `never`. */
   readonly nonIdempotent?: NonIdempotent | undefined
   /**
-   * What becomes of an attempt that this side refused (an open circuit, a full bulkhead or pool, a shed call): `fail` ends the
+   * The end of an attempt that this side refused (an open circuit, a full bulkhead or pool, a shed call): `fail` ends the
    * call at once, which is what a refusal is for; `wait` tries again when the refusal says, if that is before the deadline.
    * Default `fail`.
    */
@@ -115,11 +115,11 @@ export interface LimitOptions {
 export interface RedirectOptions {
   /** How many are followed one after the other; the next one fails the attempt. At least 1; default 5. */
   readonly max?: number | undefined
-  /** What becomes of one that leads from `https` to `http`. Default `refuse`: the attempt fails. */
+  /** The treatment of one that leads from `https` to `http`. Default `refuse`: the attempt fails. */
   readonly insecure?: "refuse" | "follow" | undefined
   /**
-   * Whether another origin is told the trace (`traceparent`, `tracestate`, `baggage`, `b3`). Default `drop`. What carries secrets
-   * is dropped in any case.
+   * Whether another origin is told the trace (`traceparent`, `tracestate`, `baggage`, `b3`). Default `drop`. Headers that carry secrets are
+   * dropped in any case.
    */
   readonly traceHeaders?: "drop" | "keep" | undefined
 }
@@ -137,7 +137,7 @@ export interface RedirectPolicy {
 }
 
 /**
- * What one operation, or one call, may have otherwise than its policy. Stages that keep state (budget, breaker, limits) are the
+ * The overrides of a policy for one operation, or for one call. Stages that keep state (budget, breaker, limits) are the
  * upstream's and stay.
  *
  * @category models
@@ -161,7 +161,7 @@ export interface Overrides {
 }
 
 /**
- * What a policy is made of. A stage that is `false` is off. The stages run in this order, outermost first.
+ * The options of a policy. A stage that is `false` is off. The stages run in this order, outermost first.
  *
  * @category models
  * @since 0.1.0
@@ -184,7 +184,7 @@ export interface Options {
   readonly hedge?: HedgeOptions | false | undefined
   /** Stops asking an upstream that fails. One for each endpoint. */
   readonly breaker?: CircuitBreaker.Options | false | undefined
-  /** Sheds, on this side, what the upstream would refuse. One for each endpoint. Default: off. */
+  /** Sheds, on this side, attempts that the upstream would refuse. One for each endpoint. Default: off. */
   readonly throttle?: Throttle.Options | false | undefined
   /** So many attempts at once, and so many waiting. One for each endpoint. Default: off. */
   readonly bulkhead?: Bulkhead.Options | false | undefined
@@ -196,7 +196,7 @@ export interface Options {
   readonly redirects?: RedirectOptions | false | undefined
   /** How much of a response is read. */
   readonly limits?: LimitOptions | undefined
-  /** What single operations have otherwise: `{ "POST /charges": { retry: false } }`. */
+  /** The overrides for single operations: `{ "POST /charges": { retry: false } }`. */
   readonly operations?: { readonly [operation: string]: Overrides } | undefined
 }
 
@@ -210,12 +210,12 @@ export interface RetryPolicy {
   readonly loop: Retry.Retry
   readonly nonIdempotent: NonIdempotent
   readonly refusals: "fail" | "wait"
-  /** What was asked for, to print it. */
+  /** The options that were asked for, to print them. */
   readonly backoff: BackoffOptions | "own schedule"
 }
 
 /**
- * What one call does, once the overrides of its operation are taken into account.
+ * The policy of one call, once the overrides of its operation are taken into account.
  *
  * @category models
  * @since 0.1.0
@@ -240,9 +240,9 @@ export interface CallPolicy {
  * @since 0.1.0
  */
 export interface HttpPolicy {
-  /** What it was made of, presets included. */
+  /** The options that it was made of, presets included. */
   readonly options: Options
-  /** What a call does whose operation has no overrides. */
+  /** The policy of calls whose operation has no overrides. */
   readonly call: CallPolicy
   readonly operations: ReadonlyMap<string, CallPolicy>
   readonly deadlineHeader: string | undefined

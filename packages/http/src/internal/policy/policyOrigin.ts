@@ -5,7 +5,7 @@ import type { HttpPolicy } from "./policyModel.ts"
 import type { Declared } from "./policySchema.ts"
 import { shown } from "./policyReader.ts"
 
-/** What a policy was made of, by who said it. */
+/** The options that a policy was made of, by their source. */
 export interface Origin {
   readonly code: Declared
   /** It wins over a file, which wins over code. */
@@ -20,14 +20,14 @@ export const madeOf = (policy: HttpPolicy, origin: Origin): HttpPolicy => {
   return policy
 }
 
-/** What a policy was made of; all of it is code's where nobody said. */
+/** The origin of a policy; all of it is code's where none was noted. */
 export const originOf = (policy: HttpPolicy): Origin =>
   origins.get(policy) ?? { code: { preset: "none", ...policy.options }, environment: {} }
 
 export const isHttpPolicy = (value: unknown): value is HttpPolicy =>
   Predicate.hasProperty(value, "options") && Predicate.hasProperty(value, "call") && "operations" in value
 
-/** The policy that was given, which may come from those without types. Throws a `RangeError` for what is none. */
+/** The policy that was given, which may come from code without types. Throws a `RangeError` for a value that is none. */
 export const givenPolicy = (where: string, given: HttpPolicy): HttpPolicy => {
   if (isHttpPolicy(given)) return given
   throw new RangeError(

@@ -44,7 +44,7 @@ export const shown = (value: unknown): string => {
 /** The longest text of a policy that is read, in characters. */
 export const longestText = 1024 * 1024
 
-/** What is written in JSON, or what the text is instead. */
+/** The value of a JSON text, or words for another text. */
 export const parseText = (text: string): Result.Result<unknown, string> => {
   if (text.length > longestText) {
     return Result.fail(`${text.length} characters long; a policy has ${longestText} at most`)
@@ -66,7 +66,7 @@ export const below = (path: string, name: string): string => {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what would have been right
+// hints at the right value
 // ---------------------------------------------------------------------------------------------------------------------
 
 const scalarInWords = (scalar: Scalar): string => {
@@ -89,7 +89,7 @@ const insideInWords = (inside: NonNullable<Shape["inside"]>): string => {
   return needed === undefined ? "an object of its options ({} for the defaults)" : `an object with ${needed}`
 }
 
-/** What a shape takes, in words. */
+/** The values that a shape takes, in words. */
 export const wanted = (shape: Shape): string =>
   [
     shape.scalar && scalarInWords(shape.scalar),
@@ -99,7 +99,7 @@ export const wanted = (shape: Shape): string =>
     .filter((text) => text !== undefined)
     .join(", or ")
 
-/** What a time that was written in another way should have been. */
+/** The right form of a time that was written in another way. */
 const timeHint = (value: unknown): string => {
   // lists in lists have no text, at some depth
   if (!Predicate.isString(value) && !Predicate.isNumber(value)) return ""
@@ -108,7 +108,7 @@ const timeHint = (value: unknown): string => {
   if (Option.isSome(asMillis)) return `; if these are milliseconds, write "${timeInWords(asMillis.value)}"`
   const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text) ?? []
   const full = otherUnits[unit] ?? (unit.endsWith("s") ? unit : `${unit}s`)
-  // what the pattern takes apart may still be no time
+  // a text that fits the pattern may still be no time
   const meant = Time.fromInput(`${amount} ${full}` as Time.Input)
   return Option.isSome(meant) ? `; write "${timeInWords(meant.value)}"` : ""
 }
@@ -258,7 +258,7 @@ const readInside = (
   )
 }
 
-/** What an operation that was written in another way should have been. */
+/** The right form of an operation that was written in another way. */
 const operationHint = (name: string): string => {
   const [, method = "", path = ""] = /^\s*([a-z]+)\s+\/?(\S*)\s*$/i.exec(name.slice(0, longestShown)) ?? []
   return method === "" ? "" : `; did you mean "${method.toUpperCase()} /${path}"?`
@@ -292,12 +292,12 @@ const readFields = (inside: Fields, value: object, path: string, reading: Readin
   return choice.into(...first)
 }
 
-/** What data say, by a schema. What is wrong is found; the value means nothing then. */
+/** The options of data, by a schema. Faults are found; the value means nothing then. */
 export const readData = <A>(schema: Schema.Schema<A>, value: unknown, found: Found, path = ""): A =>
   // the shape that it was read by is the schema's
   readValue(shapeOf(schema.ast), value, path, { isCode: false, found }) as A
 
-/** Looks at what code says, which may come from those without types. */
+/** Checks the options of code, which may have no types. */
 export const readCode = (schema: Schema.Top, value: unknown): Found => {
   const found = new Found()
   readValue(shapeOf(schema.ast), value, "", { isCode: true, found })

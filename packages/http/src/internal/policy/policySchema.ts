@@ -37,24 +37,24 @@ import type {
 import { timeInWords } from "./timeInWords.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what is annotated
+// annotations
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What a schema says of an option besides what Effect's own annotations do. */
+/** The facts of an option that a schema adds to Effect's own annotations. */
 export interface Notes {
-  /** What kind of text it is; a text without it is one of a few words. */
+  /** The kind of text; a text without it is one of a few words. */
   readonly text?: "time" | "header"
-  /** What it is, in words for a person. */
+  /** The option in words for a person. */
   readonly words?: string
-  /** What is right, in words, for a person: `a whole number of bytes, at least 0`. */
+  /** The right values, in words, for a person: `a whole number of bytes, at least 0`. */
   readonly takes?: string
-  /** What it means to leave it out, where that is no value. */
+  /** The meaning of leaving it out, where that is no value. */
   readonly leftOut?: string
   /** Names that others give it: what they lead to is told. */
   readonly meant?: ReadonlyArray<string>
   /** The names that must be there. */
   readonly needs?: ReadonlyArray<string>
-  /** What code alone can say: which values, and what data say in its place. */
+  /** Values that code alone can give: which ones, and the option that data have in their place. */
   readonly code?: { readonly accepts: (value: unknown) => boolean; readonly instead?: string }
   /** Set when exactly one of the names must be there, which says what it is: how code writes the same. */
   readonly choice?: {
@@ -82,7 +82,7 @@ const described = <A>(schema: Schema.Schema<A>, description: string): Schema.Sch
   schema.annotate({ description })
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what options are made of
+// the parts of options
 // ---------------------------------------------------------------------------------------------------------------------
 
 interface Range {
@@ -144,7 +144,7 @@ const positive: Range = { above: 0 }
 
 /** One of a few words, each of which is explained: neither less nor more of them than the option has. */
 const oneOf = <const W extends string>(words: string, table: { readonly [word in W]: string }): Schema.Schema<W> => {
-  // what `Object.keys` gives of a record that says all its keys
+  // `Object.keys` gives no more than these of a record whose type says all its keys
   const names = Object.keys(table) as Array<W>
   return Schema.Literals(names).annotate({
     description: words,
@@ -168,23 +168,23 @@ const either = <A, B>(first: Schema.Schema<A>, second: Schema.Schema<B>): Schema
     ...note({ meant: notesOf(first.ast).meant ?? [] })
   })
 
-/** What code alone can say. */
+/** An option that code alone can give. */
 const codeOnly = (words: string, accepts: (value: unknown) => boolean, instead: string): Schema.Schema<never> =>
   noted(described(Schema.Never, words), { code: { accepts, instead }, takes: "code alone" })
 
 const alsoInCode = <A>(schema: Schema.Schema<A>, accepts: (value: unknown) => boolean): Schema.Schema<A> =>
   noted(schema, { code: { accepts } })
 
-/** What other names lead here. */
+/** Adds the other names that lead here. */
 const meant = <A>(schema: Schema.Schema<A>, ...names: ReadonlyArray<string>): Schema.Schema<A> =>
   noted(schema, { meant: names })
 
-/** What leaving it out means, where no value says it. */
+/** Adds the meaning of leaving it out, where no value says it. */
 const leftOut = <A>(schema: Schema.Schema<A>, means: string): Schema.Schema<A> => noted(schema, { leftOut: means })
 
 type Table<O> = { readonly [K in keyof Required<O>]: Schema.Schema<Exclude<O[K], undefined>> }
 
-/** A value of code as JSON has it; nothing for what JSON has no value for, such as no bound. */
+/** A value of code as JSON has it; nothing where JSON has no value for it, such as no bound. */
 const asData = (value: unknown): unknown => {
   if (Duration.isDuration(value)) return Duration.isFinite(value) ? timeInWords(value) : undefined
   return value === Infinity ? undefined : value
@@ -203,7 +203,7 @@ const named = <A>(words: string, given: object, from: object, notes: Notes): Sch
   return noted(described(chosen as unknown as Schema.Schema<A>, words), notes)
 }
 
-/** The options of a stage, with what leaving them out means. */
+/** The options of a stage, with their defaults. */
 const options = <O extends object>(
   words: string,
   from: object,
@@ -341,7 +341,7 @@ export const stages = {
         "initialInterval"
       ),
       factor: meant(
-        number("`exponential` only: what each delay is multiplied by.", "a number", { least: 1 }),
+        number("`exponential` only: the factor from each delay to the next.", "a number", { least: 1 }),
         "multiplier",
         "exponent"
       ),
@@ -446,11 +446,14 @@ export const stages = {
     }
   ),
   Throttle: options<Throttle.Options>(
-    "Sheds, on this side, what the upstream would refuse. One for each endpoint.",
+    "Sheds, on this side, attempts that the upstream would refuse. One for each endpoint.",
     Throttle.defaults,
     {
       window: time("How long a call counts.", { least: 1000, most: 3_600_000 }),
-      multiplier: number("How many times what is accepted may be sent.", "a number", { least: 1, most: 100 }),
+      multiplier: number("The attempts sent may be this many times the accepted ones.", "a number", {
+        least: 1,
+        most: 100
+      }),
       minimumPerSecond: number("Calls that are let through at the least.", "a number a second", {
         least: 0,
         most: 1000
@@ -524,7 +527,7 @@ export const stages = {
         most: 600_000
       }),
       headroom: number(
-        "`gradient` only: a limit of more than this many times what was in flight shrinks again.",
+        "`gradient` only: a limit of more than this many times the attempts that were in flight shrinks again.",
         "a number",
         {
           least: 2,
@@ -639,7 +642,7 @@ const overrides = options<Overrides>(
 /** The name of an operation. */
 export const operationPattern: RegExp = /^[A-Z]+ \//u
 
-const presets = oneOf<"standard" | "aggressive" | "gentle" | "none">("What is meant by what is left out.", {
+const presets = oneOf<"standard" | "aggressive" | "gentle" | "none">("Where options that are left out come from.", {
   standard: "Calls that somebody waits for.",
   aggressive: "Reads that must be fast, and may be made twice.",
   gentle: "Background work.",
@@ -647,7 +650,7 @@ const presets = oneOf<"standard" | "aggressive" | "gentle" | "none">("What is me
 })
 
 /**
- * What is meant by what is left out. `none` is exactly what is written.
+ * The preset that options left out are taken from. `none` adds nothing to the written stages.
  *
  * @category models
  * @since 0.1.0
@@ -699,16 +702,16 @@ const editors = noted(described(Schema.String, "Where the JSON Schema of this fi
   forgotten: true
 })
 
-/** What code says. */
+/** The options in code. */
 export const optionsSchema = options<Options>("How calls to an upstream behave.", {}, table)
 
-/** What one operation, or one call, has otherwise. */
+/** The overrides for one operation, or for one call. */
 export const overridesSchema = overrides
 
 const words =
-  "How calls to an upstream behave. A stage is its options, `{}` for the defaults, or `false` for off; what is left out is the preset's."
+  "How calls to an upstream behave. A stage is its options, `{}` for the defaults, or `false` for off; a stage that is left out is the preset's."
 
-/** What a file, a configuration or a control plane says. */
+/** The options in a file, a configuration or a control plane. */
 export const policySchema = options<Declared & { readonly $schema?: string }>(
   words,
   { preset: "standard" },

@@ -42,7 +42,7 @@ export interface List {
   readonly of: Shape
 }
 
-/** What an option takes: any of what is set. */
+/** The values that an option takes: any of the members that are set. */
 export interface Shape {
   /** Whether `false` switches it off. */
   readonly off?: boolean
@@ -102,7 +102,7 @@ const seen = (ast: SchemaAST.AST): Shape => {
   }
 }
 
-/** What a schema of options has, by their names. */
+/** The fields of a schema of options, by their names. */
 export const fieldsOf = (schema: Schema.Top): Fields => {
   const { inside } = shapeOf(schema.ast)
   if (inside?._tag !== "Fields") throw new Error("the schema is not one of options")

@@ -1,4 +1,4 @@
-/** What a policy says of itself in words, and which of its numbers contradict each other. */
+/** A policy in words, and the numbers of it that contradict each other. */
 
 import * as Duration from "effect/Duration"
 import * as Backoff from "@holdfast/core/Backoff"
@@ -15,14 +15,14 @@ import * as Words from "./stageWords.ts"
 const inMode = (text: string, mode: Mode | undefined): string | undefined =>
   mode === "off" ? undefined : mode === "observe" ? `${text} (observed)` : text
 
-/** What a stage does that remembers something. */
+/** The words of a stage that keeps state. */
 const stageInWords = (policy: HttpPolicy, name: StageName): string | undefined => {
   const row = rowOf(name)
   const options = row && optionsOf(policy, name)
   return row?.words === undefined || options === undefined ? undefined : inMode(row.words(options), options.mode)
 }
 
-/** What the stages do that remember nothing, and the limit in time that is not learned. */
+/** The words of the stages that keep no state, and of the limit in time that is not learned. */
 const plainWords: { readonly [K in StageName]?: (policy: HttpPolicy) => string | undefined } = {
   deadline: ({ call }) => call.deadline && Words.deadline(call.deadline),
   retry: ({ budget, call }) => call.retry && Words.retry(call.retry, budget),
@@ -44,7 +44,7 @@ export const describe = (policy: HttpPolicy): string => {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what the numbers say together
+// contradictions between the numbers
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The longest that all back-offs of a call can take; `undefined` for a schedule that only its code knows. */

@@ -7,7 +7,7 @@ import * as Time from "@holdfast/core/Time"
 
 /** Times are written in several ways, and the same time must not cost a stage its memory: `"1 minute"`, `"60 seconds"`. */
 const sameTime = (one: unknown, other: unknown): boolean =>
-  // what is not a time at all gives none
+  // a value that is not a time at all gives none
   Option.makeEquivalence(Duration.Equivalence)(timeOf(one), timeOf(other)) && Option.isSome(timeOf(one))
 
 const timeOf = (value: unknown) => Time.fromInput(value as Time.Input)

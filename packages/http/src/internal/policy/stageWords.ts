@@ -1,4 +1,4 @@
-/** What each stage does, in words, by its options: the parts of `HttpPolicy.describe`. */
+/** Each stage's work in words, by its options: the parts of `HttpPolicy.describe`. */
 
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"

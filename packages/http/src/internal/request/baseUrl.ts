@@ -1,10 +1,10 @@
-/** What a base URL may be. */
+/** The rules of a base URL. */
 
-/** Reads a base URL; `whose` names it in what is said of one that is wrong. */
+/** Reads a base URL; `whose` names it in the error for a wrong one. */
 export const parseBaseUrl = (whose: string, baseUrl: string | URL): URL => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    // what is not a URL may still hold a password, so it is not repeated
+    // a text that is not a URL may still hold a password, so it is not repeated
     throw new RangeError(`${whose} must be an absolute http or https URL, such as https://payments.internal/v1`)
   }
   if (url.username !== "" || url.password !== "") {

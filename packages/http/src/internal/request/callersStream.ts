@@ -39,7 +39,7 @@ export class CallersStream {
     this.#declared = declared
   }
 
-  /** What an attempt failed with: the fault of this body, where it has one, whatever the transport says. */
+  /** The reason of a failed attempt: the fault of this body, where it has one, whatever the transport says. */
   readonly blamed = (reason: Reason.Reason): Reason.Reason => {
     const issue = this.#issue
     // of one attempt, and the next may fail before it begins its body
@@ -65,10 +65,10 @@ export class CallersStream {
   }
 
   #ended(exit: Exit.Exit<unknown, unknown>): void {
-    // whoever no longer wants the body interrupts it
+    // a reader that no longer wants the body interrupts it
     if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return
     const error: unknown = Cause.squash(exit.cause)
-    // the name of what was thrown holds no secret; its message may
+    // the name of a thrown error holds no secret; its message may
     const name = Predicate.isError(error) ? error.name : typeof error
     this.#issue ??= `it failed (${name}); look at what it reads from`
   }

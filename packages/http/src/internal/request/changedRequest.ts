@@ -1,4 +1,4 @@
-/** What a layer has made of a request: it may be none, and is looked at like the caller's own before anything is touched. */
+/** The request as a layer has changed it: it may be none, and is checked like the caller's own before anything is touched. */
 
 import type * as Transport from "../../Transport.ts"
 import { putHeaders, wrongLength } from "./headerRules.ts"

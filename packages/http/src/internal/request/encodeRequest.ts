@@ -1,4 +1,4 @@
-/** How a request is made of what the caller gave: its target, its headers, its body. */
+/** How a request is made of the caller's values: its target, its headers, its body. */
 
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -136,7 +136,7 @@ const encoded = (
   }
 }
 
-/** What spans show: every secret and every query value hidden that is not known to be harmless. */
+/** The target as spans show it: every secret and every query value hidden that is not known to be harmless. */
 const shown = (runtime: Runtime, template: string, given: Given): string =>
   // one that was written into the path, too
   Redaction.path(
@@ -185,7 +185,7 @@ const headersOf = (origin: Origin, given: Given): Record<string, string> | Issue
   return headers
 }
 
-/** Headers as they were given, their secrets in the plain, without those that are left out. */
+/** Headers as they were given, their secrets in the plain, without the ones that are left out. */
 export const plainHeaders = (
   given: NonNullable<RequestOptions["headers"]>
 ): ReadonlyArray<readonly [name: string, value: string]> =>

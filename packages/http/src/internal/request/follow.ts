@@ -6,7 +6,7 @@ import type * as Transport from "../../Transport.ts"
 import type { RedirectPolicy } from "../policy/policyModel.ts"
 import { type Hop, isHop, isRedirect, nextHop } from "./redirects.ts"
 
-/** What redirects are followed with. */
+/** The terms of following redirects. */
 export interface Following<R> {
   readonly policy: RedirectPolicy
   /** Whether the body can be sent once more, asked when it would be. */

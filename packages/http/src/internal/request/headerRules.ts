@@ -2,9 +2,9 @@
 
 import type { Issue } from "./pathTemplate.ts"
 
-// What a header of a request may be, whatever protocol the connection will speak: that is not known yet.
+// The rules of a request's headers, for any protocol that the connection may speak: it is not known yet.
 
-/** What is said of the connection or of the frame of a message is the transport's to say (RFC 9110 §7.6.1, RFC 9113 §8.2.2). */
+/** Fields about the connection, or about the frame of a message, are the transport's to send (RFC 9110 §7.6.1, RFC 9113 §8.2.2). */
 const ofConnection: { readonly [name: string]: string } = {
   connection: "connections are the transport's to keep and to close",
   "keep-alive": "connections are the transport's to keep and to close",
@@ -43,8 +43,8 @@ const valueIssue = (value: string): string =>
     : "the value has a character that a header may not have"
 
 /**
- * What no protocol carries of a header, its name in lower case. Neither a value is repeated, which may be the secret that holds the stray line
- * break, nor a name that is none, which may be a value in the wrong place.
+ * The fault of a header that no protocol carries, its name in lower case. Neither a value is repeated, which may be the secret that holds
+ * the stray line break, nor a name that is none, which may be a value in the wrong place.
  */
 export const malformedHeader = (name: string, value: string): Issue | undefined => {
   if (!isHeaderName(name)) return { path: "headers", issue: notAName }
@@ -53,7 +53,7 @@ export const malformedHeader = (name: string, value: string): Issue | undefined 
   return isHeaderValue(value) ? undefined : { path: `headers.${name}`, issue: valueIssue(value) }
 }
 
-/** What is wrong with a header of a request of ours: what no protocol carries, and what is not for a request to say. */
+/** The fault of a header of a request of ours: no protocol carries it, or it is not for a request to send. */
 export const wrongHeader = (name: string, value: string): Issue | undefined => {
   const malformed = malformedHeader(name, value)
   if (malformed !== undefined) return malformed
@@ -69,7 +69,7 @@ export const wrongHeader = (name: string, value: string): Issue | undefined => {
 
 const notAName = "one of the names is not a header name: letters, digits and !#$%&'*+-.^_`|~"
 
-/** What is wrong with the length that a request declares of its body, whose bytes are known unless it is a stream. */
+/** The fault of the length that a request declares of its body, whose bytes are known unless it is a stream. */
 export const wrongLength = (declared: string, bytes: number | undefined): Issue | undefined => {
   if (!/^\d{1,15}$/.test(declared)) {
     return { path: "headers.content-length", issue: "must be a whole number of bytes, in digits" }

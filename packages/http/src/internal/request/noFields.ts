@@ -2,7 +2,7 @@
 
 import type * as Transport from "../../Transport.ts"
 
-// what an answer has where nothing came, the same for all of them
+// the empty fields of an answer, the same for all answers
 
 export const noCookies: ReadonlyArray<string> = []
 

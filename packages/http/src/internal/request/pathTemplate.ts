@@ -3,7 +3,7 @@
 import * as Redacted from "effect/Redacted"
 import type { PathValue } from "../../Request.ts"
 
-/** What is wrong with a request, and where. */
+/** The fault of a request, and its place. */
 export interface Issue {
   readonly path: string
   readonly issue: string
@@ -24,7 +24,7 @@ interface Parts {
   readonly inPath: number
 }
 
-/** What nobody can mean by a character, or what two readers would take for two things; and what to write for it. */
+/** Characters that nobody can mean, or that two readers would take for two things. */
 const ambiguous = /[\0-\x20\p{Cc}#\\{}]|%(?![0-9A-Fa-f]{2})/u
 
 const refused = (character: string): string => {
@@ -45,7 +45,7 @@ const refused = (character: string): string => {
   }
 }
 
-/** What is wrong with a target, encoded, as it would go on the wire: it is not a template, and nothing of it is filled in any more. */
+/** The fault of a target, encoded, as it would go on the wire: it is not a template, and nothing of it is filled in any more. */
 export const wrongTarget = (target: string): Issue | undefined => {
   if (!target.startsWith("/")) return { path: "path", issue: "must begin with a slash" }
   const [character] = ambiguous.exec(target) ?? []
@@ -60,7 +60,7 @@ export const wrongTarget = (target: string): Issue | undefined => {
 /** RFC 3986 §3.3 and §3.4: what a path and a query hold as it is. All else is percent-encoded, as UTF-8. */
 const encodedText = (text: string): string => text.replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]/gu, encodeURIComponent)
 
-/** A segment that URLs resolve away, even when it is encoded. What fills a place makes none: it is never a dot alone. */
+/** A segment that URLs resolve away, even when it is encoded. The value that fills a place makes none: it is never a dot alone. */
 const dotSegment = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i
 
 /** Whether the path of a target has one. */
@@ -99,13 +99,13 @@ const parse = (template: string): Parts | Issue => {
   }
 }
 
-/** What nobody can mistake for a secret: a word of letters, a version, a place, a dot segment. */
+/** A segment that nobody can mistake for a secret: a word of letters, a version, a place, a dot segment. */
 const plainSegment = /^(?:[A-Za-z_-]{0,40}|v\d{1,3}|\.{1,2}|\{\w{1,40}\})$/
 
 const mostSegments = 10
 
 /**
- * What is told of a path that is refused. It is no name of low cardinality, as a template is, but whatever the program made up: a value
+ * A refused path, as errors show it. It is no name of low cardinality, as a template is, but whatever the program made up: a value
  * that was put in without being encoded, a token, a whole URL.
  */
 const shownRefused = (template: string): string => {
@@ -116,7 +116,7 @@ const shownRefused = (template: string): string => {
   return shown.join("/") + (rest === "" ? "" : `${rest}…`)
 }
 
-/** What is wrong with a template, and what is told of it instead; `undefined` for one that a request can be made of. */
+/** The fault of a template, and the text that is shown instead of it; `undefined` for one that a request can be made of. */
 export const refusedTemplate = (template: string): { readonly issue: Issue; readonly shown: string } | undefined => {
   const parts = partsOf(template)
   return isIssue(parts) ? { issue: parts, shown: shownRefused(template) } : undefined
@@ -180,7 +180,7 @@ const valueOf = (name: string, value: PathValue, hideSecrets: boolean): string |
 const encodedValue = (name: string, value: string): string | Issue =>
   value.isWellFormed() ? encodeURIComponent(value) : { path: `params.${name}`, issue: notUnicode }
 
-/** A path, which may have a query of its own, with what else is asked. */
+/** A path, which may have a query of its own, with a further query. */
 export const withQuery = (path: string, query: string): string => {
   if (query === "" || !path.includes("?")) return path + query
   return path + (/[?&]$/.test(path) ? "" : "&") + query.slice(1)

@@ -1,4 +1,4 @@
-/** What a request tells the upstream of its trace, and which baggage goes along. */
+/** The headers that tell the upstream of a request's trace, and the baggage that goes along. */
 
 import * as Context from "effect/Context"
 import * as Option from "effect/Option"
@@ -7,7 +7,7 @@ import * as Baggage from "../../Baggage.ts"
 import * as TraceContext from "../../TraceContext.ts"
 import { isHeaderValue } from "./headerRules.ts"
 
-/** What an upstream is told of the trace. */
+/** The parts of the trace that an upstream is told. */
 export interface Propagation {
   /** `traceparent` and `tracestate`. */
   readonly trace: boolean
@@ -19,7 +19,7 @@ interface Headers {
   readonly [name: string]: string
 }
 
-/** The headers with the baggage of a call. Whoever gave the header himself has his own. */
+/** The headers with the baggage of a call. A header that the caller gave stays. */
 export const withBaggage = (headers: Headers, context: Context.Context<never>): Headers => {
   const baggage = Context.get(context, Baggage.Current)
   if (baggage.size === 0 || headers["baggage"] !== undefined) return headers
@@ -28,8 +28,8 @@ export const withBaggage = (headers: Headers, context: Context.Context<never>): 
 }
 
 /**
- * The headers with what names an attempt's span. Ids that are none (a tracer that records nothing gives zeros) are not sent: whoever
- * gets them would take them for a trace.
+ * The headers with the names of an attempt's span. Ids that are none (a tracer that records nothing gives zeros) are not sent: the upstream
+ * would take them for a trace.
  */
 export const withTrace = (headers: Headers, { b3, trace }: Propagation, span: Tracer.Span): Headers => {
   if (!trace) return headers
@@ -53,7 +53,7 @@ export const withTrace = (headers: Headers, { b3, trace }: Propagation, span: Tr
 
 const isId = (id: string, length: number): boolean => id.length === length && /^[0-9a-f]+$/.test(id) && !/^0+$/.test(id)
 
-/** What OpenTelemetry's objects give a state as. */
+/** OpenTelemetry's objects give a state in this way. */
 interface Serializable {
   readonly serialize: () => string
 }
@@ -69,7 +69,7 @@ const randomFlag = 2
 
 const noAnnotations = Context.empty()
 
-/** What a span of the trace is found to have, from the span itself upwards. */
+/** The annotation found on a span of the trace, from the span itself upwards. */
 const nearest = <A>(
   span: Tracer.Span,
   found: (annotations: Context.Context<never>) => A | undefined

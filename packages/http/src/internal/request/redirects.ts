@@ -15,7 +15,7 @@ export interface Hop {
   readonly body: Transport.Body | undefined
 }
 
-/** What is known of a request when its answer is a redirect. */
+/** The facts of a request when its answer is a redirect. */
 export interface Asked {
   readonly request: Transport.Request
   /** Redirects that were followed before. */
@@ -27,7 +27,7 @@ export interface Asked {
   readonly secretHeaders: ReadonlySet<string>
 }
 
-/** RFC 9110 §15.4: those that say "ask there". 300 and 304 say something else, and 305 and 306 are gone. */
+/** RFC 9110 §15.4: the statuses that say "ask there". 300 and 304 say something else, and 305 and 306 are gone. */
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 
 /** Whether a response asks to be followed. One that does not say where to is a status like any other, as in Fetch. */
@@ -46,7 +46,7 @@ const ofBody: ReadonlySet<string> = new Set([
 const isOfTrace = (name: string): boolean =>
   name === "traceparent" || name === "tracestate" || name === "baggage" || name === "b3" || name.startsWith("x-b3-")
 
-/** What is for the first origin alone. `host` names it; the other names are secrets, and the key of a write that it knows. */
+/** Whether a header is for the first origin alone. `host` names it; the other names are secrets, and the key of a write that it knows. */
 const isForOrigin = (name: string, asked: Asked): boolean =>
   name === "host" ||
   name === "idempotency-key" ||
@@ -55,7 +55,7 @@ const isForOrigin = (name: string, asked: Asked): boolean =>
   (asked.policy.traceHeaders === "drop" && isOfTrace(name))
 
 /**
- * A header holds its bytes as characters, so what is not ASCII is a byte of what the server wrote, in UTF-8 or not: percent-encoded it
+ * A header holds its bytes as characters, so a character beyond ASCII is a byte of the server's text, in UTF-8 or not: percent-encoded it
  * stays the same byte. A URL would take it for a character, and encode that.
  */
 const encodedBytes = (location: string): string =>

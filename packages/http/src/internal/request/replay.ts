@@ -12,9 +12,9 @@ export const isIdempotent = (method: string): boolean => idempotent.has(method)
 /**
  * Whether a request may be sent once more, as far as its meaning goes; its body is another question.
  *
- * HTTP vouches for some of what failed: the server did nothing with it (RFC 9113 §8.7), or it never left a connection that was already
+ * HTTP vouches for some failed requests: the server did nothing with it (RFC 9113 §8.7), or it never left a connection that was already
  * ended. Such a request has not been tried yet, so that it is sent whatever the policy says of trying again. A connection that could not
- * be made is none of these: what stands between may have gone on with it, and whoever knows the way says `unsent`.
+ * be made is none of these: a proxy in between may have gone on with it, and a transport that knows the way says `unsent`.
  */
 export const mayRepeat = (
   repeatable: boolean,
@@ -28,11 +28,11 @@ export const mayRepeat = (
 
 const isVouchedFor = (reason: Reason): boolean => "unprocessed" in reason && reason.unprocessed === true
 
-/** What this side refused is tried again only where the policy says so: a refusal that is waited for protects nobody. */
+/** An attempt that this side refused is tried again only where the policy says so: a refusal that is waited for protects nobody. */
 const withRefusals = (outcome: Outcome.Failure, refusals: "fail" | "wait" | undefined): Outcome.Failure =>
   outcome.cause === "refused" && outcome.retryable && refusals !== "wait" ? { ...outcome, retryable: false } : outcome
 
-/** What the retry and every stage think of a failed attempt: the catalogue's judgement, and the user's own of that. */
+/** The judgement of a failed attempt, for the retry and every stage: the catalogue's, and the user's own of that. */
 export const judged = (
   reason: Reason,
   by: {

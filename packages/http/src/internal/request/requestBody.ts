@@ -1,4 +1,4 @@
-/** How a body is made of what the caller gave. */
+/** How a body is made of the caller's value. */
 
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -40,7 +40,7 @@ const whole = (body: string | Uint8Array, contentType: string): RequestBody => (
   replayable: always
 })
 
-/** What `JSON.stringify` makes of half of a surrogate pair; behind a backslash that is itself escaped it is text. */
+/** Half of a surrogate pair, as `JSON.stringify` writes it; behind a backslash that is itself escaped it is text. */
 const loneSurrogate = /(?<!\\)(?:\\\\)*\\ud[89a-f]/
 
 const jsonText = (value: unknown): string | Issue => {

@@ -5,7 +5,7 @@ import * as Random from "effect/Random"
 
 const hexOfByte: ReadonlyArray<string> = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
 
-/** 32 bits as eight digits. A table, because `toString(16)` was a tenth of what a call costs. */
+/** 32 bits as eight digits. A table, because `toString(16)` was a tenth of the cost of a call. */
 const hex = (bits: number): string =>
   `${hexOfByte[bits >>> 24]}${hexOfByte[(bits >>> 16) & 255]}${hexOfByte[(bits >>> 8) & 255]}${hexOfByte[bits & 255]}`
 

@@ -1,4 +1,4 @@
-/** What an error says of a value that a schema refused, and where. */
+/** The words of an error for a value that a schema refused, and the value's place. */
 
 import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"

@@ -5,7 +5,7 @@ import { isHeaderName, isOfConnection } from "./headerRules.ts"
 
 export const maxTags = 16
 
-/** What negotiates, or has a meaning of its own in a chain of services: a tag would overwrite it. */
+/** Headers that negotiate, or have a meaning of their own in a chain of services: a tag would overwrite them. */
 const reserved =
   /^(?:host|from|via|range|vary|date|origin|referer|user-agent|accept.*|content-.*|if-.*|proxy-.*|sec-.*|x-forwarded-.*|forwarded|traceparent|tracestate|baggage|b3|x-b3-.*|x-request-id|idempotency-key)$/
 

@@ -1,4 +1,4 @@
-/** What a response is: what the caller asked for, or the reason of a failure. */
+/** The meaning of a response: the answer that the caller asked for, or the reason of a failure. */
 
 import * as Nesting from "@holdfast/core/Nesting"
 import * as Reason from "@holdfast/core/Reason"
@@ -18,7 +18,7 @@ import { noCookies, noHeaders } from "../request/noFields.ts"
 import { bodyIssue, bounded } from "../request/schemaIssue.ts"
 import { bodyText, statusReason } from "./statusReason.ts"
 
-/** What the caller asked for, made of a response; or the reason why it is a failure. */
+/** The caller's answer, made of a response; or the reason why it is a failure. */
 export const answer: Read = (runtime, endpoint, fiber, given, response, followed, asksForPart) => {
   if (given.read !== undefined) return given.read(runtime, endpoint, fiber, given, response, followed, asksForPart)
   const rejected = rejectionOf(runtime, given, response)
@@ -75,7 +75,7 @@ class WholeAnswer implements Answer {
   }
 }
 
-/** The first declared business error that the body is, of those that the call knows, and then of the upstream's. */
+/** The first declared business error that the body is, of the call's own, and then of the upstream's. */
 export const rejectionOf = (
   runtime: Runtime,
   given: Given,
@@ -155,7 +155,7 @@ export const undecodable = (
   )
 }
 
-/** What a schema says of no body is about `undefined`, which nobody has written. */
+/** A schema's own complaint about no body names `undefined`, which nobody has written. */
 const noBody = ({ status }: Transport.Response): Issue => ({
   path: "",
   issue: `a ${status} without a body, where the schema wants one; decode it with Schema.Void, or ask without decode`

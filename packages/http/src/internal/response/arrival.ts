@@ -24,7 +24,7 @@ export interface Step {
 
 type Open = Transport.Transport["Service"]["open"]
 
-/** Sends, and follows redirects where the policy says so. What is opened belongs to the scope. */
+/** Sends, and follows redirects where the policy says so. The opened response belongs to the scope. */
 export const arrival = (
   call: Call,
   place: Place,

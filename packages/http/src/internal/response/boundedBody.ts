@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 
-/** What was read of a body. */
+/** The part of a body that was read. */
 export interface Read {
   readonly bytes: Uint8Array<ArrayBuffer>
   /** Whether it is the whole body. */

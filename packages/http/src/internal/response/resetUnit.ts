@@ -17,7 +17,7 @@ const leastStep = 5
 
 export const makeResetUnit = (): ResetUnit => ({ lastReset: 0, lastMillis: 0, seen: 0 })
 
-/** What an answer adds to what is known, and the unit if that is enough to tell. */
+/** Adds the facts of an answer to the known ones, and gives the unit if they are enough to tell. */
 export const learnUnit = (
   unit: ResetUnit,
   nowMillis: number,

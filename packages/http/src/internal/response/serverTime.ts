@@ -1,4 +1,4 @@
-/** What time it is by the server's clock, and how dates and numbers of its fields are read. */
+/** The time by the server's clock, and how dates and numbers of its fields are read. */
 
 import * as Headers from "effect/http/Headers"
 import * as DateTime from "effect/DateTime"

@@ -1,8 +1,8 @@
-/** Who asks for a stream, whatever passes the request on. */
+/** The caller that asks for a stream, whatever passes the request on. */
 
 import { type CallSite, callSite } from "./callSite.ts"
 
-/** What is known of who asks for a stream, besides the request. */
+/** The facts of a caller that asks for a stream, besides the request. */
 export interface Asking {
   readonly site: CallSite
   /** Runs once the call is over: it failed, or its body has ended. More than once is the same as once. */
@@ -22,5 +22,5 @@ export const askingAs = <A>(asking: Asking, ask: () => A): A => {
   }
 }
 
-/** Who asks `helper` now. */
+/** The caller of `helper` now. */
 export const whoAsks = (helper: Function): Asking => current ?? { site: callSite(helper) }

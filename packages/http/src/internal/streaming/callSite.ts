@@ -12,7 +12,7 @@ const stacks = Error as ErrorConstructor & {
 /** Enough to see the program's own function and who called it; each frame costs. */
 const frames = 8
 
-/** Who calls `below` now, without the frames above it. */
+/** The place that calls `below` now, without the frames above it. */
 export const callSite = (below: Function): CallSite => {
   const limit = stacks.stackTraceLimit
   stacks.stackTraceLimit = frames

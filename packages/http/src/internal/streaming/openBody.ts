@@ -57,7 +57,7 @@ export interface Caller {
 /** How a body came to its end. */
 type Ending =
   | { readonly _tag: "Read" }
-  /** Whoever read it wanted no more. */
+  /** The reader wanted no more. */
   | { readonly _tag: "Left"; readonly isInterrupted: boolean }
   /** The scope of the call was closed. */
   | { readonly _tag: "Released" }
@@ -65,7 +65,7 @@ type Ending =
   | { readonly _tag: "Discarded" }
   | { readonly _tag: "Failed"; readonly reason: Reason.Reason; readonly error: CallError }
 
-/** What a transport opened. */
+/** A response that a transport opened. */
 export interface Opened {
   readonly status: number
   readonly headers: Transport.Headers
@@ -87,7 +87,7 @@ type Read = Pull.Pull<Chunk, CallError>
  * byte, a failure, a reader who leaves, the scope of the call, its deadline.
  */
 export class OpenBody {
-  /** What the transport opens belongs to it. */
+  /** The response that the transport opens belongs to it. */
   readonly scope: Scope.Closeable = Scope.makeUnsafe()
   readonly #caller: Caller
   #opened: Opened | undefined = undefined
@@ -109,7 +109,7 @@ export class OpenBody {
     this.#caller = caller
   }
 
-  /** What the transport opened; there is none before the headers have come. */
+  /** The response that the transport opened; there is none before the headers have come. */
   get opened(): Opened | undefined {
     return this.#opened
   }
@@ -243,7 +243,7 @@ export class OpenBody {
     )
   }
 
-  /** What a read gets when the body has ended. */
+  /** The result of a read when the body has ended. */
   #verdict(ending: Ending): Read {
     switch (ending._tag) {
       case "Failed":
@@ -267,7 +267,7 @@ export class OpenBody {
   // the end
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** Nothing is done before it runs, and then all of it: who is interrupted on the way to it leaves it to another. */
+  /** Nothing is done before it runs, and then all of it: a fiber that is interrupted on the way to it leaves it to another. */
   #end(ending: Ending): Effect.Effect<void> {
     return Effect.uninterruptible(Effect.suspend(() => this.#endNow(ending)))
   }
@@ -325,7 +325,7 @@ export class OpenBody {
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // who forgets it
+  // forgotten bodies
   // -------------------------------------------------------------------------------------------------------------------
 
   /** Finds the body if nobody reads it, and ends it when the deadline passes, whether somebody reads it or not. */
@@ -383,7 +383,7 @@ export class OpenBody {
     const age = Math.round(this.#nowMillis() - this.#openedMillis)
     return log(`${upstream}: the body of ${operation} (request ${requestId}) ${what}`).pipe(
       Effect.annotateLogs({ upstream, operation, requestId, ageMillis: age }),
-      // whoever ends the body may have other loggers than who asked for it
+      // the fiber that ends the body may have other loggers than the caller
       Effect.provideContext(context)
     )
   }

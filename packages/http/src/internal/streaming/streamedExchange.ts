@@ -45,7 +45,7 @@ export const streamed = (
     isTraced: Spans.isTracing
   })
 
-/** A request whose answer is streamed, whoever makes it. */
+/** A request whose answer is streamed, from any kind of caller. */
 export interface Streaming {
   readonly runtime: Runtime
   readonly asked: () => Asked
@@ -69,7 +69,7 @@ export const streaming = (given: Streaming): Effect.Effect<StreamedAnswer, CallE
           asking.onEnded?.()
           return Scope.close(ofCall, Exit.void)
         })
-        // what a request needs is in the context of who asks: it has no schema for its answer
+        // the services for a request are in the context of its caller: it has no schema for its answer
         const run = (span?: Tracer.Span) => call.run(span) as Effect.Effect<unknown, CallError>
         const traced = given.isTraced(fiber)
           ? Spans.openCallSpan({ upstream: runtime.name, operation: call.operation, requestId: call.requestId }, run)
@@ -85,7 +85,7 @@ export const streaming = (given: Streaming): Effect.Effect<StreamedAnswer, CallE
     )
   )
 
-/** A call up to the headers of its answer. What its attempts open stays open until it is known which of them won. */
+/** A call up to the headers of its answer. The responses of its attempts stay open until it is known which of them won. */
 class StreamedExchange implements Exchange {
   readonly isShareable = false
   readonly isOpen = true

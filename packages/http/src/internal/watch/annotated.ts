@@ -1,4 +1,4 @@
-/** What is said of a log line that belongs to a call. */
+/** The annotations of a log line that belongs to a call. */
 
 import * as Effect from "effect/Effect"
 import type { ObservedCall } from "../../CallObserver.ts"

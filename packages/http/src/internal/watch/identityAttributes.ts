@@ -1,4 +1,4 @@
-/** What every log line and the span of a request that came in say of its identity. Spans of calls use the same names. */
+/** The attributes of an incoming request's identity, on its span and on every log line. Spans of calls use the same names. */
 export const identityAttributes = (identity: {
   readonly id: string
   readonly tags: { readonly [name: string]: string }

@@ -8,10 +8,10 @@ import { type CallEnd, type CallObserver, type ObservedCall, observersOf } from 
 
 type Listeners = Omit<CallObserver, "sink">
 
-/** All who observe, as one. What none of them wants to hear is `undefined`: asking for it is all that it costs. */
+/** All who observe, as one. An event that none of them wants to hear is `undefined`: asking for it is its whole cost. */
 export type Observer = { readonly [Event in keyof Listeners]-?: Listeners[Event] | undefined }
 
-/** Who hears of the calls of an upstream: those that its layer was built with, and those of the fiber that calls, each once. */
+/** The observers of the calls of an upstream: its layer's own, and those of the fiber that calls, each once. */
 export class Observers {
   readonly #own: ReadonlyArray<CallObserver>
   readonly #ofOwn: Observer | undefined
@@ -75,7 +75,7 @@ export const combined = (observers: ReadonlyArray<CallObserver>): Observer | und
   }
 }
 
-/** Tells every listener. What one of them throws is dropped: it can neither break the call nor keep the others from hearing. */
+/** Tells every listener. An error that one of them throws is dropped: it can neither break the call nor keep the others from hearing. */
 const all = <What extends ReadonlyArray<unknown>>(
   listeners: ReadonlyArray<((call: ObservedCall, ...what: What) => void) | undefined>
 ): ((call: ObservedCall, ...what: What) => void) | undefined => {
@@ -96,7 +96,7 @@ const all = <What extends ReadonlyArray<unknown>>(
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): CallEnd["outcome"] =>
   Exit.isSuccess(exit) ? "success" : Cause.hasInterrupts(exit.cause) ? "interrupted" : "failure"
 
-/** What an exit failed with; `undefined` for a success, a defect and an interruption. */
+/** The error of an exit; `undefined` for a success, a defect and an interruption. */
 export const failureOf = <E>(exit: Exit.Exit<unknown, E>): E | undefined => {
   if (Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)) return undefined
   return exit.cause.reasons.find(Cause.isFailReason)?.error

@@ -1,4 +1,4 @@
-/** What spans show of an error, and what they leave out. */
+/** An error as spans show it, without the parts that may be secret. */
 
 import { CallError } from "@holdfast/core/CallError"
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import { failureOf, outcomeOf } from "./observing.ts"
 
 /**
- * An exit as a span gets it, which every exporter repeats: its error's name and message, and nothing of what was sent or came. The
+ * An exit as a span gets it, which every exporter repeats: its error's name and message, and nothing of the request or the response. The
  * value of a success would be kept for as long as the span is.
  */
 export const shownExit = <E>(
@@ -19,7 +19,7 @@ export const shownExit = <E>(
     case "success":
       return Exit.void
     case "interrupted":
-      // alone: a failure of a finalizer beside it would make an error of what the caller wanted
+      // alone: a failure of a finalizer beside it would make an error of the caller's wish
       return Exit.interrupt()
     case "failure": {
       const failure = failureOf(exit)
@@ -45,7 +45,7 @@ export const shownReasonError = (reason: Reason.Reason): Error => errorOf(reason
 const errorOf = (name: string, message: string): Error =>
   stackless(() => Object.assign(new Error(message), { name, stack: `${name}: ${message}` }))
 
-/** Those whose reasons say only what was made here: endpoints, phases, codes, figures. */
+/** Domains whose reasons say only facts of our making: endpoints, phases, codes, figures. */
 const ofOurMaking: ReadonlySet<string> = new Set(["network", "tls", "protocol", "time", "policy"])
 
 /** A reason in words that quote neither a body nor a header, nor what the caller gave. */

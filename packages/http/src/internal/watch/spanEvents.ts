@@ -19,7 +19,7 @@ const tell = (
   name: string,
   attributes: { readonly [name: string]: string | number | boolean | undefined }
 ): void => {
-  // what is shared may go on after the call that began it
+  // a shared run may go on after the call that began it
   if (span === undefined || span.status._tag === "Ended") return
   const known: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(attributes)) if (value !== undefined) known[key] = value
@@ -45,9 +45,9 @@ export const retry = (
   tell(span, nowNanos, "holdfast.retry", {
     "holdfast.retry.attempt": given.resend,
     "holdfast.retry.delay": seconds(given.delay),
-    // what the server asked for, which is why the delay may be longer than the policy's
     // it replaces one whose connection was stale: not waited for, not paid for, and on a connection of its own
     "holdfast.retry.stale": given.isFresh ? true : undefined,
+    // the server asked for this delay, which may be longer than the policy's
     "holdfast.retry.asked": given.outcome.retryAfter === undefined ? undefined : seconds(given.outcome.retryAfter),
     "error.type": ErrorCatalog.of(reason).code
   })
@@ -78,7 +78,7 @@ export const refused = (
 export const waited = (span: Tracer.Span | undefined, nowNanos: bigint, stage: Decider, millis: number): void =>
   tell(span, nowNanos, "holdfast.waited", { "holdfast.stage": stage, "holdfast.wait": millis / 1000 })
 
-/** What a hedge did for the call. */
+/** The events of a hedge for the call. */
 export const hedge = (span: Tracer.Span | undefined, nowNanos: bigint, event: Hedge.Event): void => {
   switch (event._tag) {
     case "HedgeStarted":

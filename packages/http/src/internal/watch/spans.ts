@@ -21,7 +21,7 @@ import { shownCallError, shownExit, shownReasonError } from "./shownError.ts"
 export const isTracing = (fiber: Fiber.Fiber<unknown, unknown>): boolean =>
   fiber.cache.tracerEnabled && fiber.cache.tracer !== undefined && !fiber.getRef(Tracer.DisablePropagation)
 
-/** What is told at the end of a span, and how its exit is shown. */
+/** The notes at the end of a span, and how its exit is shown. */
 interface Ending<E> {
   readonly note: (span: Tracer.Span, exit: Exit.Exit<unknown, E>) => void
   readonly shown: (failure: E) => Error | undefined
@@ -62,7 +62,7 @@ const callEnding: Ending<unknown> = {
   shown: shownCallError
 }
 
-/** Set where a caller left, or another attempt won: exporters differ in what they say of that, and none calls it an error. */
+/** Set where a caller left, or another attempt won: exporters have different words for that, and none calls it an error. */
 const interrupted = "holdfast.interrupted"
 
 /**
@@ -103,7 +103,7 @@ export interface AttemptSpan {
   readonly isHedge: boolean
 }
 
-/** What the conventions know: RFC 9110, RFC 5789 and the QUERY draft. Names beyond these come from anybody, and are many. */
+/** The methods of the conventions: RFC 9110, RFC 5789 and the QUERY draft. Names beyond these come from anybody, and are many. */
 const knownMethods: ReadonlySet<string> = new Set([
   "CONNECT",
   "DELETE",
@@ -117,7 +117,7 @@ const knownMethods: ReadonlySet<string> = new Set([
   "TRACE"
 ])
 
-/** What a method is called in a span's name and in its attributes. */
+/** The name of a method in a span's name and in its attributes. */
 export const methodShown = (
   method: string
 ): { readonly name: string; readonly attributes: { readonly [name: string]: string } } =>
@@ -153,7 +153,7 @@ const attemptEnding: Ending<Reason> = {
   shown: shownReasonError
 }
 
-/** What failed an attempt: the status that did, or the code of the catalogue. */
+/** The cause of a failed attempt: the status where that is the failure, or the code of the catalogue. */
 export const errorType = (reason: Reason): string => {
   const entry = ErrorCatalog.of(reason)
   return entry.domain === "status" && "status" in reason ? String(reason.status) : entry.code
@@ -209,7 +209,7 @@ const spanned = <A, E extends E2, R, E2>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber(({ context }) => {
     let span: Tracer.Span | undefined
-    // made inside of what ends it, so that no interruption can come between the two
+    // made inside the effect that ends it, so that no interruption can come between the two
     return Effect.onExitPrimitive(
       Effect.flatMap(Effect.makeSpan(name, options), (made) => {
         span = made

@@ -1,6 +1,6 @@
-/** Calls that nobody observes, and who wants to know of them: an observer that wonders why it hears nothing. */
+/** Calls that nobody observes, and the listeners that want to know of them: an observer that wonders why it hears nothing. */
 
-/** What is told of such a call. */
+/** The facts of such a call. */
 export interface Unobserved {
   readonly upstream: string
   readonly operation: string
@@ -15,7 +15,7 @@ export const tellUnobserved = (call: Unobserved): void => {
     try {
       listener(call)
     } catch {
-      // whoever wonders cannot break the call
+      // a listener of unobserved calls cannot break them
     }
   }
 }

@@ -1,4 +1,4 @@
-/** What is learned of an attempt while it is traced or observed. */
+/** The facts of an attempt while it is traced or observed. */
 
 import type { Reason } from "@holdfast/core/Reason"
 import type * as Clock from "effect/Clock"
@@ -9,7 +9,7 @@ import type { AttemptEnd, ObservedCall } from "../../CallObserver.ts"
 import type * as Transport from "../../Transport.ts"
 import { failureOf, type Observer, outcomeOf } from "./observing.ts"
 
-/** What is learned of an attempt on its way, for whoever traces or observes. There is none while nobody does. */
+/** The facts of an attempt on its way, for tracers and observers. There is none without either. */
 export class WatchedAttempt {
   readonly origin: string
   readonly resend: number
@@ -86,7 +86,7 @@ export class WatchedAttempt {
 
 const after = (nanos: bigint, millis = 0): bigint => nanos + BigInt(Math.round(millis * 1e6))
 
-/** Phases as attributes; those that were not reached are left out. */
+/** Phases as attributes; phases that were not reached are left out. */
 const inSeconds = (phases: { readonly [phase: string]: number | undefined }): Record<string, unknown> => {
   const shown: Record<string, unknown> = {}
   for (const [phase, millis] of Object.entries(phases)) {
@@ -102,7 +102,7 @@ const notePeer = (span: Tracer.Span, peer: string): void => {
   if (port !== undefined) span.attribute("network.peer.port", Number(port))
 }
 
-/** What is asked at the end of an attempt. */
+/** The questions at the end of an attempt. */
 export interface Hearing<in E> {
   readonly nowMillis: () => number
   readonly reasonOf: (error: E) => Reason | undefined
@@ -120,7 +120,7 @@ export const heardAttempt = <A, E, R>(
   const { attemptEnded, attemptStarted } = observer
   if (attemptStarted === undefined && attemptEnded === undefined) return run
   let isStarted = false
-  // begun inside of what ends it, so that no interruption can come between the two
+  // begun inside the effect that ends it, so that no interruption can come between the two
   return Effect.onExitPrimitive(
     Effect.suspend(() => {
       isStarted = true

@@ -1,4 +1,4 @@
-/** What IP addresses and ranges of them are as numbers, and which address is in which range. */
+/** IP addresses and ranges of them as numbers, and which address is in which range. */
 
 import { isIP } from "node:net"
 

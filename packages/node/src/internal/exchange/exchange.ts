@@ -1,6 +1,6 @@
 /**
- * One exchange: a request, its way over a connection, and the response that its caller gets. What follows of an event is decided in
- * `exchangeState.ts`; here it is done.
+ * One exchange: a request, its way over a connection, and the response that its caller gets. The consequence of an event is decided in
+ * `exchangeState.ts`, and carried out here.
  */
 
 import * as Duration from "effect/Duration"
@@ -209,7 +209,7 @@ export class Exchange implements WireListener, ResponseOwner, Waiting<Exchange> 
   }
 
   onResponseStart(_: WireControl, status: number, fields: NodeJS.Dict<string | Array<string>>): void {
-    if (status < 200) return // what comes before the response
+    if (status < 200) return // an informational response comes before the final one
     const { headerBytes, phases, proxy } = this.#terms
     // only a proxy says so (RFC 9110 §15.5.8), and a tunnel would not have been made: the request went no further
     if (status === 407 && proxy !== undefined) {
@@ -275,7 +275,7 @@ export class Exchange implements WireListener, ResponseOwner, Waiting<Exchange> 
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what the response says
+  // the response
   // -------------------------------------------------------------------------------------------------------------------
 
   onTooLarge(size: number): void {
@@ -327,7 +327,7 @@ export class Exchange implements WireListener, ResponseOwner, Waiting<Exchange> 
     })
   }
 
-  /** The coding that is undone. What a range of a coded body stands for is not known without the rest (RFC 9110 §14.2). */
+  /** The coding that is undone. The content of a range of a coded body is not known without the rest (RFC 9110 §14.2). */
   #codingOf({ coding, status }: ResponseHead): ReturnType<typeof codingOf> {
     return this.#terms.decompress && status !== 206 ? codingOf(coding) : undefined
   }
@@ -424,7 +424,7 @@ export class Exchange implements WireListener, ResponseOwner, Waiting<Exchange> 
     return this.#upload === undefined || !this.#upload.isBegun()
   }
 
-  /** What is known of the connection now goes into the reason, which is made if somebody is left to hear it. */
+  /** The connection's present state goes into the reason, which is made if somebody is left to hear it. */
   #reasonOfCut(
     connection: Connection,
     error: Error,

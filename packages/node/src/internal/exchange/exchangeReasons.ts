@@ -21,7 +21,7 @@ export interface Cut {
   readonly inHead: boolean
 }
 
-/** The reason of a cut, with what is known of how far the request came. */
+/** The reason of a cut, with how far the request is known to have come. */
 export const reasonOfCut = (cut: Cut): Reason.TransportReason => {
   const { endpoint, error, inHead, isShort, isStale, isUntouched, phase } = cut
   const reason = reasonOf(error, { endpoint, phase })
@@ -45,8 +45,8 @@ export const reasonOfCut = (cut: Cut): Reason.TransportReason => {
 export const saysStale = (reason: Reason.TransportReason): boolean => "stale" in reason && reason.stale === true
 
 /**
- * Whether it is certain that the server did nothing with the request. What goes in one write, the system takes whole or not at all, so
- * that a write which failed sent nothing of it.
+ * Whether it is certain that the server did nothing with the request. The system takes the bytes of one write whole or not at all, so that
+ * a write which failed sent nothing of it.
  */
 export const isUntouched = (error: NodeJS.ErrnoException, phase: Reason.Phase, isOneWrite: boolean): boolean => {
   if (phase === "receive") return false

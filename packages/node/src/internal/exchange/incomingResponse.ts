@@ -6,7 +6,7 @@ import { Gathering } from "./gathering.ts"
 import { type ResponseHead, responseHead } from "./responseHead.ts"
 import { type Source, StreamedBody } from "./streamedBody.ts"
 
-/** What a response asks of the exchange that it answers. */
+/** The owner of a response: the exchange that it answers. */
 export interface ResponseOwner extends Source {
   /** The body has, or will have, more bytes than it may. */
   readonly onTooLarge: (bytes: number) => void
@@ -141,7 +141,7 @@ export class IncomingResponse implements DecoderListener {
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // what the caller gets
+  // the caller's view
   // -------------------------------------------------------------------------------------------------------------------
 
   /** The response with its body left to be read. */
@@ -167,7 +167,7 @@ export class IncomingResponse implements DecoderListener {
     return { ...response, setCookies, trailers: this.#trailers }
   }
 
-  /** The head as the caller sees it: what it says of a coding that was undone is not of what is handed on. */
+  /** The head as the caller sees it: its fields about a coding that was undone do not describe the body that is handed on. */
   #shown(): ResponseHead {
     if (this.#decoder === undefined) return this.head
     const { "content-encoding": _, "content-length": __, ...headers } = this.head.headers

@@ -21,7 +21,7 @@ export const makePhaseMarks = (): PhaseMarks => ({
   headersMillis: undefined
 })
 
-/** What the phases took until now. What making the connection took is told of the exchange that it was made for. */
+/** The durations of the phases until now. The time to make a connection is told of the exchange that it was made for. */
 export const timingsOf = (
   { begunMillis, connectedMillis, headersMillis, sentMillis, startedMillis }: PhaseMarks,
   connected: Connected | undefined,

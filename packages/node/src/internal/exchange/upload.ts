@@ -20,7 +20,7 @@ export interface Upload {
  */
 const pieceBytes = 65_536
 
-/** Smaller than what any system takes at once. */
+/** Any system takes this much at once. */
 const oneWriteBytes = 8192
 
 /** Whether a body goes to the system in one write with its head. */

@@ -1,4 +1,4 @@
-/** Who is asked for the addresses of a host, and what each source says when it has none. */
+/** The sources of the addresses of a host, and the error of each when it has none. */
 
 import * as dns from "node:dns"
 import * as Effect from "effect/Effect"

@@ -185,7 +185,7 @@ export class Connection implements Member, WireOwner {
 /** After so many exchanges without an answer a connection that carries many counts as silent. */
 const silentAfter = 3
 
-/** What TLS says when it is closed is no byte of an answer. */
+/** The closing message of TLS is no byte of an answer. */
 const closingBytes = (isTls: boolean): number => (isTls ? 64 : 0)
 
 /** undici ends a connection with this when it has no use for it any more. */

@@ -1,4 +1,4 @@
-/** What is measured of a pool, and under which names. */
+/** The measurements of a pool, and their names. */
 
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"

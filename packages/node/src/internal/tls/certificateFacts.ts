@@ -1,4 +1,4 @@
-/** What logs and errors say of a certificate. */
+/** The facts of a certificate in logs and errors. */
 
 import { createHash, type X509Certificate } from "node:crypto"
 

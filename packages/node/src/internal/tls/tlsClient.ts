@@ -1,4 +1,4 @@
-/** What the TLS options of one transport come to: who is trusted, what is shown, what is warned of. */
+/** The result of one transport's TLS options: the trusted authorities, the certificate that is shown, the warnings. */
 
 import type { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"

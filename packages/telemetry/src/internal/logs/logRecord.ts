@@ -1,4 +1,4 @@
-/** What a log line holds, by OpenTelemetry's data model. */
+/** The content of a log line, by OpenTelemetry's data model. */
 
 import * as RequestIdentity from "@holdfast/http/RequestIdentity"
 import * as Cause from "effect/Cause"

@@ -1,4 +1,4 @@
-/** What a log shows of a value: how deep, how long, and without which secrets. */
+/** A value as a log shows it: how deep, how long, and without which secrets. */
 
 import * as Redaction from "@holdfast/http/Redaction"
 import * as Duration from "effect/Duration"

@@ -1,13 +1,13 @@
-/** What a metric measures with. An up-down counter goes both ways, and is summed like a counter. */
+/** The instrument of a metric. An up-down counter goes both ways, and is summed like a counter. */
 export type Kind = "counter" | "upDownCounter" | "histogram" | "gauge"
 
 /**
- * Who records it: `calls` hears what becomes of calls, `upstreams` reads what their stages remember when somebody exports,
+ * The recorder of a metric: `calls` hears what becomes of calls, `upstreams` reads what their stages remember when somebody exports,
  * `policies` are of policies that stand by themselves alone, `pools` are read from the connection pools of `@holdfast/node`.
  */
 export type Source = "calls" | "upstreams" | "policies" | "pools"
 
-/** What every attribute means. */
+/** The meaning of every attribute. */
 export const attributes = {
   "holdfast.upstream": "Name of the upstream",
   "holdfast.upstream.version": "Which of its versions, where it has several",

@@ -1,9 +1,9 @@
-/** What stands for a failure in the attribute `error.type`. */
+/** The value of the attribute `error.type` for a failure. */
 
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { Reason } from "@holdfast/core/Reason"
 
-/** Stands for what has no name of its own. */
+/** The value for a failure without a name of its own. */
 export const other = "_OTHER"
 
 /** As spans have it: the status where that is the failure, the catalogue's code otherwise. */

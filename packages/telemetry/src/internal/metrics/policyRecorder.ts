@@ -1,4 +1,4 @@
-/** What policies that stand by themselves tell when it happens, and do not remember: waits and retries. */
+/** Facts that policies standing by themselves tell when they happen, and do not remember: waits and retries. */
 
 import type { Registered } from "@holdfast/core/PolicyRegistry"
 import type { Event as RetryEvent } from "@holdfast/core/Retry"
@@ -90,7 +90,7 @@ export const makePolicyRecorder = (table: Table, { keepMillis, nowMillis }: Poli
       stops.push(
         bulkhead.events.subscribe((event) => {
           if (event._tag === "BulkheadGranted") waited(record, "bulkhead", event.waited)
-          // those that were refused at once never waited
+          // a caller refused at once never waited
           else if (event._tag === "BulkheadRefused" && !event.observed && !Duration.isZero(event.waited)) {
             waited(record, "bulkhead", event.waited)
           }

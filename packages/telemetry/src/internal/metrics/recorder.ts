@@ -1,4 +1,4 @@
-/** What calls and attempts add to which metric, under which labels. */
+/** The figures that calls and attempts add to the metrics, with their labels. */
 
 import * as ErrorCatalog from "@holdfast/core/ErrorCatalog"
 import type { Reason } from "@holdfast/core/Reason"
@@ -20,7 +20,7 @@ export interface RecorderOptions {
   readonly keepMillis: number
   /** A clock that only goes forward. */
   readonly nowMillis: () => number
-  /** What a calendar says, for the times of exemplars. */
+  /** The time of day, for the times of exemplars. */
   readonly epochMillis: () => number
   /** A call of this upstream has begun, and the one before was of another of its name, or of none. */
   readonly onMet: (upstream: Registered) => void
@@ -36,12 +36,12 @@ export interface Recorder {
   readonly hasHeard: () => boolean
 }
 
-/** The methods of the conventions; others are `_OTHER`, because whoever calls could make up any number of them. */
+/** The methods of the conventions; others are `_OTHER`, because callers could make up any number of them. */
 const knownMethods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
 
 const natures = ["transient", "throttle", "timeout", "refusal", "caller", "permanent"] as const
 
-/** What kind of trouble a failure is. A defect, and an error of a client's own, is none that the catalogue knows. */
+/** The kind of trouble of a failure. A defect, and an error of a client's own, is none that the catalogue knows. */
 const natureOf = (reason: Reason | undefined): string =>
   reason === undefined ? "unknown" : ErrorCatalog.of(reason).nature
 
@@ -67,7 +67,7 @@ const protocolVersions = { "http/1.1": "1.1", "http/2": "2" } as const
 const kindOf = ({ isHedge, resend }: { readonly resend: number; readonly isHedge: boolean }): string =>
   isHedge ? "hedge" : resend === 0 ? "first" : "retry"
 
-/** What attempts of one label set are measured with. */
+/** The series of the attempts of one label set. */
 interface RequestSeries {
   readonly duration: Distribution
   requestBytes: Distribution | undefined
@@ -112,7 +112,7 @@ class Operation {
     this.sum(name, key, labels).value++
   }
 
-  /** What the attributes beyond the operation are is said once, in the key, and once, in the labels of who is first. */
+  /** The key names the attributes beyond the operation, and so do the labels of the first call that has them. */
   private sum(name: SumName, key: string, labels: Labels | undefined): Sum {
     const id = key === "" ? name : `${name} ${key}`
     const known = this.sums.get(id)
@@ -194,7 +194,7 @@ class Operation {
     if (found === undefined) {
       const { isOwn, series } = this.openRequest("http.client.request.duration", end, errorType)
       found = { duration: series, requestBytes: undefined, responseBytes: undefined }
-      // who fails in ever new ways is not remembered for each of them
+      // an upstream that fails in ever new ways is not remembered for each of them
       if (!isOwn) return found
       this.requests.set(key, found)
     }
@@ -422,7 +422,7 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
   const ofTheCrowd = new WeakSet<ObservedCall>()
   let hasCrowd = false
   let hasHeard = false
-  // what is told of a call often comes in pairs: the last one is found without a look
+  // events of a call often come in pairs: the last call is found without a look
   let lastCall: ObservedCall | undefined = undefined
   let lastOrigin = ""
   let lastOperation = crowdOperation

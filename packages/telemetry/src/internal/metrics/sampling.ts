@@ -1,7 +1,6 @@
 /**
  * A number between 0 and 1 that is the same for the same text in every process: 32 bits of FNV-1a, mixed by the finaliser of
- * MurmurHash3, because the last characters of a text hardly reach FNV's high bits. What is kept at a ratio is kept at every
- * higher one.
+ * MurmurHash3, because the last characters of a text hardly reach FNV's high bits. A text kept at one ratio is kept at every higher one.
  */
 export const fractionOf = (text: string): number => {
   let hash = 0x811c9dc5

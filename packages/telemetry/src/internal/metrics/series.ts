@@ -4,7 +4,7 @@ import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import { type Attribute, catalogue, type Definition, type MetricName } from "./catalogue.ts"
 
-/** What tells one series of a metric from another. */
+/** The labels that tell one series of a metric from another. */
 export type Labels = { readonly [A in Attribute]?: string }
 
 /** The names of the metrics of some kinds. */
@@ -37,7 +37,7 @@ export interface Exemplar {
   readonly epochMillis: number
 }
 
-/** What the registry has of a histogram, with the last exemplar of each bucket, the one above all boundaries at the end. */
+/** A histogram's state in the registry, with the last exemplar of each bucket, the one above all boundaries at the end. */
 export interface ExemplifiedState extends Metric.HistogramState {
   readonly exemplars?: ReadonlyArray<Exemplar | undefined>
 }
@@ -59,7 +59,7 @@ export class Distribution {
 
   /**
    * Takes what is no number, or below zero, for a fault of a clock: it would spoil the sum for ever. Gives the place of the bucket, or -1
-   * for what was not taken.
+   * for a value that was not taken.
    */
   record(value: number): number {
     if (!(value >= 0 && value < Infinity)) return -1
@@ -80,7 +80,7 @@ export class Distribution {
     return low
   }
 
-  /** What is known of the last observation of a bucket. */
+  /** Keeps the facts of the last observation of a bucket. */
   exemplify(bucket: number, exemplar: Exemplar): void {
     this.exemplars ??= [...this.boundaries, Infinity].map(() => undefined)
     this.exemplars[bucket] = exemplar
@@ -115,7 +115,7 @@ export interface Opened<S> {
 export interface Owner {
   /** One of the many that have no room: all that it asks for is the series for the rest. */
   readonly isBeyond: boolean
-  /** Called with what takes a series out of the registry. */
+  /** Called with a function that takes a series out of the registry. */
   readonly holds: (remove: () => void) => void
   /** Called when a series was read. */
   readonly wasRead: () => void

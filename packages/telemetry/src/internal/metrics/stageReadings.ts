@@ -1,4 +1,4 @@
-/** What the figures of one stage are, whether it belongs to an upstream or stands by itself. */
+/** The figures of one stage, whether it belongs to an upstream or stands by itself. */
 
 import type * as PolicyRegistry from "@holdfast/core/PolicyRegistry"
 import * as StageOrder from "@holdfast/http/StageOrder"

@@ -2,20 +2,20 @@
 
 import type { Reading } from "./stageReadings.ts"
 
-/** What has been counted for one label set. */
+/** The counts of one label set. */
 interface Counter {
   readonly reading: Reading
   /** Of upstreams that have left, and of counts that began again. */
   before: number
-  /** What each upstream that lives says. */
+  /** The latest count of each upstream that lives. */
   readonly latest: Map<object, number>
   leftAtMillis: number | undefined
 }
 
 /**
  * Counts that upstreams keep themselves, one for each label set. They only go up: an upstream that counts anew, because its policy was
- * reloaded or because it came back, goes on where the last one of its name was, and two of one name are counted together. What nobody
- * counts any more is forgotten after a while.
+ * reloaded or because it came back, goes on where the last one of its name was, and two of one name are counted together. A count that
+ * nobody adds to any more is forgotten after a while.
  */
 export class UpstreamCounters {
   private readonly counters = new Map<string, Counter>()

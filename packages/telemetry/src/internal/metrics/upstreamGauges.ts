@@ -50,13 +50,13 @@ export interface GaugeOptions {
 
 /**
  * An export reads many figures, and one look at the upstreams serves them all: it holds until a figure is read a second time,
- * or the export's turn is over. What a new policy adds or takes away shows from the next export on.
+ * or the export's turn is over. Figures that a new policy adds or takes away change from the next export on.
  */
 export const makeUpstreamGauges = (
   context: Context.Context<never>,
   { keepMillis, maxSeries, nowMillis }: GaugeOptions
 ): UpstreamGauges => {
-  /** What each of those that live is read by. */
+  /** The reader of each upstream that lives. */
   const living = new Map<object, () => ReadonlyArray<Reading>>()
   const counters = new UpstreamCounters(keepMillis)
   let isClosed = false
@@ -174,7 +174,7 @@ export const makeUpstreamGauges = (
       }),
     remove: (upstream) => {
       if (!living.has(upstream)) return
-      // what it has counted up to now is not lost
+      // its counts up to now are not lost
       refresh()
       living.delete(upstream)
       refresh()

@@ -19,14 +19,14 @@ import { judge, type Verdict } from "./otlpAnswer.ts"
 
 export interface AttemptSettings {
   readonly url: URL
-  /** What the receiver is told beside what Effect's exporter says, secrets included. */
+  /** The headers that the receiver gets beside those of Effect's exporter, secrets included. */
   readonly headers: Readonly<Record<string, string>>
   readonly gzip: boolean
   /** Of one attempt, on real time: no other clock moves a socket. */
   readonly timeoutMillis: number
 }
 
-/** What an attempt came to, and how long the receiver asked to be left alone. */
+/** The verdict of an attempt, and how long the receiver asked to be left alone. */
 export type Attempted = readonly [verdict: Verdict, askedMillis: number | undefined]
 
 /** So much of an answer is read; what is longer is aborted. */

@@ -1,4 +1,4 @@
-/** What is measured of a delivery, under the names that OpenTelemetry has for exporters. */
+/** The measurements of a delivery, under the names that OpenTelemetry has for exporters. */
 
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
@@ -31,7 +31,7 @@ export class DeliveryMetrics {
     }
   }
 
-  /** What waits or is being sent; it is read when somebody exports it. */
+  /** The items that wait or are being sent; the figure is read when somebody exports it. */
   inFlight(read: () => number): void {
     this.#register(
       "inflight",
@@ -43,7 +43,7 @@ export class DeliveryMetrics {
     )
   }
 
-  /** One series for what arrived, and one for each reason of drops that there were. */
+  /** One series for items that arrived, and one for each reason of drops that there were. */
   exported(reason: DropReason | undefined, read: () => number): void {
     this.#register(
       reason ?? "arrived",

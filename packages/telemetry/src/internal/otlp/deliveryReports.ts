@@ -1,4 +1,4 @@
-/** What the log says of drops: when they begin, why, when they are over, and what was dropped at the end. */
+/** The log's lines about drops: when they begin, why, when they are over, and how much was dropped at the end. */
 
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,7 +7,7 @@ import { type DropReason, dropReasons } from "./deliveryQueue.ts"
 import { DropEpisode } from "./dropEpisode.ts"
 import type { Signal } from "./otlpSlice.ts"
 
-/** What things of a signal are called in a line of text. */
+/** The names of a signal's items in a line of text. */
 const plurals: { readonly [S in Signal]: string } = { traces: "spans", metrics: "metric points", logs: "log records" }
 
 export interface ReportSettings {

@@ -63,7 +63,7 @@ export class Delivery {
   private readonly waiters = new Set<Waiter>()
   private readonly work = Latch.makeUnsafe(false)
   private isClosed = false
-  /** What is larger was too large for the receiver. */
+  /** A larger body was too large for the receiver. */
   private largestBytes = Infinity
 
   constructor(settings: Settings, carrier: HttpClient.HttpClient, context: Context.Context<never>, clock: Clock.Clock) {

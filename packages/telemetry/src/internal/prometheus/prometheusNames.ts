@@ -1,4 +1,4 @@
-/** What metrics and labels are called on a page. */
+/** The names of metrics and labels on a page. */
 
 import type { Definition } from "../metrics/catalogue.ts"
 

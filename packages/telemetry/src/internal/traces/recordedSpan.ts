@@ -1,4 +1,4 @@
-/** What is kept of a span, and how its end is put in a word. */
+/** The record of a span, and its end in a word. */
 
 import * as Cause from "effect/Cause"
 import type * as Exit from "effect/Exit"
