@@ -35,7 +35,9 @@ export interface Options<in out K, out A> {
   readonly create: (key: K) => A
   /** How long a key may be unused. Longer than zero and finite; default 10 minutes. */
   readonly idleTimeToLive?: Time.Input | undefined
-  /** Keys that are kept although they are unused. Asked when some are due to be forgotten. Default: none. */
+  /**
+   * Keys that are kept although they are unused. Asked when some are due to be forgotten; where it throws, all are kept. Default: none.
+   */
   readonly kept?: (() => Iterable<K>) | undefined
 }
 
@@ -62,6 +64,14 @@ export interface KeyedState<in out K, in out A> {
   readonly entries: () => ReadonlyArray<readonly [K, A]>
   /** Puts another state in the place of each, in one step. */
   readonly replaceAll: (replace: (state: A, key: K) => A) => void
+  /**
+   * A map of its own that begins with another state in the place of each, as old as it was here. Its time to live is this map's; the other
+   * options are its own.
+   */
+  readonly copied: (
+    options: Omit<Options<K, A>, "idleTimeToLive">,
+    replace: (state: A, key: K) => A
+  ) => KeyedState<K, A>
 }
 
 /**
@@ -76,30 +86,45 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
   if (!(idleMillis > 0 && Number.isFinite(idleMillis))) {
     throw new RangeError(`KeyedState: idleTimeToLive must be longer than zero and finite, got ${idleMillis}ms`)
   }
-  let young = new Map<K, A>()
-  let old = new Map<K, A>()
-  let bornMillis = Number.NEGATIVE_INFINITY
-  const keepOf = (forgotten: ReadonlyMap<K, A>): void => {
-    if (options.kept === undefined || forgotten.size === 0) return
-    for (const key of options.kept()) {
-      const state = forgotten.get(key)
-      if (state !== undefined && !young.has(key)) young.set(key, state)
+  return keyed(options, idleMillis, { young: new Map(), old: new Map(), bornMillis: Number.NEGATIVE_INFINITY })
+}
+
+/** The two generations of a map. */
+interface Generations<K, A> {
+  young: Map<K, A>
+  old: Map<K, A>
+  bornMillis: number
+}
+
+const keyed = <K, A>(options: Options<K, A>, idleMillis: number, states: Generations<K, A>): KeyedState<K, A> => {
+  /** The states that are kept although they are idle. Where that cannot be said, all are. */
+  const keptOf = (idle: ReadonlyMap<K, A>): ReadonlyMap<K, A> => {
+    const kept = new Map<K, A>()
+    if (options.kept === undefined || idle.size === 0) return kept
+    try {
+      for (const key of options.kept()) {
+        const state = idle.get(key)
+        if (state !== undefined) kept.set(key, state)
+      }
+      return kept
+    } catch {
+      return idle
     }
   }
   return {
     get: (key, nowMillis) => {
-      const age = nowMillis - bornMillis
+      const age = nowMillis - states.bornMillis
       if (age >= idleMillis) {
         // after twice the time the young ones are idle for too long as well. Otherwise a generation is born when it was due and
         // not when the map was next used, or an idle state would live up to three times the time
         const isAllIdle = age >= 2 * idleMillis
-        const [forgotten, idle] = [old, young]
-        old = isAllIdle ? new Map() : idle
-        young = new Map()
-        keepOf(forgotten)
-        if (isAllIdle) keepOf(idle)
-        bornMillis = isAllIdle ? nowMillis : bornMillis + idleMillis
+        const idle = isAllIdle ? new Map([...states.old, ...states.young]) : states.old
+        const kept = keptOf(idle)
+        states.old = isAllIdle ? new Map() : states.young
+        states.young = new Map(kept)
+        states.bornMillis = isAllIdle ? nowMillis : states.bornMillis + idleMillis
       }
+      const { old, young } = states
       const found = young.get(key)
       if (found !== undefined) return found
       const state = old.get(key) ?? options.create(key)
@@ -107,12 +132,18 @@ export const make = <K, A>(options: Options<K, A>): KeyedState<K, A> => {
       young.set(key, state)
       return state
     },
-    peek: (key) => young.get(key) ?? old.get(key),
-    entries: () => [...old, ...young],
+    peek: (key) => states.young.get(key) ?? states.old.get(key),
+    entries: () => [...states.old, ...states.young],
     replaceAll: (replace) => {
-      for (const generation of [old, young]) {
+      for (const generation of [states.old, states.young]) {
         for (const [key, state] of generation) generation.set(key, replace(state, key))
       }
+    },
+    copied: (other, replace) => {
+      const copyOf = (generation: ReadonlyMap<K, A>) =>
+        new Map([...generation].map(([key, state]) => [key, replace(state, key)] as const))
+      const { bornMillis, old, young } = states
+      return keyed(other, idleMillis, { young: copyOf(young), old: copyOf(old), bornMillis })
     }
   }
 }

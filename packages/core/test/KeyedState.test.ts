@@ -157,4 +157,75 @@ describe("KeyedState", () => {
     }
     assert.isAtMost(most, 2 * idleMillis)
   })
+
+  it("is looked at without being used", () => {
+    const { made, state } = counting()
+    assert.isUndefined(state.peek("a"))
+    assert.strictEqual(made(), 0)
+    const a = state.get("a", 0)
+    assert.strictEqual(state.peek("a"), a)
+    // a look is no use: the key is as idle as it was
+    state.get("b", idleMillis)
+    assert.strictEqual(state.peek("a"), a)
+    state.get("b", 2 * idleMillis)
+    assert.isUndefined(state.peek("a"))
+  })
+
+  it("a key that is to be kept is, however long it is idle, and no other", () => {
+    const state = KeyedState.make({
+      idleTimeToLive: idleMillis,
+      create: (key: string) => ({ key }),
+      kept: () => ["a", "new"]
+    })
+    const [a] = [state.get("a", 0), state.get("b", 0)]
+    for (const now of [idleMillis, 2 * idleMillis, 3 * idleMillis, 10 * idleMillis, 100 * idleMillis])
+      state.get("c", now)
+    assert.strictEqual(state.peek("a"), a)
+    assert.deepStrictEqual(
+      state
+        .entries()
+        .map(([key]) => key)
+        .toSorted(),
+      ["a", "c"]
+    )
+  })
+
+  it("keeps all of them where it cannot be said which, and forgets when it can be again", () => {
+    let isKnown = false
+    const state = KeyedState.make({
+      idleTimeToLive: idleMillis,
+      create: (key: string) => ({ key }),
+      kept: () => {
+        if (!isKnown) throw new Error("no list")
+        return []
+      }
+    })
+    const a = state.get("a", 0)
+    for (const now of [idleMillis, 2 * idleMillis, 20 * idleMillis, 21 * idleMillis]) state.get("c", now)
+    assert.strictEqual(state.peek("a"), a)
+    isKnown = true
+    for (const now of [40, 80]) state.get("c", now * idleMillis)
+    assert.isUndefined(state.peek("a"))
+  })
+
+  it("a copy has states of its own, as old as those that it was made of", () => {
+    const { state } = counting()
+    state.get("a", 0)
+    state.get("b", idleMillis - 1)
+    state.get("c", idleMillis)
+    const copy = state.copied({ create: (key) => ({ key, number: -1 }) }, ({ number }, key) => ({
+      key,
+      number: number + 100
+    }))
+    assert.deepStrictEqual(copy.entries(), [
+      ["a", { key: "a", number: 100 }],
+      ["b", { key: "b", number: 101 }],
+      ["c", { key: "c", number: 102 }]
+    ])
+    assert.deepStrictEqual(state.peek("a"), { key: "a", number: 0 })
+    copy.get("c", 2 * idleMillis)
+    assert.isUndefined(copy.peek("a"))
+    assert.deepStrictEqual(copy.get("new", 2 * idleMillis), { key: "new", number: -1 })
+    assert.isUndefined(state.peek("new"))
+  })
 })

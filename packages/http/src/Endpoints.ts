@@ -14,6 +14,7 @@
  * - An attempt that the stages of one endpoint refuse (an open circuit, a full bulkhead) goes on to the next that the call has not tried.
  *   It costs nothing of the budget, because nothing was sent.
  * - A retry goes to another endpoint if it can, and a hedge is sent nowhere else.
+ * - An attempt goes on to eight endpoints at most, and to none once it has waited in a queue.
  * - The state of an endpoint's stages is kept as long as the endpoint is listed, and for ten minutes or so after its last attempt.
  *
  * ```ts
@@ -76,7 +77,10 @@ export interface Attempt {
   readonly headers: Transport.Headers
   /** Whether it is sent beside an attempt that still runs: it should go elsewhere, or nowhere. */
   readonly isHedge: boolean
-  /** The endpoints to which this call has gone, in order, and the ones that refused it. */
+  /**
+   * The endpoints to which this call has gone, and the ones that refused it, the last one at the end. Compare them by their origin: a list may
+   * be made anew.
+   */
   readonly tried: ReadonlyArray<Endpoint>
   /** In milliseconds on a clock that only goes forward: only differences mean anything. */
   readonly nowMillis: number
@@ -139,7 +143,12 @@ export type Declared<E = unknown, R = unknown> = Endpoints | Effect.Effect<Endpo
  * @since 0.1.0
  */
 export const list = (baseUrls: ReadonlyArray<string | URL>): Effect.Effect<Endpoints> => {
-  if (!Array.isArray(baseUrls) || baseUrls.length === 0) {
+  if (!Array.isArray(baseUrls)) {
+    throw new RangeError(
+      `Endpoints: list needs an array of base URLs, such as Endpoints.list(["https://a.payments.internal"]), got ${typeof baseUrls}`
+    )
+  }
+  if (baseUrls.length === 0) {
     throw new RangeError('Endpoints: list needs at least one base URL: Endpoints.list(["https://a.payments.internal"])')
   }
   const urls = baseUrls.map((baseUrl: string | URL, index) => parseBaseUrl(`Endpoints: list[${index}]`, baseUrl))
@@ -179,9 +188,15 @@ const takingTurns = (basePath: string, origins: ReadonlyArray<string>): Endpoint
     list: () => endpoints,
     choose: ({ hasRoom, isHedge, tried }) => {
       const isNew = (endpoint: Endpoint) => !tried.includes(endpoint)
+      const last = tried.at(-1)
       const found =
         next((endpoint) => isNew(endpoint) && hasRoom(endpoint)) ??
-        (isHedge ? undefined : (next(hasRoom) ?? next(isNew) ?? next(() => true)))
+        (isHedge
+          ? undefined
+          : (next((endpoint) => endpoint !== last && hasRoom(endpoint)) ??
+            next(hasRoom) ??
+            next(isNew) ??
+            next(() => true)))
       return found ?? stackless(() => new Reason.NoEndpointAvailable({ detail: "each was tried, or has no room" }))
     }
   }

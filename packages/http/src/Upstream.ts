@@ -283,12 +283,13 @@ const checkedEndpoints = (name: string, given: unknown): Endpoints.Endpoints => 
 }
 
 const severalPlaces = (
+  upstream: string,
   endpoints: Endpoints.Endpoints,
   policy: HttpPolicy.HttpPolicy
 ): Pick<Runtime, "basePath" | "endpoints" | "live"> => ({
   endpoints,
   basePath: endpoints.basePath,
-  live: startChosen(policy, endpoints)
+  live: startChosen(upstream, policy, endpoints)
 })
 
 const baseHeaders = (name: string, given: Options["headers"]): Record<string, string> => {
@@ -346,7 +347,7 @@ export const make = <const O extends LayeredOptions & Where>(
     const places =
       at instanceof URL
         ? { endpoints: undefined, basePath: basePathOf(at), live: startLive(policy, at.origin) }
-        : severalPlaces(checkedEndpoints(name, Effect.isEffect(at) ? yield* at : at), policy)
+        : severalPlaces(name, checkedEndpoints(name, Effect.isEffect(at) ? yield* at : at), policy)
     const snapshot: Upstream["snapshot"] = Effect.suspend(() =>
       upstreamSnapshot(
         { name, version: options.version, policy: HttpPolicy.describe(runtime.live.policy) },

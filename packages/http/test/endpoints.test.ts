@@ -654,3 +654,266 @@ describe("a client of an upstream at several endpoints", () => {
     )
   )
 })
+
+/** Endpoints that are made anew for every question, as a discovery would. */
+const anew = (...origins: ReadonlyArray<string>): Endpoints.Endpoints => {
+  let turn = 0
+  return {
+    name: "anew",
+    basePath: "",
+    list: () => origins.map((origin) => ({ origin })),
+    choose: ({ hasRoom, tried }) => {
+      const found =
+        origins.find((origin) => hasRoom({ origin }) && !tried.some((one) => one.origin === origin)) ??
+        origins[turn++ % origins.length]
+      return { endpoint: { origin: found ?? a } }
+    }
+  }
+}
+
+describe("endpoints that are made anew for every question", () => {
+  it.effect("are told apart by their origin: a call that all refuse ends, and a hedge goes nowhere twice", () =>
+    Effect.gen(function* () {
+      const refused: Array<string> = []
+      const observer = CallObserver.layer({ refused: (_, reason) => refused.push(reason._tag) })
+      yield* at(
+        answering({ [a]: status(503), [b]: status(503) }),
+        { breaker: fragile },
+        anew(a, b)
+      )((api) =>
+        Effect.gen(function* () {
+          for (let call = 0; call < 2; call++) yield* Effect.exit(api.get("/items"))
+          refused.length = 0
+          assert.strictEqual((yield* Effect.flip(api.get("/items"))).reason._tag, "CircuitOpen")
+          assert.isAtMost(refused.length, 3)
+          assert.strictEqual(yield* origins, "ab")
+        })
+      ).pipe(Effect.provide(observer))
+      yield* at(
+        answering({ [a]: ScriptedTransport.hang }),
+        { hedge: { delay: "1 second", maximumExtraLoad: 1 } },
+        { ...anew(a), list: () => [{ origin: a }, { origin: b }] }
+      )((api) =>
+        Effect.gen(function* () {
+          const call = yield* fork(api.get("/items"))
+          yield* TestClock.adjust("5 seconds")
+          assert.strictEqual(yield* origins, "a")
+          yield* Fiber.interrupt(call)
+        })
+      )
+    })
+  )
+
+  it.effect("cost a call that all of them refuse eight questions at most", () => {
+    let asked = 0
+    const many = Array.from({ length: 12 }, (_, index) => `https://h${index}.stock.internal`)
+    return Effect.gen(function* () {
+      const listed = yield* Endpoints.list(many)
+      yield* at(
+        { "*": [status(503)] },
+        { breaker: fragile },
+        {
+          ...listed,
+          choose: (attempt) => {
+            asked++
+            return listed.choose(attempt)
+          }
+        }
+      )((api) =>
+        Effect.gen(function* () {
+          for (let call = 0; call < 12; call++) yield* Effect.exit(api.get("/items"))
+          asked = 0
+          assert.strictEqual((yield* Effect.flip(api.get("/items"))).reason._tag, "CircuitOpen")
+          assert.strictEqual(asked, 8)
+        })
+      )
+    })
+  })
+})
+
+describe("an endpoint that is chosen", () => {
+  it.effect.each([
+    "https://user:c4n4ry@a.stock.internal",
+    "HTTPS://A.stock.internal",
+    "https://a.stock.internal:443",
+    "https://a.stock.internal/v1",
+    "https://a.stock.internal/",
+    "ftp://a.stock.internal",
+    "https://::1",
+    "nonsense",
+    ""
+  ])("must be an origin as URLs write it, and is not repeated where it is none: %s", (origin) =>
+    at(
+      answering({}),
+      {},
+      { ...anew(a), choose: () => ({ endpoint: { origin } }) }
+    )((api) =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(api.get("/items"))
+        const [defect] = Exit.isFailure(exit) ? exit.cause.reasons.filter(Cause.isDieReason) : []
+        assert.match(
+          String(defect?.defect),
+          /^TypeError: stock: the endpoints `anew` chose an origin that is none; it must be scheme, host/
+        )
+        assert.notInclude(String(defect?.defect), "c4n4ry")
+        assert.strictEqual(yield* origins, "")
+      })
+    )
+  )
+
+  it.effect("is waited for once: a second queue would make the limit of the wait twice as long", () =>
+    at(
+      answering({ [a]: ScriptedTransport.hang, [b]: ScriptedTransport.hang, [c]: ScriptedTransport.hang }),
+      { bulkhead: { maxConcurrent: 1, maxQueue: 10, maxWait: "100 millis" } },
+      Endpoints.list([a, b, c])
+    )((api) =>
+      Effect.gen(function* () {
+        const held = yield* Effect.forEach([1, 2, 3], () => fork(api.get("/items")))
+        const call = yield* fork(Effect.flip(api.get("/items")))
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual((yield* Fiber.join(call)).reason._tag, "BulkheadFull")
+        yield* Effect.forEach(held, Fiber.interrupt)
+      })
+    )
+  )
+
+  it.effect("is, for a hedge, one that is well: it is no probe of a circuit", () =>
+    at(
+      {
+        "GET /slow": [after("150 millis", ok)],
+        "GET /fail": [status(503)],
+        "*": [ok]
+      },
+      {
+        hedge: { delay: "50 millis", maximumExtraLoad: 1 },
+        breaker: { trip: [{ _tag: "ConsecutiveFailures", failures: 1 }], openTime: "200 millis" }
+      },
+      Endpoints.list([a, b, c])
+    )((api) =>
+      Effect.gen(function* () {
+        yield* api.get("/items")
+        yield* Effect.exit(api.get("/fail"))
+        yield* api.get("/items")
+        yield* TestClock.adjust("400 millis")
+        const call = yield* fork(api.get("/slow"))
+        yield* TestClock.adjust("200 millis")
+        yield* Fiber.join(call)
+        assert.strictEqual(yield* origins, "abcac")
+      })
+    )
+  )
+
+  it.effect("is another than the one that failed last, as long as there is one", () =>
+    Effect.gen(function* () {
+      for (let others = 0; others < 4; others++) {
+        yield* at(
+          { "GET /bad": [status(503)], "*": [ok] },
+          { retry: { ...everySecond, maxAttempts: 6 } }
+        )((api) =>
+          Effect.gen(function* () {
+            const call = yield* fork(Effect.exit(api.get("/bad")))
+            for (let second = 0; second < 5; second++) {
+              for (let other = 0; other < (others * (second + 1)) % 3; other++) yield* api.get("/items")
+              yield* TestClock.adjust("1 second")
+            }
+            yield* Fiber.join(call)
+            const { requests } = yield* ScriptedTransport.seen
+            const tried = requests.filter(({ path }) => path === "/bad").map(({ origin }) => origin)
+            assert.isFalse(
+              tried.some((origin, index) => origin === tried[index - 1]),
+              String(tried)
+            )
+          })
+        )
+      }
+    })
+  )
+})
+
+describe("a list of endpoints that cannot be had", () => {
+  const broken = () => {
+    let isBroken = false
+    const { endpoints } = recording([a, b])
+    return {
+      breaks: (next: boolean) => void (isBroken = next),
+      endpoints: {
+        ...endpoints,
+        list: () => {
+          if (isBroken) throw new Error("the registry is down")
+          return endpoints.list()
+        }
+      }
+    }
+  }
+
+  it.effect("ends no call, and forgets no circuit that an operator forced", () => {
+    const { breaks, endpoints } = broken()
+    return at(
+      answering({}),
+      { breaker: fragile, hedge: { delay: "1 second", maximumExtraLoad: 1 } },
+      endpoints
+    )((api) =>
+      Effect.gen(function* () {
+        for (let call = 0; call < 2; call++) yield* api.get("/items")
+        yield* stage(api.stagesAt(b)?.breaker).forceOpen
+        breaks(true)
+        for (let round = 0; round < 4; round++) {
+          yield* TestClock.adjust("11 minutes")
+          yield* Effect.exit(api.get("/items"))
+          yield* Effect.exit(UpstreamClient.make(api).get("/items"))
+        }
+        breaks(false)
+        assert.strictEqual((yield* stage(api.stagesAt(b)?.breaker).snapshot).state, "ForcedOpen")
+      })
+    )
+  })
+
+  it.effect("takes down no attempt that was sent", () => {
+    const { breaks, endpoints } = broken()
+    return at(
+      answering({ [a]: after("5 seconds", ok) }),
+      { hedge: { delay: "1 second", maximumExtraLoad: 1 } },
+      endpoints
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(kinds.whole(api))
+        breaks(true)
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(yield* Fiber.join(call), "ok")
+      })
+    )
+  })
+})
+
+describe("a reload", () => {
+  it.effect("leaves the calls under way the limit in time that they began with", () =>
+    at(
+      { "*": [status(503), ScriptedTransport.hang] },
+      { deadline: "1 minute", attemptTimeout: { limit: "200 millis" }, retry: { ...everySecond, maxAttempts: 2 } }
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(Effect.flip(api.get("/items")))
+        yield* api.reload(HttpPolicy.make({ deadline: "1 minute" }))
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual((yield* Fiber.join(call)).reason._tag, "AttemptTimeout")
+      })
+    )
+  )
+
+  it.effect("puts no stage in their way that they did not have", () =>
+    at(
+      { "GET /slow": [ScriptedTransport.hang], "*": [status(503), ok] },
+      { retry: everySecond },
+      Endpoints.list([a])
+    )((api) =>
+      Effect.gen(function* () {
+        const call = yield* fork(kinds.whole(api))
+        yield* api.reload(HttpPolicy.make({ bulkhead: { maxConcurrent: 1, maxQueue: 0 } }))
+        const slow = yield* fork(api.get("/slow"))
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* Fiber.join(call), "ok")
+        yield* Fiber.interrupt(slow)
+      })
+    )
+  )
+})

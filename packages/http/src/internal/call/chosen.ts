@@ -6,7 +6,8 @@
 import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
 import type * as Deadline from "@holdfast/core/Deadline"
 import { ignored, type Outcome } from "@holdfast/core/Outcome"
-import type * as Reason from "@holdfast/core/Reason"
+import * as Reason from "@holdfast/core/Reason"
+import { stackless } from "@holdfast/core/Stackless"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
 import type * as Endpoints from "../../Endpoints.ts"
 import type { Encoded } from "../request/encodeRequest.ts"
 import { type Guarded, guarded } from "./guard.ts"
@@ -56,11 +58,27 @@ export const hasOtherPlace = (
   places: Places,
   nowMillis: number
 ): boolean =>
-  endpoints.list().some((endpoint) => {
-    if (tried?.includes(endpoint) === true) return false
-    const stages = places.known(endpoint.origin)
+  listed(endpoints).some(({ origin }) => {
+    if (hasTried(tried, origin)) return false
+    const stages = places.known(origin)
     return stages === undefined || hasRoomForHedge(stages, nowMillis)
   })
+
+/** The endpoints that there are; none where that cannot be said, which is no reason to end a call that is under way. */
+export const listed = (endpoints: Endpoints.Endpoints): ReadonlyArray<Endpoints.Endpoint> => {
+  try {
+    const found = endpoints.list()
+    return Array.isArray(found) ? found.filter(isEndpoint) : []
+  } catch {
+    return []
+  }
+}
+
+const hasTried = (tried: ReadonlyArray<Endpoints.Endpoint> | undefined, origin: string): boolean =>
+  tried?.some((endpoint) => endpoint.origin === origin) === true
+
+/** Endpoints that one attempt goes on to, each having refused it: where they are many, the rest would mostly refuse it too. */
+const mostRefusals = 8
 
 class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
   readonly #call: Choosing
@@ -72,6 +90,9 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
   /** The outcome of the attempt, once it was sent. */
   #outcome: Outcome | undefined
   #isSent = false
+  #refusals = 0
+  /** Whether it has waited for a place: a second wait would make a limit twice as long. */
+  #hasWaited = false
   /** Why the place that was chosen last did not let it through. */
   #refusal: Refusal | undefined
   /** Gives back the places that a success holds on to. */
@@ -100,7 +121,8 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
     return Effect.catch(through, (reason) => {
       const refusal = this.#refusal
       if (refusal === undefined || refusal !== reason || refusal._tag === "DeadlineExceeded") return Effect.fail(reason)
-      return this.next(before === undefined ? refusal : sooner(before, refusal))
+      const first = before === undefined ? refusal : sooner(before, refusal)
+      return this.#hasWaited || ++this.#refusals >= mostRefusals ? Effect.fail(first) : this.next(first)
     })
   }
 
@@ -116,10 +138,17 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
     if (!isChoice(found)) return Effect.die(new TypeError(noChoice(call, this.#endpoints, found)))
     this.#choice = found
     const { endpoint } = found
-    const isTried = call.tried?.includes(endpoint) === true
+    const isTried = hasTried(call.tried, endpoint.origin)
     // an endpoint that has refused would refuse again
     if (isTried && before !== undefined) return Effect.fail(before)
-    if (!isTried) call.tried?.push(endpoint)
+    if (isTried && this.#ordinal > 0) {
+      const nowhere = stackless(
+        () => new Reason.NoEndpointAvailable({ detail: "a hedge goes where its call has not been" })
+      )
+      call.onRefused(nowhere)
+      return Effect.fail(nowhere)
+    }
+    visit(call.tried, endpoint)
     this.#place = this.#places.at(endpoint.origin, nowMillis)
     call.place = this.#place
     return guarded<unknown, Reason.Reason, unknown>(this, this.#ordinal)
@@ -140,7 +169,8 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
       random: () => fiber.getRef(Random.Random).nextDoubleUnsafe(),
       hasRoom: ({ origin }) => {
         const stages = places.known(origin)
-        return stages === undefined || hasRoom(stages, nowMillis)
+        if (stages === undefined) return true
+        return this.#ordinal > 0 ? hasRoomForHedge(stages, nowMillis) : hasRoom(stages, nowMillis)
       }
     }
   }
@@ -194,6 +224,7 @@ class ChosenAttempt implements Guarded<unknown, Reason.Reason, unknown> {
   }
 
   onWaited(stage: "bulkhead", millis: number): void {
+    this.#hasWaited = true
     this.#call.onWaited(stage, millis)
   }
 
@@ -213,13 +244,26 @@ const sooner = (one: Refusal, other: Refusal): Refusal => (waitMillis(other) < w
 const waitMillis = (reason: Refusal): number =>
   "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : Infinity
 
-const isRefusal = (found: unknown): found is Reason.PolicyReason =>
-  found instanceof Error && Predicate.hasProperty(found, "_tag")
+/** Puts an endpoint behind all that the call has gone to. */
+const visit = (tried: Array<Endpoints.Endpoint> | undefined, endpoint: Endpoints.Endpoint): void => {
+  if (tried === undefined) return
+  const index = tried.findIndex(({ origin }) => origin === endpoint.origin)
+  if (index >= 0) tried.splice(index, 1)
+  tried.push(endpoint)
+}
+
+const isPolicyReason = Schema.is(Reason.PolicyReason)
+
+/** A reason is an error, so that a choice, which is made for every attempt, is told from it at once. */
+const isRefusal = (found: unknown): found is Reason.PolicyReason => found instanceof Error && isPolicyReason(found)
+
+const isEndpoint = (found: unknown): found is Endpoints.Endpoint =>
+  Predicate.hasProperty(found, "origin") && Predicate.isString(found.origin)
 
 const isChoice = (found: unknown): found is Endpoints.Choice =>
   Predicate.hasProperty(found, "endpoint") &&
-  Predicate.hasProperty(found.endpoint, "origin") &&
-  Predicate.isString(found.endpoint.origin)
+  isEndpoint(found.endpoint) &&
+  (!Predicate.hasProperty(found, "settle") || found.settle === undefined || Predicate.isFunction(found.settle))
 
 const noChoice = ({ upstream }: Choosing, { name }: Endpoints.Endpoints, found: unknown): string =>
   `${upstream}: the endpoints \`${name}\` must choose an endpoint with an origin, or give a reason why there is none, ` +

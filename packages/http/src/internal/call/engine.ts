@@ -48,7 +48,7 @@ import { randomHex } from "../request/requestId.ts"
 import type { Runtime } from "./runtime.ts"
 import * as SpanEvents from "../watch/spanEvents.ts"
 import * as Spans from "../watch/spans.ts"
-import { chosen, hasOtherPlace } from "./chosen.ts"
+import { chosen, hasOtherPlace, listed } from "./chosen.ts"
 import type { Decider, Refusal } from "./order.ts"
 import type { Place } from "./places.ts"
 import { type EndpointStages, endpointStages, hasRoomForHedge, through } from "./stages.ts"
@@ -200,7 +200,9 @@ export class Call
   }
 
   get origin(): string {
-    return this.place === nowhere ? (this.runtime.endpoints?.list()[0]?.origin ?? "") : this.place.origin
+    if (this.place !== nowhere) return this.place.origin
+    const { endpoints } = this.runtime
+    return endpoints === undefined ? "" : (listed(endpoints)[0]?.origin ?? "")
   }
 
   get stages(): EndpointStages {

@@ -25,18 +25,17 @@ export const startLive = (policy: HttpPolicy, origin: string): Live => {
 }
 
 /** An upstream at places that are chosen from. */
-export const startChosen = (policy: HttpPolicy, endpoints: Endpoints): Live => {
-  return { policy, stages: upstreamStages(policy), place: undefined, places: makePlaces(policy, endpoints) }
+export const startChosen = (upstream: string, policy: HttpPolicy, endpoints: Endpoints): Live => {
+  return { policy, stages: upstreamStages(policy), place: undefined, places: makePlaces(upstream, policy, endpoints) }
 }
 
 export const nextLive = (before: Live, policy: HttpPolicy): Live => {
   const { place, places } = before
-  places?.reload(policy)
   return {
     policy,
     stages: upstreamStages(policy, before),
     place: place && reloaded(place, before.policy, policy),
-    places
+    places: places?.reloaded(policy)
   }
 }
 

@@ -23,8 +23,8 @@ export interface Places {
   readonly known: (origin: string) => EndpointStages | undefined
   /** All that are remembered. */
   readonly list: () => ReadonlyArray<Place>
-  /** Puts another policy in force at all of them. */
-  readonly reload: (policy: HttpPolicy) => void
+  /** The same places under another policy. Calls under way keep the ones that they began with. */
+  readonly reloaded: (policy: HttpPolicy) => Places
 }
 
 export const placeOf = (origin: string, stages: EndpointStages): Place => ({
@@ -40,20 +40,43 @@ export const reloaded = (place: Place, before: HttpPolicy, policy: HttpPolicy): 
   stages: endpointStages(policy, { policy: before, stages: place.stages })
 })
 
-export const makePlaces = (policy: HttpPolicy, endpoints: Endpoints): Places => {
-  let inForce = policy
-  const states = KeyedState.make({
-    create: (origin: string) => placeOf(origin, endpointStages(inForce)),
-    // an open circuit, and a forced one, is remembered as long as there is the endpoint: it is why nothing goes there
-    kept: () => endpoints.list().map(({ origin }) => origin)
-  })
-  return {
-    at: states.get,
-    known: (origin) => states.peek(origin)?.stages,
-    list: () => states.entries().map(([, place]) => place),
-    reload: (policy) => {
-      states.replaceAll((place) => reloaded(place, inForce, policy))
-      inForce = policy
-    }
-  }
+export const makePlaces = (upstream: string, policy: HttpPolicy, endpoints: Endpoints): Places =>
+  placesFrom(KeyedState.make(optionsOf(upstream, policy, endpoints)), upstream, policy, endpoints)
+
+const optionsOf = (upstream: string, policy: HttpPolicy, endpoints: Endpoints): KeyedState.Options<string, Place> => ({
+  create: (origin) => {
+    // asked once for each place: the origin stands in errors and metrics, and a redirect is compared with it
+    if (!isOrigin(origin)) throw new TypeError(noOrigin(upstream, endpoints))
+    return placeOf(origin, endpointStages(policy))
+  },
+  // an open circuit, and a forced one, is remembered as long as there is the endpoint: it is why nothing goes there
+  kept: () => endpoints.list().map(({ origin }) => origin)
+})
+
+const placesFrom = (
+  states: KeyedState.KeyedState<string, Place>,
+  upstream: string,
+  policy: HttpPolicy,
+  endpoints: Endpoints
+): Places => ({
+  at: states.get,
+  known: (origin) => states.peek(origin)?.stages,
+  list: () => states.entries().map(([, place]) => place),
+  reloaded: (next) =>
+    placesFrom(
+      states.copied(optionsOf(upstream, next, endpoints), (place) => reloaded(place, policy, next)),
+      upstream,
+      next,
+      endpoints
+    )
+})
+
+const isOrigin = (origin: string): boolean => {
+  const url = URL.parse(origin)
+  return url !== null && (url.protocol === "https:" || url.protocol === "http:") && url.origin === origin
 }
+
+/** Without the origin that is none: it may hold a password. */
+const noOrigin = (upstream: string, { name }: Endpoints): string =>
+  `${upstream}: the endpoints \`${name}\` chose an origin that is none; it must be scheme, host in lower case, and a port that is not the ` +
+  "scheme's own, without a path: https://a.payments.internal"

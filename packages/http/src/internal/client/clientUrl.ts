@@ -2,6 +2,7 @@
 
 import * as Option from "effect/Option"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import { listed } from "../call/chosen.ts"
 import type { Runtime } from "../call/runtime.ts"
 import { hasDotSegment, type Issue } from "../request/pathTemplate.ts"
 
@@ -17,9 +18,12 @@ export const absolute = (
   return HttpClientRequest.makeWith(method, origin + runtime.basePath + slash + url, urlParams, hash, headers, body)
 }
 
-/** The origins at which an upstream is. */
-const originsOf = ({ endpoints, live }: Runtime): ReadonlyArray<string> =>
-  live.place === undefined ? (endpoints?.list() ?? []).map(({ origin }) => origin) : [live.place.origin]
+/** The origins at which an upstream is. Where its endpoints list none, a path still has to be read: its attempt is refused later. */
+const originsOf = ({ endpoints, live }: Runtime): ReadonlyArray<string> => {
+  if (live.place !== undefined) return [live.place.origin]
+  const found = endpoints === undefined ? [] : listed(endpoints).map(({ origin }) => origin)
+  return found.length === 0 ? ["http://unlisted.invalid"] : found
+}
 
 /** Path and query of a request. The fault of a URL is told without the URL: it may hold a secret. */
 export const pathOf = (runtime: Runtime, request: HttpClientRequest.HttpClientRequest): string | Issue => {
