@@ -56,14 +56,8 @@ import { whoAsks } from "./internal/streaming/asking.ts"
 import { built, shownOf } from "./internal/call/declaredLayers.ts"
 import type * as Endpoints from "./Endpoints.ts"
 import { type Live, nextLive, placesOf, startChosen, startLive, upstreamSnapshot } from "./internal/call/live.ts"
-import {
-  type EndpointStageTypes,
-  order,
-  rowOf,
-  stageNames,
-  type States,
-  type UpstreamStageTypes
-} from "./internal/call/order.ts"
+import { order, rowOf, stageNames } from "./internal/call/order.ts"
+import type { EndpointStageTypes, States, UpstreamStageTypes } from "./internal/policy/stageTypes.ts"
 import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
 import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
 import { givenPolicy } from "./internal/policy/policyOrigin.ts"

@@ -34,7 +34,7 @@ import * as PolicyEvents from "@holdfast/core/PolicyEvents"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { EndpointStageTypes, Snapshots, UpstreamStageTypes } from "./internal/call/order.ts"
+import type { EndpointStageTypes, Snapshots, UpstreamStageTypes } from "./internal/policy/stageTypes.ts"
 
 /**
  * The state of the stages of one endpoint; a stage that the policy does not have is `undefined`.

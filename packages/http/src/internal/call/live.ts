@@ -6,7 +6,8 @@ import type { Snapshot } from "../../UpstreamRegistry.ts"
 import type { HttpPolicy } from "../policy/policyModel.ts"
 import type { Bodies } from "../streaming/openBody.ts"
 import { makePlaces, type Place, placeOf, type Places, reloaded } from "./places.ts"
-import { type EndpointStageTypes, order, rowOf, type Snapshots, stageNames, type UpstreamStageTypes } from "./order.ts"
+import { order, rowOf, stageNames } from "./order.ts"
+import type { EndpointStageTypes, Snapshots, UpstreamStageTypes } from "../policy/stageTypes.ts"
 import { endpointStages, type UpstreamStages, upstreamStages } from "./stages.ts"
 
 /** A policy in force, and what its stages remember. A reload makes the next one; a call keeps the one that it began with. */

@@ -20,59 +20,9 @@ import * as SingleFlight from "@holdfast/core/SingleFlight"
 import * as Throttle from "@holdfast/core/Throttle"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type { AdaptiveTimeoutOptions, HedgeOptions } from "../policy/policyModel.ts"
+import type { EndpointStageTypes, OptionsOf, SnapshotOf, Types, UpstreamStageTypes } from "../policy/stageTypes.ts"
 import { sameOptions } from "../policy/sameOptions.ts"
 import * as Words from "../policy/stageWords.ts"
-
-/** The stages of an upstream: their options, and what they remember. */
-export interface UpstreamStageTypes {
-  /** Concurrent equal reads share one. */
-  readonly singleFlight: {
-    readonly options: SingleFlight.Options
-    readonly state: SingleFlight.SingleFlight<string, unknown, CallError>
-  }
-  /** So many calls in so much time. */
-  readonly rateLimit: { readonly options: RateLimit.Options; readonly state: RateLimit.RateLimit }
-  /** The budget that pays for retries and hedges. */
-  readonly budget: { readonly options: RetryBudget.Options; readonly state: RetryBudget.RetryBudget }
-  /** A second attempt beside a slow first one. */
-  readonly hedge: { readonly options: HedgeOptions; readonly state: Hedge.Hedge }
-}
-
-/** The stages of the attempts at one endpoint. */
-export interface EndpointStageTypes {
-  /** Stops asking an endpoint that fails. */
-  readonly breaker: { readonly options: CircuitBreaker.Options; readonly state: CircuitBreaker.CircuitBreaker }
-  /** Sheds, on this side, what the endpoint would refuse. */
-  readonly throttle: { readonly options: Throttle.Options; readonly state: Throttle.Throttle }
-  /** So many attempts at once, and so many waiting. */
-  readonly bulkhead: { readonly options: Bulkhead.Options; readonly state: Bulkhead.Bulkhead }
-  /** Attempts at once, learned. */
-  readonly adaptiveConcurrency: {
-    readonly options: AdaptiveConcurrency.Options
-    readonly state: AdaptiveConcurrency.AdaptiveConcurrency
-  }
-  /** The limit of an attempt in time, learned. */
-  readonly attemptTimeout: { readonly options: AdaptiveTimeoutOptions; readonly state: AttemptTimeout.AttemptTimeout }
-}
-
-interface Types {
-  readonly options: unknown
-  readonly state: unknown
-}
-
-/** The state of stages, by their names; a stage that the policy does not have is `undefined`. */
-export type States<T> = { readonly [K in keyof T]: T[K] extends Types ? T[K]["state"] | undefined : never }
-
-/** The snapshots of stages at one instant. */
-export type Snapshots<T> = {
-  readonly [K in keyof T]?: (T[K] extends Types ? SnapshotOf<T[K]["state"]> : never) | undefined
-}
-
-type SnapshotOf<S> = S extends { readonly snapshot: Effect.Effect<infer A> } ? A : unknown
-
-/** The options of stages; a stage that the policy does not have is `undefined`. */
-export type OptionsOf<T> = { readonly [K in keyof T]: T[K] extends Types ? T[K]["options"] | undefined : never }
 
 export type UpstreamStageName = keyof UpstreamStageTypes
 export type EndpointStageName = keyof EndpointStageTypes

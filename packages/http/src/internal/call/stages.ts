@@ -9,17 +9,15 @@ import { sameOptions } from "../policy/sameOptions.ts"
 import {
   type AnyRow,
   type Beside,
-  type EndpointStageTypes,
   optionsOf,
   order,
   type Refusal,
   rowOf,
   type Running,
   type StageName,
-  stageNames,
-  type States,
-  type UpstreamStageTypes
+  stageNames
 } from "./order.ts"
+import type { EndpointStageTypes, States, UpstreamStageTypes } from "../policy/stageTypes.ts"
 
 /** Stages that run by themselves, and what they remember. */
 export type Others = ReadonlyArray<{ readonly name: StageName; readonly row: AnyRow; readonly state: unknown }>

@@ -3,19 +3,22 @@
  * in words; users know them as `HttpPolicy`'s.
  */
 
-import type * as AdaptiveConcurrency from "@holdfast/core/AdaptiveConcurrency"
-import type * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import type * as Backoff from "@holdfast/core/Backoff"
-import type * as Bulkhead from "@holdfast/core/Bulkhead"
-import type * as CircuitBreaker from "@holdfast/core/CircuitBreaker"
-import type * as Hedge from "@holdfast/core/Hedge"
-import type * as RateLimit from "@holdfast/core/RateLimit"
 import type * as Retry from "@holdfast/core/Retry"
 import type * as RetryBudget from "@holdfast/core/RetryBudget"
-import type * as SingleFlight from "@holdfast/core/SingleFlight"
-import type * as Throttle from "@holdfast/core/Throttle"
 import type * as Duration from "effect/Duration"
 import type * as Transport from "../../Transport.ts"
+import type {
+  AdaptiveTimeoutOptions,
+  Declared,
+  EndpointStageTypes,
+  NamedEndpointStages,
+  NamedUpstreamStages,
+  OptionsOf,
+  UpstreamStageTypes
+} from "./stageTypes.ts"
+
+export type { AdaptiveTimeoutOptions, HedgeOptions } from "./stageTypes.ts"
 import type * as Time from "@holdfast/core/Time"
 
 /**
@@ -72,22 +75,6 @@ export interface RetryOptions extends Retry.Options {
    */
   readonly refusals?: "fail" | "wait" | undefined
 }
-
-/**
- * A learned attempt timeout: {@link AttemptTimeout.AdaptiveOptions}, whose latencies the pipeline keeps for each endpoint.
- *
- * @category models
- * @since 0.1.0
- */
-export type AdaptiveTimeoutOptions = Omit<AttemptTimeout.AdaptiveOptions, "tracker">
-
-/**
- * How calls are hedged. The budget and the state of the upstream are the pipeline's to give.
- *
- * @category models
- * @since 0.1.0
- */
-export type HedgeOptions = Omit<Hedge.Options, "budget" | "mayStart">
 
 /**
  * How much of a response is read.
@@ -166,11 +153,7 @@ export interface Overrides {
  * @category models
  * @since 0.1.0
  */
-export interface Options {
-  /** Concurrent equal reads share one. Default: off. */
-  readonly singleFlight?: SingleFlight.Options | false | undefined
-  /** So many calls in so much time; the server's own figures slow it down further. Default: off. */
-  readonly rateLimit?: RateLimit.Options | false | undefined
+export interface Options extends Declared<NamedUpstreamStages>, Declared<NamedEndpointStages> {
   /** The whole call, with its attempts and waits. Default 30 s. A tighter ambient deadline wins. */
   readonly deadline?: Time.Input | false | undefined
   /**
@@ -180,16 +163,6 @@ export interface Options {
   readonly deadlineHeader?: string | false | undefined
   /** Default: 3 attempts, full jitter from 100 ms, a budget of 20 %. */
   readonly retry?: RetryOptions | false | undefined
-  /** A second attempt beside a slow first one. Default: off. */
-  readonly hedge?: HedgeOptions | false | undefined
-  /** Stops asking an upstream that fails. One for each endpoint. */
-  readonly breaker?: CircuitBreaker.Options | false | undefined
-  /** Sheds, on this side, attempts that the upstream would refuse. One for each endpoint. Default: off. */
-  readonly throttle?: Throttle.Options | false | undefined
-  /** So many attempts at once, and so many waiting. One for each endpoint. Default: off. */
-  readonly bulkhead?: Bulkhead.Options | false | undefined
-  /** Attempts at once, learned. One for each endpoint. Default: off. */
-  readonly adaptiveConcurrency?: AdaptiveConcurrency.Options | false | undefined
   /** One attempt, from the wait for a connection to the decoded answer: a time, or a limit that is learned. Default 10 s. */
   readonly attemptTimeout?: Time.Input | AdaptiveTimeoutOptions | false | undefined
   /** Redirects that are followed within an attempt. Default: none, and a redirect is a failure. */
@@ -239,22 +212,13 @@ export interface CallPolicy {
  * @category models
  * @since 0.1.0
  */
-export interface HttpPolicy {
+export interface HttpPolicy extends OptionsOf<UpstreamStageTypes>, OptionsOf<EndpointStageTypes> {
   /** The options that it was made of, presets included. */
   readonly options: Options
   /** The policy of calls whose operation has no overrides. */
   readonly call: CallPolicy
   readonly operations: ReadonlyMap<string, CallPolicy>
   readonly deadlineHeader: string | undefined
-  readonly budget: RetryBudget.Options | undefined
-  readonly singleFlight: SingleFlight.Options | undefined
-  readonly rateLimit: RateLimit.Options | undefined
-  readonly hedge: HedgeOptions | undefined
-  readonly breaker: CircuitBreaker.Options | undefined
-  readonly throttle: Throttle.Options | undefined
-  readonly bulkhead: Bulkhead.Options | undefined
-  readonly adaptiveConcurrency: AdaptiveConcurrency.Options | undefined
-  readonly attemptTimeout: AdaptiveTimeoutOptions | undefined
 }
 
 /**
