@@ -270,7 +270,7 @@ class OperationAt {
   }
 }
 
-/** An endpoint that an upstream calls, or all those that have no room: its series leave with it. */
+/** An endpoint that an upstream calls, or all endpoints without room together: its series leave with it. */
 class Endpoint implements Owner {
   readonly labels: Labels
   readonly isBeyond: boolean
@@ -372,7 +372,7 @@ class UpstreamRecord implements Owner {
   /** Those beyond the bound, by method. */
   private readonly otherOperations = new Map<string, Operation>()
   private readonly endpoints = new Map<string, Endpoint>()
-  /** Those that came when all that have series of their own were busy. */
+  /** Shared by endpoints that came when every other endpoint was busy. */
   private otherEndpoints: Endpoint | undefined = undefined
   private readonly removals: Array<() => void> = []
   private readonly outcomes = new Map<string, Sum>()
