@@ -9,7 +9,7 @@
  *
  * **Gotchas**: calls that run end as they began. A stage keeps what it remembers (an open circuit, the budget, who is in flight,
  * what the server said), whatever of its options changes. Where several say something of one stage, the environment wins over a file,
- * and a file over the code.
+ * and a file over the code. A `reload` by code holds until the file says something else of that upstream.
  *
  * ```ts
  * import { ConfigProvider, Effect } from "effect"
@@ -32,6 +32,7 @@
  * @since 0.1.0
  */
 
+import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -56,7 +57,7 @@ import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
 import type { Reloadable } from "./internal/policy/policiesElsewhere.ts"
 import { overruled, readUpstreams, withFile } from "./internal/policy/policyFile.ts"
 import { upstreamsJsonSchema } from "./internal/policy/policyJsonSchema.ts"
-import { madeOf, originOf } from "./internal/policy/policyOrigin.ts"
+import { madeOf, type Origin, originOf } from "./internal/policy/policyOrigin.ts"
 import { readData } from "./internal/policy/policyReader.ts"
 import { type Declared, policySchema } from "./internal/policy/policySchema.ts"
 import { sameOptions } from "./internal/policy/sameOptions.ts"
@@ -188,21 +189,25 @@ export type Change =
     }
   | { readonly _tag: "Rejected"; readonly upstream: string; readonly error: Schema.SchemaError }
 
-/** Puts a policy in force, and tells so. */
+/** A logger that throws must not end what is said by it. */
+const unharmed = (log: Effect.Effect<void>): Effect.Effect<void> => Effect.catchCause(log, () => Effect.void)
+
+const warn = (text: string): Effect.Effect<void> => unharmed(Effect.logWarning(text))
+
+/** Tells of a policy that is in force. */
 const applied = Effect.fnUntraced(function* (
   upstream: Reloadable,
   policy: HttpPolicy.HttpPolicy,
   besides: ReadonlyArray<string> = []
 ) {
-  yield* upstream.reload(policy)
   const warnings = [...HttpPolicy.validate(policy).map(({ text }) => text), ...besides]
-  yield* Effect.logInfo(`${upstream.name} has a new policy: ${HttpPolicy.describe(policy)}`)
-  for (const warning of warnings) yield* Effect.logWarning(`the new policy of ${upstream.name}: ${warning}`)
+  yield* unharmed(Effect.logInfo(`${upstream.name} has a new policy: ${HttpPolicy.describe(policy)}`))
+  for (const warning of warnings) yield* warn(`the new policy of ${upstream.name}: ${warning}`)
   return { _tag: "Applied", upstream: upstream.name, policy, warnings } as const
 })
 
 const rejected = ({ name }: Reloadable, error: Schema.SchemaError): Effect.Effect<Change> =>
-  Effect.as(Effect.logWarning(`${name} keeps its policy; the new one is not right\n${error.message}`), {
+  Effect.as(warn(`${name} keeps its policy; the new one is not right\n${error.message}`), {
     _tag: "Rejected",
     upstream: name,
     error
@@ -211,7 +216,7 @@ const rejected = ({ name }: Reloadable, error: Schema.SchemaError): Effect.Effec
 const apply = (upstream: Upstream, given: unknown): Effect.Effect<Change> =>
   (Predicate.isString(given) ? HttpPolicyJson.fromText(given) : HttpPolicyJson.fromJson(given)).pipe(
     Effect.matchEffect({
-      onSuccess: (policy): Effect.Effect<Change> => applied(upstream, policy),
+      onSuccess: (policy): Effect.Effect<Change> => Effect.andThen(upstream.reload(policy), applied(upstream, policy)),
       onFailure: (error) => rejected(upstream, error)
     })
   )
@@ -302,21 +307,37 @@ const everyOf = (options: FileOptions): Duration.Duration => {
   throw new RangeError(`PolicySource: every must be longer than zero, got ${String(options.every)}`)
 }
 
-/** The text of a file; nothing when it cannot be read, which is told when it begins. */
+/** The text of a file; nothing when it cannot be read, whatever the reason, which is told when it begins. */
 const reading = (path: string): Effect.Effect<Option.Option<string>, never, FileSystem.FileSystem> => {
   let isUnreadable = false
+  const unreadable = (why: string) => {
+    const warning = isUnreadable
+      ? Effect.void
+      : Effect.flatMap(unread(path, why), (sentence) => warn(`${path} ${sentence}`))
+    isUnreadable = true
+    return Effect.as(warning, Option.none<string>())
+  }
   return Effect.gen(function* () {
     const text = yield* (yield* FileSystem.FileSystem).readFileString(path)
     isUnreadable = false
     return Option.some(text)
   }).pipe(
-    Effect.catch((error) => {
-      const warning = isUnreadable ? Effect.void : Effect.logWarning(`${path} cannot be read: ${error.message}`)
-      isUnreadable = true
-      return Effect.as(warning, Option.none<string>())
-    })
+    Effect.catch((error) => unreadable(whyUnread(error))),
+    Effect.catchCause((cause) => unreadable(String(Cause.squash(cause))))
   )
 }
+
+/** The reason of a file system without the path, which is told anyway. */
+const whyUnread = ({ reason }: Effect.Error<ReturnType<FileSystem.FileSystem["readFileString"]>>): string =>
+  reason.description === undefined ? reason._tag : `${reason._tag}: ${reason.description}`
+
+/** Says that a file cannot be read; a relative path means nothing without the directory that it is relative to. */
+const unread = Effect.fnUntraced(function* (path: string, why: string) {
+  const told = oneLine(`cannot be read: ${why}`)
+  if (/^([/\\]|[A-Za-z]:)/.test(path)) return told
+  const directory = yield* Effect.exit((yield* FileSystem.FileSystem).realPath("."))
+  return directory._tag === "Success" ? `${told}; the working directory is ${directory.value}` : told
+})
 
 // ---------------------------------------------------------------------------------------------------------------------
 // several upstreams in one file
@@ -353,7 +374,7 @@ export class PolicyFileError extends Schema.TaggedError<PolicyFileError>()("Poli
 interface Follower {
   /** The policy of code and environment. */
   readonly own: HttpPolicy.HttpPolicy
-  /** The declaration that it was last told, right or wrong. */
+  /** The declaration that was last put in force. */
   said: Declared | undefined
   problems: string | undefined
 }
@@ -367,9 +388,13 @@ interface Follower {
  * Stage by stage, the environment (a policy of {@link config}) wins over the file, and the file over the code. A stage that the file does
  * not name, or no longer names, is as the code has it; `"preset"` in it takes the place of the code's preset.
  *
- * When the layer is built, a file that cannot be read or is not right fails it, with all that is wrong. Later it changes nothing: a file
- * that is half written, or is gone, leaves everything as it was, and an upstream whose policy is wrong keeps its last good one, while the
- * others have theirs. Each is logged once; so is an upstream that the file names and that nobody has built by the second reading.
+ * When the layer is built, a file that cannot be read, is not right or contradicts itself fails it, with all that is wrong. Later it
+ * changes nothing: a file that is half written, or is gone, leaves everything as it was, and an upstream whose policy is wrong keeps its
+ * last good one, while the others have theirs. Each is logged once; so is an upstream that the file names and that nobody has built by
+ * the second reading.
+ *
+ * The layer stands below the upstreams. Beside or above them it does nothing, and says so in a warning: at the second reading, or when it
+ * is released.
  *
  * ```ts no-run
  * import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
@@ -400,7 +425,9 @@ export const layer = (
 const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Duration) {
   const failed = (problems: Problems): PolicyFileError => new PolicyFileError({ path, problems })
   const files = yield* FileSystem.FileSystem
-  let text = yield* Effect.mapError(files.readFileString(path), ({ message }) => failed([`cannot be read: ${message}`]))
+  let text = yield* Effect.catch(files.readFileString(path), (error) =>
+    Effect.flatMap(unread(path, whyUnread(error)), (sentence) => Effect.fail(failed([sentence])))
+  )
   let said = yield* Effect.mapError(Effect.fromResult(readUpstreams(text)), failed)
   const wrong = new Found()
   for (const [name, one] of said) {
@@ -408,11 +435,15 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
   }
   if (!wrong.isEmpty) return yield* failed(wrong.problems)
 
-  /** The last right declaration of each upstream, for upstreams that are built while the present one is wrong. */
-  const good = new Map<string, Declared>()
+  /**
+   * For upstreams that are built while the present declaration is wrong: the last of each that could be read, and the last that was put
+   * in force. One that can be read may contradict the code.
+   */
+  const readable = new Map<string, Declared>()
+  const inForce = new Map<string, Declared>()
   const remember = () => {
-    for (const name of good.keys()) if (!said.has(name)) good.delete(name)
-    for (const [name, one] of said) if (Result.isSuccess(one)) good.set(name, one.success)
+    for (const last of [readable, inForce]) for (const name of last.keys()) if (!said.has(name)) last.delete(name)
+    for (const [name, one] of said) if (Result.isSuccess(one)) readable.set(name, one.success)
   }
   remember()
 
@@ -434,6 +465,8 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
       if (follower.problems !== problems) yield* rejected(upstream, invalid(made.failure))
       follower.problems = problems
     } else if (Result.isSuccess(one)) {
+      yield* upstream.reload(made.success)
+      inForce.set(upstream.name, one.success)
       follower.said = one.success
       follower.problems = undefined
       const overruling = overruled(origin, one.success).map(
@@ -445,11 +478,21 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
 
   /** The file's declarations of upstreams that nobody has built, as far as they were not reported yet. */
   const inVain = (): Problems => {
-    const found = new Found()
     for (const name of unknown) if (!said.has(name)) unknown.delete(name)
-    for (const name of said.keys()) {
-      if (built.has(name) || unknown.has(name)) continue
-      unknown.add(name)
+    const names = [...said.keys()].filter((name) => !built.has(name) && !unknown.has(name))
+    for (const name of names) unknown.add(name)
+    if (built.size === 0 && names.length > 0) {
+      const first = names.slice(0, 5).join(", ")
+      const more = names.length > 5 ? ` and ${names.length - 5} more` : ""
+      return [
+        oneLine(
+          `says something of ${first}${more}, and no upstream has been built with it; ` +
+            "PolicySource.layer stands below the upstreams: upstreams.pipe(Layer.provide(PolicySource.layer(path)))"
+        )
+      ]
+    }
+    const found = new Found()
+    for (const name of names) {
       found.add(() => {
         const meant = nearestName(name, [...built])
         const hint = meant === undefined ? "" : `; did you mean ${meant}?`
@@ -458,6 +501,12 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
     }
     return found.problems
   }
+
+  /** A part of a round whose defect is told: the next round tries again. */
+  const surviving = (what: string, part: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.catchCause(part, (cause) =>
+      unharmed(Effect.logError(`${path}: ${what} failed, and is tried again at the next reading`, cause))
+    )
 
   const read = reading(path)
   const look = Effect.gen(function* () {
@@ -468,18 +517,34 @@ const followFile = Effect.fnUntraced(function* (path: string, every: Duration.Du
       if (Result.isSuccess(fresh)) {
         said = fresh.success
         remember()
-      } else yield* Effect.logWarning(`${path} is not right, and all keep their policies\n${inLines(fresh.failure)}`)
+      } else yield* warn(`${path} is not right, and all keep their policies\n${inLines(fresh.failure)}`)
     }
-    for (const [upstream, follower] of followers) yield* refresh(upstream, follower)
-    for (const problem of inVain()) yield* Effect.logWarning(`${path} ${problem}`)
-  })
-  yield* Effect.forkScoped(Effect.delay(Effect.repeat(look, Schedule.spaced(every)), every))
+    for (const [upstream, follower] of followers) {
+      yield* surviving(`the policy of ${upstream.name}`, refresh(upstream, follower))
+    }
+    for (const problem of inVain()) yield* warn(`${path} ${problem}`)
+  }).pipe(Effect.provideService(FileSystem.FileSystem, files))
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() =>
+      built.size > 0 ? Effect.void : Effect.forEach(inVain(), (problem) => warn(`${path} ${problem}`))
+    )
+  )
+  yield* Effect.forkScoped(Effect.delay(Effect.repeat(surviving("the reading", look), Schedule.spaced(every)), every))
+
+  /** The last declaration that could be put in force, where the present one cannot. */
+  const lastGood = (upstream: Reloadable, origin: Origin): Declared | undefined => {
+    const isGood = (one: Declared) => Result.isSuccess(withFile(origin, one))
+    const present = said.get(upstream.name) ?? Result.succeed({})
+    if (Result.isSuccess(present) && isGood(present.success)) return undefined
+    return [readable.get(upstream.name), inForce.get(upstream.name)].find((one) => one !== undefined && isGood(one))
+  }
 
   const adopt = (upstream: Reloadable) =>
     Effect.gen(function* () {
       const follower: Follower = { own: upstream.policy, said: undefined, problems: undefined }
       built.add(upstream.name)
-      yield* refresh(upstream, follower, good.get(upstream.name))
+      const last = lastGood(upstream, originOf(follower.own))
+      if (last !== undefined) yield* refresh(upstream, follower, last)
       yield* refresh(upstream, follower)
       yield* Effect.acquireRelease(
         Effect.sync(() => followers.set(upstream, follower)),

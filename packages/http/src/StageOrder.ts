@@ -21,6 +21,7 @@
  * @since 0.1.0
  */
 
+import * as Predicate from "effect/Predicate"
 import type { DeadlineExceeded, PolicyReason } from "@holdfast/core/Reason"
 import { type Decider, order, rowOf, type StageName, stageNames, stageOf as deciderOf } from "./internal/call/order.ts"
 
@@ -56,8 +57,10 @@ export interface Stage {
 export const all: ReadonlyArray<Stage> = stageNames.map((name) => {
   const { around, refusals, why } = order[name]
   const row = rowOf(name)
-  const counted = (snapshot: unknown) => (snapshot === undefined ? undefined : row?.counted?.(snapshot))
-  return { name, title: row?.title ?? name, around, why, refusals, isRemembering: row !== undefined, counted }
+  const counted = (snapshot: unknown) => (Predicate.isObject(snapshot) ? row?.counted?.(snapshot) : undefined)
+  // the table is the engine's, and a caller's to read
+  const own = Object.freeze([...refusals])
+  return { name, title: row?.title ?? name, around, why, refusals: own, isRemembering: row !== undefined, counted }
 })
 
 /**

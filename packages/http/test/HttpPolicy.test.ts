@@ -198,6 +198,15 @@ describe("HttpPolicy", () => {
       untyped({ retry: { maxAttempts: "3" } }, 'HttpPolicy: retry.maxAttempts must be a number, got "3"')
       untyped({ breaker: { trip: 5 } }, "HttpPolicy: breaker.trip must be a list, got 5")
       untyped(
+        { breaker: { trip: new Array(2) } },
+        [0, 1]
+          .map(
+            (hole) =>
+              `HttpPolicy: breaker.trip[${hole}] must be an object of its options ({} for the defaults), got nothing`
+          )
+          .join("\n")
+      )
+      untyped(
         { breaker: { trip: [{ consecutiveFailures: 5 }] } },
         'HttpPolicy: breaker.trip[0] must be made by a constructor, such as CircuitBreaker.consecutiveFailures(5), got {"consecutiveFailures":5}'
       )

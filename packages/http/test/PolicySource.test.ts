@@ -414,6 +414,24 @@ describe("a policy that changes while the program runs", () => {
     }).pipe(Effect.provide([ScriptedTransport.layer({}), quiet]), Effect.scoped)
   )
 
+  it.effect("a logger that throws ends nothing", () => {
+    const throwing = Logger.layer([
+      Logger.make(() => {
+        throw new Error("the logger is broken")
+      })
+    ])
+    return Effect.gen(function* () {
+      const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" })
+      const changes = yield* Stream.runCollect(
+        PolicySource.follow(stock, Stream.make({ deadline: "2 seconds" }, { deadline: 5 }, { preset: "none" }))
+      )
+      assert.deepStrictEqual(
+        changes.map(({ _tag }) => _tag),
+        ["Applied", "Rejected", "Applied"]
+      )
+    }).pipe(Effect.provide([ScriptedTransport.layer({}), throwing]), Effect.scoped)
+  })
+
   it.effect("a source that fails fails the following, and the policy stays", () =>
     Effect.gen(function* () {
       const stock = yield* Upstream.make("stock", { baseUrl: "https://stock.internal" })
@@ -463,6 +481,62 @@ describe("a file", () => {
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(content.reads, reads)
     }).pipe(Effect.provide([oneFile(content), logged(lines)]))
+  })
+
+  it.effect("is read on, whatever a read dies of, and whatever a logger does when it is told", () => {
+    const seen: Array<string> = []
+    let reads = 0
+    const files = FileSystem.layerNoop({
+      readFileString: () =>
+        Effect.suspend(() => (++reads < 3 ? Effect.die(new Error("no disk")) : Effect.succeed("two")))
+    })
+    const lines: Array<string> = []
+    const throwing = Logger.layer([
+      Logger.make(({ message }) => {
+        lines.push(String(message))
+        throw new Error("the logger is broken")
+      })
+    ])
+    return Effect.gen(function* () {
+      yield* Effect.forkChild(
+        Stream.runForEach(PolicySource.file("/stock.json"), (text) => Effect.sync(() => seen.push(text)))
+      )
+      yield* TestClock.adjust("30 seconds")
+      assert.deepStrictEqual(seen, ["two"])
+      assert.deepStrictEqual(lines, ["/stock.json cannot be read: Error: no disk"])
+    }).pipe(Effect.provide([files, throwing]))
+  })
+
+  it.effect("whose reading is interrupted is not said to be unreadable", () => {
+    const lines: Array<string> = []
+    const files = FileSystem.layerNoop({ readFileString: () => Effect.never })
+    return Effect.gen(function* () {
+      const fiber = yield* Effect.forkChild(Stream.runDrain(PolicySource.file("/stock.json")))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(lines, [])
+    }).pipe(Effect.provide([files, logged(lines)]))
+  })
+
+  it.effect("that cannot be read is told by its path once, with the directory that it is relative to", () => {
+    const lines: Array<string> = []
+    const files = FileSystem.layerNoop({ realPath: (path) => Effect.succeed(path === "." ? "/srv/shop" : path) })
+    return Effect.gen(function* () {
+      for (const path of ["/etc/stock.json", "C:\\stock.json", "stock.json"]) {
+        yield* Effect.forkChild(Stream.runDrain(PolicySource.file(path)))
+        yield* TestClock.adjust("1 second")
+      }
+      assert.deepStrictEqual(lines, [
+        "Warn: /etc/stock.json cannot be read: NotFound: No such file or directory",
+        "Warn: C:\\stock.json cannot be read: NotFound: No such file or directory",
+        "Warn: stock.json cannot be read: NotFound: No such file or directory; the working directory is /srv/shop"
+      ])
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(PolicySource.layer("policies.json"))))
+      assert.strictEqual(
+        error.message,
+        "policies.json: cannot be read: NotFound: No such file or directory; the working directory is /srv/shop"
+      )
+    }).pipe(Effect.provide([files, logged(lines)]))
   })
 
   it.effect("that is followed changes how a living upstream is called", () => {
@@ -669,6 +743,141 @@ describe("a file of several upstreams", () => {
     )
   })
 
+  it.effect("an upstream that is built while the file contradicts its code has what was last in force", () => {
+    const content = { text: file({ payments: { deadline: "5s" } }) as string | undefined, reads: 0 }
+    const payments = Upstream.make("payments", {
+      baseUrl: "https://payments.internal",
+      policy: HttpPolicy.standard(code)
+    })
+    const built = Effect.scoped(Effect.map(payments, ({ policy }) => HttpPolicy.describe(policy)))
+    const good = standard({ ...code, deadline: "5s" })
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      assert.strictEqual(yield* built, good)
+      content.text = file({ payments: { attemptTimeout: "11s" } })
+      yield* TestClock.adjust("10 seconds")
+      lines.length = 0
+      for (let again = 0; again < 2; again++) assert.strictEqual(yield* built, good)
+      assert.lengthOf(
+        lines.filter((line) => line.startsWith("Warn: payments keeps its policy")),
+        2
+      )
+      // one that was read and never tried is as good, if it can be put in force
+      content.text = file({ payments: { deadline: "4s" } })
+      yield* TestClock.adjust("10 seconds")
+      content.text = file({ payments: { deadlin: "3s" } })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* built, standard({ ...code, deadline: "4s" }))
+      content.text = file({})
+      yield* TestClock.adjust("10 seconds")
+      content.text = file({ payments: { attemptTimeout: "11s" } })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* built, standard(code), "what the file has taken back is no more")
+    }).pipe(
+      Effect.scoped,
+      Effect.provide([PolicySource.layer(path).pipe(Layer.provide(oneFile(content))), ScriptedTransport.layer({})]),
+      Effect.provide(logged(lines))
+    )
+  })
+
+  it.effect("is followed on, whatever a round dies of: a logger, a read, a reload", () => {
+    const content = { text: file({}) as string | undefined, reads: 0 }
+    let [isReadBroken, isLoggerBroken, isReloadBroken] = [false, false, false]
+    const lines: Array<string> = []
+    const logger = Logger.layer([
+      Logger.make(({ logLevel, message }) => {
+        if (isLoggerBroken) throw new Error("the logger is broken")
+        lines.push(`${logLevel}: ${String(message)}`)
+      })
+    ])
+    const files = FileSystem.layerNoop({
+      readFileString: () =>
+        Effect.sync(() => {
+          if (isReadBroken) throw new Error("no disk")
+          return content.text ?? ""
+        })
+    })
+    const deadlines: { [name: string]: string | undefined } = {}
+    const reloadable = (name: string, isBroken: () => boolean): PolicySource.Reloadable => ({
+      name,
+      policy: HttpPolicy.standard(),
+      reload: ({ call: { deadline } }) =>
+        Effect.sync(() => {
+          if (isBroken()) throw new Error("no reload")
+          deadlines[name] = deadline && Duration.format(deadline)
+        })
+    })
+    const say = (deadline: string) =>
+      Effect.suspend(() => {
+        content.text = file({ first: { deadline }, second: { deadline } })
+        return TestClock.adjust("10 seconds")
+      })
+    return Effect.gen(function* () {
+      const { adopt } = yield* PolicySource.Current
+      yield* adopt(reloadable("first", () => isReloadBroken))
+      yield* adopt(reloadable("second", () => false))
+      isLoggerBroken = true
+      yield* say("1s")
+      assert.deepStrictEqual(deadlines, { first: "1s", second: "1s" })
+      content.text = "not JSON"
+      yield* TestClock.adjust("10 seconds")
+      isLoggerBroken = false
+      isReadBroken = true
+      yield* say("2s")
+      isReadBroken = false
+      assert.deepStrictEqual(lines, [`Warn: ${path} cannot be read: Error: no disk`])
+      isReloadBroken = true
+      yield* say("3s")
+      assert.deepStrictEqual(deadlines, { first: "1s", second: "3s" })
+      assert.include(lines, `Error: ${path}: the policy of first failed, and is tried again at the next reading`)
+      isReloadBroken = false
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(deadlines, { first: "3s", second: "3s" })
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(PolicySource.layer(path).pipe(Layer.provide(files), Layer.provideMerge(logger)))
+    )
+  })
+
+  it.effect("that no upstream was built with is told once: at the second reading, or when the layer is released", () =>
+    Effect.gen(function* () {
+      const told =
+        `Warn: ${path} says something of payments, stock, and no upstream has been built with it; ` +
+        "PolicySource.layer stands below the upstreams: upstreams.pipe(Layer.provide(PolicySource.layer(path)))"
+      for (const wait of ["0 seconds", "10 seconds", "1 minute"] as const) {
+        const lines: Array<string> = []
+        const policies = PolicySource.layer(path).pipe(
+          Layer.provide(oneFile({ text: file({ payments: { deadline: "5s" }, stock: {} }), reads: 0 }))
+        )
+        yield* TestClock.adjust(wait).pipe(
+          Effect.andThen(Effect.sync(() => assert.lengthOf(lines, wait === "0 seconds" ? 0 : 1))),
+          // beside the upstreams
+          Effect.provide(
+            Layer.mergeAll(both, policies).pipe(
+              Layer.provide(ScriptedTransport.layer({})),
+              Layer.provideMerge(logged(lines))
+            )
+          )
+        )
+        assert.deepStrictEqual(lines, [told], wait)
+      }
+      const many = Object.fromEntries(Array.from({ length: 7 }, (_, index) => [`u${index}`, {}]))
+      for (const [upstreams, names] of [
+        [{}, undefined],
+        [many, "u0, u1, u2, u3, u4 and 2 more"]
+      ] as const) {
+        const lines: Array<string> = []
+        const content = { text: file(upstreams), reads: 0 }
+        yield* Layer.build(PolicySource.layer(path)).pipe(
+          Effect.scoped,
+          Effect.provide([oneFile(content), logged(lines)])
+        )
+        assert.lengthOf(lines, names === undefined ? 0 : 1)
+        if (names !== undefined) assert.include(lines[0], `says something of ${names}, and no upstream`)
+      }
+    })
+  )
+
   it.effect("what it says of an upstream that nobody has is told once, with the one that was meant", () =>
     withFile(file({ payment: { deadline: "5s" }, stock: {}, warehouse: {} }), ({ lines, write }) =>
       Effect.gen(function* () {
@@ -708,6 +917,22 @@ describe("a file of several upstreams", () => {
     )
   })
 
+  it.effect("one that agrees with the code alone, and not with its preset, is right", () =>
+    withFile(
+      file({ payments: { preset: "standard", attemptTimeout: "40s" } }),
+      () =>
+        Effect.gen(function* () {
+          const { policy } = yield* Payments
+          const options: HttpPolicy.Options = { deadline: "1 minute", attemptTimeout: "40s" }
+          assert.strictEqual(HttpPolicy.describe(policy), standard(options))
+        }),
+      Layer.mergeAll(
+        Payments.layerEffect(Effect.succeed({ policy: HttpPolicy.standard({ deadline: "1 minute" }) })),
+        Stock.layer
+      )
+    )
+  )
+
   it.effect("one that is not right when the program starts is an error, with all that is wrong", () =>
     Effect.gen(function* () {
       const failure = (text: string | undefined) =>
@@ -731,6 +956,10 @@ describe("a file of several upstreams", () => {
       assert.strictEqual(
         (yield* failure(file({ stock: { retry: { maxAttempts: 0 } } }))).message,
         `${path}: stock: retry.maxAttempts must be a whole number of at least 1, got 0`
+      )
+      assert.deepStrictEqual(
+        (yield* failure(file({ a: { hedge: { delay: "20s" }, attemptTimeout: "1s" } }))).problems,
+        ["a: a hedge after 20s can never be sent: an attempt is over after 1s"]
       )
       assert.match((yield* failure(undefined)).message, /^\/etc\/shop\/policies\.json: cannot be read: NotFound/)
       assert.match((yield* failure("{")).message, /^\/etc\/shop\/policies\.json: not JSON/)

@@ -89,6 +89,23 @@ describe("the table of stages", () => {
   })
 })
 
+describe("the table as others see it", () => {
+  it("is read, and no change of theirs reaches the engine's", () => {
+    for (const { name, refusals } of StageOrder.all) {
+      assert.notStrictEqual(refusals, order[name].refusals)
+      assert.throws(() => void (refusals as Array<string>).push("CircuitOpen"), TypeError)
+    }
+  })
+
+  it("counts nothing in what is no snapshot", () => {
+    const stages = StageOrder.all.filter(({ counted }) => counted({ admitted: 1, refused: 2 }) !== undefined)
+    assert.isAbove(stages.length, 3)
+    for (const { counted, name } of stages) {
+      for (const none of [undefined, null, 5, "snapshot"]) assert.isUndefined(counted(none), name)
+    }
+  })
+})
+
 const asked = (policy: HttpPolicy.Options, name: keyof HttpPolicy.Options): object => {
   const options = policy[name]
   return typeof options === "object" ? options : {}

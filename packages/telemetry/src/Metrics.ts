@@ -58,6 +58,12 @@ export interface Options {
    */
   readonly maxOperations?: number | undefined
   /**
+   * Endpoints of one upstream that have series of their own at a time. When a further one comes, the one that was idle longest leaves
+   * with its series, and begins anew should it come back. A whole number of at least 1; default 100. No more than `maxSeries` in any
+   * case.
+   */
+  readonly maxEndpoints?: number | undefined
+  /**
    * Whether the sizes of bodies are measured, which takes two histograms for each operation and status: more series than all others
    * together. Default `false`.
    */
@@ -78,6 +84,7 @@ export interface Options {
 export const defaults = {
   maxSeries: 2000,
   maxOperations: 100,
+  maxEndpoints: 100,
   bodySizes: false,
   keepFor: Duration.minutes(1)
 } as const satisfies Options
@@ -196,6 +203,7 @@ const makeVisitors = (
 export const layer = (options: Options = {}): Layer.Layer<never> => {
   const maxSeries = whole("maxSeries", options.maxSeries ?? defaults.maxSeries, 2)
   const maxOperations = whole("maxOperations", options.maxOperations ?? defaults.maxOperations, 0)
+  const maxEndpoints = whole("maxEndpoints", options.maxEndpoints ?? defaults.maxEndpoints, 1)
   const keepMillis = millis("keepFor", options.keepFor ?? defaults.keepFor)
   return Layer.effectContext(
     Effect.gen(function* () {
@@ -206,6 +214,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
       const table = makeTable(context, maxSeries, gauges.look)
       const recorder = makeRecorder(table, {
         maxOperations: Math.min(maxOperations, maxSeries),
+        maxEndpoints: Math.min(maxEndpoints, maxSeries),
         maxUpstreams: maxSeries,
         bodySizes: options.bodySizes ?? defaults.bodySizes,
         keepMillis,

@@ -524,6 +524,11 @@ describe("bounds", () => {
       RangeError,
       "Metrics: maxOperations must be a whole number of at least 0, got -1"
     )
+    assert.throws(
+      () => Metrics.layer({ maxEndpoints: 0 }),
+      RangeError,
+      "Metrics: maxEndpoints must be a whole number of at least 1, got 0"
+    )
     assert.throws(() => Metrics.layer({ keepFor: Infinity }), RangeError, "Metrics: keepFor must be finite")
   })
 })

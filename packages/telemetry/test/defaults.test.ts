@@ -16,6 +16,7 @@ it("options that are left out are what the documentation says", () => {
   assert.deepStrictEqual(Metrics.defaults, {
     maxSeries: 2000,
     maxOperations: 100,
+    maxEndpoints: 100,
     bodySizes: false,
     keepFor: Duration.minutes(1)
   })

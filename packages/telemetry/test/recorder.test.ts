@@ -12,6 +12,7 @@ const recorderOf = (options: Partial<RecorderOptions> & { readonly maxSeries?: n
   let nowMillis = 1_000_000
   const recorder = makeRecorder(makeTable(context, maxSeries), {
     maxOperations: 100,
+    maxEndpoints: 100,
     maxUpstreams: 100,
     bodySizes: false,
     keepMillis: 1000,
@@ -355,5 +356,141 @@ describe("the series of an upstream", () => {
     assert.deepStrictEqual(read("holdfast.calls", "holdfast.upstream", "otel.metric.overflow"), [
       [undefined, "true", 1]
     ])
+  })
+})
+
+describe("the endpoints of an upstream", () => {
+  const at = (address: string) => `https://${address}.internal`
+  const addresses = (read: ReturnType<typeof recorderOf>["read"], id: string) =>
+    read(id, "server.address").map(([address]) => address)
+
+  it("take nothing from the bound of its operations, which counts distinct ones", () => {
+    const { observer, read } = recorderOf({ maxOperations: 15 })
+    for (let endpoint = 0; endpoint < 11; endpoint++) {
+      for (let index = 0; index < 15; index++) {
+        succeed(observer, observed({ template: `/${index}`, origin: at(`e${endpoint}`) }))
+      }
+    }
+    const calls = read("holdfast.calls", "otel.metric.overflow")
+    assert.deepStrictEqual(
+      calls,
+      Array.from({ length: 15 }, () => [undefined, 11])
+    )
+    assert.lengthOf(read("http.client.request.duration"), 165)
+    assert.isTrue(read("http.client.request.duration", "otel.metric.overflow").every(([label]) => label === undefined))
+  })
+
+  const ofEndpoints = [
+    "http.client.request.duration",
+    "http.client.active_requests",
+    "http.client.request.body.size",
+    "http.client.response.body.size",
+    "holdfast.connection.wait"
+  ]
+
+  it("come and go without an end, and neither series nor calls are lost or kept for ever", () => {
+    const { context, observer, read } = recorderOf({ maxEndpoints: 10, maxSeries: 50, bodySizes: true })
+    const registry = Context.get(context, Metric.MetricRegistry)
+    let [most, mostRegistered] = [0, 0]
+    const call = (origin: string) => {
+      const one = observed({ origin: "https://stock.internal" })
+      observer.callStarted?.(one)
+      observer.attemptStarted?.(one, { origin, resend: 0, isHedge: false })
+      const end = { origin, requestBytes: 1, responseBytes: 1, timings: { queueMillis: 1 } }
+      observer.attemptEnded?.(one, attemptEnd(end))
+      observer.callEnded?.(one, callEnd())
+    }
+    for (let index = 0; index < 5000; index++) {
+      call(at(`e${index}`))
+      call(at("steady"))
+      if (index % 50 !== 0) continue
+      for (const id of ofEndpoints) most = Math.max(most, read(id).length)
+      mostRegistered = Math.max(mostRegistered, registry.size)
+    }
+    assert.strictEqual(most, 10)
+    assert.isAtMost(mostRegistered, 80)
+    assert.deepStrictEqual(read("holdfast.calls", "holdfast.operation"), [["GET /items/{id}", 10_000]])
+    assert.deepStrictEqual(read("holdfast.attempts"), [[10_000]])
+    const living = ["steady", ...Array.from({ length: 9 }, (_, index) => `e${4991 + index}`)]
+    for (const id of ofEndpoints.slice(0, 2)) {
+      assert.sameMembers(
+        addresses(read, id),
+        living.map((name) => `${name}.internal`),
+        id
+      )
+    }
+    assert.deepInclude(read("http.client.request.duration", "server.address"), ["steady.internal", 5000])
+    assert.sameMembers(addresses(read, "holdfast.connection.wait"), addresses(read, "http.client.active_requests"))
+  })
+
+  it("leave when idle, the longest idle first, and never while an attempt is under way", () => {
+    const { observer, read } = recorderOf({ maxEndpoints: 2 })
+    const call = observed()
+    const start = (name: string) => observer.attemptStarted?.(call, { origin: at(name), resend: 0, isHedge: false })
+    const end = (name: string) => observer.attemptEnded?.(call, attemptEnd({ origin: at(name) }))
+    const active = () => read("http.client.active_requests", "server.address", "otel.metric.overflow")
+    start("a")
+    start("b")
+    end("b")
+    start("c")
+    assert.deepStrictEqual(active(), [
+      ["a.internal", undefined, 1],
+      ["c.internal", undefined, 1]
+    ])
+    // nobody is idle: the attempt is counted without its address, and ends there though room was made meanwhile
+    start("d")
+    end("c")
+    end("a")
+    start("d")
+    end("d")
+    end("d")
+    assert.deepStrictEqual(active(), [
+      ["a.internal", undefined, 0],
+      ["c.internal", undefined, 0],
+      [undefined, "true", 0]
+    ])
+    start("d")
+    assert.deepStrictEqual(active(), [
+      ["a.internal", undefined, 0],
+      [undefined, "true", 0],
+      ["d.internal", undefined, 1]
+    ])
+    assert.deepStrictEqual(read("holdfast.attempts"), [[5]])
+  })
+
+  it("that share a series keep it until the last of them leaves", () => {
+    const { observer, read } = recorderOf({ maxEndpoints: 2 })
+    const waits = () => read("holdfast.connection.wait", "server.address")
+    const end = (origin: string) =>
+      observer.attemptEnded?.(observed(), attemptEnd({ origin, timings: { queueMillis: 1 } }))
+    end("http://a.internal:443")
+    end("https://a.internal:443")
+    end(at("b"))
+    end("https://a.internal:443")
+    assert.deepStrictEqual(waits(), [
+      ["a.internal", 3],
+      ["b.internal", 1]
+    ])
+    end(at("b"))
+    end(at("c"))
+    assert.deepStrictEqual(waits(), [
+      ["b.internal", 2],
+      ["c.internal", 1]
+    ])
+  })
+
+  it("leave with their upstream", () => {
+    const { arrived, left, observer, read } = recorderOf({ maxEndpoints: 1, keepMillis: 0, bodySizes: true })
+    arrived("stock")
+    const call = observed()
+    observer.attemptStarted?.(call, { origin: at("a"), resend: 0, isHedge: false })
+    observer.attemptStarted?.(call, { origin: at("b"), resend: 0, isHedge: false })
+    for (const name of ["a", "b"]) {
+      const sizes = { requestBytes: 1, responseBytes: 1, timings: { queueMillis: 1 } }
+      observer.attemptEnded?.(call, attemptEnd({ origin: at(name), ...sizes }))
+    }
+    for (const id of ofEndpoints) assert.lengthOf(read(id), 2, id)
+    left("stock")
+    for (const id of ofEndpoints) assert.deepStrictEqual(read(id), [], id)
   })
 })

@@ -91,8 +91,18 @@ const makers: { readonly [P in Preset]: (options: Options) => HttpPolicy.HttpPol
 }
 
 /** Looks at each stage by itself; what is wrong is found. */
-export const tryStages = ({ preset: _, ...options }: Declared, found: Found): void => {
+const tryStages = ({ preset: _, ...options }: Declared, found: Found): void => {
   for (const [prefix, part] of alone(options)) attempted(() => HttpPolicy.make(part), prefix, found)
+}
+
+/**
+ * Looks at each stage by itself, and at all of them together: what contradicts itself is wrong whatever is declared elsewhere. The
+ * preset is left out, because a stage of it may be declared in another way elsewhere.
+ */
+export const tryTogether = (declared: Declared, found: Found): void => {
+  tryStages(declared, found)
+  const { preset: _, ...options } = declared
+  if (found.isEmpty) attempted(() => HttpPolicy.make(options), "", found)
 }
 
 /** The policy of all that was declared; what is wrong is found. */

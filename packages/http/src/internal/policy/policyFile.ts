@@ -3,7 +3,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { Found, type Problems } from "./found.ts"
-import { makePolicy, tryStages } from "./policyData.ts"
+import { makePolicy, tryTogether } from "./policyData.ts"
 import type { HttpPolicy } from "./policyModel.ts"
 import { madeOf, type Origin } from "./policyOrigin.ts"
 import { parseText, readData, shown } from "./policyReader.ts"
@@ -15,7 +15,7 @@ export type Said = ReadonlyMap<string, Result.Result<Declared, Problems>>
 const readOne = (value: unknown): Result.Result<Declared, Problems> => {
   const found = new Found()
   const declared = readData(declaredSchema, value, found)
-  if (found.isEmpty) tryStages(declared, found)
+  if (found.isEmpty) tryTogether(declared, found)
   return found.isEmpty ? Result.succeed(declared) : Result.fail(found.problems)
 }
 

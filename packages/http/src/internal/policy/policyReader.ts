@@ -241,7 +241,8 @@ const readInside = (
 ): unknown => {
   if (inside._tag === "List") {
     if (!Array.isArray(value)) return refuse(shape, value, path, reading)
-    return value.map((item, index) => readValue(inside.of, item, `${path}[${index}]`, reading))
+    // `map` would leave out the holes of a list
+    return Array.from(value, (item: unknown, index) => readValue(inside.of, item, `${path}[${index}]`, reading))
   }
   if (Array.isArray(value)) return refuse(shape, value, path, reading)
   if (inside._tag === "Fields") return readFields(inside, value, path, reading)

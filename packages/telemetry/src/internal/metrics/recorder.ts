@@ -6,12 +6,14 @@ import type { AttemptEnd, CallEnd, CallObserver, ObservedCall } from "@holdfast/
 import * as StageOrder from "@holdfast/http/StageOrder"
 import type { Registered } from "@holdfast/http/UpstreamRegistry"
 import { attemptErrorType, callErrorType, other } from "./errorType.ts"
-import { type EndpointLabels, endpointLabels } from "./endpointLabels.ts"
+import { endpointLabels } from "./endpointLabels.ts"
 import type { Distribution, HistogramName, Labels, Opened, Owner, Sum, SumName, Table } from "./series.ts"
 
 export interface RecorderOptions {
   /** Operations of one upstream that have series of their own. */
   readonly maxOperations: number
+  /** Endpoints of one upstream that have series of their own at a time, at least 1. */
+  readonly maxEndpoints: number
   /** Upstreams that have series of their own. */
   readonly maxUpstreams: number
   /** Whether the sizes of bodies are measured: two histograms for each operation and status. */
@@ -74,38 +76,37 @@ interface RequestSeries {
   responseBytes: Distribution | undefined
 }
 
-/** The series of one operation: each is made when it is first needed, and then found by a short key. */
+/** The series of one operation, at whatever endpoint: each is made when it is first needed, and then found by a short key. */
 class Operation {
   readonly upstream: UpstreamRecord
-  private readonly table: Table
+  readonly method: string
+  /** The labels of its attempts, without those of the endpoint. */
+  readonly requestLabels: Labels
   private readonly labels: Labels
-  private readonly requestLabels: Labels
-  private readonly activeLabels: Labels
-  private readonly options: RecorderOptions
   private readonly sums = new Map<string, Sum>()
   private readonly histograms = new Map<string, Distribution>()
-  private readonly requests = new Map<string | number, RequestSeries>()
   // the way of a call that succeeds at first try looks nothing up
   private calls: Sum | undefined = undefined
   private durations: Distribution | undefined = undefined
   private attempts: Sum | undefined = undefined
-  private active: Sum | undefined = undefined
-  private connectionWaits: Distribution | undefined = undefined
-  private answered: RequestSeries | undefined = undefined
-  private answeredKey: string | number | undefined = undefined
+  private lastOrigin = ""
+  private lastAt: OperationAt | undefined = undefined
 
-  constructor(
-    table: Table,
-    upstream: UpstreamRecord,
-    labels: { readonly of: Labels; readonly request: Labels; readonly active: Labels },
-    options: RecorderOptions
-  ) {
-    this.table = table
+  constructor(upstream: UpstreamRecord, method: string, labels: { readonly of: Labels; readonly request: Labels }) {
     this.upstream = upstream
+    this.method = method
     this.labels = labels.of
     this.requestLabels = labels.request
-    this.activeLabels = labels.active
-    this.options = options
+  }
+
+  /** The operation at one of the upstream's endpoints. */
+  at(origin: string): OperationAt {
+    const last = this.lastAt
+    if (last !== undefined && origin === this.lastOrigin && last.endpoint.isAt(origin)) return last
+    const found = this.upstream.endpoint(origin).operation(this)
+    this.lastOrigin = origin
+    this.lastAt = found
+    return found
   }
 
   add(name: SumName, key: string, labels: Labels | undefined): void {
@@ -117,7 +118,8 @@ class Operation {
     const id = key === "" ? name : `${name} ${key}`
     const known = this.sums.get(id)
     if (known !== undefined) return known
-    return keepOwn(this.sums, id, this.table.sum(name, { ...this.labels, ...labels }, this.upstream))
+    const { upstream } = this
+    return keepOwn(this.sums, id, upstream.table.sum(name, { ...this.labels, ...labels }, upstream))
   }
 
   record(name: HistogramName, key: string, labels: Labels | undefined, value: number): void {
@@ -128,50 +130,15 @@ class Operation {
     const id = key === "" ? name : `${name} ${key}`
     const known = this.histograms.get(id)
     if (known !== undefined) return known
-    return keepOwn(this.histograms, id, this.table.histogram(name, { ...this.labels, ...labels }, this.upstream))
+    const { upstream } = this
+    return keepOwn(this.histograms, id, upstream.table.histogram(name, { ...this.labels, ...labels }, upstream))
   }
 
-  attemptStarted(): void {
-    this.upstream.inFlight++
-    // kept whether it is its own or not, so that an attempt leaves the series that it came to
-    this.active ??= this.upstream.active(this.table, this.activeLabels)
-    this.active.value++
-  }
-
-  /** Records how long something of a call took, with its trace where that is kept. */
-  private took(durations: Distribution, seconds: number, { span }: ObservedCall): void {
-    const bucket = durations.record(seconds)
-    if (bucket < 0 || span === undefined || !span.sampled) return
-    const { spanId, traceId } = span
-    durations.exemplify(bucket, { value: seconds, traceId, spanId, epochMillis: this.options.epochMillis() })
-  }
-
-  attemptEnded(call: ObservedCall, end: AttemptEnd): void {
-    this.upstream.inFlight--
-    if (this.active !== undefined) this.active.value--
-    const errorType = end.outcome === "failure" ? attemptErrorType(end.reason) : undefined
+  attemptEnded(end: AttemptEnd, errorType: string | undefined): void {
     if (end.outcome === "success" && end.resend === 0 && !end.isHedge) {
       this.attempts ??= this.attempt(end, undefined)
       this.attempts.value++
     } else this.attempt(end, errorType).value++
-    const queueMillis = end.timings?.queueMillis
-    if (queueMillis !== undefined) {
-      this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)
-      this.connectionWaits.record(queueMillis / 1000)
-    }
-    const seconds = secondsAtUpstream(end)
-    if (seconds === undefined) return
-    const request = this.request(end, errorType)
-    this.took(request.duration, seconds, call)
-    if (!this.options.bodySizes) return
-    if (end.requestBytes !== undefined) {
-      request.requestBytes ??= this.sizes("http.client.request.body.size", end, errorType)
-      request.requestBytes.record(end.requestBytes)
-    }
-    if (end.responseBytes !== undefined) {
-      request.responseBytes ??= this.sizes("http.client.response.body.size", end, errorType)
-      request.responseBytes.record(end.responseBytes)
-    }
   }
 
   private attempt(end: AttemptEnd, errorType: string | undefined): Sum {
@@ -181,6 +148,92 @@ class Operation {
       "holdfast.outcome": end.outcome,
       ...(errorType === undefined ? undefined : { "error.type": errorType, "holdfast.nature": natureOf(end.reason) })
     })
+  }
+
+  callEnded(call: ObservedCall, { durationMillis, error, outcome }: CallEnd): void {
+    const { upstream } = this
+    if (outcome === "success") {
+      upstream.outcome(outcome, undefined).value++
+      this.calls ??= this.sum("holdfast.calls", outcome, { "holdfast.outcome": outcome })
+      this.calls.value++
+      this.durations ??= this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
+      upstream.took(this.durations, durationMillis / 1000, call)
+      return
+    }
+    // how soon a call is refused says nothing of its upstream, and would make it look the faster the more are
+    if (error === undefined || error.attempts > 0) {
+      const durations = this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
+      upstream.took(durations, durationMillis / 1000, call)
+    }
+    if (outcome === "interrupted") {
+      upstream.outcome(outcome, undefined).value++
+      this.add("holdfast.calls", outcome, { "holdfast.outcome": outcome })
+      return
+    }
+    const nature = natureOf(error?.reason)
+    upstream.outcome(outcome, nature).value++
+    const errorType = callErrorType(error?.reason)
+    this.add("holdfast.calls", errorType, {
+      "holdfast.outcome": outcome,
+      "error.type": errorType,
+      "holdfast.nature": nature
+    })
+    if (error === undefined) return
+    this.add("holdfast.retry.stops", error.retryStopped, { "holdfast.retry_stopped": error.retryStopped })
+    if (error.reason._tag === "DeadlineExceeded" || error.retryStopped === "deadline") {
+      this.add("holdfast.deadline.misses", "", undefined)
+    }
+  }
+}
+
+/** Keeps a series that stands for its labels alone: there is no end to the labels that share the one for the rest. */
+const keepOwn = <S>(known: Map<string, S>, id: string, { isOwn, series }: Opened<S>): S => {
+  if (isOwn) known.set(id, series)
+  return series
+}
+
+/** The series of one operation that are of one endpoint. */
+class OperationAt {
+  readonly endpoint: Endpoint
+  private readonly operation: Operation
+  private readonly requests = new Map<string | number, RequestSeries>()
+  // the way of an attempt that succeeds looks nothing up
+  private answered: RequestSeries | undefined = undefined
+  private answeredKey: string | number | undefined = undefined
+
+  constructor(endpoint: Endpoint, operation: Operation) {
+    this.endpoint = endpoint
+    this.operation = operation
+  }
+
+  attemptStarted(origin: string): void {
+    this.operation.upstream.inFlight++
+    this.endpoint.started(origin)
+    this.endpoint.active(this.operation.method).value++
+  }
+
+  attemptEnded(call: ObservedCall, end: AttemptEnd): void {
+    const { endpoint, operation } = this
+    operation.upstream.inFlight--
+    endpoint.ended(end.origin)
+    endpoint.active(operation.method).value--
+    const errorType = end.outcome === "failure" ? attemptErrorType(end.reason) : undefined
+    operation.attemptEnded(end, errorType)
+    const queueMillis = end.timings?.queueMillis
+    if (queueMillis !== undefined) endpoint.connectionWaits().record(queueMillis / 1000)
+    const seconds = secondsAtUpstream(end)
+    if (seconds === undefined) return
+    const request = this.request(end, errorType)
+    operation.upstream.took(request.duration, seconds, call)
+    if (!operation.upstream.options.bodySizes) return
+    if (end.requestBytes !== undefined) {
+      request.requestBytes ??= this.openRequest("http.client.request.body.size", end, errorType).series
+      request.requestBytes.record(end.requestBytes)
+    }
+    if (end.responseBytes !== undefined) {
+      request.responseBytes ??= this.openRequest("http.client.response.body.size", end, errorType).series
+      request.responseBytes.record(end.responseBytes)
+    }
   }
 
   private request(end: AttemptEnd, errorType: string | undefined): RequestSeries {
@@ -203,76 +256,108 @@ class Operation {
     return found
   }
 
-  private sizes(
-    name: "http.client.request.body.size" | "http.client.response.body.size",
-    end: AttemptEnd,
-    errorType: string | undefined
-  ): Distribution {
-    return this.openRequest(name, end, errorType).series
-  }
-
   private openRequest(name: HistogramName, end: AttemptEnd, errorType: string | undefined): Opened<Distribution> {
     const protocol = end.timings?.protocol
     const labels: Labels = {
-      ...this.requestLabels,
+      ...this.operation.requestLabels,
+      ...this.endpoint.labels,
       "holdfast.outcome": end.outcome,
       ...(end.status === undefined ? undefined : { "http.response.status_code": String(end.status) }),
       ...(errorType === undefined ? undefined : { "error.type": errorType }),
       ...(protocol === undefined ? undefined : { "network.protocol.version": protocolVersions[protocol] })
     }
-    return this.table.histogram(name, labels, this.upstream)
-  }
-
-  callEnded(call: ObservedCall, { durationMillis, error, outcome }: CallEnd): void {
-    if (outcome === "success") {
-      this.upstream.outcome(this.table, outcome, undefined).value++
-      this.calls ??= this.sum("holdfast.calls", outcome, { "holdfast.outcome": outcome })
-      this.calls.value++
-      this.durations ??= this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
-      this.took(this.durations, durationMillis / 1000, call)
-      return
-    }
-    // how soon a call is refused says nothing of its upstream, and would make it look the faster the more are
-    if (error === undefined || error.attempts > 0) {
-      const durations = this.histogram("holdfast.call.duration", outcome, { "holdfast.outcome": outcome })
-      this.took(durations, durationMillis / 1000, call)
-    }
-    if (outcome === "interrupted") {
-      this.upstream.outcome(this.table, outcome, undefined).value++
-      this.add("holdfast.calls", outcome, { "holdfast.outcome": outcome })
-      return
-    }
-    const nature = natureOf(error?.reason)
-    this.upstream.outcome(this.table, outcome, nature).value++
-    const errorType = callErrorType(error?.reason)
-    this.add("holdfast.calls", errorType, {
-      "holdfast.outcome": outcome,
-      "error.type": errorType,
-      "holdfast.nature": nature
-    })
-    if (error === undefined) return
-    this.add("holdfast.retry.stops", error.retryStopped, { "holdfast.retry_stopped": error.retryStopped })
-    if (error.reason._tag === "DeadlineExceeded" || error.retryStopped === "deadline") {
-      this.add("holdfast.deadline.misses", "", undefined)
-    }
+    return this.operation.upstream.table.histogram(name, labels, this.endpoint)
   }
 }
 
-/** Keeps a series that stands for its labels alone: there is no end to the labels that share the one for the rest. */
-const keepOwn = <S>(known: Map<string, S>, id: string, { isOwn, series }: Opened<S>): S => {
-  if (isOwn) known.set(id, series)
-  return series
-}
+/** An endpoint that an upstream calls, or all endpoints without room together: its series leave with it. */
+class Endpoint implements Owner {
+  readonly labels: Labels
+  readonly isBeyond: boolean
+  private readonly upstream: UpstreamRecord
+  private readonly waitLabels: Labels
+  private readonly operations = new Map<Operation, OperationAt>()
+  private readonly removals: Array<() => void> = []
+  private readonly actives = new Map<string, Sum>()
+  private waits: Distribution | undefined = undefined
+  /** Attempts under way, by origin. */
+  private readonly inFlight = new Map<string, number>()
+  private readonly origin: string | undefined
+  private hasLeft = false
+  /** When it was last used, in turns of its upstream. */
+  lastUsed = 0
 
-/** The endpoint that an upstream calls. There is one for each version of it. */
-class Endpoint {
-  readonly labels: EndpointLabels
-  readonly operations = new Map<string, Operation>()
-  /** Those beyond the bound, by method. */
-  readonly rest = new Map<string, Operation>()
+  constructor(upstream: UpstreamRecord, origin: string | undefined) {
+    this.upstream = upstream
+    this.isBeyond = upstream.isBeyond
+    this.origin = origin
+    if (origin === undefined) this.labels = this.waitLabels = { "otel.metric.overflow": "true" }
+    else {
+      const labels = endpointLabels(origin)
+      const { "server.address": address, "server.port": port } = labels
+      this.labels = labels
+      this.waitLabels = { "server.address": address, "server.port": port }
+    }
+  }
 
-  constructor(origin: string) {
-    this.labels = endpointLabels(origin)
+  holds(remove: () => void): void {
+    this.removals.push(remove)
+  }
+
+  wasRead(): void {
+    this.upstream.wasRead()
+  }
+
+  /** Whether an attempt at this origin is one at this endpoint, without a further look. */
+  isAt(origin: string): boolean {
+    return !this.hasLeft && (this.origin === origin || this.inFlight.has(origin))
+  }
+
+  get isIdle(): boolean {
+    return this.inFlight.size === 0
+  }
+
+  leave(): void {
+    this.hasLeft = true
+    for (const remove of this.removals) remove()
+  }
+
+  started(origin: string): void {
+    this.lastUsed = ++this.upstream.turn
+    this.inFlight.set(origin, (this.inFlight.get(origin) ?? 0) + 1)
+  }
+
+  ended(origin: string): void {
+    this.lastUsed = ++this.upstream.turn
+    const count = this.inFlight.get(origin) ?? 0
+    if (count > 1) this.inFlight.set(origin, count - 1)
+    else this.inFlight.delete(origin)
+  }
+
+  operation(operation: Operation): OperationAt {
+    const known = this.operations.get(operation)
+    if (known !== undefined) return known
+    const made = new OperationAt(this, operation)
+    this.operations.set(operation, made)
+    return made
+  }
+
+  /** One for each method. It is kept whether it is its own or not, so that an attempt leaves the series that it came to. */
+  active(method: string): Sum {
+    const known = this.actives.get(method)
+    if (known !== undefined) return known
+    const labels: Labels = { ...this.upstream.labels, ...this.labels, "http.request.method": method }
+    const { series } = this.upstream.table.sum("http.client.active_requests", labels, this)
+    this.actives.set(method, series)
+    return series
+  }
+
+  connectionWaits(): Distribution {
+    if (this.waits !== undefined) return this.waits
+    const labels: Labels = { ...this.upstream.labels, ...this.waitLabels }
+    const { isOwn, series } = this.upstream.table.histogram("holdfast.connection.wait", labels, this)
+    if (isOwn) this.waits = series
+    return series
   }
 }
 
@@ -280,17 +365,22 @@ class Endpoint {
 class UpstreamRecord implements Owner {
   readonly name: string
   readonly isBeyond: boolean
-  readonly endpoints = new Map<string, Endpoint>()
-  private readonly labels: Labels
+  readonly table: Table
+  readonly options: RecorderOptions
+  readonly labels: Labels
+  private readonly operations = new Map<string, Operation>()
+  /** Those beyond the bound, by method. */
+  private readonly otherOperations = new Map<string, Operation>()
+  private readonly endpoints = new Map<string, Endpoint>()
+  /** Shared by endpoints that came when every other endpoint was busy. */
+  private otherEndpoints: Endpoint | undefined = undefined
   private readonly removals: Array<() => void> = []
-  private readonly actives = new Map<string, Sum>()
   private readonly outcomes = new Map<string, Sum>()
-  private readonly waits = new Map<string, Distribution>()
   private successes: Sum | undefined = undefined
   private inFlightSeries: Sum | undefined = undefined
   private readonly onRead: (record: UpstreamRecord) => void
-  /** Operations that have series of their own, at all endpoints. */
-  operations = 0
+  /** Counts the uses of endpoints. */
+  turn = 0
   /** Whose the last call was. */
   lastMet: Registered | undefined = undefined
   /**
@@ -302,9 +392,23 @@ class UpstreamRecord implements Owner {
   living = 0
   leftAtMillis: number | undefined = undefined
 
-  constructor(name: string, isBeyond: boolean, onRead: (record: UpstreamRecord) => void) {
+  constructor(
+    name: string,
+    isBeyond: boolean,
+    {
+      onRead,
+      options,
+      table
+    }: {
+      readonly table: Table
+      readonly options: RecorderOptions
+      readonly onRead: (record: UpstreamRecord) => void
+    }
+  ) {
     this.name = name
     this.isBeyond = isBeyond
+    this.table = table
+    this.options = options
     this.labels = { "holdfast.upstream": name }
     this.onRead = onRead
   }
@@ -319,21 +423,23 @@ class UpstreamRecord implements Owner {
 
   remove(): void {
     for (const remove of this.removals) remove()
+    for (const endpoint of this.endpoints.values()) endpoint.leave()
+    this.otherEndpoints?.leave()
   }
 
-  callsInFlight(table: Table): Sum {
-    this.inFlightSeries ??= table.sum("holdfast.call.in_flight", this.labels, this).series
+  callsInFlight(): Sum {
+    this.inFlightSeries ??= this.table.sum("holdfast.call.in_flight", this.labels, this).series
     return this.inFlightSeries
   }
 
   /** Every series of its outcomes, at 0: a rate is of a series that was there before. */
-  begin(table: Table): void {
-    this.outcome(table, "success", undefined)
-    this.outcome(table, "interrupted", undefined)
-    for (const nature of natures) this.outcome(table, "failure", nature)
+  begin(): void {
+    this.outcome("success", undefined)
+    this.outcome("interrupted", undefined)
+    for (const nature of natures) this.outcome("failure", nature)
   }
 
-  outcome(table: Table, outcome: CallEnd["outcome"], nature: string | undefined): Sum {
+  outcome(outcome: CallEnd["outcome"], nature: string | undefined): Sum {
     if (outcome === "success" && this.successes !== undefined) return this.successes
     const key = nature ?? outcome
     const known = this.outcomes.get(key)
@@ -343,70 +449,66 @@ class UpstreamRecord implements Owner {
       "holdfast.outcome": outcome,
       ...(nature === undefined ? undefined : { "holdfast.nature": nature })
     }
-    const { series } = table.sum("holdfast.upstream.calls", labels, this)
+    const { series } = this.table.sum("holdfast.upstream.calls", labels, this)
     this.outcomes.set(key, series)
     if (outcome === "success") this.successes = series
     return series
   }
 
-  /** One for each endpoint. */
-  connectionWaits(table: Table, labels: Labels): Distribution {
-    const { "server.address": address, "server.port": port } = labels
-    const key = `${address} ${port}`
-    const known = this.waits.get(key)
-    if (known !== undefined) return known
-    const at: Labels =
-      address === undefined || port === undefined ? {} : { "server.address": address, "server.port": port }
-    const { series } = table.histogram("holdfast.connection.wait", { ...this.labels, ...at }, this)
-    this.waits.set(key, series)
-    return series
+  /** Records how long something of a call took, with its trace where that is kept. */
+  took(durations: Distribution, seconds: number, { span }: ObservedCall): void {
+    const bucket = durations.record(seconds)
+    if (bucket < 0 || span === undefined || !span.sampled) return
+    const { spanId, traceId } = span
+    durations.exemplify(bucket, { value: seconds, traceId, spanId, epochMillis: this.options.epochMillis() })
   }
 
-  /** One for each endpoint and method, shared by their operations. */
-  active(table: Table, labels: Labels): Sum {
-    const key = `${labels["http.request.method"]} ${labels["url.scheme"]} ${labels["server.address"]} ${labels["server.port"]}`
-    const known = this.actives.get(key)
+  /** The endpoint of an origin. A further one takes the place of the one that was idle longest. */
+  endpoint(origin: string): Endpoint {
+    const known = this.endpoints.get(origin)
     if (known !== undefined) return known
-    const { series } = table.sum("http.client.active_requests", labels, this)
-    this.actives.set(key, series)
-    return series
+    // attempts end where they began, though room was made meanwhile
+    if (this.otherEndpoints?.isAt(origin) === true) return this.otherEndpoints
+    if (this.isBeyond || !this.makeRoom()) {
+      this.otherEndpoints ??= new Endpoint(this, undefined)
+      return this.otherEndpoints
+    }
+    const made = new Endpoint(this, origin)
+    this.endpoints.set(origin, made)
+    return made
+  }
+
+  private makeRoom(): boolean {
+    if (this.endpoints.size < this.options.maxEndpoints) return true
+    let idlest: readonly [origin: string, Endpoint] | undefined = undefined
+    for (const entry of this.endpoints) {
+      if (entry[1].isIdle && (idlest === undefined || entry[1].lastUsed < idlest[1].lastUsed)) idlest = entry
+    }
+    if (idlest === undefined) return false
+    this.endpoints.delete(idlest[0])
+    idlest[1].leave()
+    return true
   }
 
   /** The operation of a call; one that has no room any more shares its method's. */
-  operation(table: Table, call: ObservedCall, origin: string, options: RecorderOptions): Operation {
-    let endpoint = this.endpoints.get(origin)
-    if (endpoint === undefined) {
-      endpoint = new Endpoint(origin)
-      this.endpoints.set(origin, endpoint)
-    }
-    const known = endpoint.operations.get(call.operation)
+  operation(call: ObservedCall): Operation {
+    const known = this.operations.get(call.operation)
     if (known !== undefined) return known
     const method = knownMethods.has(call.method) ? call.method : other
-    const isOwn = this.operations < options.maxOperations
-    if (!isOwn) {
-      const rest = endpoint.rest.get(method)
-      if (rest !== undefined) return rest
+    if (this.operations.size < this.options.maxOperations) {
+      const request: Labels = { ...this.labels, "http.request.method": method }
+      const made = new Operation(this, method, {
+        of: { ...this.labels, "holdfast.operation": call.operation },
+        request: call.template === "" ? request : { ...request, "url.template": call.template }
+      })
+      this.operations.set(call.operation, made)
+      return made
     }
-    const base: Labels = isOwn ? this.labels : { ...this.labels, "otel.metric.overflow": "true" }
-    const toward: Labels = { ...endpoint.labels, "http.request.method": method }
-    const made = new Operation(
-      table,
-      this,
-      {
-        of: isOwn ? { ...base, "holdfast.operation": call.operation } : base,
-        request:
-          isOwn && call.template !== ""
-            ? { ...base, ...toward, "url.template": call.template }
-            : { ...base, ...toward },
-        active: { ...this.labels, ...toward }
-      },
-      options
-    )
-    if (!isOwn) endpoint.rest.set(method, made)
-    else {
-      this.operations++
-      endpoint.operations.set(call.operation, made)
-    }
+    const shared = this.otherOperations.get(method)
+    if (shared !== undefined) return shared
+    const of: Labels = { ...this.labels, "otel.metric.overflow": "true" }
+    const made = new Operation(this, method, { of, request: { ...of, "http.request.method": method } })
+    this.otherOperations.set(method, made)
     return made
   }
 }
@@ -417,14 +519,13 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
   const { keepMillis, maxUpstreams, nowMillis } = options
   const upstreams = new Map<string, UpstreamRecord>()
   /** Upstreams beyond the bound share one record, and their calls stay with it though room should be made. */
-  const crowd = new UpstreamRecord("", true, ignore)
-  const crowdOperation = new Operation(table, crowd, { of: {}, request: {}, active: {} }, options)
+  const crowd = new UpstreamRecord("", true, { table, options, onRead: ignore })
+  const crowdOperation = new Operation(crowd, other, { of: {}, request: {} })
   const ofTheCrowd = new WeakSet<ObservedCall>()
   let hasCrowd = false
   let hasHeard = false
   // events of a call often come in pairs: the last call is found without a look
   let lastCall: ObservedCall | undefined = undefined
-  let lastOrigin = ""
   let lastOperation = crowdOperation
 
   const forgetIfDue = (record: UpstreamRecord): void => {
@@ -438,24 +539,22 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
     const known = upstreams.get(name)
     if (known !== undefined) return known
     if (upstreams.size >= maxUpstreams) return undefined
-    const record = new UpstreamRecord(name, false, forgetIfDue)
+    const record = new UpstreamRecord(name, false, { table, options, onRead: forgetIfDue })
     upstreams.set(name, record)
-    record.begin(table)
+    record.begin()
     return record
   }
 
-  /** The operation of a call at one of the endpoints; what is of no endpoint is counted at the call's own. */
-  const find = (call: ObservedCall, origin = call.origin): Operation => {
-    if (call === lastCall && origin === lastOrigin) return lastOperation
+  const find = (call: ObservedCall): Operation => {
+    if (call === lastCall) return lastOperation
     if (hasCrowd && ofTheCrowd.has(call)) return crowdOperation
-    const found = recordOf(call.upstream)?.operation(table, call, origin, options)
+    const found = recordOf(call.upstream)?.operation(call)
     if (found === undefined) {
       hasCrowd = true
       ofTheCrowd.add(call)
       return crowdOperation
     }
     lastCall = call
-    lastOrigin = origin
     lastOperation = found
     return found
   }
@@ -470,18 +569,18 @@ export const makeRecorder = (table: Table, options: RecorderOptions): Recorder =
           options.onMet(call.registered)
         }
         upstream.inFlight++
-        upstream.callsInFlight(table).value++
+        upstream.callsInFlight().value++
       },
       callEnded: (call, end) => {
         const operation = find(call)
         const { upstream } = operation
         upstream.inFlight--
-        upstream.callsInFlight(table).value--
+        upstream.callsInFlight().value--
         operation.callEnded(call, end)
         lastCall = undefined
       },
-      attemptStarted: (call, { origin }) => find(call, origin).attemptStarted(),
-      attemptEnded: (call, end) => find(call, end.origin).attemptEnded(call, end),
+      attemptStarted: (call, { origin }) => find(call).at(origin).attemptStarted(origin),
+      attemptEnded: (call, end) => find(call).at(end.origin).attemptEnded(call, end),
       retryScheduled: (call, { delayMillis, reason }) => {
         const operation = find(call)
         const errorType = attemptErrorType(reason)

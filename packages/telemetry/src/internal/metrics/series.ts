@@ -136,9 +136,12 @@ const nobody: Owner = { isBeyond: true, holds: nothing, wasRead: nothing }
 
 const overflow: Labels = { "otel.metric.overflow": "true" }
 
-/** The series of one metric. */
+/** The series of one metric. One that several owners have opened stays until the last of them leaves. */
 class Family<S> {
-  private readonly known = new Map<string, S>()
+  private readonly known = new Map<
+    string,
+    { readonly series: S; readonly owners: Array<Owner>; readonly remove: () => void }
+  >()
   private rest: S | undefined = undefined
   private readonly maxSeries: number
   private readonly register: (labels: Labels, owner: Owner) => readonly [S, Metric.Registration]
@@ -150,19 +153,29 @@ class Family<S> {
 
   open(labels: Labels, owner: Owner): Opened<S> {
     const key = JSON.stringify(Object.entries(labels).sort())
-    const known = this.known.get(key)
-    if (known !== undefined) return { series: known, isOwn: true }
-    // the series for the rest is one of them
-    if (owner.isBeyond || this.known.size >= this.maxSeries - 1) {
-      this.rest ??= this.register(overflow, nobody)[0]
-      return { series: this.rest, isOwn: false }
+    let known = this.known.get(key)
+    if (known === undefined) {
+      // the series for the rest is one of them
+      if (owner.isBeyond || this.known.size >= this.maxSeries - 1) {
+        this.rest ??= this.register(overflow, nobody)[0]
+        return { series: this.rest, isOwn: false }
+      }
+      const [series, registration] = this.register(labels, owner)
+      const remove = () => {
+        this.known.delete(key)
+        registration.remove()
+      }
+      known = { series, owners: [], remove }
+      this.known.set(key, known)
     }
-    const [series, registration] = this.register(labels, owner)
-    this.known.set(key, series)
-    owner.holds(() => {
-      this.known.delete(key)
-      registration.remove()
-    })
+    const { owners, remove, series } = known
+    if (!owners.includes(owner)) {
+      owners.push(owner)
+      owner.holds(() => {
+        owners.splice(owners.indexOf(owner), 1)
+        if (owners.length === 0) remove()
+      })
+    }
     return { series, isOwn: true }
   }
 }
