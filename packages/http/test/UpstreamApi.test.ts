@@ -570,6 +570,39 @@ describe("UpstreamApi", () => {
       )
     )
 
+    it.effect("lines before one that does not decode are given; events are, where they came in an earlier piece", () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const Api = HttpApi.make("stock").add(
+          HttpApiGroup.make("items").add(
+            HttpApiEndpoint.get("watch", "/watch", { success: HttpApiSchema.StreamSse({ data: Item }) })
+          )
+        )
+        const event = (left: string) => `data: ${line(left)}\n`
+        const pause = ScriptedTransport.pause("1 milli")
+        const parts = [event("1"), pause, event("2") + event("many")]
+        yield* upstream(
+          { "*": [ScriptedTransport.stream(parts, { headers: { "content-type": "text/event-stream" } })] },
+          {}
+        )((stock) =>
+          Effect.gen(function* () {
+            const { items } = yield* UpstreamApi.make(stock, Api)
+            const events = yield* items.watch()
+            yield* inTime(
+              Effect.exit(Stream.runForEach(events, ({ left }) => Effect.sync(() => seen.push(`event ${left}`))))
+            )
+          })
+        )
+        yield* scripted({ "GET /export": [ndjson(line("1") + line("2") + line("many"))] })((client) =>
+          Effect.gen(function* () {
+            const items = yield* client.items.export()
+            yield* Effect.exit(Stream.runForEach(items, ({ left }) => Effect.sync(() => seen.push(`line ${left}`))))
+          })
+        )
+        assert.deepStrictEqual(seen, ["event 1", "line 1", "line 2"])
+      }).pipe(Effect.scoped)
+    )
+
     it.effect("its declared errors are its own, and a success that was not declared is none", () =>
       scripted({
         "GET /export": [json({ _tag: "NoSuchItem", sku: "*" }, { status: 404 }), json(pens, { status: 201 })]

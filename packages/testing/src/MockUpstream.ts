@@ -276,7 +276,7 @@ const ofStreamedAnswer: Fields<StreamedAnswer> = {
   stream: Stream.isStream
 }
 
-/** What is wrong with an answer, whose members are all there and of their kinds. */
+/** The fault of an answer: a member that is not there, or of another kind. */
 const wrongAnswer = <A>(gives: string, fields: Fields<A>, value: unknown): string | undefined => {
   const names = Object.keys(fields)
   const whole = `${gives}: { ${names.join(", ")} }`
