@@ -20,11 +20,15 @@
  *   policy's `operations`, in spans and in metrics.
  * - A declared error is read as errors are, up to `limits.errorBytes`. One that is longer, or does not decode, is the `CallError` of its
  *   status: a proxy in between writes errors of its own. An undeclared status of success is `ResponseDecodeFailed`.
+ *   Where an error shares its status with a success, a body that does not decode as the success is decoded as the error. The success of
+ *   a stream has its status alone.
  * - Client middleware (`HttpApiMiddleware.layerClient`) stands around the whole call: within its deadline, outside of its retries and of
  *   the upstream's own layers. It sees every response of a server, error statuses too, and may change URL and headers. Method and body
- *   stay.
+ *   stay. Its request has all headers of the call, with those of the upstream and of the call's options; layers and attempts add
+ *   theirs afterwards, such as the trace.
  * - Server-sent events, NDJSON and bytes come as a `Stream` once their headers are here; the caller's scope ends them. An element that does
- *   not decode fails the stream with a `CallError`, and nothing is asked for again.
+ *   not decode fails the stream with a `CallError`, and nothing is asked for again. Server-sent events in one piece of the body are
+ *   decoded together: with one that does not decode, the events before it in its piece are lost.
  * - An endpoint that upgrades its connection is refused when the client is made.
  * - `POST` and `PATCH` are sent once, unless a call has an `idempotencyKey`. A `FormData` and whatever has a schema can be sent again, a
  *   stream that was begun cannot.

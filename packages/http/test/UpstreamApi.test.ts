@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Schema, SchemaTransformation, type Scope, Stream, Tracer } from "effect"
+import { Cause, Effect, Exit, Fiber, Redacted, Schema, SchemaTransformation, type Scope, Stream, Tracer } from "effect"
 import { HttpClientRequest, HttpClientResponse, Multipart } from "effect/http"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiMiddleware, HttpApiSchema } from "effect/http-api"
 import { TestClock } from "effect/testing"
@@ -288,6 +288,29 @@ describe("UpstreamApi", () => {
     })
   )
 
+  it.effect("one that shares its status with a success is told apart by its body, and is the same answer", () =>
+    Effect.gen(function* () {
+      const Api = HttpApi.make("stock").add(
+        HttpApiGroup.make("items").add(HttpApiEndpoint.get("find", "/items", { success: Item, error: Busy }))
+      )
+      yield* upstream(
+        { "*": [json({ _tag: "Busy" }), json(pens), json({ _tag: "Other" })] },
+        { retry, breaker: { trip: [CircuitBreaker.consecutiveFailures(1)] } }
+      )((stock) =>
+        Effect.gen(function* () {
+          const { items } = yield* UpstreamApi.make(stock, Api)
+          assert.instanceOf(yield* Effect.flip(items.find()), Busy)
+          assert.strictEqual((yield* items.find()).left, 3)
+          const neither = yield* Effect.flip(items.find())
+          assert.isTrue(neither._tag === "CallError" && neither.reason._tag === "ResponseDecodeFailed")
+          // of the success that it was expected to be
+          assert.include(neither.message, "sku")
+          assert.strictEqual(yield* sent, 3)
+        })
+      )
+    })
+  )
+
   it.effect("the upstream's own rejections, and those of the call, hold here", () =>
     Effect.gen(function* () {
       const { SOLD_OUT } = ErrorCatalog.make("shop", { SOLD_OUT: { summary: "sold out" } })
@@ -349,6 +372,37 @@ describe("UpstreamApi", () => {
         assert.deepStrictEqual([error.reason.path, error.attempts], [path, 0])
       })
     )
+  )
+
+  it.effect.each(["", ".", "..", "\ud800"])("a place is judged by what its schema makes of a value: %j", (sku) =>
+    Effect.gen(function* () {
+      const Api = HttpApi.make("stock").add(
+        HttpApiGroup.make("items").add(
+          HttpApiEndpoint.delete("remove", "/items/:sku", {
+            params: { sku: Schema.RedactedFromValue(Schema.String) },
+            success: HttpApiSchema.NoContent
+          })
+        )
+      )
+      yield* upstream(
+        { "*": [status(204)] },
+        {}
+      )((stock) =>
+        Effect.gen(function* () {
+          const { items } = yield* UpstreamApi.make(stock, Api)
+          const error = yield* Effect.flip(items.remove({ params: { sku: Redacted.make(sku) } }))
+          assert.isTrue(
+            error.reason._tag === "RequestEncodeFailed" && error.reason.path === "params.sku",
+            error.message
+          )
+          yield* items.remove({ params: { sku: Redacted.make("A-7") } })
+          assert.deepStrictEqual(
+            (yield* requests).map(({ path }) => path),
+            ["/items/A-7"]
+          )
+        })
+      )
+    })
   )
 
   it.effect("a payload that does not encode is refused with its place", () =>
@@ -516,6 +570,39 @@ describe("UpstreamApi", () => {
       )
     )
 
+    it.effect("lines before one that does not decode are given; events are, where they came in an earlier piece", () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const Api = HttpApi.make("stock").add(
+          HttpApiGroup.make("items").add(
+            HttpApiEndpoint.get("watch", "/watch", { success: HttpApiSchema.StreamSse({ data: Item }) })
+          )
+        )
+        const event = (left: string) => `data: ${line(left)}\n`
+        const pause = ScriptedTransport.pause("1 milli")
+        const parts = [event("1"), pause, event("2") + event("many")]
+        yield* upstream(
+          { "*": [ScriptedTransport.stream(parts, { headers: { "content-type": "text/event-stream" } })] },
+          {}
+        )((stock) =>
+          Effect.gen(function* () {
+            const { items } = yield* UpstreamApi.make(stock, Api)
+            const events = yield* items.watch()
+            yield* inTime(
+              Effect.exit(Stream.runForEach(events, ({ left }) => Effect.sync(() => seen.push(`event ${left}`))))
+            )
+          })
+        )
+        yield* scripted({ "GET /export": [ndjson(line("1") + line("2") + line("many"))] })((client) =>
+          Effect.gen(function* () {
+            const items = yield* client.items.export()
+            yield* Effect.exit(Stream.runForEach(items, ({ left }) => Effect.sync(() => seen.push(`line ${left}`))))
+          })
+        )
+        assert.deepStrictEqual(seen, ["event 1", "line 1", "line 2"])
+      }).pipe(Effect.scoped)
+    )
+
     it.effect("its declared errors are its own, and a success that was not declared is none", () =>
       scripted({
         "GET /export": [json({ _tag: "NoSuchItem", sku: "*" }, { status: 404 }), json(pens, { status: 201 })]
@@ -543,6 +630,12 @@ describe("UpstreamApi", () => {
       HttpApiGroup.make("items")
         .add(HttpApiEndpoint.get("find", "/items/:sku", { params: sku, success: Item }))
         .add(HttpApiEndpoint.post("add", "/items", { payload: Item, success: HttpApiSchema.NoContent }))
+        .add(
+          HttpApiEndpoint.get("export", "/export", {
+            success: HttpApiSchema.StreamNdjson({ schema: Item }),
+            error: NoSuchItem
+          })
+        )
         .middleware(Auth)
     )
 
@@ -613,6 +706,54 @@ describe("UpstreamApi", () => {
         )
         assert.instanceOf(error, NoToken)
       })
+    )
+
+    it.effect("may give another answer in place of a declared error, of a stream's as of a whole one's", () =>
+      withAuth({ "*": [json({ data: { _tag: "NoSuchItem", sku: "*" } }, { status: 404 })] }, ({ next, request }) =>
+        Effect.flatMap(next(request), (response) =>
+          Effect.map(response.json, (wrapped) => {
+            const { data } = Schema.decodeUnknownSync(Schema.Struct({ data: Schema.Unknown }))(wrapped)
+            return HttpClientResponse.fromWeb(request, Response.json(data, { status: response.status }))
+          })
+        )
+      )((client) =>
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(Effect.scoped(client.items.export()))
+          assert.instanceOf(error, NoSuchItem)
+          assert.strictEqual(error.sku, "*")
+        })
+      )
+    )
+
+    it.effect(
+      "sees all headers of the call, may take any of them out, and decides by a key whether it is sent again",
+      () => {
+        const signed: Array<ReadonlyArray<string>> = []
+        return withAuth({ "*": [reset, status(204)] }, ({ next, request }) => {
+          const names = Object.keys(request.headers).toSorted()
+          signed.push(names)
+          const kept = names.includes("x-keep") ? request : HttpClientRequest.removeHeader(request, "idempotency-key")
+          return next(HttpClientRequest.setHeader(kept, "x-signed", names.join(" ")))
+        })((client) =>
+          Effect.gen(function* () {
+            const add = { payload: { sku: "A-7", left: 1 } }
+            const without = client.items.add(add, { idempotencyKey: "k-1", headers: { "X-Shop": "north" } })
+            const once = yield* Effect.flip(inTime(without))
+            assert.isTrue(once._tag === "CallError" && once.retryStopped === "not-replayable")
+            yield* inTime(client.items.add(add, { idempotencyKey: "k-1", headers: { "X-Keep": "1" } }))
+            const [first, second] = yield* requests
+            assert.isUndefined(first?.headers["idempotency-key"])
+            assert.deepStrictEqual([first?.headers["x-shop"], second?.headers["idempotency-key"]], ["north", '"k-1"'])
+            for (const [index, request] of [first, second].entries()) {
+              const taken = index === 0 ? ["idempotency-key"] : []
+              const sent = Object.keys(request?.headers ?? {}).filter(
+                (name) => name !== "x-signed" && name !== "traceparent"
+              )
+              assert.deepStrictEqual([...sent, ...taken].toSorted(), signed[index])
+            }
+          })
+        )
+      }
     )
 
     it.effect("what it may not change is refused, and what the call comes to is a CallError through it", () =>

@@ -8,7 +8,8 @@
  * by the schema of each call, so that no function of a fixed result has its type.
  *
  * **Gotchas**: what was not given is a defect when it is asked for, as with `Layer.mock`. With `decode`, a mock gives a value of the
- * schema, as it is after decoding. Without, it gives an `Answer`. Anything else is a defect, which says what is wrong with it.
+ * schema, as it is after decoding. Without, it gives an `Answer`, and a streaming helper a `StreamedAnswer`, each with all its members. It
+ * fails with a reason or a `CallError`. Anything else is a defect, which says what is wrong with it.
  *
  * @since 0.1.0
  */
@@ -19,9 +20,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { CallError } from "@holdfast/core/CallError"
 import * as Outcome from "@holdfast/core/Outcome"
-import type { Reason } from "@holdfast/core/Reason"
+import { Reason } from "@holdfast/core/Reason"
 import * as HttpPolicy from "@holdfast/http/HttpPolicy"
 import * as StageOrder from "@holdfast/http/StageOrder"
 import type {
@@ -72,7 +74,7 @@ export type StreamingMethod = (
  * @since 0.1.0
  */
 export interface Options {
-  /** Default `mock`. */
+  /** Default: the name of the service, in {@link layer}; `mock` in {@link make}. */
   readonly name?: string | undefined
   readonly get?: Method | undefined
   readonly head?: Method | undefined
@@ -98,22 +100,46 @@ const unimplemented = (name: string, member: string): Effect.Effect<never> =>
  */
 export const make = (options: Options): Upstream => {
   const name = options.name ?? "mock"
-  const answered = <A, R>(operation: string, answer: Effect.Effect<A, CallError | Reason, R>) =>
-    Effect.mapError(answer, (error) => (error instanceof CallError ? error : callError(name, operation, error)))
+  const misuse = (operation: string, wrong: string) =>
+    Effect.die(new TypeError(`MockUpstream ${name}: ${operation} ${wrong}`))
+  const answered = <A, R>(
+    operation: string,
+    answer: () => Effect.Effect<A, CallError | Reason, R>,
+    wrongValue: (value: A) => string | undefined
+  ): Effect.Effect<A, CallError, R> =>
+    Effect.matchEffect(
+      Effect.suspend(() => {
+        const given: unknown = answer()
+        // a mock may be written without types
+        return Effect.isEffect(given)
+          ? (given as Effect.Effect<A, CallError | Reason, R>)
+          : misuse(operation, `must give an effect, got ${shown(given)}`)
+      }),
+      {
+        onFailure: (error): Effect.Effect<never, CallError> => {
+          if (error instanceof CallError) return Effect.fail(error)
+          return isReason(error)
+            ? Effect.fail(callError(name, operation, error))
+            : misuse(
+                operation,
+                `failed with ${shown(error)}; give a reason, such as new Reason.RateLimited({}), or a CallError`
+              )
+        },
+        onSuccess: (value) => {
+          const wrong = wrongValue(value)
+          return wrong === undefined ? Effect.succeed(value) : misuse(operation, wrong)
+        }
+      }
+    )
   const method = (member: keyof Options & Verb, given: Method | undefined): Upstream["get"] => {
     const helper = (path: string, asked: Asked = {}) => {
       const operation = `${member.toUpperCase()} ${path}`
       if (given === undefined) return unimplemented(name, member)
-      const answer = answered(
+      return answered(
         operation,
-        Effect.suspend(() => given(path, asked))
+        () => given(path, asked),
+        (value) => wrongValue(asked.decode, value)
       )
-      return Effect.tap(answer, (value) => {
-        const wrong = wrongValue(asked.decode, value)
-        return wrong === undefined
-          ? Effect.void
-          : Effect.die(new TypeError(`MockUpstream ${name}: ${operation} ${wrong}`))
-      })
     }
     // its value was checked above, by the schema that decides the type
     return helper as Upstream["get"]
@@ -125,7 +151,8 @@ export const make = (options: Options): Upstream => {
         ? unimplemented(name, `streaming.${verb}`)
         : answered(
             `${verb.toUpperCase()} ${path}`,
-            Effect.suspend(() => given(path, asked))
+            () => given(path, asked),
+            (value) => wrongAnswer("gives a StreamedAnswer", ofStreamedAnswer, value)
           )
     return helper
   }
@@ -193,7 +220,10 @@ type Verb = "get" | "head" | "post" | "put" | "patch" | "delete"
  * @since 0.1.0
  */
 export const layer = <Self>(service: Context.Key<Self, Upstream>, options: Options): Layer.Layer<Self> =>
-  Layer.succeed(service, make({ name: service.key.replace(/^@holdfast\/http\/Upstream\//, ""), ...options }))
+  Layer.succeed(
+    service,
+    make({ ...options, name: options.name ?? service.key.replace(/^@holdfast\/http\/Upstream\//, "") })
+  )
 
 /** The error of a call that was sent once, and not again; a refusal was not sent. */
 const callError = (upstream: string, operation: string, reason: Reason): CallError =>
@@ -207,16 +237,52 @@ const callError = (upstream: string, operation: string, reason: Reason): CallErr
     reason
   })
 
+const isReason = Schema.is(Reason)
+
+/** A value as errors show it: its kind, and what it says of itself. */
+const shown = (value: unknown): string => {
+  if (value instanceof Error) return String(value)
+  if (typeof value === "object" && value !== null) {
+    return "_tag" in value ? `an object with _tag ${String(value._tag)}` : "an object"
+  }
+  return typeof value === "string" ? JSON.stringify(value) : String(value)
+}
+
 /** The fault of a mock's value: it has no type, so it is checked. */
 const wrongValue = (decode: Decoder | undefined, value: unknown): string | undefined => {
   if (decode === undefined) {
-    return isAnswer(value)
-      ? undefined
-      : "was asked for without decode, and gives an Answer then: { status, headers, setCookies, trailers, bytes, text }"
+    return wrongAnswer("was asked for without decode, and gives an Answer then", ofAnswer, value)
   }
   const isValue = Schema.is(Schema.toType(decode))
   return isValue(value) ? undefined : "gave what its schema does not describe; give a value as it is after decoding"
 }
 
-const isAnswer = (value: unknown): value is Answer =>
-  typeof value === "object" && value !== null && "status" in value && "headers" in value && "bytes" in value
+type Fields<A> = { readonly [Name in keyof A]: (value: unknown) => boolean }
+
+const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
+
+const ofAnyAnswer = { status: Number.isInteger, headers: isObject, setCookies: Array.isArray }
+
+const ofAnswer: Fields<Answer> = {
+  ...ofAnyAnswer,
+  trailers: isObject,
+  bytes: (value) => value instanceof Uint8Array,
+  text: (value) => typeof value === "string"
+}
+
+const ofStreamedAnswer: Fields<StreamedAnswer> = {
+  ...ofAnyAnswer,
+  trailers: Effect.isEffect,
+  stream: Stream.isStream
+}
+
+/** The fault of an answer: a member that is not there, or of another kind. */
+const wrongAnswer = <A>(gives: string, fields: Fields<A>, value: unknown): string | undefined => {
+  const names = Object.keys(fields)
+  const whole = `${gives}: { ${names.join(", ")} }`
+  if (!isObject(value)) return `${whole}; got ${shown(value)}`
+  const members = value as { readonly [name: string]: unknown } // as `isObject` says
+  const wrong = names.filter((name) => fields[name as keyof A](members[name]) === false)
+  if (wrong.length === 0) return undefined
+  return `${whole}; got ${wrong.map((name) => `${name} ${shown(members[name])}`).join(", ")}`
+}

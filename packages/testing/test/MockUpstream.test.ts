@@ -73,6 +73,49 @@ describe("MockUpstream", () => {
     })
   )
 
+  it.effect.each([
+    [new Error("no"), "Error: no"],
+    ["no", '"no"'],
+    [{ _tag: "NoSuchThing" }, "an object with _tag NoSuchThing"]
+  ] as const)("an error that is no reason is a defect in words: %j", ([error, got]) =>
+    Effect.gen(function* () {
+      const fails: () => Effect.Effect<never, never> = () => Effect.fail(error) as unknown as Effect.Effect<never>
+      const payments = MockUpstream.make({ name: "payments", get: fails, streaming: { get: fails } })
+      for (const asked of [payments.get("/charges/1"), Effect.scoped(payments.streaming.get("/charges/1"))]) {
+        assert.strictEqual(
+          String(defect(yield* Effect.exit(asked as Effect.Effect<unknown, unknown>))),
+          `TypeError: MockUpstream payments: GET /charges/1 failed with ${got}; ` +
+            "give a reason, such as new Reason.RateLimited({}), or a CallError"
+        )
+      }
+    })
+  )
+
+  it.effect("every member of an answer is looked at, of a streamed one too, and so is that it comes in an effect", () =>
+    Effect.gen(function* () {
+      const { text: _, trailers: __, ...part } = answer
+      const gives = (value: unknown) => () => Effect.succeed(value) as Effect.Effect<never>
+      const mock = (value: unknown) => MockUpstream.make({ get: gives(value), streaming: { get: gives(value) } })
+      const messageOf = (asked: Effect.Effect<unknown, unknown>) =>
+        Effect.map(Effect.exit(asked), (exit) => String(defect(exit)))
+      assert.include(yield* messageOf(mock(part).get("/x")), "; got trailers undefined, text undefined")
+      assert.include(yield* messageOf(mock({ ...answer, status: "200" }).get("/x")), '; got status "200"')
+      const streamed = yield* messageOf(Effect.scoped(mock(answer).streaming.get("/x")))
+      assert.include(streamed, "GET /x gives a StreamedAnswer: { status, headers, setCookies, trailers, stream }; got ")
+      assert.include(streamed, "; got trailers an object, stream undefined")
+      const none = MockUpstream.make({ get: (() => undefined) as never })
+      assert.include(yield* messageOf(none.get("/x")), "GET /x must give an effect, got undefined")
+    })
+  )
+
+  it.effect("a name that is undefined is the service's, as one that is left out", () =>
+    Effect.gen(function* () {
+      const name = Payments.use((payments) => Effect.succeed(payments.name))
+      assert.strictEqual(yield* Effect.provide(name, MockUpstream.layer(Payments, { name: undefined })), "payments")
+      assert.strictEqual(yield* Effect.provide(name, MockUpstream.layer(Payments, { name: "other" })), "other")
+    })
+  )
+
   it.effect("streams too", () =>
     Effect.gen(function* () {
       const payments = MockUpstream.make({

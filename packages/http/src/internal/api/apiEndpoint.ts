@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
 import type * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"
 import { isHttpClientError } from "effect/http/HttpClientError"
@@ -19,14 +20,14 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
-import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
-import type * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import type * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import type * as Transport from "../../Transport.ts"
 import { ClientResponse } from "../client/clientResponse.ts"
 import type { Read } from "../request/encodeRequest.ts"
-import { type Issue, notUnicode } from "../request/pathTemplate.ts"
+import { isIssue, type Issue, notUnicode } from "../request/pathTemplate.ts"
 import { bodyIssue, bounded } from "../request/schemaIssue.ts"
 import { isAnswer, rejectionOf, undecodable, unwantedPart } from "../response/answer.ts"
 import { bodyText, statusReason } from "../response/statusReason.ts"
@@ -129,6 +130,7 @@ const apiEndpoint = (
   const middleware = middlewareOf(services, declared.middleware)
   // the names were taken from the API itself
   const decodeResponse = HttpApiClient.decodeResponse(api, place) as Decode
+  const decodeError = errorDecoder(declared)
   const expected = [...successes.keys(), ...[...errors.keys()].filter((status) => status < 400)]
   return {
     group,
@@ -142,7 +144,8 @@ const apiEndpoint = (
     read: readOf(
       HttpClientRequest.make(method)(template),
       { successes: new Set(successes.keys()), errors: new Set(errors.keys()), isRemembered: middleware.length > 0 },
-      decodeResponse
+      decodeResponse,
+      decodeError
     ),
     decode: (response, sseOptions) => decodeResponse(response, sseOptions === undefined ? {} : { sseOptions })
   }
@@ -161,6 +164,21 @@ type Decode = (
   response: HttpClientResponse,
   options?: { readonly sseOptions?: Sse.DecodeOptions | undefined }
 ) => Effect.Effect<unknown, unknown, unknown>
+
+/**
+ * Decodes the errors whose status a success has, too, which Effect's decoder takes for that success alone: the same errors are declared
+ * once more, without it. `undefined` where every status means one thing.
+ */
+const errorDecoder = ({ endpoint, errors, mergedAnnotations, successes }: Declared): Decode | undefined => {
+  const error = [...errors].flatMap(([status, schemas]) => (successes.has(status) ? [...schemas] : []))
+  if (error.length === 0) return undefined
+  const alone = HttpApiEndpoint.make(endpoint.method)("alone", "/", { success: HttpApiSchema.Empty(noStatus), error })
+  const api = HttpApi.make("errors").add(HttpApiGroup.make("errors").add(alone.annotateMerge(mergedAnnotations)))
+  return HttpApiClient.decodeResponse(api, { group: "errors", endpoint: "alone" }) as Decode
+}
+
+/** The status of no response. */
+const noStatus = 0
 
 /** `/charges/:id` as `/charges/{id}`: one way to write an operation, in policies, spans and metrics. */
 const templateOf = ({ params, path }: HttpApiEndpoint.Top): string =>
@@ -215,18 +233,33 @@ const encodeOf = (
   // made where nothing is provided, so that no middleware runs: that is around the call, and not within its encoding
   const made = HttpApiClient.endpoint(api, { ...place, httpClient: sendingNothing }) as Effect.Effect<unknown>
   const ask = Effect.runSync(made) as (request: ApiRequest) => Effect.Effect<HttpClientResponse, unknown, unknown>
+  const wrongPlace = wrongPlaceOf(endpoint)
   return (given) =>
     Effect.suspend(() => {
-      const wrong = wrongParams(given?.params) ?? wrongMode(given?.responseMode)
+      const wrong = wrongMode(given?.responseMode)
       if (wrong !== undefined) return Effect.fail(wrong)
-      return Effect.matchCauseEffect(ask({ ...given, responseMode: "response-only" }), {
-        onSuccess: ({ request }) => {
-          const wrong = wrongQuery(request)
-          return wrong === undefined ? Effect.succeed(request) : Effect.fail(wrong)
-        },
+      const made = Effect.flatMap(ask({ ...given, responseMode: "response-only" }), ({ request }) =>
+        Effect.map(wrongPlace(given?.params), (wrong) => wrong ?? wrongQuery(request) ?? request)
+      )
+      return Effect.matchCauseEffect(made, {
+        onSuccess: (request) => (isIssue(request) ? Effect.fail(request) : Effect.succeed(request)),
         onFailure: (cause) => whyNotEncoded(endpoint, given, cause)
       })
     })
+}
+
+/**
+ * The fault of the values that fill an endpoint's path. Those are what its schema makes of the given ones: a secret is no text before it
+ * is encoded, and one that was empty is empty then. Values that are sent as they are given need no second encoding.
+ */
+const wrongPlaceOf = ({
+  params
+}: HttpApiEndpoint.Top): ((given: unknown) => Effect.Effect<Issue | undefined, unknown, unknown>) => {
+  const nothing = Effect.succeed<Issue | undefined>(undefined)
+  if (params === undefined) return () => nothing
+  if (SchemaAST.toEncoded(params.ast) === params.ast) return (given) => Effect.succeed(wrongParams(given))
+  const encode = Schema.encodeUnknownEffect(params)
+  return (given) => (given === undefined ? nothing : Effect.map(encode(given), wrongParams))
 }
 
 /** A value that would make another path of its template: of `/charges/:id` the list of charges, or what is above it. */
@@ -310,13 +343,14 @@ const readOf = (
     readonly errors: ReadonlySet<number>
     readonly isRemembered: boolean
   },
-  decode: Decode
+  decode: Decode,
+  /** Of errors that share their status with a success. */
+  decodeError: Decode | undefined
 ): Read => {
   const { errors, isRemembered, successes } = declared
-  const decoding = (response: Transport.Response): Effect.Effect<unknown, unknown, unknown> => {
-    const { body, headers, setCookies, status } = response
+  const clientResponse = ({ body, headers, setCookies, status }: Transport.Response): ClientResponse => {
     const remoteAddress = Option.none<string>()
-    return decode(new ClientResponse({ request, url: request.url, status, headers, setCookies, remoteAddress, body }))
+    return new ClientResponse({ request, url: request.url, status, headers, setCookies, remoteAddress, body })
   }
   return (runtime, endpoint, fiber, given, response, followed, asksForPart) => {
     const { status } = response
@@ -336,28 +370,49 @@ const readOf = (
       return failed(undecodable(endpoint, response, { path: "", issue }))
     }
     const isSuccess = successes.has(status)
-    if (!isSuccess && !(errors.has(status) && response.bodyComplete)) return undeclared()
+    const isErrors = errors.has(status) && response.bodyComplete
+    if (!isSuccess && !isErrors) return undeclared()
     const rejected = isSuccess ? rejectionOf(runtime, given, response) : undefined
     if (rejected !== undefined) return failed(rejected)
     if (isDeep(response)) {
       return isSuccess ? failed(undecodable(endpoint, response, { path: "", issue: Nesting.tooDeep })) : undeclared()
     }
-    return Effect.matchCauseEffect(decoding(response), {
-      onSuccess: (value) => Effect.succeed(new Decoded(value, response)),
-      onFailure: (cause): Effect.Effect<never, Reason.Reason> => {
-        const [first, ...others] = cause.reasons.filter(Cause.isFailReason)
-        if (first === undefined || cause.reasons.length > others.length + 1) return Effect.failCause(onlyDefects(cause))
-        if (isSuccess) return failed(undecodable(endpoint, response, issueOf(first.error)))
-        // one that did not decode comes with the error of the status before it
-        if (others.length > 0) return undeclared()
-        const reason =
-          status < 400
-            ? stackless(() => new Reason.BusinessRejected({ entry: DECLARED, status, error: first.error }))
-            : ofStatus()
-        return failed(reason, { error: first.error })
+    const decoded = (value: unknown) => Effect.succeed(new Decoded(value, response))
+    const declaredError = (error: unknown) => {
+      const reason =
+        status < 400 ? stackless(() => new Reason.BusinessRejected({ entry: DECLARED, status, error })) : ofStatus()
+      return failed(reason, { error })
+    }
+    const ofError = (
+      decode: Decode,
+      undeclared: () => Effect.Effect<never, Reason.Reason>
+    ): Effect.Effect<Decoded, Reason.Reason, unknown> =>
+      Effect.matchCauseEffect(decode(clientResponse(response)), {
+        onSuccess: decoded,
+        onFailure: (cause) => {
+          const errors = errorsOf(cause)
+          if (errors === undefined) return Effect.failCause(onlyDefects(cause))
+          // one that did not decode comes with the error of the status before it
+          return errors.length > 1 ? undeclared() : declaredError(errors[0])
+        }
+      })
+    if (!isSuccess) return ofError(decode, undeclared)
+    return Effect.matchCauseEffect(decode(clientResponse(response)), {
+      onSuccess: decoded,
+      onFailure: (cause): Effect.Effect<Decoded, Reason.Reason, unknown> => {
+        const errors = errorsOf(cause)
+        if (errors === undefined) return Effect.failCause(onlyDefects(cause))
+        const notSuccess = () => failed(undecodable(endpoint, response, issueOf(errors[0])))
+        return decodeError === undefined || !isErrors ? notSuccess() : ofError(decodeError, notSuccess)
       }
     })
   }
+}
+
+/** The errors of a cause that has nothing else; `undefined` for a bug or an interruption. */
+const errorsOf = (cause: Cause.Cause<unknown>): ReadonlyArray<unknown> | undefined => {
+  const errors = cause.reasons.filter(Cause.isFailReason)
+  return errors.length > 0 && errors.length === cause.reasons.length ? errors.map(({ error }) => error) : undefined
 }
 
 /** The value that did not decode, and its place. */

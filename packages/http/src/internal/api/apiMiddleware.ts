@@ -6,8 +6,9 @@ import { stackless } from "@holdfast/core/Stackless"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Headers from "effect/http/Headers"
 import { HttpClientError, isHttpClientError, TransportError } from "effect/http/HttpClientError"
-import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import type * as CallLayer from "../../CallLayer.ts"
 import * as FailureClassifier from "../../FailureClassifier.ts"
@@ -28,20 +29,21 @@ const middlewareOf = (runtime: Runtime): string => `a client middleware of ${run
 export const middlewareLayer = (
   runtime: Runtime,
   { endpoint, group, middleware }: ApiEndpoint,
-  made: () => HttpClientRequest | undefined
+  made: () => HttpClientRequest.HttpClientRequest | undefined
 ): CallLayer.CallLayer => ({
   name: "HttpApiMiddleware",
   around: ({ request: encoded }, next) =>
     Effect.suspend(() => {
-      const asked = made()
-      if (asked === undefined) return next(encoded)
+      const own = made()
+      if (own === undefined) return next(encoded)
+      const asked = withHeaders(own, encoded.headers)
       /** The source of each response that the middleware was given: an answer, or the error that the call came to. */
       const seen = new Map<HttpClientResponse, CallLayer.Response | CallError>()
       /** The reason behind an error that is not of the program's own. */
       const reasons = new Map<HttpClientError, Reason.Reason>()
 
       const responded = (
-        request: HttpClientRequest,
+        request: HttpClientRequest.HttpClientRequest,
         { body, headers, setCookies, status }: CallLayer.Response,
         given: CallLayer.Response | CallError
       ): HttpClientResponse => {
@@ -58,7 +60,7 @@ export const middlewareLayer = (
         return response
       }
 
-      const send = (request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> =>
+      const send = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> =>
         Effect.suspend(() => {
           const onward = onwardOf(runtime, encoded, asked, request)
           if (isIssue(onward)) {
@@ -116,8 +118,8 @@ export const middlewareLayer = (
 const onwardOf = (
   runtime: Runtime,
   encoded: CallLayer.Request,
-  before: HttpClientRequest,
-  after: HttpClientRequest
+  before: HttpClientRequest.HttpClientRequest,
+  after: HttpClientRequest.HttpClientRequest
 ): CallLayer.Onward | Issue => {
   if (after.method !== before.method) {
     return { path: "method", issue: `must stay ${before.method}: whether a request may be sent again is judged by it` }
@@ -128,15 +130,17 @@ const onwardOf = (
       issue: "must stay as the endpoint made it; what a middleware may change are headers and URL"
     }
   }
-  const headers: Record<string, string> = { ...encoded.headers }
-  for (const name of Object.keys(before.headers)) if (after.headers[name] === undefined) delete headers[name]
-  for (const [name, value] of Object.entries(after.headers)) {
-    if (value !== before.headers[name]) headers[name] = value
-  }
   const isSame = after.url === before.url && after.urlParams === before.urlParams
   const path = isSame ? encoded.path : pathOf(runtime, absolute(runtime, after))
-  return typeof path === "string" ? { path, headers } : path
+  return typeof path === "string" ? { path, headers: after.headers } : path
 }
+
+/** The request of the endpoint with all headers of the call: the upstream's and those of its options, too. */
+const withHeaders = (
+  { body, hash, method, url, urlParams }: HttpClientRequest.HttpClientRequest,
+  headers: CallLayer.Request["headers"]
+): HttpClientRequest.HttpClientRequest =>
+  HttpClientRequest.makeWith(method, url, urlParams, hash, Headers.fromInput(headers), body)
 
 const failedWith = (runtime: Runtime, error: HttpClientError): Effect.Effect<never, Reason.Reason> =>
   Effect.clockWith((clock) => Effect.fail(reasonOf(runtime, error, clock.currentTimeMillisUnsafe())))

@@ -23,7 +23,7 @@ import type { Runtime } from "../call/runtime.ts"
 import * as Spans from "../watch/spans.ts"
 import { statusReason } from "../response/statusReason.ts"
 import type { WatchedAttempt } from "../watch/watchedAttempt.ts"
-import { asWhole, layerOf, valueOf } from "../call/wholeExchange.ts"
+import { layerOf, valueOf, whole } from "../call/wholeExchange.ts"
 
 /** A request whose answer is streamed, its types forgotten. */
 export type GivenStreamed = Omit<Given, "decode"> & { readonly maxBytes?: number | undefined }
@@ -154,15 +154,15 @@ class StreamedExchange implements Exchange {
   made(call: Call, response: CallLayer.Response): Attempt {
     return Effect.suspend(() => {
       const { body: bytes = noBytes, headers, setCookies, status, trailers } = response
-      if (!isAnswer(status, call.given.expectedStatus)) {
-        const now = call.clock.currentTimeMillisUnsafe()
-        return Effect.fail(statusReason(layerOf(call), asWhole(response), now, 0))
-      }
-      const body = new OpenBody(this.#caller(call))
-      this.#bodies.add(body)
-      const stream = bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)
-      body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint: layerOf(call) }, undefined)
-      return Effect.succeed(body)
+      const opened = Effect.sync(() => {
+        const body = new OpenBody(this.#caller(call))
+        this.#bodies.add(body)
+        const stream = bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)
+        body.open({ status, headers, setCookies, trailers: () => trailers, stream, endpoint: layerOf(call) }, undefined)
+        return body
+      })
+      // one that is no answer is whole, and is read as that of an attempt would be
+      return isAnswer(status, call.given.expectedStatus) ? opened : Effect.andThen(whole.made(call, response), opened)
     })
   }
 
