@@ -753,10 +753,13 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "What is not wanted is no more than 0."
   },
   {
-    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
-    line: "incremental: true,",
-    mutants: [["true", "false"]],
-    why: "What is read of the counter says the same."
+    file: "packages/telemetry/src/internal/otlp/otlpSlice.ts",
+    line: "const all = new Range(0, 0)",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It is for the sizes of the items; the piece that it takes is thrown away."
   }
 ]
 
