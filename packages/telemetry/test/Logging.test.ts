@@ -104,6 +104,18 @@ describe("Logging", () => {
       })
     )
 
+    it.effect("a trace identifier of 64 bits is written as one of 128, the span's as it is", () =>
+      Effect.gen(function* () {
+        const short = Tracer.externalSpan({ traceId: "a3ce929d0e0e4736", spanId, sampled: false })
+        const [line = ""] = yield* written(Effect.log("charged").pipe(Effect.withParentSpan(short)), {})
+        assert.deepInclude(JSON.parse(line), {
+          trace_id: "0000000000000000a3ce929d0e0e4736",
+          span_id: spanId,
+          trace_flags: "00"
+        })
+      })
+    )
+
     it.effect("what is logged alone is the body as it is, and beside other things or a text one of a list", () =>
       Effect.gen(function* () {
         const program = Effect.gen(function* () {
