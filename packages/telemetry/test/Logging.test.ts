@@ -122,6 +122,7 @@ describe("Logging", () => {
           yield* Effect.log([1, 2])
           yield* Effect.log([1, 2], [3])
           yield* Effect.log("sizes", [1, 2])
+          yield* Effect.log("sizes", null)
         })
         const lines = yield* written(program, {})
         assert.deepStrictEqual(
@@ -129,7 +130,8 @@ describe("Logging", () => {
           [
             [1, 2],
             [[1, 2], [3]],
-            ["sizes", [1, 2]]
+            ["sizes", [1, 2]],
+            ["sizes", null]
           ]
         )
       })

@@ -351,13 +351,11 @@ class UpstreamRecord implements Owner {
 
   /** One for each endpoint. */
   connectionWaits(table: Table, labels: Labels): Distribution {
-    const { "server.address": address, "server.port": port } = labels
-    const key = `${address} ${port}`
+    const { "http.request.method": _, "url.scheme": __, ...at } = labels
+    const key = `${at["server.address"]} ${at["server.port"]}`
     const known = this.waits.get(key)
     if (known !== undefined) return known
-    const at: Labels =
-      address === undefined || port === undefined ? {} : { "server.address": address, "server.port": port }
-    const { series } = table.histogram("holdfast.connection.wait", { ...this.labels, ...at }, this)
+    const { series } = table.histogram("holdfast.connection.wait", at, this)
     this.waits.set(key, series)
     return series
   }
