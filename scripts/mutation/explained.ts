@@ -760,6 +760,12 @@ export const explanations: ReadonlyArray<Explanation> = [
       ["0", "1"]
     ],
     why: "It is for the sizes of the items; the piece that it takes is thrown away."
+  },
+  {
+    file: "packages/node/src/NodeTransport.ts",
+    line: "yield* Effect.addFinalizer(() => Effect.sync(stop))",
+    mutants: [["yield* Effect.addFinalizer(() => Effect.sync(stop))", ";"]],
+    why: "The credentials are the transport's own, and end with the same scope; renewing pools that are closing leaves them closing."
   }
 ]
 

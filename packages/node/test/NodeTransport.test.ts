@@ -2,7 +2,7 @@ import * as http from "node:http"
 import * as http2 from "node:http2"
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Scope } from "effect"
+import { Duration, Effect, Exit, Fiber, Metric, Scope } from "effect"
 import type * as Reason from "@holdfast/core/Reason"
 import type * as Transport from "@holdfast/http/Transport"
 import { bounded } from "../../../test/support/calling.ts"
@@ -61,6 +61,40 @@ const silent = () => listening(createServer((socket) => void socket.resume()))
 /** Says the beginning of a response and no more. */
 const beginning = (begin: string) =>
   listening(createServer((socket) => void socket.once("data", () => socket.write(begin))))
+
+describe("a connection that is closed", () => {
+  /** How long connections lived, by their protocol, once there is one. */
+  const lived = Effect.gen(function* () {
+    for (;;) {
+      const found = (yield* Metric.snapshot).flatMap((snapshot) =>
+        snapshot.id === "http.client.connection.duration" && snapshot.type === "Histogram"
+          ? [{ version: snapshot.attributes?.["network.protocol.version"], ...snapshot.state }]
+          : []
+      )
+      if (found.length > 0) return found
+      yield* Effect.sleep("5 millis")
+    }
+  })
+
+  it.live("is in the metric registry with how long it lived, in seconds", () =>
+    Effect.gen(function* () {
+      const server = http.createServer((_, response) => {
+        response.setHeader("connection", "close")
+        setTimeout(() => response.end("hello"), 20)
+      })
+      const port = yield* listening(server)
+      const begin = performance.now()
+      const { transport } = yield* NodeTransport.make()
+      yield* bounded(transport.send(request(`http://127.0.0.1:${port}`)))
+      const [connection, ...others] = yield* bounded(lived)
+      const elapsed = (performance.now() - begin) / 1000
+      assert.deepStrictEqual(others, [])
+      assert.deepInclude(connection, { version: "1.1", count: 1 })
+      assert.isAbove(connection?.sum ?? 0, 0)
+      assert.isAtMost(connection?.sum ?? Infinity, elapsed)
+    }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+})
 
 describe("the transport's options", () => {
   it("has the defaults that the documentation says", () => {
