@@ -96,6 +96,77 @@ describe("a connection that is closed", () => {
   )
 })
 
+describe("a peer that closes connections just after its answers", () => {
+  const answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+  /** A call over a transport, and how many connections are ready for the next one right after its answer. */
+  const calling = (port: number) =>
+    Effect.gen(function* () {
+      const { pools, transport } = yield* NodeTransport.make()
+      const ready = Effect.gen(function* () {
+        yield* bounded(transport.send(request(`http://127.0.0.1:${port}`)))
+        const [pool] = yield* pools.snapshot
+        assert.strictEqual(pool?.open, 1)
+        return pool?.idle
+      })
+      const closed = Effect.gen(function* () {
+        for (let open: number | undefined; open !== 0; [{ open } = { open }] = yield* pools.snapshot) {
+          yield* Effect.sleep("5 millis")
+        }
+        // closes within a moment count as one
+        yield* Effect.sleep("25 millis")
+      })
+      return { ready, closed: bounded(closed), renew: pools.renew }
+    })
+
+  it.live("is known by three of them, and its connections rest before they are used again", () =>
+    Effect.gen(function* () {
+      const port = yield* listening(
+        createServer((socket) =>
+          socket.once("data", () => {
+            socket.write(answer)
+            setTimeout(() => socket.end(), 5)
+          })
+        )
+      )
+      const { closed, ready } = yield* calling(port)
+      for (let count = 0; count < 3; count++) {
+        assert.strictEqual(yield* ready, 1)
+        yield* closed
+      }
+      assert.strictEqual(yield* ready, 0)
+    })
+  )
+
+  it.live("is not the one whose connections this side closed", () =>
+    Effect.gen(function* () {
+      const port = yield* listening(createServer((socket) => socket.on("data", () => socket.write(answer))))
+      const { closed, ready, renew } = yield* calling(port)
+      for (let count = 0; count < 4; count++) {
+        assert.strictEqual(yield* ready, 1)
+        yield* renew
+        yield* closed
+      }
+    })
+  )
+
+  it.live("does not keep a caller waiting that had no other connection", () =>
+    Effect.gen(function* () {
+      let connections = 0
+      const port = yield* listening(
+        createServer((socket) => {
+          const isFirst = connections++ === 0
+          socket.once("data", () => (isFirst ? setTimeout(() => socket.destroy(), 20) : socket.write(answer)))
+        })
+      )
+      const { transport } = yield* NodeTransport.make({ connections: 1 })
+      const send = transport.send(request(`http://127.0.0.1:${port}`))
+      const exits = yield* bounded(Effect.all([Effect.exit(send), Effect.exit(send)], { concurrency: 2 }))
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [false, true])
+    })
+  )
+})
+
 describe("the transport's options", () => {
   it("has the defaults that the documentation says", () => {
     assert.deepStrictEqual(NodeTransport.defaults, {
