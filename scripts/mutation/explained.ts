@@ -762,6 +762,45 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "It is for the sizes of the items; the piece that it takes is thrown away."
   },
   {
+    file: "packages/telemetry/src/internal/metrics/recorder.ts",
+    line: "this.waits.set(key, series)",
+    mutants: [["this.waits.set(key, series)", ";"]],
+    why: "The short way: the table finds the one series of these labels too."
+  },
+  {
+    file: "packages/telemetry/src/internal/traces/recordedSpan.ts",
+    line: 'const line = error?.message.split("\\n", 1)[0] ?? ""',
+    mutants: [["1", "2"]],
+    why: "Only the first line is taken."
+  },
+  {
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
+    line: "if (oldest === undefined) return",
+    mutants: [["return", ";"]],
+    why: "For the type: there is a series where there are too many."
+  },
+  {
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
+    line: "windows.forgotten++",
+    mutants: [["windows.forgotten++", "windows.forgotten--"]],
+    why: "It is only asked whether any was forgotten."
+  },
+  {
+    file: "packages/node/src/internal/connect/dial.ts",
+    line: "const delayMillis = options.attemptDelayMillis ?? 250",
+    mutants: [
+      ["250", "249"],
+      ["250", "251"]
+    ],
+    why: "Nobody waits for one millisecond."
+  },
+  {
+    file: "packages/node/src/internal/connect/dial.ts",
+    line: 'if ("host" in options && isIP(options.host ?? "") === 0) {',
+    mutants: [['options.host ?? ""', "(options.host)"]],
+    why: "For the type: every target with a port has a host."
+  },
+  {
     file: "packages/node/src/NodeTransport.ts",
     line: "yield* Effect.addFinalizer(() => Effect.sync(stop))",
     mutants: [["yield* Effect.addFinalizer(() => Effect.sync(stop))", ";"]],

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Exit, Option } from "effect"
+import { Cause, Context, Exit, Option } from "effect"
 import { endingOf, outcomeOf, RecordedSpan } from "../src/internal/traces/recordedSpan.ts"
 
 /** A tracer's keeper, and the names of the spans that it was told of. */
@@ -55,6 +55,7 @@ describe("the end of a span, in a word", () => {
     const ending = (error: Error) => endingOf(ended(Exit.die(error)))
     assert.deepStrictEqual(ending(new Error("no\nstock")), { status: "error", message: "no" })
     assert.deepStrictEqual(ending(new RangeError("")), { status: "error", message: "RangeError" })
+    assert.deepStrictEqual(endingOf(ended(Exit.failCause(Cause.empty))), { status: "error", message: "failed" })
   })
 
   it("has the status of the response, and the type of the error where that says more", () => {
