@@ -17,7 +17,9 @@ const line = (given: Partial<Line>): Line => ({
 const drawn = (root: Line, look: Partial<Look> = {}): ReadonlyArray<string> =>
   drawTrace("trace", root, { width: undefined, colours: false, ...look })
     .replaceAll("\u001b[0m", ">")
-    .replaceAll(/\u001b\[(\d+)m/g, "<$1:")
+    .split("\u001b[")
+    .map((text, index) => (index === 0 ? text : `<${text.replace("m", ":")}`))
+    .join("")
     .split("\n")
 
 /** The narrowest that there is: a label of sixteen columns, a bar of eight, a time of nine. */
