@@ -542,17 +542,6 @@ export const explanations: ReadonlyArray<Explanation> = [
   },
   {
     file: "packages/telemetry/src/internal/metrics/recorder.ts",
-    line: "this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)",
-    mutants: [
-      [
-        "this.connectionWaits ??= this.upstream.connectionWaits(this.table, this.activeLabels)",
-        "this.connectionWaits = this.upstream.connectionWaits(this.table, this.activeLabels)"
-      ]
-    ],
-    why: "The short way: the upstream finds the same series for the same labels."
-  },
-  {
-    file: "packages/telemetry/src/internal/metrics/recorder.ts",
     line: 'return this.sum("holdfast.attempts", `${kind} ${end.outcome} ${errorType ?? ""}`, {',
     mutants: [['errorType ?? ""', "(errorType)"]],
     why: "Any text that stands for none does, in a key."
@@ -753,10 +742,52 @@ export const explanations: ReadonlyArray<Explanation> = [
     why: "What is not wanted is no more than 0."
   },
   {
-    file: "packages/telemetry/src/internal/otlp/deliveryMetrics.ts",
-    line: "incremental: true,",
-    mutants: [["true", "false"]],
-    why: "What is read of the counter says the same."
+    file: "packages/telemetry/src/internal/otlp/otlpSlice.ts",
+    line: "const all = new Range(0, 0)",
+    mutants: [
+      ["0", "(-1)"],
+      ["0", "1"]
+    ],
+    why: "It is for the sizes of the items; the piece that it takes is thrown away."
+  },
+  {
+    file: "packages/telemetry/src/internal/traces/recordedSpan.ts",
+    line: 'const line = error?.message.split("\\n", 1)[0] ?? ""',
+    mutants: [["1", "2"]],
+    why: "Only the first line is taken."
+  },
+  {
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
+    line: "if (oldest === undefined) return",
+    mutants: [["return", ";"]],
+    why: "For the type: there is a series where there are too many."
+  },
+  {
+    file: "packages/telemetry/src/internal/windows/callWindows.ts",
+    line: "windows.forgotten++",
+    mutants: [["windows.forgotten++", "windows.forgotten--"]],
+    why: "It is only asked whether any was forgotten."
+  },
+  {
+    file: "packages/node/src/internal/connect/dial.ts",
+    line: "const delayMillis = options.attemptDelayMillis ?? 250",
+    mutants: [
+      ["250", "249"],
+      ["250", "251"]
+    ],
+    why: "Nobody waits for one millisecond."
+  },
+  {
+    file: "packages/node/src/internal/connect/dial.ts",
+    line: 'if ("host" in options && isIP(options.host ?? "") === 0) {',
+    mutants: [['options.host ?? ""', "(options.host)"]],
+    why: "For the type: every target with a port has a host."
+  },
+  {
+    file: "packages/node/src/NodeTransport.ts",
+    line: "yield* Effect.addFinalizer(() => Effect.sync(stop))",
+    mutants: [["yield* Effect.addFinalizer(() => Effect.sync(stop))", ";"]],
+    why: "The credentials are the transport's own, and end with the same scope; renewing pools that are closing leaves them closing."
   }
 ]
 

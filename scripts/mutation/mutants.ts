@@ -63,15 +63,19 @@ const assignments: Readonly<Record<string, string>> = {
   "--": "++"
 }
 
-const methods: Readonly<Record<string, string>> = {
-  "Math.min": "Math.max",
-  "Math.max": "Math.min",
-  "Math.floor": "Math.ceil",
-  "Math.ceil": "Math.floor",
-  "Math.round": "Math.floor"
-}
+// maps, for a module may call what every object has, such as `toString`
+const methods: ReadonlyMap<string, string> = new Map([
+  ["Math.min", "Math.max"],
+  ["Math.max", "Math.min"],
+  ["Math.floor", "Math.ceil"],
+  ["Math.ceil", "Math.floor"],
+  ["Math.round", "Math.floor"]
+])
 
-const methodNames: Readonly<Record<string, string>> = { some: "every", every: "some" }
+const methodNames: ReadonlyMap<string, string> = new Map([
+  ["some", "every"],
+  ["every", "some"]
+])
 
 /** Nodes of types that hold an expression; everything else of TypeScript's is not run. */
 const transparent = new Set(["TSAsExpression", "TSSatisfiesExpression", "TSNonNullExpression"])
@@ -174,10 +178,10 @@ export const mutantsOf = (file: string, text: string): ReadonlyArray<Mutant> => 
       }
       case "CallExpression": {
         const callee = node["callee"]
-        const swapped = methods[source(callee)]
+        const swapped = methods.get(source(callee))
         if (swapped !== undefined && isNode(callee)) change("method", callee, swapped)
         const name = isNode(callee) && callee.type === "MemberExpression" ? callee["property"] : undefined
-        const other = methodNames[source(name)]
+        const other = methodNames.get(source(name))
         if (other !== undefined && isNode(name)) change("method", name, other)
         return
       }

@@ -94,6 +94,14 @@ describe("mutants", () => {
     ])
   })
 
+  it("takes no method for one that it swaps, whatever its name", () => {
+    for (const name of ["toString", "constructor", "valueOf", "hasOwnProperty"]) {
+      expect(changes(`const a = b.${name}()`)).toEqual([])
+      expect(changes(`const a = ${name}()`)).toEqual([])
+    }
+    expect(changes("const a = b.some()")).toEqual(["some → every"])
+  })
+
   it("leaves types, texts, names of fields and the words of errors alone", () => {
     expect(changes(`import { a } from "b"\ntype C = 1 | 2\ninterface D<E extends 3 = 3> { f: 4 }`)).toEqual([])
     expect(changes(`const a: 1 = b as 2 // 3 < 4\nconst c = { 5: d, e: "f" + g }`)).toEqual([])

@@ -2,7 +2,7 @@ import * as http from "node:http"
 import * as http2 from "node:http2"
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Scope } from "effect"
+import { Duration, Effect, Exit, Fiber, Metric, Scope } from "effect"
 import type * as Reason from "@holdfast/core/Reason"
 import type * as Transport from "@holdfast/http/Transport"
 import { bounded } from "../../../test/support/calling.ts"
@@ -61,6 +61,111 @@ const silent = () => listening(createServer((socket) => void socket.resume()))
 /** Says the beginning of a response and no more. */
 const beginning = (begin: string) =>
   listening(createServer((socket) => void socket.once("data", () => socket.write(begin))))
+
+describe("a connection that is closed", () => {
+  /** How long connections lived, by their protocol, once there is one. */
+  const lived = Effect.gen(function* () {
+    for (;;) {
+      const found = (yield* Metric.snapshot).flatMap((snapshot) =>
+        snapshot.id === "http.client.connection.duration" && snapshot.type === "Histogram"
+          ? [{ version: snapshot.attributes?.["network.protocol.version"], ...snapshot.state }]
+          : []
+      )
+      if (found.length > 0) return found
+      yield* Effect.sleep("5 millis")
+    }
+  })
+
+  it.live("is in the metric registry with how long it lived, in seconds", () =>
+    Effect.gen(function* () {
+      const server = http.createServer((_, response) => {
+        response.setHeader("connection", "close")
+        setTimeout(() => response.end("hello"), 20)
+      })
+      const port = yield* listening(server)
+      const begin = performance.now()
+      const { transport } = yield* NodeTransport.make()
+      yield* bounded(transport.send(request(`http://127.0.0.1:${port}`)))
+      const [connection, ...others] = yield* bounded(lived)
+      const elapsed = (performance.now() - begin) / 1000
+      assert.deepStrictEqual(others, [])
+      assert.deepInclude(connection, { version: "1.1", count: 1 })
+      assert.isAbove(connection?.sum ?? 0, 0)
+      assert.isAtMost(connection?.sum ?? Infinity, elapsed)
+    }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+})
+
+describe("a peer that closes connections just after its answers", () => {
+  const answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+  /** A call over a transport, and how many connections are ready for the next one right after its answer. */
+  const calling = (port: number) =>
+    Effect.gen(function* () {
+      const { pools, transport } = yield* NodeTransport.make()
+      const ready = Effect.gen(function* () {
+        yield* bounded(transport.send(request(`http://127.0.0.1:${port}`)))
+        const [pool] = yield* pools.snapshot
+        assert.strictEqual(pool?.open, 1)
+        return pool?.idle
+      })
+      const closed = Effect.gen(function* () {
+        for (let open: number | undefined; open !== 0; [{ open } = { open }] = yield* pools.snapshot) {
+          yield* Effect.sleep("5 millis")
+        }
+        // closes within a moment count as one
+        yield* Effect.sleep("25 millis")
+      })
+      return { ready, closed: bounded(closed), renew: pools.renew }
+    })
+
+  it.live("is known by three of them, and its connections rest before they are used again", () =>
+    Effect.gen(function* () {
+      const port = yield* listening(
+        createServer((socket) =>
+          socket.once("data", () => {
+            socket.write(answer)
+            setTimeout(() => socket.end(), 5)
+          })
+        )
+      )
+      const { closed, ready } = yield* calling(port)
+      for (let count = 0; count < 3; count++) {
+        assert.strictEqual(yield* ready, 1)
+        yield* closed
+      }
+      assert.strictEqual(yield* ready, 0)
+    })
+  )
+
+  it.live("is not the one whose connections this side closed", () =>
+    Effect.gen(function* () {
+      const port = yield* listening(createServer((socket) => socket.on("data", () => socket.write(answer))))
+      const { closed, ready, renew } = yield* calling(port)
+      for (let count = 0; count < 4; count++) {
+        assert.strictEqual(yield* ready, 1)
+        yield* renew
+        yield* closed
+      }
+    })
+  )
+
+  it.live("does not keep a caller waiting that had no other connection", () =>
+    Effect.gen(function* () {
+      let connections = 0
+      const port = yield* listening(
+        createServer((socket) => {
+          const isFirst = connections++ === 0
+          socket.once("data", () => (isFirst ? setTimeout(() => socket.destroy(), 20) : socket.write(answer)))
+        })
+      )
+      const { transport } = yield* NodeTransport.make({ connections: 1 })
+      const send = transport.send(request(`http://127.0.0.1:${port}`))
+      const exits = yield* bounded(Effect.all([Effect.exit(send), Effect.exit(send)], { concurrency: 2 }))
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [false, true])
+    })
+  )
+})
 
 describe("the transport's options", () => {
   it("has the defaults that the documentation says", () => {

@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { getCACertificates, setDefaultCACertificates } from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { TestClock } from "effect/testing"
@@ -80,6 +81,23 @@ describe("which servers are trusted", () => {
       assert.strictEqual(yield* outcome(good, { identity, ca: untrustedRoot }), "TLSv1.3")
       assert.strictEqual(yield* outcome(other, { identity, ca: untrustedRoot }), "TLSv1.3")
     })
+  )
+
+  it.effect(
+    "those that Node trusts by default where there is no ca, with systemCa too, and no longer where there is one",
+    () =>
+      Effect.gen(function* () {
+        const { servers, trustedRoot, untrustedRoot } = yield* certificates
+        const server = yield* tlsServer(servers.good)
+        yield* Effect.acquireRelease(
+          Effect.sync(() => getCACertificates("default")),
+          (roots) => Effect.sync(() => setDefaultCACertificates(roots))
+        )
+        setDefaultCACertificates([trustedRoot])
+        assert.strictEqual(yield* outcome(server, {}), "TLSv1.3")
+        assert.strictEqual(yield* outcome(server, { systemCa: true }), "TLSv1.3")
+        assert.notStrictEqual(yield* outcome(server, { ca: untrustedRoot }), "TLSv1.3")
+      })
   )
 
   it.effect("none below minVersion or above maxVersion", () =>
@@ -207,6 +225,15 @@ describe("a material that cannot be used", () => {
       for (const [material, message] of refusals) {
         assert.strictEqual(yield* failure(Tls.fixed(material)), `Tls: ${message}`)
       }
+    })
+  )
+
+  it.effect("fails where OpenSSL refuses it, such as a key too short for the level of security", () =>
+    Effect.gen(function* () {
+      const { cert: certificate, key } = (yield* certificates).clients.good
+      const options = { ciphers: "DEFAULT@SECLEVEL=5", identity: Tls.fixed({ certificate, key }) }
+      const { message } = yield* Effect.flip(Effect.scoped(Tls.makeCredentials(options)))
+      assert.strictEqual(message, "Tls: the certificate is refused by OpenSSL [ERR_SSL_EE_KEY_TOO_SMALL]")
     })
   )
 

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { Http2Wire } from "../src/internal/exchange/http2Wire.ts"
 import {
+  ConnectionEndedError,
   isOfStream,
   NotBegunError,
   StreamEndedError,
@@ -519,6 +520,9 @@ describe("HTTP/2 on one socket", () => {
         const heard = yield* written(() => [frame(7, 0, 0, [0, 0, 0, 1, 0, 0, 0, 1])])
         const [, error] = yield* promised(() => heard.until("error"))
         assert.notInstanceOf(error, UnprocessedError)
+        // it is the session that ended, and not this stream alone
+        assert.propertyVal(error, "code", "ERR_HTTP2_SESSION_ERROR")
+        assert.isFalse(isOfStream(error))
         const none = yield* written(() => [frame(7, 0, 0, [0, 0, 0, 0, 0, 0, 0, 1])])
         const [, ignored] = yield* promised(() => none.until("error"))
         assert.instanceOf(ignored, UnprocessedError)
@@ -542,6 +546,23 @@ describe("HTTP/2 on one socket", () => {
         assert.include(told, "leaving")
         const [, late] = yield* promised(() => send().until("error"))
         assert.instanceOf(late, NotBegunError)
+      })
+    )
+
+    live("that is destroyed fails what it carries, and that is not the end of a stream", () =>
+      Effect.gen(function* () {
+        for (const begin of [false, true]) {
+          const { send, wire } = yield* wired((stream) => {
+            if (begin) stream.respond({ ":status": 200 })
+          })
+          const heard = send()
+          yield* promised(() => heard.until(begin ? "head" : "sent"))
+          yield* promised(() => aMoment())
+          wire.destroy()
+          const [, error] = yield* promised(() => heard.until("error"))
+          assert.instanceOf(error, ConnectionEndedError)
+          assert.isFalse(isOfStream(error))
+        }
       })
     )
 

@@ -100,6 +100,10 @@ describe("nameCache", () => {
     )
   }
 
+  it("turns no addresses into none", () => {
+    for (const turn of [0, 1, 2]) assert.deepStrictEqual(turned([], turn), [])
+  })
+
   const known = (state: Cache.NameCacheState, host: string, nowMillis: number): boolean =>
     Cache.ask(state, host, nowMillis)._tag === "Known"
 

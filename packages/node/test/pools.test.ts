@@ -36,7 +36,9 @@ const making = () => {
   const context = Context.make(Metric.MetricRegistry, new Map())
   const asked: Array<string> = []
   const empty = new Set<string>()
-  const pools = new Pools(context, (origin) => {
+  const closed: Array<(protocol: "http/1.1" | "http/2", millis: number) => void> = []
+  const pools = new Pools(context, (origin, onConnectionClosed) => {
+    closed.push(onConnectionClosed)
     asked.push(`make ${origin}`)
     const pool: Pick<Pool, "isEmpty" | "figures" | "renew" | "destroy"> = {
       get isEmpty() {
@@ -53,7 +55,13 @@ const making = () => {
     return pool as Pool
   })
   const gauges = () => new Set(Metric.snapshotUnsafe(context).map(({ attributes }) => attributes?.["server.address"]))
-  return { pools, asked, empty, gauges }
+  const durations = () =>
+    Metric.snapshotUnsafe(context).flatMap(({ attributes = {}, id, state }) =>
+      id === "http.client.connection.duration"
+        ? [{ upstream: attributes["holdfast.upstream"], version: attributes["network.protocol.version"], state }]
+        : []
+    )
+  return { pools, asked, empty, gauges, closed, durations }
 }
 
 describe("the pools of a transport", () => {
@@ -73,6 +81,16 @@ describe("the pools of a transport", () => {
         ["stock", "b.test:81", 9]
       ]
     )
+  })
+
+  it("tell the metric registry, each for its upstream, how long its connections lived", () => {
+    const { closed, durations, pools } = making()
+    for (const upstream of ["stock", "payments"]) pools.of(requestTo(upstream, "http://a.test"))
+    assert.deepStrictEqual(durations(), [])
+    closed[1]?.("http/2", 2500)
+    assert.lengthOf(durations(), 1)
+    assert.deepInclude(durations()[0], { upstream: "payments", version: "2" })
+    assert.deepInclude(durations()[0]?.state, { count: 1, sum: 2.5 })
   })
 
   it("are renewed and destroyed all of them, and leave the metric registry with that", async () => {

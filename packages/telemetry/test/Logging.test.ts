@@ -104,12 +104,25 @@ describe("Logging", () => {
       })
     )
 
+    it.effect("a trace identifier of 64 bits is written as one of 128, the span's as it is", () =>
+      Effect.gen(function* () {
+        const short = Tracer.externalSpan({ traceId: "a3ce929d0e0e4736", spanId, sampled: false })
+        const [line = ""] = yield* written(Effect.log("charged").pipe(Effect.withParentSpan(short)), {})
+        assert.deepInclude(JSON.parse(line), {
+          trace_id: "0000000000000000a3ce929d0e0e4736",
+          span_id: spanId,
+          trace_flags: "00"
+        })
+      })
+    )
+
     it.effect("what is logged alone is the body as it is, and beside other things or a text one of a list", () =>
       Effect.gen(function* () {
         const program = Effect.gen(function* () {
           yield* Effect.log([1, 2])
           yield* Effect.log([1, 2], [3])
           yield* Effect.log("sizes", [1, 2])
+          yield* Effect.log("sizes", null)
         })
         const lines = yield* written(program, {})
         assert.deepStrictEqual(
@@ -117,7 +130,8 @@ describe("Logging", () => {
           [
             [1, 2],
             [[1, 2], [3]],
-            ["sizes", [1, 2]]
+            ["sizes", [1, 2]],
+            ["sizes", null]
           ]
         )
       })

@@ -1,7 +1,7 @@
 import { gunzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Metric, Tracer } from "effect"
-import { HttpRouter } from "effect/http"
+import { Cause, Effect, Exit, Layer, Metric, Stream, Tracer } from "effect"
+import { HttpRouter, HttpServerRequest } from "effect/http"
 import * as Prometheus from "../src/Prometheus.ts"
 import { formatFor } from "../src/internal/prometheus/prometheusAccept.ts"
 import { prometheusName } from "../src/internal/prometheus/prometheusNames.ts"
@@ -409,6 +409,28 @@ steep_seconds_count 1
         const got = yield* fetched(accepted === undefined ? {} : { "accept-encoding": accepted })
         assert.strictEqual(got.encoding, encoding)
         assert.include(got.body, "cups 3")
+      })
+    )
+  )
+})
+
+describe("a page that cannot be finished", () => {
+  const broken = new Error("no state")
+
+  it.effect.each([{}, { "accept-encoding": "gzip" }])("breaks off with what broke it: %j", (headers) =>
+    isolated(
+      Effect.gen(function* () {
+        const fail = (): never => {
+          throw broken
+        }
+        const hooks = { get: fail, update: () => {}, modify: () => {} }
+        Metric.registerUnsafe(Metric.gauge("cups"), yield* Effect.context<never>(), hooks)
+        const request = HttpServerRequest.fromWeb(new Request("http://127.0.0.1/metrics", { headers }))
+        const { body } = yield* Effect.provideService(Prometheus.response, HttpServerRequest.HttpServerRequest, request)
+        if (body._tag !== "Stream") return assert.fail(`no stream: ${body._tag}`)
+        const exit = yield* Effect.exit(Stream.runDrain(body.stream))
+        if (!Exit.isFailure(exit)) return assert.fail("the page was finished")
+        assert.strictEqual(Cause.squash(exit.cause), broken)
       })
     )
   )

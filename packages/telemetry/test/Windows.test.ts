@@ -201,6 +201,8 @@ describe("Windows", () => {
       callEnded(call({ upstream: "b" }), succeeded(1))
       callEnded(call({ upstream: "c" }), succeeded(1))
       yield* TestClock.adjust("1 second")
+      const before = yield* windows("b")
+      assert.deepStrictEqual(before.calls.lastMinute.covered, Duration.seconds(9), "nothing was forgotten until then")
       const { calls } = yield* windows("c")
       assert.deepInclude(calls.lastMinute, { covered: Duration.seconds(1), ratePerSecond: 1 })
     }).pipe(Effect.provide(Windows.layer({ maxSeries: 4 })))

@@ -106,6 +106,32 @@ describe("the queue of a delivery", () => {
     assert.deepInclude(queue, { arrived: 3, bytes: 0, sending: undefined })
   })
 
+  it("holds as many batches as it may, the one that is being sent among them", () => {
+    const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 100, maxBatches: 3 })
+    for (const name of ["first", "second", "third"]) assert.strictEqual(Queue.offer(queue, 1, 1, name), 0)
+    assert.strictEqual(Queue.offer(queue, 1, 1, "fourth"), 1)
+    Queue.take(queue)
+    assert.strictEqual(Queue.offer(queue, 1, 1, "fifth"), 1)
+    assert.deepStrictEqual(
+      [queue.sending, ...queue.waiting].map((batch) => batch?.content),
+      ["second", "fourth", "fifth"]
+    )
+    Queue.settle(queue, "arrived")
+    Queue.take(queue)
+    assert.strictEqual(Queue.offer(queue, 1, 1, "sixth"), 0)
+  })
+
+  it("counts all of a batch that arrived unless it is told of rejected items", () => {
+    const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })
+    Queue.offer(queue, 7, 10, "batch")
+    Queue.take(queue)
+    assert.strictEqual(Queue.settle(queue, "arrived"), 0)
+    assert.deepInclude(queue, { arrived: 7, sending: undefined })
+    assert.strictEqual(queue.dropped.partial, 0)
+    assert.strictEqual(Queue.settle(queue, "arrived"), 0, "nothing is being sent")
+    assert.strictEqual(queue.arrived, 7)
+  })
+
   it("counts no more as rejected than a batch has", () => {
     const queue = Queue.makeDeliveryQueue<string>({ maxBytes: 30, maxBatches: 10 })
     Queue.offer(queue, 7, 1, "batch")

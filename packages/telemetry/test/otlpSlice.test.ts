@@ -86,6 +86,13 @@ describe.each(encodings)("an export in %s", (_, contentType, { encodeMetrics, en
     assert.deepStrictEqual(whole.slice(3, 5), encodeTraces(traces([], ["d", "e"]), 2))
   })
 
+  it("has pieces without an item, which are empty", () => {
+    const whole = sliceable("traces", contentType, encodeTraces(traces(["a"], ["b"]), 2))
+    const empty = contentType === "application/json" ? "{}" : ""
+    assert.deepStrictEqual(whole.slice(1, 1), new TextEncoder().encode(empty))
+    assert.deepStrictEqual(whole.slice(2, 9), new TextEncoder().encode(empty))
+  })
+
   it("is cut between the points of a metric", () => {
     const whole = sliceable("metrics", contentType, encodeMetrics(metrics([1, 2, 3], [4, 5]), 5))
     assert.lengthOf(whole.sizes, 5)

@@ -169,7 +169,7 @@ describe("what is recorded of attempts", () => {
   })
 
   it("is one series of connection waits for each endpoint, whatever the operation", () => {
-    const { observer, read } = recorderOf()
+    const { context, observer, read } = recorderOf()
     for (const [template, origin] of [
       ["/a", "https://one.internal"],
       ["/b", "https://one.internal"],
@@ -179,11 +179,13 @@ describe("what is recorded of attempts", () => {
     ] as const) {
       observer.attemptEnded?.(observed({ template, origin }), attemptEnd({ origin, timings: { queueMillis: 3 } }))
     }
-    assert.deepStrictEqual(read("holdfast.connection.wait", "server.address", "server.port"), [
-      ["one.internal", "443", 3],
-      ["one.internal", "8443", 1],
-      ["two.internal", "443", 1]
+    assert.deepStrictEqual(read("holdfast.connection.wait", "holdfast.upstream", "server.address", "server.port"), [
+      ["stock", "one.internal", "443", 3],
+      ["stock", "one.internal", "8443", 1],
+      ["stock", "two.internal", "443", 1]
     ])
+    const wait = Metric.snapshotUnsafe(context).find(({ id }) => id === "holdfast.connection.wait")
+    assert.hasAllKeys(wait?.attributes ?? {}, ["unit", "holdfast.upstream", "server.address", "server.port"])
   })
 
   it("is one series of requests under way for each endpoint and method, shared by operations", () => {

@@ -22,6 +22,11 @@ describe("a table", () => {
   it("without rows is its titles, and a row that is too short ends early", () => {
     assert.deepStrictEqual(textTable(columns, []), ["UPSTREAM  N  LAST"])
     assert.deepStrictEqual(textTable(columns, [["a"]]), ["UPSTREAM  N  LAST", "a"])
+    assert.deepStrictEqual(textTable(columns, [["a"], ["b", "12345", "x"]]), [
+      "UPSTREAM      N  LAST",
+      "a",
+      "b         12345  x"
+    ])
   })
 
   it("has a line for each row, whatever a cell holds", () => {

@@ -17,7 +17,8 @@ export const interleaved = (addresses: ReadonlyArray<Address>): ReadonlyArray<Ad
 }
 
 const rotated = <A>(list: ReadonlyArray<A>, turn: number): ReadonlyArray<A> => {
-  const start = list.length === 0 ? 0 : turn % list.length
+  // of an empty list it is no number, and nothing is cut
+  const start = turn % list.length
   return [...list.slice(start), ...list.slice(0, start)]
 }
 

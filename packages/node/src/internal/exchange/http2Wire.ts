@@ -257,8 +257,8 @@ class Stream implements WireControl {
     this.#fail(this.#reasonOf(stream.rstCode))
   }
 
-  #reasonOf(code: number | undefined): Error {
-    const name = `NGHTTP2_${names.get(code ?? 0) ?? String(code)}`
+  #reasonOf(code: number): Error {
+    const name = `NGHTTP2_${names.get(code) ?? String(code)}`
     const isLost = lostCodes.has(codeOf(this.#error))
     const isRefusal = code === http2.constants.NGHTTP2_REFUSED_STREAM && !this.#wire.isBroken
     const isRefused = isLost || this.#isExcluded || isRefusal
@@ -267,7 +267,7 @@ class Stream implements WireControl {
       return new UnprocessedError(name, this.#wire.hasTaken)
     }
     const end = this.#wire.end
-    if (end !== undefined && (code === undefined || code === 0 || code === http2.constants.NGHTTP2_CANCEL)) return end
+    if (end !== undefined && (code === 0 || code === http2.constants.NGHTTP2_CANCEL)) return end
     if (this.#error !== undefined && codeOf(this.#error) !== "ERR_HTTP2_STREAM_ERROR") {
       return this.#wire.named(this.#error)
     }

@@ -49,7 +49,6 @@ export class DeliveryMetrics {
       reason ?? "arrived",
       Metric.counter(`${this.#metric}.exported`, {
         description: "Exported, or dropped for the reason in error.type",
-        incremental: true,
         attributes: reason === undefined ? this.#attributes : { ...this.#attributes, "error.type": reason }
       }),
       () => ({ count: read(), incremental: true })

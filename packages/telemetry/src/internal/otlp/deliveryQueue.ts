@@ -107,7 +107,7 @@ export const settle = <B>(
   queue: DeliveryQueue<B>,
   reason: DropReason | "arrived",
   rejected = 0,
-  items: number = queue.sending?.items ?? 0
+  items = Infinity
 ): number => {
   const batch = queue.sending
   if (batch === undefined) return 0

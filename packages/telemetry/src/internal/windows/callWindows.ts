@@ -48,8 +48,8 @@ export const makeCallWindows = (maxSeries: number, startMillis: number): CallWin
 })
 
 const makeSeries = (windows: CallWindows, nowMillis: number): Series => {
-  if (windows.size >= windows.maxSeries) forgetOne(windows)
-  windows.size++
+  if (windows.size < windows.maxSeries) windows.size++
+  else forgetOne(windows)
   return {
     calls: makeTimeSlices(width),
     attempts: makeTimeSlices(width),
@@ -59,7 +59,7 @@ const makeSeries = (windows: CallWindows, nowMillis: number): Series => {
   }
 }
 
-/** Forgets the series that was not used for longest. An upstream is used with each of its operations, so it goes after all of them. */
+/** Forgets the series that was not used for longest, whose place another one takes. An upstream is used with each of its operations, so it goes after all of them. */
 const forgetOne = (windows: CallWindows): void => {
   let oldest: { readonly upstream: string; readonly operation: string | undefined; readonly used: number } | undefined
   for (const [upstream, { operations, total }] of windows.upstreams) {
@@ -73,7 +73,6 @@ const forgetOne = (windows: CallWindows): void => {
   if (oldest === undefined) return
   if (oldest.operation === undefined) windows.upstreams.delete(oldest.upstream)
   else windows.upstreams.get(oldest.upstream)?.operations.delete(oldest.operation)
-  windows.size--
   windows.forgotten++
 }
 
