@@ -116,7 +116,7 @@ export interface Registered {
 }
 
 /**
- * A listener that hears of policies that come and go, on the spot. What it throws is dropped.
+ * A listener that hears of policies that come and go, on the spot. Its errors are dropped.
  *
  * @category models
  * @since 0.1.0

@@ -1,6 +1,6 @@
-/** What is begun once for one name and one object, however often both are given together. */
+/** Subscriptions that begin once for one name and one object, however often both are given together. */
 
-/** Who asks again only adds to the number of those who hold it; the last one to leave ends it. */
+/** A further holder adds to the number of holders; the last one to leave ends the subscription. */
 export class Holdings {
   private readonly held = new Map<string, Map<object, { times: number; readonly end: () => void }>>()
 

@@ -55,7 +55,7 @@ class PolicyRecord implements Owner {
 export const makePolicyRecorder = (table: Table, { keepMillis, nowMillis }: PolicyRecorderOptions): PolicyRecorder => {
   const records = new Map<string, PolicyRecord>()
   const listening = new Holdings()
-  /** Those that nobody has any more, in the order in which they were left. */
+  /** Records without living policies, in the order of their departure. */
   const leaving = new Set<PolicyRecord>()
 
   const isDue = ({ leftAtMillis }: PolicyRecord): boolean =>

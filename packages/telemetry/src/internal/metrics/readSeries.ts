@@ -1,4 +1,4 @@
-/** The series of figures that are read: who adds to each, how many have a place, and what becomes of those that have none. */
+/** The series of figures that are read, the bound of their number, and the series for the rest. */
 
 import type { catalogue } from "./catalogue.ts"
 import type { Room } from "./series.ts"
@@ -37,7 +37,7 @@ export class ReadSeries {
     this.latest.set(whose, value)
   }
 
-  /** What it adds to the series for the rest since it was last asked. */
+  /** Its counts for the series for the rest, since the last time. */
   spill(): number {
     const more = this.total - this.inRest
     this.inRest = this.total
@@ -80,7 +80,7 @@ export class ReadSeriesTable {
     this.options = options
   }
 
-  /** All the figures that something has now. Those that it had before and has not any more, it leaves. */
+  /** All the figures that something has now. It leaves the series of figures that it has no more. */
   note(whose: object, readings: ReadonlyArray<Reading>): void {
     const values = new Map<ReadSeries, number>()
     for (const reading of readings) {
@@ -99,7 +99,7 @@ export class ReadSeriesTable {
     if (had !== undefined) for (const series of had) if (!values.has(series)) this.leave(whose, series)
   }
 
-  /** Something leaves. What it counted stays. */
+  /** Something leaves. Its counts stay. */
   forget(whose: object): void {
     const had = this.held.get(whose) ?? []
     this.held.delete(whose)
@@ -144,7 +144,7 @@ export class ReadSeriesTable {
   private leave(whose: object, series: ReadSeries): void {
     series.latest.delete(whose)
     if (series.latest.size > 0) return
-    // what one without a place counted is in the series for the rest
+    // the counts of a series without a place are in the series for the rest
     if (!series.isCounter || series.remove === undefined) return this.drop(series)
     series.leftAtMillis = this.options.nowMillis()
     this.leaving.add(series)
