@@ -116,7 +116,7 @@ export interface Registered {
 }
 
 /**
- * A listener that hears of policies that come and go, on the spot.
+ * A listener that hears of policies that come and go, on the spot. Its errors are dropped.
  *
  * @category models
  * @since 0.1.0
@@ -133,7 +133,7 @@ export interface Watcher {
  * @since 0.1.0
  */
 export interface PolicyRegistry {
-  /** Adds policies until the scope closes. */
+  /** Adds policies until the scope closes. Each run is a registration of its own, told to watchers as an object of its own. */
   readonly register: (registered: Registered) => Effect.Effect<void, never, Scope.Scope>
   /** Tells of all that are there, as if they came now, and of each that comes or goes, until the scope closes. */
   readonly watch: (watcher: Watcher) => Effect.Effect<void, never, Scope.Scope>
@@ -150,27 +150,28 @@ export interface PolicyRegistry {
 export const make = (): PolicyRegistry => {
   const living = new Set<Registered>()
   const watchers = new Set<Watcher>()
-  const tell = (what: keyof Watcher, registered: Registered): void => {
-    for (const watcher of watchers) {
-      try {
-        watcher[what](registered)
-      } catch {
-        // a watcher cannot break what it watches
-      }
+  const tell = (watcher: Watcher, what: keyof Watcher, registered: Registered): void => {
+    try {
+      watcher[what](registered)
+    } catch {
+      // a watcher cannot break what it watches
     }
   }
   return {
-    register: (registered) =>
+    register: ({ name, policies, snapshot }) =>
       Effect.asVoid(
         Effect.acquireRelease(
           Effect.sync(() => {
+            // an object of its own each time: the same policies may be registered in two scopes, and the first to close ends its own
+            const registered: Registered = { name, policies, snapshot }
             living.add(registered)
-            tell("arrived", registered)
+            for (const watcher of watchers) tell(watcher, "arrived", registered)
+            return registered
           }),
-          () =>
+          (registered) =>
             Effect.sync(() => {
               living.delete(registered)
-              tell("left", registered)
+              for (const watcher of watchers) tell(watcher, "left", registered)
             })
         )
       ),
@@ -180,7 +181,7 @@ export const make = (): PolicyRegistry => {
           Effect.sync(() => {
             const watcher: Watcher = { arrived, left }
             watchers.add(watcher)
-            for (const registered of living) arrived(registered)
+            for (const registered of living) tell(watcher, "arrived", registered)
             return watcher
           }),
           (watcher) => Effect.sync(() => void watchers.delete(watcher))
@@ -252,7 +253,7 @@ const snapshotOf = (name: string, policies: Policies): Effect.Effect<Snapshot> =
 }
 
 /**
- * Lists policies by a name until the scope closes, and gives them. Throws a `RangeError` for an empty name, for no policy, and for a kind
+ * Lists policies by a name until the scope closes, and gives them. Each run of the effect is a registration of its own. Throws a `RangeError` for an empty name, for no policy, and for a kind
  * that there is not.
  *
  * ```ts

@@ -58,6 +58,54 @@ describe("the registry of policies", () => {
     }).pipe(own)
   )
 
+  it.effect("keeps what one effect registered in two scopes until the second closes too", () =>
+    Effect.gen(function* () {
+      const registry = yield* PolicyRegistry.Current
+      const arrived: Array<PolicyRegistry.Registered> = []
+      const left: Array<PolicyRegistry.Registered> = []
+      yield* registry.watch({
+        arrived: (registered) => void arrived.push(registered),
+        left: (registered) => void left.push(registered)
+      })
+      const registering = PolicyRegistry.register("orders-db", { bulkhead: Bulkhead.make() })
+      const names = Effect.map(PolicyRegistry.list, (found) => found.map(({ name }) => name))
+      const [first, second] = [yield* Scope.make(), yield* Scope.make()]
+      yield* Scope.provide(registering, first)
+      yield* Scope.provide(registering, second)
+      assert.deepStrictEqual(yield* names, ["orders-db", "orders-db"])
+      yield* Scope.close(first, Exit.void)
+      assert.deepStrictEqual(yield* names, ["orders-db"])
+      yield* Scope.close(second, Exit.void)
+      assert.deepStrictEqual(yield* names, [])
+      assert.lengthOf(new Set(arrived), 2)
+      assert.deepStrictEqual(
+        left.map((registered) => arrived.indexOf(registered)),
+        [0, 1]
+      )
+    }).pipe(Effect.scoped, own)
+  )
+
+  it.effect("tells a watcher that throws of all that are there, and lets go of it with its scope", () =>
+    Effect.gen(function* () {
+      const registry = yield* PolicyRegistry.Current
+      const heard: Array<string> = []
+      const throwing: PolicyRegistry.Watcher = {
+        arrived: ({ name }) => {
+          heard.push(name)
+          throw new Error("no watcher today")
+        },
+        left: () => {}
+      }
+      const register = (name: string) => PolicyRegistry.register(name, { breaker: CircuitBreaker.make() })
+      yield* register("a")
+      yield* register("b")
+      const exit = yield* Effect.exit(Effect.scoped(registry.watch(throwing)))
+      assert.isTrue(Exit.isSuccess(exit))
+      yield* register("c")
+      assert.deepStrictEqual(heard, ["a", "b"])
+    }).pipe(Effect.scoped, own)
+  )
+
   it("refuses a name that is empty, no policy, and a kind that there is not", () => {
     const bulkhead = Bulkhead.make()
     assert.throws(

@@ -9,7 +9,8 @@
  * **What it is not**: an exporter. Without one the figures stay in the process, where `Metric.snapshot` shows them.
  *
  * **Gotchas**: the number of series is bounded. Anything beyond a bound is counted all the same, in series with the attribute
- * `otel.metric.overflow`: an operation too many loses its name, and nothing else. A program whose series overflow should name its
+ * `otel.metric.overflow`: an operation too many loses its name, and nothing else. A gauge beyond the bound is not shown, since the
+ * values of many make no value of one. A program whose series overflow should name its
  * operations by templates.
  *
  * The metrics of an upstream that has left are removed, once the exporters have had time to take the last of them; one that comes back
@@ -17,7 +18,8 @@
  * is known to have left by the registry that this layer found: provide another `UpstreamRegistry` below this layer, not above, or what
  * stages remember of the upstreams in it is not shown.
  *
- * Of two of these layers that record into one metric registry, a call is recorded by the one that its upstream was built with.
+ * Of two of these layers that record into one metric registry, a call is recorded by the one that its upstream was built with, and the
+ * series of the upstream are that one's; of two below the upstream, by the one below the other.
  *
  * @since 0.1.0
  */
@@ -141,9 +143,13 @@ const millis = (name: string, given: Time.Input): number => {
   return value
 }
 
-/** Upstreams come, by being made above this layer or by a call of theirs that is heard, and leave. */
+/**
+ * Upstreams come, by being made above this layer or by a call of theirs that is heard, and leave. Where another of these layers records
+ * the calls of one, into the same place, its series are that layer's.
+ */
 const makeVisitors = (
   outer: UpstreamRegistry.UpstreamRegistry,
+  records: (observers: ReadonlyArray<CallObserver.CallObserver>) => boolean,
   gauges: UpstreamGauges,
   seen: { readonly arrived: (upstream: string) => void; readonly left: (upstream: string) => void }
 ) => {
@@ -166,7 +172,9 @@ const makeVisitors = (
     register: (upstream) =>
       Effect.andThen(
         outer.register(upstream),
-        Effect.sync(() => came(upstream))
+        Effect.map(CallObserver.all, (observers) => {
+          if (records(observers)) came(upstream)
+        })
       )
   }
   return { came, stop: outer.onLeft(left), registry }
@@ -210,8 +218,8 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
       const context = yield* Effect.context<never>()
       const clock = yield* Clock.Clock
       const nowMillis = () => Deadline.nowMillisUnsafe(clock)
-      const gauges = makeUpstreamGauges(context, { maxSeries, keepMillis, nowMillis })
-      const table = makeTable(context, maxSeries, gauges.look)
+      const table = makeTable(context, maxSeries, () => gauges.look())
+      const gauges = makeUpstreamGauges(context, { maxSeries, roomOf: table.room, keepMillis, nowMillis })
       const recorder = makeRecorder(table, {
         maxOperations: Math.min(maxOperations, maxSeries),
         maxEndpoints: Math.min(maxEndpoints, maxSeries),
@@ -222,7 +230,12 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
         epochMillis: () => clock.currentTimeMillisUnsafe(),
         onMet: (upstream) => visitors.came(upstream)
       })
-      const visitors = makeVisitors(yield* UpstreamRegistry.Current, gauges, recorder)
+      const sink = yield* Metric.MetricRegistry
+      const observer: CallObserver.CallObserver = { ...recorder.observer, sink }
+      // of several with one sink the first is told of calls
+      const records = (observers: ReadonlyArray<CallObserver.CallObserver>): boolean =>
+        (observers.find((found) => found.sink === sink) ?? observer) === observer
+      const visitors = makeVisitors(yield* UpstreamRegistry.Current, records, gauges, recorder)
       const policies = makePolicyRecorder(table, { keepMillis, nowMillis })
       const overlooked = makeOverlooked(recorder.hasHeard, nowMillis)
       yield* Effect.addFinalizer(() =>
@@ -240,7 +253,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
           policies.arrived(registered)
         },
         left: (registered) => {
-          gauges.remove(registered)
+          gauges.removePolicies(registered)
           policies.left(registered)
         }
       })
@@ -248,10 +261,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
         const warning = overlooked.passed(call)
         if (warning !== undefined) Effect.runForkWith(context)(warned(warning))
       })
-      const sink = yield* Metric.MetricRegistry
-      return (yield* CallObserver.context({ ...recorder.observer, sink })).pipe(
-        Context.add(UpstreamRegistry.Current, visitors.registry)
-      )
+      return (yield* CallObserver.context(observer)).pipe(Context.add(UpstreamRegistry.Current, visitors.registry))
     })
   )
 }

@@ -896,6 +896,33 @@ describe("a layer of metrics beside the upstream's", () => {
       )
   )
 
+  for (const [how, below] of [
+    ["two of them below the upstream", () => [Metrics.layer(), Metrics.layer()] as const],
+    [
+      "one that was built with another, and hides it from the upstream,",
+      () => [Layer.provide(Metrics.layer(), Metrics.layer()), Layer.empty] as const
+    ]
+  ] as const) {
+    it.effect(`${how} record each call once, in the series that were there from the start`, () =>
+      isolated(
+        Effect.suspend(() => {
+          const [inner, outer] = below()
+          return Effect.gen(function* () {
+            const outcomes = (yield* seriesOf("holdfast.upstream.calls")).length
+            assert.isAbove(outcomes, 1)
+            yield* get
+            assert.strictEqual(yield* total("holdfast.calls"), 1)
+            assert.strictEqual(yield* total("holdfast.upstream.calls"), 1)
+            assert.lengthOf(yield* seriesOf("holdfast.upstream.calls"), outcomes)
+            assert.strictEqual(yield* shares, 1)
+          }).pipe(
+            Effect.provide(Stock.layer.pipe(Layer.provide(transport), Layer.provide(inner), Layer.provide(outer)))
+          )
+        })
+      )
+    )
+  }
+
   it.effect("one more of them, below the upstream's, records each call once", () =>
     isolated(
       Effect.gen(function* () {

@@ -166,6 +166,57 @@ describe("a policy that stands by itself", () => {
     )
   )
 
+  it.effect("registered twice by one name is counted once, until it has left twice", () =>
+    withMetrics(
+      Effect.gen(function* () {
+        const bulkhead = Bulkhead.make({ maxConcurrent: 1 })
+        const registering = PolicyRegistry.register("orders-db", { bulkhead })
+        const [first, second] = [yield* Scope.make(), yield* Scope.make()]
+        yield* Scope.provide(registering, first)
+        yield* Scope.provide(registering, second)
+        const queue = together(bulkhead.run(slow), bulkhead.run(slow))
+        const counts = Effect.map(figuresOf("orders-db"), (figures) => [
+          figures["holdfast.queue.duration bulkhead"],
+          figures["holdfast.stage.admitted bulkhead"],
+          figures["holdfast.bulkhead.limit"]
+        ])
+        yield* queue
+        assert.deepStrictEqual(yield* counts, [1, 2, 1])
+        yield* Scope.close(first, Exit.void)
+        yield* queue
+        assert.deepStrictEqual(yield* counts, [2, 4, 1])
+        yield* Scope.close(second, Exit.void)
+        yield* queue
+        assert.deepStrictEqual(yield* counts, [2, 4, undefined])
+      })
+    )
+  )
+
+  it.effect("is read once when it comes and once when it leaves, whatever others there are", () =>
+    withMetrics(
+      Effect.gen(function* () {
+        let looks = 0
+        const { events, snapshot } = Bulkhead.make()
+        const bulkhead = () => ({
+          events,
+          snapshot: Effect.andThen(
+            Effect.sync(() => void looks++),
+            snapshot
+          )
+        })
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            for (let index = 0; index < 50; index++) {
+              yield* PolicyRegistry.register(`tenant${index}`, { bulkhead: bulkhead() })
+            }
+            assert.strictEqual(looks, 50)
+          })
+        )
+        assert.strictEqual(looks, 100)
+      })
+    )
+  )
+
   it.effect("what two of one name waited stays as long as one of them does", () =>
     withMetrics(
       Effect.gen(function* () {

@@ -43,6 +43,28 @@ describe("the series of a metric", () => {
     assert.deepInclude(read("holdfast.calls")[2]?.attributes, { "otel.metric.overflow": "true" })
   })
 
+  it("share their bound and the series for the rest with counts that are kept elsewhere", () => {
+    const { read, table } = tableOf(3)
+    const { owner } = owning()
+    const room = table.room("holdfast.hedges")
+    assert.isTrue(table.sum("holdfast.hedges", upstream("a"), owner).isOwn)
+    assert.isTrue(room.take())
+    assert.isFalse(table.room("holdfast.hedges").take())
+    const beyond = table.sum("holdfast.hedges", upstream("b"), owner)
+    assert.isFalse(beyond.isOwn)
+    beyond.series.value++
+    room.addToRest(2)
+    assert.deepStrictEqual(
+      read("holdfast.hedges").map(({ of, state }) => [of, state]),
+      [
+        ["a", { count: 0, incremental: true }],
+        ["the rest", { count: 3, incremental: true }]
+      ]
+    )
+    room.give()
+    assert.isTrue(table.sum("holdfast.hedges", upstream("c"), owner).isOwn)
+  })
+
   it("are bounded for each metric apart, of either kind, and of one label set there is one", () => {
     const { read, table } = tableOf(2)
     const { owner } = owning()

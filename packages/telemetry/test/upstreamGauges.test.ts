@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Metric } from "effect"
 import type { Registered, Snapshot } from "@holdfast/http/UpstreamRegistry"
+import { makeTable } from "../src/internal/metrics/series.ts"
 import { makeUpstreamGauges } from "../src/internal/metrics/upstreamGauges.ts"
 
 const bodies = { open: 0, unread: 0, found: 0 }
@@ -21,8 +22,11 @@ const always = (name: string, more?: Partial<Snapshot>): Registered => ({
 const gaugesOf = (options: { readonly maxSeries?: number; readonly keepMillis?: number } = {}) => {
   const context = Context.make(Metric.MetricRegistry, new Map())
   let nowMillis = 0
+  const { maxSeries = 100 } = options
+  const table = makeTable(context, maxSeries, () => gauges.look())
   const gauges = makeUpstreamGauges(context, {
-    maxSeries: options.maxSeries ?? 100,
+    maxSeries,
+    roomOf: table.room,
     keepMillis: options.keepMillis ?? 1000,
     nowMillis: () => nowMillis
   })
@@ -76,31 +80,135 @@ describe("the figures of upstreams in the registry", () => {
     assert.deepStrictEqual(read("holdfast.body.forgotten"), [])
   })
 
-  it("that were counted before go on counting where there is no room for more, and new ones do not", () => {
-    const { gauges, read } = gaugesOf({ maxSeries: 2 })
-    const [one, other] = [always("one", { bodies: { ...bodies, found: 1 } }), always("other")]
+  it("that count and find no place are counted in the series for the rest, and those that had one go on in it", () => {
+    const { gauges, read } = gaugesOf({ maxSeries: 3 })
+    const [one, third] = [
+      always("one", { bodies: { ...bodies, found: 1 } }),
+      always("third", { bodies: { ...bodies, found: 5 } })
+    ]
     gauges.add(one)
-    gauges.add(other)
+    gauges.add(always("other"))
     gauges.remove(one)
-    gauges.add(always("third", { bodies: { ...bodies, found: 5 } }))
+    gauges.add(third)
     gauges.add(always("one", { bodies: { ...bodies, found: 2 } }))
     gauges.add(always("fourth", { bodies: { ...bodies, found: 7 } }))
-    assert.deepStrictEqual(
-      new Map(read("holdfast.body.forgotten")),
-      new Map([
-        ["one", 3],
-        ["other", 0],
-        ["third", 5]
-      ])
-    )
+    gauges.remove(third)
+    gauges.add(third)
+    const shown = new Map<string | undefined, unknown>([
+      ["one", 3],
+      ["other", 0],
+      [undefined, 5 + 7 + 5]
+    ])
+    assert.deepStrictEqual(new Map(read("holdfast.body.forgotten")), shown)
+    assert.deepStrictEqual(new Map(read("holdfast.body.forgotten")), shown, "nothing is counted twice")
     assert.deepStrictEqual(read("holdfast.body.open"), [
       ["other", 0],
-      ["third", 0]
+      ["one", 0],
+      ["fourth", 0]
     ])
   })
 
+  it("that count take the place of one that was kept long enough, and count in it what comes from there on", () => {
+    const { gauges, pass, read } = gaugesOf({ maxSeries: 2 })
+    let found = 4
+    const first = always("first", { bodies: { ...bodies, found: 1 } })
+    gauges.add(first)
+    gauges.add({ snapshot: Effect.sync(() => snapshot("second", { bodies: { ...bodies, found } })) })
+    gauges.remove(first)
+    pass(1000)
+    gauges.look()
+    assert.deepStrictEqual(
+      new Map(read("holdfast.body.forgotten")),
+      new Map<string | undefined, unknown>([
+        [undefined, 4],
+        ["second", 0]
+      ])
+    )
+    found = 6
+    assert.deepStrictEqual(
+      new Map(read("holdfast.body.forgotten")),
+      new Map<string | undefined, unknown>([
+        [undefined, 4],
+        ["second", 2]
+      ])
+    )
+  })
+
+  it("are as many as the bound, however many come and go", () => {
+    const { gauges, read } = gaugesOf({ maxSeries: 10 })
+    for (let index = 0; index < 200; index++) {
+      const passing = always(`tenant${index}`, { bodies: { ...bodies, found: 1 } })
+      gauges.add(passing)
+      gauges.remove(passing)
+    }
+    const counts = read("holdfast.body.forgotten")
+    assert.lengthOf(counts, 10)
+    assert.strictEqual(
+      counts.reduce((sum, [, count]) => sum + Number(count), 0),
+      200
+    )
+  })
+
+  it("are read once when their upstream comes and once when it leaves, whatever others there are", () => {
+    const { gauges } = gaugesOf({ maxSeries: 1000 })
+    let looks = 0
+    const counted = (name: string): Registered => ({
+      snapshot: Effect.sync(() => {
+        looks++
+        return snapshot(name)
+      })
+    })
+    const all = Array.from({ length: 50 }, (_, index) => counted(`tenant${index}`))
+    for (const upstream of all) gauges.add(upstream)
+    assert.strictEqual(looks, 50)
+    for (const upstream of all) gauges.remove(upstream)
+    assert.strictEqual(looks, 100)
+  })
+
+  it("that count go on from where they were, each time their upstream begins to count anew", () => {
+    const { gauges, read } = gaugesOf()
+    let found = 0
+    gauges.add({ snapshot: Effect.sync(() => snapshot("stock", { bodies: { ...bodies, found } })) })
+    const told = [5, 2, 3, 1, 1].map((now) => {
+      found = now
+      return read("holdfast.body.forgotten")
+    })
+    assert.deepStrictEqual(
+      told,
+      [5, 7, 8, 9, 9].map((count) => [["stock", count] as const])
+    )
+  })
+
+  it("that one upstream tells twice are added up where they count, and the first of them otherwise", () => {
+    const { gauges, read } = gaugesOf()
+    const twice = [2, 3].map((found) => snapshot("stock", { bodies: { open: found, unread: 0, found } }))
+    gauges.add({ snapshot: Effect.succeed(twice) })
+    for (let looks = 0; looks < 2; looks++) {
+      assert.deepStrictEqual(read("holdfast.body.forgotten"), [["stock", 5]])
+      assert.deepStrictEqual(read("holdfast.body.open"), [["stock", 2]])
+    }
+  })
+
+  it("that count are kept as long again after an upstream that came back has left again", () => {
+    const { gauges, pass, read } = gaugesOf()
+    const comeAndGo = (found: number) => {
+      const stock = always("stock", { bodies: { ...bodies, found } })
+      gauges.add(stock)
+      gauges.remove(stock)
+    }
+    comeAndGo(3)
+    pass(900)
+    comeAndGo(1)
+    pass(999)
+    gauges.look()
+    assert.deepStrictEqual(read("holdfast.body.forgotten"), [["stock", 4]])
+    pass(1)
+    comeAndGo(2)
+    assert.deepStrictEqual(read("holdfast.body.forgotten"), [["stock", 2]], "what is forgotten begins anew")
+  })
+
   it("of two that say the same are the first one's, and take no room from others", () => {
-    const { gauges, read } = gaugesOf({ maxSeries: 2 })
+    const { gauges, read } = gaugesOf({ maxSeries: 3 })
     for (const open of [1, 2, 3]) gauges.add(always("stock", { bodies: { ...bodies, open, found: open } }))
     gauges.add(always("orders"))
     assert.deepStrictEqual(read("holdfast.body.open"), [
@@ -169,7 +277,8 @@ describe("the figures of upstreams in the registry", () => {
 
   it("are counters or gauges, with the unit and the words of the catalogue", () => {
     const context = Context.make(Metric.MetricRegistry, new Map())
-    makeUpstreamGauges(context, { maxSeries: 10, keepMillis: 0, nowMillis: () => 0 }).add(
+    const { room: roomOf } = makeTable(context, 10)
+    makeUpstreamGauges(context, { maxSeries: 10, roomOf, keepMillis: 0, nowMillis: () => 0 }).add(
       always("stock", { version: "v2", bodies: { open: 1, unread: 0, found: 2 } })
     )
     const found = Metric.snapshotUnsafe(context).map(({ attributes, description, id, state, type }) => ({

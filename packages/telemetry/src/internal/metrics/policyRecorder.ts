@@ -4,6 +4,7 @@ import type { Registered } from "@holdfast/core/PolicyRegistry"
 import type { Event as RetryEvent } from "@holdfast/core/Retry"
 import * as Duration from "effect/Duration"
 import { attemptErrorType } from "./errorType.ts"
+import { Holdings } from "./holdings.ts"
 import type { Labels, Owner, Table } from "./series.ts"
 
 export interface PolicyRecorderOptions {
@@ -14,7 +15,7 @@ export interface PolicyRecorderOptions {
 }
 
 export interface PolicyRecorder {
-  /** Listens to policies that have come. */
+  /** Listens to policies that have come. One that is registered several times under one name is heard, and counted, once. */
   readonly arrived: (registered: Registered) => void
   readonly left: (registered: Registered) => void
   /** Ends all listening. */
@@ -24,6 +25,7 @@ export interface PolicyRecorder {
 /** The series of one name, and what takes them out of the registry. */
 class PolicyRecord implements Owner {
   readonly isBeyond = false
+  readonly name: string
   readonly labels: Labels
   living = 0
   leftAtMillis: number | undefined = undefined
@@ -31,6 +33,7 @@ class PolicyRecord implements Owner {
   private readonly onRead: () => void
 
   constructor(name: string, onRead: (record: PolicyRecord) => void) {
+    this.name = name
     this.labels = { "holdfast.policy": name }
     this.onRead = () => onRead(this)
   }
@@ -51,12 +54,25 @@ class PolicyRecord implements Owner {
 
 export const makePolicyRecorder = (table: Table, { keepMillis, nowMillis }: PolicyRecorderOptions): PolicyRecorder => {
   const records = new Map<string, PolicyRecord>()
-  const listening = new Map<Registered, ReadonlyArray<() => void>>()
+  const listening = new Holdings()
+  /** Records without living policies, in the order of their departure. */
+  const leaving = new Set<PolicyRecord>()
+
+  const isDue = ({ leftAtMillis }: PolicyRecord): boolean =>
+    leftAtMillis !== undefined && nowMillis() - leftAtMillis >= keepMillis
 
   const forgetIfDue = (record: PolicyRecord): void => {
-    if (record.leftAtMillis === undefined || nowMillis() - record.leftAtMillis < keepMillis) return
-    for (const [name, known] of records) if (known === record) records.delete(name)
+    if (!isDue(record)) return
+    leaving.delete(record)
+    records.delete(record.name)
     record.remove()
+  }
+
+  const expire = (): void => {
+    for (const record of leaving) {
+      if (!isDue(record)) return
+      forgetIfDue(record)
+    }
   }
 
   const recordOf = (name: string): PolicyRecord => {
@@ -84,53 +100,47 @@ export const makePolicyRecorder = (table: Table, { keepMillis, nowMillis }: Poli
     table.histogram("holdfast.retry.delay", record.labels, record).series.record(delaySeconds)
   }
 
-  const listen = ({ policies: { bulkhead, rateLimit, retry } }: Registered, record: PolicyRecord) => {
-    const stops: Array<() => void> = []
-    if (bulkhead !== undefined) {
-      stops.push(
-        bulkhead.events.subscribe((event) => {
-          if (event._tag === "BulkheadGranted") waited(record, "bulkhead", event.waited)
-          // a caller refused at once never waited
-          else if (event._tag === "BulkheadRefused" && !event.observed && !Duration.isZero(event.waited)) {
-            waited(record, "bulkhead", event.waited)
-          }
-        })
-      )
-    }
-    if (rateLimit !== undefined) {
-      stops.push(
-        rateLimit.events.subscribe((event) => {
-          if (event._tag === "RateLimitGranted") waited(record, "rateLimit", event.waited)
-        })
-      )
-    }
-    if (retry !== undefined) stops.push(retry.events.subscribe((event) => retried(record, event)))
-    return stops
-  }
+  type Bulkhead = NonNullable<Registered["policies"]["bulkhead"]>
+  type RateLimit = NonNullable<Registered["policies"]["rateLimit"]>
+
+  const listenToBulkhead = ({ events }: Bulkhead, record: PolicyRecord) =>
+    events.subscribe((event) => {
+      if (event._tag === "BulkheadGranted") waited(record, "bulkhead", event.waited)
+      // a caller refused at once never waited
+      else if (event._tag === "BulkheadRefused" && !event.observed && !Duration.isZero(event.waited)) {
+        waited(record, "bulkhead", event.waited)
+      }
+    })
+
+  const listenToRateLimit = ({ events }: RateLimit, record: PolicyRecord) =>
+    events.subscribe((event) => {
+      if (event._tag === "RateLimitGranted") waited(record, "rateLimit", event.waited)
+    })
 
   return {
-    arrived: (registered) => {
-      for (const record of records.values()) forgetIfDue(record)
-      const { bulkhead, rateLimit, retry } = registered.policies
+    arrived: ({ name, policies: { bulkhead, rateLimit, retry } }) => {
+      expire()
       if ((bulkhead ?? rateLimit ?? retry) === undefined) return
-      const record = recordOf(registered.name)
+      const record = recordOf(name)
       record.living++
       record.leftAtMillis = undefined
-      listening.set(registered, listen(registered, record))
-    },
-    left: (registered) => {
-      const stops = listening.get(registered)
-      if (stops !== undefined) {
-        for (const stop of stops) stop()
-        listening.delete(registered)
-        const record = records.get(registered.name)
-        if (record !== undefined && --record.living === 0) record.leftAtMillis = nowMillis()
+      leaving.delete(record)
+      if (bulkhead !== undefined) listening.take(name, bulkhead, () => listenToBulkhead(bulkhead, record))
+      if (rateLimit !== undefined) listening.take(name, rateLimit, () => listenToRateLimit(rateLimit, record))
+      if (retry !== undefined) {
+        listening.take(name, retry, () => retry.events.subscribe((event) => retried(record, event)))
       }
-      for (const record of records.values()) forgetIfDue(record)
     },
-    close: () => {
-      for (const stops of listening.values()) for (const stop of stops) stop()
-      listening.clear()
-    }
+    left: ({ name, policies: { bulkhead, rateLimit, retry } }) => {
+      const record = records.get(name)
+      const heard = [bulkhead, rateLimit, retry].filter((policy) => policy !== undefined)
+      for (const policy of heard) listening.give(name, policy)
+      if (record !== undefined && heard.length > 0 && --record.living === 0) {
+        record.leftAtMillis = nowMillis()
+        leaving.add(record)
+      }
+      expire()
+    },
+    close: () => listening.close()
   }
 }

@@ -121,11 +121,22 @@ export interface Owner {
   readonly wasRead: () => void
 }
 
+/** The places for series of one metric, for figures that are registered elsewhere. */
+export interface Room {
+  /** Takes a place; `false` when all are taken. */
+  readonly take: () => boolean
+  readonly give: () => void
+  /** Counts what has no place in the series for the rest. */
+  readonly addToRest: (count: number) => void
+}
+
 /** The series of the metrics, each metric with a bound. */
 export interface Table {
   /** The sum of this label set, or the one that takes what is beyond the bound. */
   readonly sum: (name: SumName, labels: Labels, owner: Owner) => Opened<Sum>
   readonly histogram: (name: HistogramName, labels: Labels, owner: Owner) => Opened<Distribution>
+  /** The places of a metric, for counts that are kept elsewhere: they share its bound, and its series for the rest. */
+  readonly room: (name: SumName) => Room
   /** From now on a series leaves the registry once it has been read. */
   readonly close: () => void
 }
@@ -143,6 +154,8 @@ class Family<S> {
     { readonly series: S; readonly owners: Array<Owner>; readonly remove: () => void }
   >()
   private rest: S | undefined = undefined
+  /** Places that series registered elsewhere have taken. */
+  private reserved = 0
   private readonly maxSeries: number
   private readonly register: (labels: Labels, owner: Owner) => readonly [S, Metric.Registration]
 
@@ -155,11 +168,7 @@ class Family<S> {
     const key = JSON.stringify(Object.entries(labels).sort())
     let known = this.known.get(key)
     if (known === undefined) {
-      // the series for the rest is one of them
-      if (owner.isBeyond || this.known.size >= this.maxSeries - 1) {
-        this.rest ??= this.register(overflow, nobody)[0]
-        return { series: this.rest, isOwn: false }
-      }
+      if (owner.isBeyond || this.isFull()) return { series: this.forTheRest(), isOwn: false }
       const [series, registration] = this.register(labels, owner)
       const remove = () => {
         this.known.delete(key)
@@ -177,6 +186,26 @@ class Family<S> {
       })
     }
     return { series, isOwn: true }
+  }
+
+  reserve(): boolean {
+    if (this.isFull()) return false
+    this.reserved++
+    return true
+  }
+
+  release(): void {
+    this.reserved--
+  }
+
+  forTheRest(): S {
+    this.rest ??= this.register(overflow, nobody)[0]
+    return this.rest
+  }
+
+  /** The series for the rest is one of them. */
+  private isFull(): boolean {
+    return this.known.size + this.reserved >= this.maxSeries - 1
   }
 }
 
@@ -240,6 +269,14 @@ export const makeTable = (
   return {
     sum: (name, labels, owner) => familyIn(sums, name, sumFamily).open(labels, owner),
     histogram: (name, labels, owner) => familyIn(histograms, name, histogramFamily).open(labels, owner),
+    room: (name) => {
+      const family = familyIn(sums, name, sumFamily)
+      return {
+        take: () => family.reserve(),
+        give: () => family.release(),
+        addToRest: (count) => void (family.forTheRest().value += count)
+      }
+    },
     close: () => {
       isClosed = true
     }
