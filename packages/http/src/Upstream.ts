@@ -60,6 +60,7 @@ import { order, rowOf, stageNames } from "./internal/call/order.ts"
 import type { EndpointStageTypes, States, UpstreamStageTypes } from "./internal/policy/stageTypes.ts"
 import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
 import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
+import { nearestName } from "./internal/policy/nearestName.ts"
 import { givenPolicy } from "./internal/policy/policyOrigin.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
@@ -230,6 +231,42 @@ export interface Upstream {
   readonly streaming: StreamingMethods
 }
 
+/** Typed by the options, so that one without a place here does not compile. */
+const optionNames: { readonly [K in keyof Required<LayeredOptions>]: true } = {
+  baseUrl: true,
+  endpoints: true,
+  policy: true,
+  version: true,
+  headers: true,
+  rejections: true,
+  classify: true,
+  propagateTrace: true,
+  propagateRequestId: true,
+  propagateTags: true,
+  visibleQuery: true,
+  call: true,
+  attempt: true,
+  unreadAfter: true
+}
+
+/** Without types a slip would be a default: it is refused, with the option that was probably meant. */
+const refuseUnknown = (upstream: string, options: object): void => {
+  for (const name in options) {
+    if (Object.hasOwn(optionNames, name)) continue
+    const names = Object.keys(optionNames)
+    const meant = nearestName(name, names)
+    const hint = isOfPolicies(name)
+      ? `it is of the policy: { policy: HttpPolicy.standard({ ${name}: … }) }`
+      : meant === undefined
+        ? `there are ${names.join(", ")}`
+        : `did you mean ${meant}?`
+    throw new RangeError(`Upstream ${upstream}: ${name} is not an option; ${hint}`)
+  }
+}
+
+const isOfPolicies = (name: string): boolean =>
+  stageNames.some((stage) => stage === name) || ["deadlineHeader", "limits", "operations"].includes(name)
+
 /** Where an upstream is: at one place, or at several. */
 const where = (name: string, options: LayeredOptions): URL | Endpoints.Declared => {
   const { baseUrl, endpoints } = options
@@ -330,6 +367,7 @@ export const make = <const O extends LayeredOptions & Where>(
   options: O
 ): Effect.Effect<Upstream, LayerErrors<O>, Transport.Transport | Scope.Scope | LayerNeeds<O>> => {
   if (name === "") throw new RangeError("Upstream: the name must not be empty; it stands in errors, spans and metrics")
+  refuseUnknown(name, options)
   const at = where(name, options)
   const headers = baseHeaders(name, options.headers)
   const policy = givenPolicy(`Upstream ${name}`, options.policy ?? HttpPolicy.standard())

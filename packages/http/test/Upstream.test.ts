@@ -871,6 +871,23 @@ describe("Upstream", () => {
   })
 
   describe("make", () => {
+    it.each([
+      [{ baseURL: "https://a" }, "baseURL is not an option; did you mean baseUrl?"],
+      [{ header: {} }, "header is not an option; did you mean headers?"],
+      [{ retry: {} }, "retry is not an option; it is of the policy: { policy: HttpPolicy.standard({ retry: … }) }"],
+      [
+        { deadline: "5s" },
+        "deadline is not an option; it is of the policy: { policy: HttpPolicy.standard({ deadline: … }) }"
+      ],
+      [{ wibble: 1 }, "wibble is not an option; there are baseUrl, endpoints, policy,"]
+    ] as const)("an option that there is not is refused, with what was meant: %#", (more, message) => {
+      assert.throws(
+        () => Upstream.make("payments", { baseUrl: "https://a", ...more }),
+        RangeError,
+        `Upstream payments: ${message}`
+      )
+    })
+
     const refused = (name: string, baseUrl: string, message: string) =>
       assert.throws(
         () => Upstream.make(name, { baseUrl }),

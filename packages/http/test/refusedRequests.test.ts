@@ -373,3 +373,39 @@ describe("a path that is refused", () => {
     ).pipe(Effect.provide(CallObserver.layer(observer)))
   })
 })
+
+describe("an option of a request that there is not", () => {
+  const calls = {
+    whole: (api: Upstream.Upstream, path: string, given: object) => Effect.asVoid(api.post(path, given)),
+    streamed: (api: Upstream.Upstream, path: string, given: object) =>
+      Effect.asVoid(Effect.scoped(api.streaming.post(path, given)))
+  }
+  for (const [kind, call] of Object.entries(calls)) {
+    for (const [path, given, issue] of [
+      ["/items", { body: { a: 1 } }, "body: is not an option of a request; did you mean json?"],
+      ["/items", { jsn: { a: 1 } }, "jsn: is not an option of a request; did you mean json?"],
+      ["/items", { searchParams: { a: 1 } }, "searchParams: is not an option of a request; did you mean query?"],
+      ["/items", { wibble: 1 }, "wibble: is not an option of a request; there are params, query, headers"],
+      [
+        "/items/:sku",
+        { params: { sku: "A" } },
+        "params.sku: the path /items/:sku has no place for it; a place is written {sku}"
+      ]
+    ] as const) {
+      it.effect(`is refused, and nothing is sent without it: ${Object.keys(given).join()}, ${kind}`, () =>
+        upstream(
+          scripted,
+          policy
+        )((api) =>
+          Effect.gen(function* () {
+            const error = yield* Effect.flip(call(api, path, given))
+            assert.deepInclude(error, { attempts: 0, applied: "no" })
+            assert.strictEqual(error.reason._tag, "RequestEncodeFailed")
+            assert.include(error.message, issue)
+            assert.deepStrictEqual((yield* ScriptedTransport.seen).requests, [])
+          })
+        )
+      )
+    }
+  }
+})

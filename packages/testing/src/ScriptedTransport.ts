@@ -351,6 +351,18 @@ export const seen: Effect.Effect<Seen, never, ScriptedRequests> = Effect.flatten
  */
 export const layer = (script: Script): Layer.Layer<Transport.Transport | ScriptedRequests> => {
   for (const [key, steps] of Object.entries(script)) {
+    if (!Array.isArray(steps) && typeof steps !== "function") {
+      throw new RangeError(
+        `ScriptedTransport: the script for "${key}" must be a list of steps, or a function of the request: ` +
+          `{ "${key}": [ScriptedTransport.json([])] }, got ${steps === null ? "null" : typeof steps}`
+      )
+    }
+    const [, verb = "", rest = ""] = /^([a-z]+)( \/.*)$/.exec(key) ?? []
+    if (verb !== "") {
+      throw new RangeError(
+        `ScriptedTransport: "${key}" matches nothing; methods are in capitals: "${verb.toUpperCase()}${rest}"`
+      )
+    }
     if (Array.isArray(steps) && steps.length === 0) {
       throw new RangeError(`ScriptedTransport: the script for "${key}" needs at least one step, got none`)
     }

@@ -41,6 +41,20 @@ const scripted = (...steps: ReadonlyArray<ScriptedTransport.Step>) => {
 }
 
 describe("a scripted stream", () => {
+  it.each([
+    [
+      { "GET /items": ScriptedTransport.json([]) },
+      'the script for "GET /items" must be a list of steps, or a function of the request: '
+    ],
+    [{ "GET /items": null }, "got null"],
+    [
+      { "get /items": [ScriptedTransport.json([])] },
+      '"get /items" matches nothing; methods are in capitals: "GET /items"'
+    ]
+  ] as const)("a script that could answer nothing is refused where it is written: %#", (script, message) => {
+    assert.throws(() => ScriptedTransport.layer(script as never), RangeError, message)
+  })
+
   it.effect("comes part by part, in the time of the test", () =>
     Effect.gen(function* () {
       const answer = yield* opened

@@ -16,6 +16,7 @@ import { bytesOf, makeBody, type RequestBody } from "./requestBody.ts"
 import { isTracing } from "../watch/spans.ts"
 import { randomHex } from "./requestId.ts"
 import type { Runtime } from "../call/runtime.ts"
+import { unknownOption } from "./givenOptions.ts"
 
 /** A request as the helpers pass it on, its types forgotten. */
 export type Given = RequestOptions &
@@ -80,6 +81,8 @@ export const requestIdOf = (
  * with: all others are made at once.
  */
 export const encodeRequest = (origin: Origin, given: Given): Encoded | Issue | Effect.Effect<Encoded, Issue> => {
+  const unknown = unknownOption(given)
+  if (unknown !== undefined) return unknown
   const path = fillPath(origin.template, given.params, false)
   if (typeof path === "object") return path
   const query = queryString(given.query, false)

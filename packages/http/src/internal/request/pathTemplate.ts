@@ -160,7 +160,17 @@ export const fillPath = (
     if (typeof filling === "object") return filling
     filled += filling + (texts[place + 1] ?? "")
   }
-  return filled
+  return (params === undefined ? undefined : withoutPlace(template, names, params)) ?? filled
+}
+
+/** A value that would be sent nowhere says that the path was meant to be another: `/items/:sku`. */
+const withoutPlace = (template: string, names: ReadonlyArray<string>, params: object): Issue | undefined => {
+  for (const name in params) {
+    if (!names.includes(name)) {
+      return { path: `params.${name}`, issue: `the path ${template} has no place for it; a place is written {${name}}` }
+    }
+  }
+  return undefined
 }
 
 const segmentOf = (name: string, value: PathValue, hideSecrets: boolean): string | Issue => {
