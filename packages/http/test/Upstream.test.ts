@@ -896,11 +896,20 @@ describe("Upstream", () => {
       )
 
     it("a base URL that says too little or too much is refused, and its secrets are not repeated", () => {
-      for (const baseUrl of ["payments.internal", "/v1", "ftp://a/c4n4ry", "https://", "user:c4n4ry@a"]) {
+      for (const [baseUrl, got] of [
+        ["payments.internal", "no scheme"],
+        ["localhost:8080", "no scheme"],
+        ["/v1", "no scheme"],
+        ["user:c4n4ry@a", "no scheme"],
+        ["ftp://a/c4n4ry", "another scheme"],
+        ["c4n4ry://a", "another scheme"],
+        ["https://", "one without a valid host and port"],
+        ["https://a:c4n4ry", "one without a valid host and port"]
+      ] as const) {
         refused(
           "payments",
           baseUrl,
-          "Upstream payments: baseUrl must be an absolute http or https URL, such as https://payments.internal/v1"
+          `Upstream payments: baseUrl must be an absolute http or https URL, such as https://payments.internal/v1, got ${got}`
         )
       }
       refused(

@@ -593,7 +593,7 @@ describe("a declaration", () => {
     ],
     [
       () => Endpoints.list([a, "b.stock.internal"]),
-      "Endpoints: list[1] must be an absolute http or https URL, such as https://payments.internal/v1"
+      "Endpoints: list[1] must be an absolute http or https URL, such as https://payments.internal/v1, got no scheme"
     ],
     [() => Endpoints.list([a, `${a}/`]), `Endpoints: ${a} is in the list twice`],
     [

@@ -4,8 +4,9 @@
 export const parseBaseUrl = (whose: string, baseUrl: string | URL): URL => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    // a text that is not a URL may still hold a password, so it is not repeated
-    throw new RangeError(`${whose} must be an absolute http or https URL, such as https://payments.internal/v1`)
+    throw new RangeError(
+      `${whose} must be an absolute http or https URL, such as https://payments.internal/v1, got ${lackOf(String(baseUrl))}`
+    )
   }
   if (url.username !== "" || url.password !== "") {
     throw new RangeError(`${whose} holds credentials; send them as a header: { authorization: Redacted.make(…) }`)
@@ -14,6 +15,12 @@ export const parseBaseUrl = (whose: string, baseUrl: string | URL): URL => {
     throw new RangeError(`${whose} has a query or a fragment; give query values with each request`)
   }
   return url
+}
+
+/** What a text lacks to be a base URL. It may hold a password where a scheme should be, so no part of it is repeated. */
+const lackOf = (text: string): string => {
+  if (/^\s*https?:/i.test(text)) return "one without a valid host and port"
+  return text.includes("://") ? "another scheme" : "no scheme"
 }
 
 /** Its path, without a slash at its end. */
