@@ -10,7 +10,7 @@ import { notesOf, policySchema } from "../src/internal/policy/policySchema.ts"
 import { optionsOf, SomeFigures } from "./support/somePolicy.ts"
 
 const ajv = new Ajv2020({ strict: true, allErrors: true, strictTypes: false })
-ajv.addVocabulary(["enumDescriptions"])
+ajv.addVocabulary(["enumDescriptions", "patternErrorMessage"])
 
 const ofPolicy = ajv.compile(HttpPolicyJson.jsonSchema())
 const ofUpstreams = ajv.compile(PolicySource.jsonSchema())
@@ -172,6 +172,13 @@ describe("the JSON Schema of policies", () => {
       assert.isFalse(isFile(json), JSON.stringify(json))
       assert.isFalse(ofUpstreams(json), JSON.stringify(json))
     }
+  })
+
+  it("leaves the words of a time to its option, and says what a wrong one must be", () => {
+    const { $defs } = HttpPolicyJson.jsonSchema()
+    const time: unknown = Predicate.hasProperty($defs, "Time") ? $defs.Time : undefined
+    assert.notProperty(time, "description")
+    assert.nestedPropertyVal(time, "patternErrorMessage", 'Must be a time in words, such as "250ms", "5s" or "2m 30s".')
   })
 
   it("has a description for everything that may be written", () => {

@@ -20,10 +20,11 @@ const ofData = (schema: unknown): unknown => {
   )
 }
 
+/** It has no description: editors would show that and not the one of the option. */
 const time = {
   type: "string",
-  description: "A time in words.",
   pattern: Time.pattern.source,
+  patternErrorMessage: 'Must be a time in words, such as "250ms", "5s" or "2m 30s".',
   examples: ["250ms", "5s", "2m 30s", "1h", "2 seconds", "PT5S"]
 }
 
