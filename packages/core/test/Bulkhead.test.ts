@@ -647,6 +647,7 @@ describe("Bulkhead", () => {
     refused({ maxConcurrent: 0 }, "maxConcurrent must be a whole number of at least 1, got 0")
     refused({ maxConcurrent: 1.5 }, "maxConcurrent must be a whole number of at least 1, got 1.5")
     refused({ maxConcurrent: Number.NaN }, "maxConcurrent must be a whole number of at least 1, got NaN")
+    refused({ maxConcurrent: "5" as never }, 'maxConcurrent must be a whole number of at least 1, got "5"')
     refused({ maxQueue: -1 }, "maxQueue must be a whole number of at least 0, got -1")
     refused({ maxQueue: Infinity }, "maxQueue must be a whole number of at least 0, got Infinity")
     refused({ maxWait: -5 }, "maxWait must not be negative, got -5")

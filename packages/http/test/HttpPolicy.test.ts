@@ -196,7 +196,14 @@ describe("HttpPolicy", () => {
 
     it("a value of another kind is refused, and quoted", () => {
       untyped({ retry: { maxAttempts: "3" } }, 'HttpPolicy: retry.maxAttempts must be a number, got "3"')
-      untyped({ breaker: { trip: 5 } }, "HttpPolicy: breaker.trip must be a list, got 5")
+      untyped(
+        { breaker: { trip: 5 } },
+        "HttpPolicy: breaker.trip must be a list such as [CircuitBreaker.consecutiveFailures(5)], got 5"
+      )
+      untyped(
+        { throttle: { rejections: "throttle" } },
+        'HttpPolicy: throttle.rejections must be a list such as ["throttle"], got "throttle"'
+      )
       untyped(
         { breaker: { trip: new Array(2) } },
         [0, 1]

@@ -258,7 +258,10 @@ describe("HttpPolicyJson", () => {
           { breaker: { mode: "observed" } },
           'breaker.mode must be one of "enforce", "observe", "off", got "observed"; did you mean "observe"?'
         ],
-        [{ breaker: { trip: {} } }, "breaker.trip must be a list, got {}"],
+        [
+          { breaker: { trip: { consecutiveFailures: 5 } } },
+          'breaker.trip must be a list such as [{ "consecutiveFailures": 5 }], got {"consecutiveFailures":5}'
+        ],
         [
           { breaker: { trip: [{ consecutiveFailures: 1, countWindow: { size: 1 } }] } },
           "breaker.trip[0] must have one of consecutiveFailures, countWindow, timeWindow, got consecutiveFailures and countWindow"

@@ -115,9 +115,12 @@ export const defaults = {
   http2: false
 } as const satisfies Options
 
+/** Without types it may be a text, whose quotes say what is wrong with it. */
+const shown = (given: unknown): string => (typeof given === "string" ? JSON.stringify(given) : String(given))
+
 const whole = (name: string, value: number, minimum: number): number => {
   if (!(Number.isInteger(value) && value >= minimum)) {
-    throw new RangeError(`NodeTransport: ${name} must be a whole number of at least ${minimum}, got ${value}`)
+    throw new RangeError(`NodeTransport: ${name} must be a whole number of at least ${minimum}, got ${shown(value)}`)
   }
   return value
 }

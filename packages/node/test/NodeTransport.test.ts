@@ -385,6 +385,10 @@ describe("the transport's options", () => {
       }
       assert.strictEqual(refused({ [name]: 1 }), "taken")
     }
+    assert.strictEqual(
+      refused({ connections: "5" as never }),
+      'connections must be a whole number of at least 1, got "5"'
+    )
     assert.strictEqual(refused({ maxQueue: -1 }), "maxQueue must be a whole number of at least 0, got -1")
     assert.strictEqual(refused({ maxQueue: 0 }), "taken")
     assert.strictEqual(refused({ maxRequests: Infinity }), "taken")

@@ -1,6 +1,7 @@
 /** The values that the options of policies may have, and the words for one that is out of range. */
 
 import * as Time from "../../Time.ts"
+import { shown } from "./given.ts"
 
 /** The checks of one policy's options: each gives the value that was given, or throws a `RangeError` that names the option. */
 export interface Ranges {
@@ -17,7 +18,7 @@ export interface Ranges {
 export const rangesOf = (policy: string): Ranges => {
   const within = (name: string, value: number, minimum: number, maximum: number): number => {
     if (!(value >= minimum && value <= maximum)) {
-      throw new RangeError(`${policy}: ${name} must be between ${minimum} and ${maximum}, got ${value}`)
+      throw new RangeError(`${policy}: ${name} must be between ${minimum} and ${maximum}, got ${shown(value)}`)
     }
     return value
   }
@@ -26,7 +27,7 @@ export const rangesOf = (policy: string): Ranges => {
     whole: (name, value, minimum, maximum = Infinity) => {
       if (!(Number.isInteger(value) && value >= minimum && value <= maximum)) {
         const range = maximum === Infinity ? `of at least ${minimum}` : `between ${minimum} and ${maximum}`
-        throw new RangeError(`${policy}: ${name} must be a whole number ${range}, got ${value}`)
+        throw new RangeError(`${policy}: ${name} must be a whole number ${range}, got ${shown(value)}`)
       }
       return value
     },

@@ -82,18 +82,25 @@ const scalarInWords = (scalar: Scalar): string => {
   }
 }
 
-const insideInWords = (inside: NonNullable<Shape["inside"]>): string => {
-  if (inside._tag === "List") return "a list"
+/** A list with one of the items that it may have. */
+const listInWords = ({ inside, scalar }: Shape, isCode: boolean): string => {
+  const choice = inside?._tag === "Fields" ? inside.choice : undefined
+  if (choice !== undefined) return `a list such as [${isCode ? choice.example : choice.exampleOfData}]`
+  return scalar?._tag === "Word" ? `a list such as ["${scalar.words[0]}"]` : "a list"
+}
+
+const insideInWords = (inside: NonNullable<Shape["inside"]>, isCode: boolean): string => {
+  if (inside._tag === "List") return listInWords(inside.of, isCode)
   if (inside._tag === "Names") return `an object whose names are ${inside.areOperations ? "operations" : "upstreams"}`
   const [needed] = inside.needs
   return needed === undefined ? "an object of its options ({} for the defaults)" : `an object with ${needed}`
 }
 
 /** The values that a shape takes, in words. */
-export const wanted = (shape: Shape): string =>
+export const wanted = (shape: Shape, isCode = false): string =>
   [
     shape.scalar && scalarInWords(shape.scalar),
-    shape.inside && insideInWords(shape.inside),
+    shape.inside && insideInWords(shape.inside, isCode),
     shape.off === true ? "false" : undefined
   ]
     .filter((text) => text !== undefined)
@@ -162,8 +169,9 @@ interface Reading {
   readonly found: Found
 }
 
-const refuse = (shape: Shape, value: unknown, path: string, { found }: Reading, hint = () => ""): undefined => {
-  found.add(() => `${path === "" ? "a policy" : path} must be ${wanted(shape)}, got ${shown(value)}${hint()}`)
+const refuse = (shape: Shape, value: unknown, path: string, reading: Reading, hint = () => ""): undefined => {
+  const { found, isCode } = reading
+  found.add(() => `${path === "" ? "a policy" : path} must be ${wanted(shape, isCode)}, got ${shown(value)}${hint()}`)
 }
 
 /** The same value with its type, as far as a text tells it. */

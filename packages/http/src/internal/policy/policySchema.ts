@@ -61,6 +61,7 @@ export interface Notes {
     readonly into: (name: string, value: unknown) => unknown
     readonly outOf: (value: unknown) => { readonly [name: string]: unknown } | undefined
     readonly example: string
+    readonly exampleOfData: string
   }
   /** Of editors, and no option: it is taken and forgotten. */
   readonly forgotten?: boolean
@@ -275,6 +276,7 @@ const tripRule = named<CircuitBreaker.TripRule>(
   {
     choice: {
       example: "CircuitBreaker.consecutiveFailures(5)",
+      exampleOfData: '{ "consecutiveFailures": 5 }',
       into: (name, value) => {
         if (name === "consecutiveFailures") return { _tag: "ConsecutiveFailures", failures: value }
         return { _tag: name === "countWindow" ? "CountWindow" : "TimeWindow", ...(Predicate.isObject(value) && value) }
