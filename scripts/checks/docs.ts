@@ -1,4 +1,5 @@
-// Compiles and runs every TypeScript example of the documentation, and compares what it prints with what it says.
+// Compiles and runs every TypeScript example of the documentation, and compares what it prints with what it says. Links between the
+// pages must lead to a file, and to a heading of it.
 //
 // In README.md, docs/ and the JSDoc of the sources, a fence is a program:
 //
@@ -6,9 +7,9 @@
 //   ```ts no-run   compiled only
 
 import { randomUUID } from "node:crypto"
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
-import { join, relative } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { parseSync } from "vite"
 import type { Result } from "./command.ts"
 import { root, run } from "./command.ts"
@@ -132,14 +133,67 @@ export const judge = (code: string, result: Result): string | undefined => {
   return undefined
 }
 
+const pages = (): ReadonlyArray<string> => files(root, "README.md", "packages/*/README.md", "docs/**/*.md")
+
 const find = (): ReadonlyArray<Fence> => [
-  ...files(root, "README.md", "packages/*/README.md", "docs/**/*.md").flatMap((file) =>
-    fencesOf(file, readFileSync(join(root, file), "utf8"))
-  ),
+  ...pages().flatMap((file) => fencesOf(file, readFileSync(join(root, file), "utf8"))),
   ...files(root, "packages/*/src/**/*.ts", "src/**/*.ts")
     .filter((file) => !file.endsWith(".test.ts"))
     .flatMap((file) => fencesOfSource(file, readFileSync(join(root, file), "utf8")))
 ]
+
+/** The text of a page without its code, line by line, so that no heading and no link of an example is taken for one of the page. */
+const withoutCode = (text: string): string => {
+  let fence = ""
+  return text
+    .split(/\r?\n/)
+    .map((line) => {
+      const [, ticks = ""] = /^\s*(`{3,}|~{3,})/.exec(line) ?? []
+      if (fence === "") fence = ticks
+      else if (ticks.startsWith(fence)) fence = ""
+      else return ""
+      return ticks === "" ? line : ""
+    })
+    .join("\n")
+}
+
+/** The anchors of a page: its headings as GitHub writes them, the second of two equal ones with a number. */
+export const anchorsOf = (text: string): ReadonlySet<string> => {
+  const anchors = new Set<string>()
+  for (const [, heading = ""] of withoutCode(text).matchAll(/^#{1,6}\s+(.+?)\s*#*$/gm)) {
+    const words = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase()
+    const anchor = words.replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, "").replaceAll(" ", "-")
+    let unused = anchor
+    for (let again = 1; anchors.has(unused); again++) unused = `${anchor}-${again}`
+    anchors.add(unused)
+  }
+  return anchors
+}
+
+/** The links of a page that lead to no file, or to no heading of one. `read` gives a page's text, and nothing for what is not there. */
+export const deadLinksOf = (
+  file: string,
+  text: string,
+  read: (file: string) => string | undefined
+): ReadonlyArray<string> => {
+  const prose = withoutCode(text).replaceAll(/`[^`\n]*`/g, (code) => " ".repeat(code.length))
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(({ 1: link = "", index }) => {
+    if (/^[a-z][a-z+.-]*:/i.test(link)) return []
+    const [path = "", anchor] = link.split("#")
+    const target = path === "" ? file : join(dirname(file), path)
+    const page = path === "" ? text : read(target)
+    const place = `${file}:${prose.slice(0, index).split("\n").length}`
+    if (page === undefined) return [`${place} ${link} leads to no file`]
+    if (anchor === undefined || !target.endsWith(".md") || anchorsOf(page).has(anchor)) return []
+    return [`${place} ${link} leads to no heading of ${target}`]
+  })
+}
+
+const readIfThere = (file: string): string | undefined => {
+  const path = join(root, file)
+  if (!existsSync(path)) return undefined
+  return statSync(path).isDirectory() ? "" : readFileSync(path, "utf8")
+}
 
 const programName = (fence: Fence): string => `${fence.file.replaceAll(/[^A-Za-z0-9]+/g, "-")}-${fence.line}.ts`
 
@@ -238,7 +292,8 @@ export const wrongOf = async <P extends Program>(
 
 export const docs: Check = {
   name: "docs",
-  promise: "every example of the documentation compiles, runs and prints what it says",
+  promise:
+    "every example of the documentation compiles, runs and prints what it says, and every link within it leads somewhere",
   alone: true,
   run: async (args) => {
     const all = find()
@@ -247,7 +302,9 @@ export const docs: Check = {
     extract(fences)
     const complaints = await compile()
 
-    const failures: Array<string> = []
+    const failures = pages()
+      .filter((file) => args.length === 0 || args.some((arg) => file.includes(arg)))
+      .flatMap((file) => deadLinksOf(file, readFileSync(join(root, file), "utf8"), readIfThere))
     const fail = (fence: Fence, why: string): void => void failures.push(`${fence.file}:${fence.line} ${why}`)
     const runnable: Array<Fence> = []
     for (const fence of fences) {

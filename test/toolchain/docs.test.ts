@@ -2,7 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it, onTestFinished } from "vitest"
-import { expectedOf, fencesOf, fencesOfSource, judge, wrongOf } from "../../scripts/checks/docs.ts"
+import {
+  anchorsOf,
+  deadLinksOf,
+  expectedOf,
+  fencesOf,
+  fencesOfSource,
+  judge,
+  wrongOf
+} from "../../scripts/checks/docs.ts"
 
 const ended = { code: 0, stdout: "", stderr: "", output: "", timedOut: false }
 
@@ -114,5 +122,38 @@ describe("documentation examples", () => {
       "runs for ever": "still running after 20 s",
       "says that it failed": "exit code 3"
     })
+  })
+})
+
+describe("links between the pages", () => {
+  it("lead to headings, as GitHub writes them", () => {
+    const page = [
+      "# An `HttpClient`: two",
+      "## Same",
+      "## Same",
+      "```sh",
+      "# a comment",
+      "```",
+      "### [Linked](a.md) text_1 #"
+    ]
+    expect([...anchorsOf(page.join("\n"))]).toEqual(["an-httpclient-two", "same", "same-1", "linked-text_1"])
+  })
+
+  it("are refused where they lead nowhere, with their place", () => {
+    const pages: { readonly [file: string]: string } = { "docs/b.md": "# There", "README.md": "# Top" }
+    const text = [
+      "# Here",
+      "[a](b.md), [b](b.md#there), [c](#here), [d](../README.md#top), [e](https://a.example/#x), `[f](nowhere.md)`",
+      "```md",
+      "[g](nowhere.md)",
+      "```",
+      "[over two",
+      "lines](b.md#gone), [h](#gone) and [i](c.md)"
+    ].join("\n")
+    expect(deadLinksOf("docs/a.md", text, (file) => pages[file])).toEqual([
+      "docs/a.md:7 b.md#gone leads to no heading of docs/b.md",
+      "docs/a.md:7 #gone leads to no heading of docs/a.md",
+      "docs/a.md:7 c.md leads to no file"
+    ])
   })
 })
