@@ -60,7 +60,10 @@ import { order, rowOf, stageNames } from "./internal/call/order.ts"
 import type { EndpointStageTypes, States, UpstreamStageTypes } from "./internal/policy/stageTypes.ts"
 import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
 import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
-import { nearestName } from "./internal/policy/nearestName.ts"
+import { nearestName, nearestSlip } from "./internal/policy/nearestName.ts"
+import { calledElsewhere } from "./internal/policy/policyReader.ts"
+import { optionsSchema } from "./internal/policy/policySchema.ts"
+import { fieldsOf } from "./internal/policy/policyShape.ts"
 import { givenPolicy } from "./internal/policy/policyOrigin.ts"
 import * as UpstreamRegistry from "./UpstreamRegistry.ts"
 import { type Given, plainHeaders } from "./internal/request/encodeRequest.ts"
@@ -253,19 +256,26 @@ const optionNames: { readonly [K in keyof Required<LayeredOptions>]: true } = {
 const refuseUnknown = (upstream: string, options: object): void => {
   for (const name in options) {
     if (Object.hasOwn(optionNames, name)) continue
-    const names = Object.keys(optionNames)
-    const meant = nearestName(name, names)
-    const hint = isOfPolicies(name)
-      ? `it is of the policy: { policy: HttpPolicy.standard({ ${name}: … }) }`
-      : meant === undefined
-        ? `there are ${names.join(", ")}`
-        : `did you mean ${meant}?`
-    throw new RangeError(`Upstream ${upstream}: ${name} is not an option; ${hint}`)
+    throw new RangeError(`Upstream ${upstream}: ${name} is not an option; ${optionHint(name)}`)
   }
 }
 
-const isOfPolicies = (name: string): boolean =>
-  stageNames.some((stage) => stage === name) || ["deadlineHeader", "limits", "operations"].includes(name)
+const optionHint = (name: string): string => {
+  const names = Object.keys(optionNames)
+  const slip = nearestSlip(name, names)
+  const ofPolicy = policyOption(name)
+  if (ofPolicy !== undefined && (ofPolicy === name || slip === undefined)) {
+    return `it is of the policy: { policy: HttpPolicy.standard({ ${ofPolicy}: … }) }`
+  }
+  const meant = slip ?? nearestName(name, names)
+  return meant === undefined ? `there are ${names.join(", ")}` : `did you mean ${meant}?`
+}
+
+/** The option of a policy that has this name, or that others call so. */
+const policyOption = (name: string): string | undefined => {
+  const inside = fieldsOf(optionsSchema)
+  return Object.hasOwn(inside.fields, name) ? name : calledElsewhere(inside, name)
+}
 
 /** Where an upstream is: at one place, or at several. */
 const where = (name: string, options: LayeredOptions): URL | Endpoints.Declared => {

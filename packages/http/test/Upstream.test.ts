@@ -879,6 +879,12 @@ describe("Upstream", () => {
         { deadline: "5s" },
         "deadline is not an option; it is of the policy: { policy: HttpPolicy.standard({ deadline: … }) }"
       ],
+      [
+        { timeout: 5 },
+        "timeout is not an option; it is of the policy: { policy: HttpPolicy.standard({ attemptTimeout: … }) }"
+      ],
+      [{ preset: "gentle" }, "preset is not an option; there are baseUrl"],
+      [{ operations: {} }, "operations is not an option; it is of the policy: "],
       [{ wibble: 1 }, "wibble is not an option; there are baseUrl, endpoints, policy,"]
     ] as const)("an option that there is not is refused, with what was meant: %#", (more, message) => {
       assert.throws(
