@@ -357,8 +357,8 @@ export const layer = (script: Script): Layer.Layer<Transport.Transport | Scripte
           `{ "${key}": [ScriptedTransport.json([])] }, got ${steps === null ? "null" : typeof steps}`
       )
     }
-    const [, verb = "", rest = ""] = /^([a-z]+)( \/.*)$/.exec(key) ?? []
-    if (verb !== "") {
+    const [, verb = "", rest = ""] = /^([A-Za-z]+)( \/.*)$/.exec(key) ?? []
+    if (verb !== verb.toUpperCase()) {
       throw new RangeError(
         `ScriptedTransport: "${key}" matches nothing; methods are in capitals: "${verb.toUpperCase()}${rest}"`
       )

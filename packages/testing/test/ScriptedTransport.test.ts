@@ -47,6 +47,7 @@ describe("a scripted stream", () => {
       'the script for "GET /items" must be a list of steps, or a function of the request: '
     ],
     [{ "GET /items": null }, "got null"],
+    [{ "Post /items": [] }, '"Post /items" matches nothing; methods are in capitals: "POST /items"'],
     [
       { "get /items": [ScriptedTransport.json([])] },
       '"get /items" matches nothing; methods are in capitals: "GET /items"'
