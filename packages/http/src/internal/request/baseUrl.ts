@@ -5,7 +5,7 @@ export const parseBaseUrl = (whose: string, baseUrl: string | URL): URL => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     throw new RangeError(
-      `${whose} must be an absolute http or https URL, such as https://payments.internal/v1, got ${lackOf(String(baseUrl))}`
+      `${whose} must be an absolute http or https URL, such as https://payments.internal/v1, got ${flawOf(String(baseUrl))}`
     )
   }
   if (url.username !== "" || url.password !== "") {
@@ -17,8 +17,8 @@ export const parseBaseUrl = (whose: string, baseUrl: string | URL): URL => {
   return url
 }
 
-/** What a text lacks to be a base URL. It may hold a password where a scheme should be, so no part of it is repeated. */
-const lackOf = (text: string): string => {
+/** The flaw of a text that is no base URL, in words. It may hold a password where a scheme should be, so no part of it is repeated. */
+const flawOf = (text: string): string => {
   if (/^\s*https?:/i.test(text)) return "one without a valid host and port"
   return text.includes("://") ? "another scheme" : "no scheme"
 }
