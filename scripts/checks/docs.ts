@@ -189,6 +189,19 @@ export const deadLinksOf = (
   })
 }
 
+/** The pages to which no other page leads: nobody would find them. The first page is where readers begin. */
+export const lonelyPagesOf = (pages: ReadonlyMap<string, string>): ReadonlyArray<string> => {
+  const [first, ...others] = pages.keys()
+  const reached = new Set([first])
+  for (const [file, text] of pages) {
+    for (const [, path = ""] of withoutCode(text).matchAll(/\]\(([^)\s#]+)/g)) {
+      const target = join(dirname(file), path)
+      if (target !== file) reached.add(target)
+    }
+  }
+  return others.filter((file) => !reached.has(file)).map((file) => `${file} has no link that leads to it`)
+}
+
 const readIfThere = (file: string): string | undefined => {
   const path = join(root, file)
   if (!existsSync(path)) return undefined
@@ -293,7 +306,7 @@ export const wrongOf = async <P extends Program>(
 export const docs: Check = {
   name: "docs",
   promise:
-    "every example of the documentation compiles, runs and prints what it says, and every link within it leads somewhere",
+    "every example of the documentation compiles, runs and prints what it says, and every link within it leads somewhere, and one to each page",
   alone: true,
   run: async (args) => {
     const all = find()
@@ -305,6 +318,10 @@ export const docs: Check = {
     const failures = pages()
       .filter((file) => args.length === 0 || args.some((arg) => file.includes(arg)))
       .flatMap((file) => deadLinksOf(file, readFileSync(join(root, file), "utf8"), readIfThere))
+    if (args.length === 0) {
+      const guides = ["README.md", ...files(root, "docs/**/*.md")]
+      failures.push(...lonelyPagesOf(new Map(guides.map((file) => [file, readFileSync(join(root, file), "utf8")]))))
+    }
     const fail = (fence: Fence, why: string): void => void failures.push(`${fence.file}:${fence.line} ${why}`)
     const runnable: Array<Fence> = []
     for (const fence of fences) {

@@ -9,6 +9,7 @@ import {
   fencesOf,
   fencesOfSource,
   judge,
+  lonelyPagesOf,
   wrongOf
 } from "../../scripts/checks/docs.ts"
 
@@ -154,6 +155,20 @@ describe("links between the pages", () => {
       "docs/a.md:7 b.md#gone leads to no heading of docs/b.md",
       "docs/a.md:7 #gone leads to no heading of docs/a.md",
       "docs/a.md:7 c.md leads to no file"
+    ])
+  })
+
+  it("that no other page leads to are told, whatever they say of themselves and whatever an example does", () => {
+    const pages = new Map([
+      ["README.md", "[a](docs/a.md)"],
+      ["docs/a.md", "[b](more/b.md#place)\n\n```md\n[d](d.md)\n```"],
+      ["docs/more/b.md", "nothing"],
+      ["docs/c.md", "[c](c.md) [c](#here)"],
+      ["docs/d.md", "nothing"]
+    ])
+    expect(lonelyPagesOf(pages)).toEqual([
+      "docs/c.md has no link that leads to it",
+      "docs/d.md has no link that leads to it"
     ])
   })
 })

@@ -56,7 +56,7 @@ import { whoAsks } from "./internal/streaming/asking.ts"
 import { built, shownOf } from "./internal/call/declaredLayers.ts"
 import type * as Endpoints from "./Endpoints.ts"
 import { type Live, nextLive, placesOf, startChosen, startLive, upstreamSnapshot } from "./internal/call/live.ts"
-import { order, rowOf, stageNames } from "./internal/call/order.ts"
+import { partOf, rowsOf } from "./internal/call/order.ts"
 import type { EndpointStageTypes, States, UpstreamStageTypes } from "./internal/policy/stageTypes.ts"
 import { basePathOf, parseBaseUrl } from "./internal/request/baseUrl.ts"
 import * as PoliciesElsewhere from "./internal/policy/policiesElsewhere.ts"
@@ -515,12 +515,8 @@ const attemptStagesOf = (stages: object): AttemptStages => ofLevel<EndpointStage
 
 /** The stages of a level, without the other members kept beside them. */
 const ofLevel = <T>(around: "call" | "attempt", stages: object): States<T> =>
-  Object.fromEntries(
-    stageNames
-      .filter((name) => order[name].around === around && rowOf(name) !== undefined)
-      // the stage under a name is of the type that the row has there
-      .map((name) => [name, (stages as { readonly [name: string]: unknown })[name]])
-  ) as States<T>
+  // the rows of a level are typed by the names of its states
+  Object.fromEntries(rowsOf(around).map(([name]) => [name, partOf(stages, name)])) as States<T>
 
 /**
  * The options of {@link Service}: {@link Options}, of which the base URL may be left to the layer.

@@ -6,7 +6,7 @@ import type { Snapshot } from "../../UpstreamRegistry.ts"
 import type { HttpPolicy } from "../policy/policyModel.ts"
 import type { Bodies } from "../streaming/openBody.ts"
 import { makePlaces, type Place, placeOf, type Places, reloaded } from "./places.ts"
-import { order, rowOf, stageNames } from "./order.ts"
+import { partOf, rowsOf } from "./order.ts"
 import type { EndpointStageTypes, Snapshots, UpstreamStageTypes } from "../policy/stageTypes.ts"
 import { endpointStages, type UpstreamStages, upstreamStages } from "./stages.ts"
 
@@ -21,14 +21,20 @@ export interface Live {
 }
 
 /** An upstream at one place. */
-export const startLive = (policy: HttpPolicy, origin: string): Live => {
-  return { policy, stages: upstreamStages(policy), place: placeOf(origin, endpointStages(policy)), places: undefined }
-}
+export const startLive = (policy: HttpPolicy, origin: string): Live => ({
+  policy,
+  stages: upstreamStages(policy),
+  place: placeOf(origin, endpointStages(policy)),
+  places: undefined
+})
 
 /** An upstream at places that are chosen from. */
-export const startChosen = (upstream: string, policy: HttpPolicy, endpoints: Endpoints): Live => {
-  return { policy, stages: upstreamStages(policy), place: undefined, places: makePlaces(upstream, policy, endpoints) }
-}
+export const startChosen = (upstream: string, policy: HttpPolicy, endpoints: Endpoints): Live => ({
+  policy,
+  stages: upstreamStages(policy),
+  place: undefined,
+  places: makePlaces(upstream, policy, endpoints)
+})
 
 export const nextLive = (before: Live, policy: HttpPolicy): Live => {
   const { place, places } = before
@@ -46,19 +52,11 @@ export const placesOf = ({ place, places }: Live): ReadonlyArray<Place> => (plac
 /** The snapshots of the stages of a level; a stage that is not there is `undefined`. */
 const snapshotsOf = <T>(around: "call" | "attempt", stages: object): Effect.Effect<Snapshots<T>> =>
   Effect.map(
-    Effect.forEach(
-      stageNames.filter((name) => order[name].around === around && rowOf(name) !== undefined),
-      (name) => {
-        // the stage under a name is of the type that the row has there
-        const stage = (
-          stages as { readonly [name: string]: { readonly snapshot: Effect.Effect<unknown> } | undefined }
-        )[name]
-        return Effect.map(
-          stage === undefined ? Effect.succeed(undefined) : stage.snapshot,
-          (snapshot) => [name, snapshot] as const
-        )
-      }
-    ),
+    Effect.forEach(rowsOf(around), ([name]) => {
+      // each row's state has a snapshot
+      const stage = partOf(stages, name) as { readonly snapshot: Effect.Effect<unknown> } | undefined
+      return Effect.map(stage?.snapshot ?? Effect.succeed(undefined), (snapshot) => [name, snapshot] as const)
+    }),
     (snapshots) => Object.fromEntries(snapshots) as Snapshots<T>
   )
 

@@ -235,23 +235,34 @@ const resized = (
 /** The names of all stages, outermost first. */
 export const stageNames = Object.keys(order) as ReadonlyArray<StageName> // the keys of a literal are all that it has
 
+/** The part of a stage in anything that is kept by stages; only the row knows its type. */
+export const partOf = (kept: object, name: StageName): unknown => (kept as { readonly [name: string]: unknown })[name]
+
 /** The options of a stage, in whatever mode it is; `undefined` for one that the policy does not have. */
 export const optionsOf = (
   policy: OptionsOf<UpstreamStageTypes & EndpointStageTypes>,
   name: StageName
 ): { readonly mode?: Mode | undefined } | undefined =>
-  // the options under a name are of the type of its row, which only the row knows
-  (policy as { readonly [name: string]: { readonly mode?: Mode | undefined } | undefined })[name]
+  // each row's options have a mode, or none
+  partOf(policy, name) as { readonly mode?: Mode | undefined } | undefined
+
+/** The stages that remember something, around a call or around each attempt, outermost first. */
+export const rowsOf = (around: PlainRow["around"]): ReadonlyArray<readonly [name: StageName, row: AnyRow]> =>
+  stageNames.flatMap((name) => {
+    const row = rowOf(name)
+    return row === undefined || row.around !== around ? [] : [[name, row] as const]
+  })
 
 /** The options of all stages that remember something, as they were declared: a stage that is `false` is not there. */
-export const declared = (options: object): OptionsOf<UpstreamStageTypes & EndpointStageTypes> =>
-  Object.fromEntries(
-    stageNames.flatMap((name) => {
-      const given = (options as { readonly [name: string]: unknown })[name]
-      return rowOf(name) === undefined ? [] : [[name, given === false ? undefined : given]]
-    })
-    // the options of a policy are typed by the same names
-  ) as unknown as OptionsOf<UpstreamStageTypes & EndpointStageTypes>
+export const declared = (options: object): OptionsOf<UpstreamStageTypes & EndpointStageTypes> => {
+  const named: { [name: string]: unknown } = {}
+  for (const [name] of [...rowsOf("call"), ...rowsOf("attempt")]) {
+    const given = partOf(options, name)
+    named[name] = given === false ? undefined : given
+  }
+  // the rows are typed by the names of the options
+  return named as OptionsOf<UpstreamStageTypes & EndpointStageTypes>
+}
 
 /** A row whose types are forgotten: its functions take what a policy and an upstream have under its name. */
 export type AnyRow = Row<{ readonly options: unknown; readonly state: unknown }>

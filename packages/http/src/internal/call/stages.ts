@@ -4,6 +4,7 @@ import * as AttemptTimeout from "@holdfast/core/AttemptTimeout"
 import * as LatencyTracker from "@holdfast/core/LatencyTracker"
 import type { RetryBudget } from "@holdfast/core/RetryBudget"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type { HttpPolicy } from "../policy/policyModel.ts"
 import { sameOptions } from "../policy/sameOptions.ts"
 import {
@@ -11,11 +12,11 @@ import {
   type Beside,
   optionsOf,
   order,
+  partOf,
   type Refusal,
-  rowOf,
+  rowsOf,
   type Running,
-  type StageName,
-  stageNames
+  type StageName
 } from "./order.ts"
 import type { EndpointStageTypes, States, UpstreamStageTypes } from "../policy/stageTypes.ts"
 
@@ -41,6 +42,12 @@ export interface EndpointStages extends States<EndpointStageTypes> {
   readonly latencies: LatencyTracker.LatencyTracker | undefined
   /** Whether an attempt has to ask any stage before it is sent. */
   readonly isGuarded: boolean
+  /** Those of the stages that know whether they would let an attempt through. */
+  readonly asked: ReadonlyArray<Asked>
+}
+
+interface Asked {
+  readonly hasRoom: (nowMillis: number) => boolean
 }
 
 /** An upstream, or an endpoint, as it was before a reload. */
@@ -49,9 +56,6 @@ interface Before {
   readonly stages: object
   readonly beside: Beside
 }
-
-/** The stage under a name is of the type that the row has there. */
-const stateOf = (stages: object, name: StageName): unknown => (stages as { readonly [name: string]: unknown })[name]
 
 /** The options of a stage that is there, in whatever mode but off. */
 const present = (policy: HttpPolicy, name: StageName) => {
@@ -70,7 +74,7 @@ const kept = (
   const options = present(policy, name)
   if (options === undefined) return undefined
   const had = before && optionsOf(before.policy, name)
-  const living = before && stateOf(before.stages, name)
+  const living = before && partOf(before.stages, name)
   if (before === undefined || living === undefined) return row.make(options, undefined, beside)
   if (sameOptions(had, options) && (row.servesOn?.(before.beside, beside) ?? true)) return living
   const isSameMode = (had?.mode ?? "enforce") === (options.mode ?? "enforce")
@@ -78,7 +82,7 @@ const kept = (
 }
 
 /** The stages of a level, outermost first, by their names. */
-const statesOf = (
+const statesOf = <T>(
   around: "call" | "attempt",
   policy: HttpPolicy,
   latencies: LatencyTracker.LatencyTracker | undefined,
@@ -87,9 +91,7 @@ const statesOf = (
   const states: { [name: string]: unknown } = {}
   let isGuarded = false
   const others: Array<Others[number]> = []
-  for (const name of stageNames) {
-    const row = rowOf(name)
-    if (row === undefined || row.around !== around) continue
+  for (const [name, row] of rowsOf(around)) {
     // the budget stands before what pays from it
     const state = kept(name, row, policy, { budget: states["budget"] as RetryBudget | undefined, latencies }, before)
     states[name] = state
@@ -97,7 +99,8 @@ const statesOf = (
     if (row.run !== undefined) others.push({ name, row, state })
     else if (row.refusals.length > 0) isGuarded = true
   }
-  return { states, isGuarded, others: others.length === 0 ? undefined : others }
+  // the rows of a level are typed by the names of its states
+  return { states: states as States<T>, isGuarded, others: others.length === 0 ? undefined : others }
 }
 
 /** The stages of an upstream; those of a living one whose options did not change stay as they are. */
@@ -106,9 +109,13 @@ export const upstreamStages = (
   before?: { readonly policy: HttpPolicy; readonly stages: UpstreamStages }
 ): UpstreamStages => {
   const beside = before && { budget: before.stages.budget }
-  const { others, states } = statesOf("call", policy, undefined, before && beside && { ...before, beside })
-  // the rows of a level are typed by the names of its states
-  return { ...(states as unknown as States<UpstreamStageTypes>), others }
+  const { others, states } = statesOf<UpstreamStageTypes>(
+    "call",
+    policy,
+    undefined,
+    before && beside && { ...before, beside }
+  )
+  return { ...states, others }
 }
 
 /** A hedge of its own for one of several origins whose calls pay from the same budget. */
@@ -124,14 +131,15 @@ export const endpointStages = (
 ): EndpointStages => {
   const latencies =
     before?.stages.latencies ?? (policy.attemptTimeout === undefined ? undefined : LatencyTracker.make())
-  const { isGuarded, others, states } = statesOf("attempt", policy, latencies, before && { ...before, beside: {} })
+  const was = before && { ...before, beside: {} }
+  const { isGuarded, others, states } = statesOf<EndpointStageTypes>("attempt", policy, latencies, was)
   return {
-    // the rows of a level are typed by the names of its states
-    ...(states as unknown as States<EndpointStageTypes>),
+    ...states,
     others,
     fairShare: before?.stages.fairShare ?? AttemptTimeout.makeFairShare(),
     latencies,
-    isGuarded
+    isGuarded,
+    asked: Object.values<unknown>(states).filter(isAsked)
   }
 }
 
@@ -147,16 +155,11 @@ export const through = <E>(
   )
 
 /** Whether an attempt would be let through now. Asking changes nothing. */
-export const hasRoom = (stages: EndpointStages, nowMillis: number): boolean => {
-  for (const name of stageNames) {
-    const asked = stateOf(stages, name)
-    if (isAsked(asked) && !asked.hasRoom(nowMillis)) return false
-  }
-  return true
-}
+export const hasRoom = ({ asked }: EndpointStages, nowMillis: number): boolean =>
+  asked.every((stage) => stage.hasRoom(nowMillis))
 
-const isAsked = (state: unknown): state is { readonly hasRoom: (nowMillis: number) => boolean } =>
-  typeof state === "object" && state !== null && "hasRoom" in state
+const isAsked = (state: unknown): state is Asked =>
+  Predicate.hasProperty(state, "hasRoom") && Predicate.isFunction(state.hasRoom)
 
 /** Whether an endpoint is well enough for a hedge, which is no probe of a circuit. Asked when one is due, which is seldom. */
 export const hasRoomForHedge = (stages: EndpointStages, nowMillis: number): boolean =>
