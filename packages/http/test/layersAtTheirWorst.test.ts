@@ -261,6 +261,24 @@ describe("a layer around attempts", () => {
       )
   )
 
+  it.effect("that sent two requests at once keeps no answer open but the one that it gave", () =>
+    upstream(
+      { "*": [after("1 second", ScriptedTransport.stream(["a", ScriptedTransport.pause("1 hour"), "b"]))] },
+      {},
+      attempt(({ request }, next) =>
+        Effect.map(Effect.all([next(request), next(request)], { concurrency: 2 }), ([first]) => first)
+      )
+    )((api) =>
+      Effect.gen(function* () {
+        const asked = yield* fork(api.streaming.get("/items"))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(asked)
+        const { aborted, requests } = yield* ScriptedTransport.seen
+        assert.deepStrictEqual([requests.length, aborted.length], [2, 1])
+      })
+    )
+  )
+
   it.effect.each(["streamed", "client"] as const)(
     "may race two requests of a %s call, and gives the first answer",
     (kind) =>

@@ -11,6 +11,7 @@ import type * as Transport from "../../Transport.ts"
 import type { Encoded } from "../request/encodeRequest.ts"
 import { changedRequest, isChanged, notAnEffect } from "../request/changedRequest.ts"
 import type { Issue } from "../request/pathTemplate.ts"
+import { failureOf } from "../watch/observing.ts"
 import type { Place } from "./places.ts"
 import type { Runtime } from "./runtime.ts"
 
@@ -104,18 +105,13 @@ const through = <A extends AttemptLayer.Head>(
     if (!isChanged(request)) return Effect.fail(stackless(() => new Reason.RequestEncodeFailed(request)))
     if (tries++ > 0) call.onTriedAgain()
     call.onSent(request)
-    return Effect.tapError(
-      Effect.tap(send(request), () =>
-        Effect.sync(() => {
-          isDoubtful = true
-        })
-      ),
-      (reason) =>
-        Effect.sync(() => {
-          if (isDoubtful) call.onLayersPart(reason, "doubt")
-          if (ErrorCatalog.of(reason).applied === "maybe") isDoubtful = true
-        })
-    )
+    return Effect.onExitPrimitive(send(request), (exit) => {
+      const reason = failureOf(exit)
+      if (Exit.isSuccess(exit) || (reason !== undefined && ErrorCatalog.of(reason).applied === "maybe")) {
+        isDoubtful = true
+      }
+      return undefined
+    })
   }
   const from = (index: number): AttemptLayer.Next<A> => {
     const layer = layers[index]
@@ -130,14 +126,15 @@ const through = <A extends AttemptLayer.Head>(
       return Effect.isEffect(around) ? around : Effect.die(notAnEffect(call.runtime.name, layer.name, around))
     }
   }
-  return Effect.tapError(
+  return Effect.onExitPrimitive(
     Effect.suspend(() => from(0)(asked)),
-    // a layer's own reason knows nothing of earlier requests
-    (reason) =>
-      Effect.sync(() => {
-        if (isDoubtful) call.onLayersPart(reason, "doubt")
-        else if (tries === 0) call.onLayersPart(reason, "unsent")
-      })
+    (exit) => {
+      const reason = failureOf(exit)
+      // a layer's own reason knows nothing of earlier requests
+      if (reason !== undefined && isDoubtful) call.onLayersPart(reason, "doubt")
+      else if (reason !== undefined && tries === 0) call.onLayersPart(reason, "unsent")
+      return undefined
+    }
   )
 }
 

@@ -7,7 +7,6 @@ import type * as Reason from "@holdfast/core/Reason"
 import type { RetryStopped } from "@holdfast/core/Retry"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Semaphore from "effect/Semaphore"
 import type * as CallLayer from "../../CallLayer.ts"
 import { changedRequest, isChanged, notAnEffect } from "../request/changedRequest.ts"
 import type { Encoded } from "../request/encodeRequest.ts"
@@ -49,8 +48,6 @@ export const aroundCall = (
     const { deadline, method, operation, requestId, upstream } = call
     // a layer may ask more than once, and give any of the responses that it was given
     const seen = new Map<CallLayer.Response, unknown>()
-    // a call has one request at a time: its attempts are of that one
-    const turn = Semaphore.makeUnsafe(1)
     const running = new Set<Fiber.Fiber<unknown, unknown>>()
     let isOver = false
 
@@ -81,7 +78,9 @@ export const aroundCall = (
             CallLayer.Response,
             CallError
           >
-          const child = Effect.runForkWith(caller.context)(turn.withPermits(1)(request))
+          // a call has one request at a time: its attempts are of that one
+          const inTurn = running.size === 0 ? request : Effect.andThen(Fiber.awaitAll([...running]), request)
+          const child = Effect.runForkWith(caller.context)(inTurn)
           running.add(child)
           child.addObserver((exit) => {
             running.delete(child)
